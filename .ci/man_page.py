@@ -14,9 +14,9 @@ from pathlib import Path
 
 import click
 
-from rotation.cli.help_page import HelpPage, PageContext, commands_of, pasteable, section_records
+from rotation.cli.help_page import HelpPage, commands_of, pasteable, section_records
 from rotation.cli.main import SHELL_VARIABLE, cli
-from rotation.model.invocation import PROGRAM
+from rotation.model.next_steps import PROGRAM
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "deploy" / "man" / f"{PROGRAM}.1"
@@ -102,8 +102,8 @@ def _tail() -> Iterator[str]:
     yield ".SH SEE ALSO\n.BR crontab (5),\n.BR systemd.timer (5)"
 
 
-def _context(command: click.Command, parent: click.Context | None, name: str) -> PageContext:
-    return PageContext(command, info_name=name, parent=parent)
+def _context(command: click.Command, parent: click.Context | None, name: str) -> click.Context:
+    return click.Context(command, info_name=name, parent=parent)
 
 
 def _paragraphs(command: click.Command) -> list[str]:
@@ -122,7 +122,7 @@ def _prose(paragraphs: list[str]) -> Iterator[str]:
         yield from _lines(paragraph)
 
 
-def _options(context: PageContext, left_out: set[tuple[str, str]]) -> Iterator[str]:
+def _options(context: click.Context, left_out: set[tuple[str, str]]) -> Iterator[str]:
     for heading, records in section_records(context).items():
         own = {names: words for names, words in records if (names, words) not in left_out}
         if own:

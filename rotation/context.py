@@ -8,24 +8,24 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.environment import KEY_VARIABLES, ROTATION_CONFIG, Settings, load_settings, names_primary
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.names import printable_lines
 from rotation.configuration.env_file import OPTION, environment, read_env_file
-from rotation.model.atomic_file import behind_links
+from rotation.model.atomic_file import behind_links, is_same
 from rotation.model.failures import Stopping, UsageError
-from rotation.model.outputs import Holds, Kept, is_same
-from rotation.model.watcher import NoWatcher, Watcher
+from rotation.model.outputs import Holds, Kept
+from rotation.model.report import NoWatcher, Watcher
 
 if TYPE_CHECKING:
-    from rotation.configuration.config_file import Surroundings
+    from rotation.configuration.config_file import ConfigFile, Surroundings
     from rotation.configuration.declarations import DeclaredColumn
     from rotation.configuration.key_sets import Keys, KeySet
     from rotation.configuration.policy import Policy
@@ -92,7 +92,7 @@ class Context:
 
     def __post_init__(self) -> None:
         """Reads the dotenv file if one is given. Raises UsageError if it cannot be read."""
-        self._given = environment(self.process_environ, self.env_file)
+        self._given = environment(self.process_environ, self.env_file) if self.env_file else self.process_environ
         """The environment before rotation.toml, which this may name, is read."""
         self.secrets: dict[str, Any] = {}
         """Settings of an application, in which targets find secrets of other packages that the environment lacks."""
@@ -120,9 +120,10 @@ class Context:
         """The dotenv file that is read, and what names it: the option, otherwise rotation.toml. Raises UsageError."""
         if self.env_file:
             return Dotenv(self.env_file, OPTION)
+        if self._surroundings is None or self._surroundings.env_file is None:
+            return None
         path = self.config_path()
-        found = self._surroundings.env_file
-        return Dotenv(path.parent / found, f"{path}, env_file:") if found else None
+        return Dotenv(path.parent / self._surroundings.env_file, f"{path}, env_file:")
 
     def read_environ(self) -> dict[str, str]:
         """The environment with the dotenv file as it is now. Raises UsageError."""
@@ -140,29 +141,37 @@ class Context:
     def _has_config(self) -> bool:
         return self.uses_config and not is_missing(self.config_path())
 
-    @cached_property
-    def _surroundings(self) -> Surroundings:
-        """The settings at the top of rotation.toml; empty if that is not there, or not read. Raises UsageError."""
-        from rotation.configuration.config_file import Surroundings, load_surroundings  # noqa: PLC0415 - brings TOML, msgspec
+    @property
+    def is_configured(self) -> bool:
+        """True if a rotation.toml is to be read: one that is named has to be there."""
+        return self.uses_config and (self.config is not None or self._has_config)
 
-        return load_surroundings(self.config_path()) if self._has_config else Surroundings()
+    @cached_property
+    def file(self) -> ConfigFile:
+        """rotation.toml, which is read once. Raises UsageError, also if it is not there."""
+        from rotation.configuration.config_file import read_config  # noqa: PLC0415 - brings TOML, msgspec
+
+        return read_config(self.config_path())
+
+    @cached_property
+    def _surroundings(self) -> Surroundings | None:
+        """The settings at the top of rotation.toml; None if that is not there, or not read. Raises UsageError."""
+        return self.file.surroundings() if self._has_config else None
 
     def targets(self, *, needed: bool = True) -> list[Target]:
         """The targets of rotation.toml. Raises UsageError, also without any target if one is *needed*.
 
         For an entry that names models it imports the application's code.
         """
-        from rotation.configuration.config_file import load_declarations, load_targets  # noqa: PLC0415 - brings TOML, msgspec
         from rotation.declared.entries import declared_targets  # noqa: PLC0415 - as below
 
-        path = self.config_path()
-        columns = self.declares() if self.declares else self.declared_columns(load_declarations(path))
+        columns = self.declares() if self.declares else self.declared_columns(self.file.declarations)
         for column in columns:
             self.secrets.update(column.secrets)
         if self.declares:
             return declared_targets(columns, self.environ)
-        listed = [replace(target, listed=True) for target in declared_targets(columns, self.environ, path.parent)]
-        return load_targets(path, self.environ, needed=needed, declared=listed)
+        declared = declared_targets(columns, self.environ, self.file.path.parent) if columns else ()
+        return self.file.targets(self.environ, needed=needed, declared=declared)
 
     def declared_columns(self, sources: Iterable[Declaration]) -> list[DeclaredColumn]:
         """The encrypted columns of the models of *sources*; imports the application's code. Raises UsageError."""
@@ -173,26 +182,15 @@ class Context:
 
     def models(self) -> list[Declaration]:
         """The models that rotation.toml names for `check` and `discover` to look at. Raises UsageError."""
-        if not self._has_config:
-            return []
-        from rotation.configuration.config_file import load_models  # noqa: PLC0415 - as above
-
-        return load_models(self.config_path())
+        return self.file.models() if self._has_config else []
 
     def ignored(self) -> list[Ignored]:
         """The columns that rotation.toml ignores; none if that is not there, or not read. Raises UsageError."""
-        if not self._has_config:
-            return []
-        from rotation.configuration.config_file import load_ignored  # noqa: PLC0415 - as above
-
-        return load_ignored(self.config_path(), self.environ)
+        return self.file.ignored(self.environ) if self._has_config else []
 
     def key_sets(self) -> Mapping[str, KeySet]:
         """The key sets of rotation.toml; none if that is not read, or is not there. Raises UsageError."""
-        from rotation.configuration.config_file import load_key_sets  # noqa: PLC0415 - as above
-
-        path = self.config_path()
-        return load_key_sets(path) if self.uses_config and (self.config or not is_missing(path)) else {}
+        return self.file.key_sets() if self.is_configured else {}
 
     def with_keys(self, key_set: str | None) -> Self:
         """The same with the keys of another set, sharing the connections. Raises UsageError if the set is missing."""
@@ -222,23 +220,17 @@ class Context:
         return service if self.key_set is None else f"{service[: 99 - len(self.key_set)]}/{self.key_set}"
 
     def policy(self) -> Policy:
-        """The policy of rotation.toml, or the default one if that is not read. Raises UsageError."""
-        from rotation.configuration.config_file import load_policy  # noqa: PLC0415 - as above
-        from rotation.configuration.policy import Policy  # noqa: PLC0415
+        """The policy of rotation.toml, or the default one without that. Raises UsageError."""
+        from rotation.configuration.policy import Policy  # noqa: PLC0415 - brings msgspec
 
-        return load_policy(self.config_path()) if self.uses_config else Policy()
-
-    def unsearched_databases(self) -> Mapping[str, str]:
-        """Patterns of the names of databases that rotation.toml leaves out of a search, and why. Raises UsageError."""
-        return self.policy().unsearched_databases if self._has_config else {}
+        return self.file.policy if self.is_configured else Policy()
 
     def clock_skew(self) -> timedelta:
         """The limit for the difference of two clocks. Reports no fault of rotation.toml."""
         from rotation.configuration.policy import Policy  # noqa: PLC0415 - as above
 
-        if self._has_config:
-            with suppress(UsageError):
-                return self.policy().max_clock_skew
+        with suppress(UsageError):
+            return self.policy().max_clock_skew
         return Policy().max_clock_skew
 
     def watch(self, *, dry_run: bool) -> AbstractContextManager[Watcher]:
@@ -283,15 +275,13 @@ class Context:
 
     def _file_of_keys(self) -> str | None:
         """A hint to the keys' own file, if rotation.toml is not read; None if it is read, or names no such file."""
-        from rotation.configuration.config_file import load_surroundings  # noqa: PLC0415 - as above
-
         path, named = self.config_path(), None
         if self._has_config:
             return None
         if self.uses_config:
             return _NAMES_NO_FILE.format(path.absolute())
         with suppress(UsageError):
-            named = load_surroundings(path).env_file
+            named = self.file.surroundings().env_file
         return None if named is None else _IS_NOT_READ.format(path, shlex.quote(str(path.parent / named)))
 
     @cached_property
@@ -344,7 +334,8 @@ class Context:
         What cannot be read names no file, and a command that needs it fails by itself.
         """
         found: list[Kept] = []
-        environ, sets = self.process_environ, cast("Mapping[str, KeySet]", {})
+        environ = self.process_environ
+        sets: Mapping[str, KeySet] = {}
         with suppress(UsageError, KeyConfigError, OSError):
             found += [Kept(self.dotenv.path, Holds.VARIABLES)] if self.dotenv else []
         with suppress(UsageError, KeyConfigError, OSError):
@@ -362,7 +353,8 @@ class Context:
         """The place of the ledger that `open_ledger` opens. Raises UsageError."""
         from rotation.ledger.database import find_ledger  # noqa: PLC0415 - few commands need it
 
-        return find_ledger(self.environ, self._surroundings.ledger, self.config_path() if self._has_config else None)
+        named = self._surroundings
+        return find_ledger(self.environ, named and named.ledger, self.config_path() if named else None)
 
     def search(self, targets: Sequence[Target], keyring: Keyring, *, full: bool) -> Discovery:
         """Searches all columns of the databases of *targets*; with *full* every row. Raises StoreError, UsageError."""
@@ -379,7 +371,7 @@ class Context:
                 schemas=None,
                 ignored=self.ignored(),
                 keyrings=self.keyrings(),
-                left_out=self.unsearched_databases(),
+                left_out=self.policy().unsearched_databases,
                 watcher=watcher,
             )
 

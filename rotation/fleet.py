@@ -61,7 +61,10 @@ def announce(engine: sa.Engine | None = None, *, keyring: Keyring | None = None,
         return _write(engine, keyring or get_keyring(), name)
     except Exception as error:
         # A service must not fail because of the ledger. The text of an unknown error may hold a URL: log its class.
-        log.warning("rotation.announce_failed", instance=name, error=type(error).__name__, reason=_reason(error))
+        reason = str(error) if isinstance(error, KeyringError) else None
+        if isinstance(error, ImportError):
+            reason = f"{error.name} is missing; {install()}"
+        log.warning("rotation.announce_failed", instance=name, error=type(error).__name__, reason=reason)
         return False
 
 
@@ -113,7 +116,6 @@ _leaver: _Leaver | None = None
 
 
 def _remember(ledger: Ledger, record: InstanceRecord) -> None:
-    """Has this process remove *record* when it ends."""
     global _leaver  # noqa: PLW0603 - one a process
     # At its end a process starts no thread; others may have reached their limit.
     with _lock, suppress(RuntimeError):
@@ -168,21 +170,11 @@ def _write(engine: sa.Engine | None, keyring: Keyring, name: str) -> bool:
     try:
         ledger.announce(record)
         _remember(ledger, record)
-        _log_change(name, ledger.name, record.primary)
+        # Both are to be compared with those that `keys promote` names.
+        if _logged.get(name) != (ledger.name, record.primary):
+            _logged[name] = ledger.name, record.primary
+            log.info("rotation.announced", instance=name, ledger=ledger.name, primary=record.primary)
     finally:
         if engine is None:
             ledger.close()
     return True
-
-
-def _log_change(name: str, ledger: str, primary: str) -> None:
-    """Logs the primary key's id and the ledger's name, to be compared with those that `keys promote` names."""
-    if _logged.get(name) != (ledger, primary):
-        _logged[name] = ledger, primary
-        log.info("rotation.announced", instance=name, ledger=ledger, primary=primary)
-
-
-def _reason(error: Exception) -> str | None:
-    if isinstance(error, ImportError):
-        return f"{error.name} is missing; {install()}"
-    return str(error) if isinstance(error, KeyringError) else None

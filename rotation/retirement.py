@@ -15,14 +15,13 @@ from keyring_core import KeyState
 from rotation.discovery.result import Discovery, Remark
 from rotation.discovery.token_column import TokenColumn
 from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord
-from rotation.ledger.unexplained import Unexplained, unexplained
+from rotation.ledger.session import Unexplained, unexplained
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
 from rotation.model.next_steps import LIST_ROWS, NAME_CONTEXT, RUN, RUN_AGAIN, THIS_AGAIN, Next, Remedy, Steps
 from rotation.model.report import Report
 from rotation.model.target import distinct_labels
-from rotation.model.text import many
-from rotation.model.times import UTC_SECOND, to_second
+from rotation.model.text import UTC_SECOND, many, to_second
 from rotation.stores.other_writers import OpenTransaction
 
 AGAIN = f"then {RUN_AGAIN}"

@@ -121,8 +121,8 @@ def _postgresql(_folder: Path) -> Iterator[Database]:
 def _apart() -> sa.URL:
     """The PostgreSQL server's URL, with a database that no job's user may enter.
 
-    A retirement refuses for whoever writes in a database that its user may enter, and to create or drop a database is
-    to write in the one that the session is in.
+    A retirement refuses if a session writes in a database that its user may enter, and a session that creates or drops
+    a database writes in the one that it is in.
     """
     server, name = sa.make_url(postgres_server()), "keyring_tests"
     with _within(server, server.database or "postgres") as cursor:
@@ -214,7 +214,7 @@ SELECT array[{", ".join(f"(SELECT count(*) FROM {catalog})" for catalog in _COUN
 def _create(server: sa.URL) -> _Kept:
     name = f"t_{secrets.token_hex(6)}"
     made = [
-        # Shut until PUBLIC, who may enter a new database, has lost that right.
+        # Closed until PUBLIC, which may enter a new database, has lost that right.
         f"CREATE DATABASE {name} TEMPLATE template0 ALLOW_CONNECTIONS false",
         f"CREATE ROLE {name} LOGIN",
         f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC",

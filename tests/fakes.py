@@ -141,7 +141,10 @@ class Sending(ThreadPoolExecutor):
 
 
 class Notes(dict[str, str]):
-    """A ledger's checkpoints, in memory."""
+    """A session with a ledger that keeps checkpoints, in memory."""
+
+    def attempt(self, act: Callable[[Any], Any]) -> Any:
+        return act(self)
 
     def reached(self, plan: str) -> str | None:
         return self.get(plan)

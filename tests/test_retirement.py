@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyring_core import KeyState
-from rotation.checks.facts import Facts, TargetFacts
-from rotation.checks.findings import Level
+from rotation.checks.facts import Facts, Level, TargetFacts
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.configuration.policy import Policy
@@ -22,14 +21,13 @@ from rotation.discovery.result import Discovery, IndexValues, Remark
 from rotation.discovery.token_column import BARE, Part, TokenColumn
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, census_record
-from rotation.ledger.unexplained import Unexplained, carried, settled, unexplained
+from rotation.ledger.session import Unexplained, carried, settled, unexplained
 from rotation.lifecycle.operations import after_listing, list_keys
 from rotation.model.counts import Counts
-from rotation.model.formats import Format
-from rotation.model.invocation import PLAIN
 from rotation.model.key_history import Promotion
+from rotation.model.next_steps import PLAIN
 from rotation.model.report import Report, TargetReport
-from rotation.model.target import Target, TargetId
+from rotation.model.target import Format, Target, TargetId
 from rotation.output.html.page import PageTotals, page
 from rotation.output.run_text import render
 from rotation.planning.cell_kinds import CellKind

@@ -31,20 +31,13 @@ Limit: TypeAlias = Callable[[int], Effort]
 
 
 def bounded(length: int) -> Effort:
-    """The steps for a text of *length* characters."""
-    # Dense text, such as a list of settings or a help text about passwords, takes one step for eight characters.
+    """The steps for a text of *length* characters: dense text, such as a list of settings, takes one for eight."""
     return Effort(96 + length // 8)
 
 
 def unbounded(_length: int) -> Effort:
     """Enough steps, for text of which all but a few characters are known to be harmless."""
     return Effort(math.inf)
-
-
-def spelling(length: int) -> Effort:
-    """The characters that a text of *length* characters may spell in other ways, which are searched as well."""
-    # Three levels of a short text, twice the length of a long one.
-    return Effort(1024 + 2 * length)
 
 
 def rest(text: str, start: int) -> Span:

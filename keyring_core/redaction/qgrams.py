@@ -162,7 +162,7 @@ def spans_of(forms: Collection[Form], data: bytes) -> list[Span]:
 def occurrences(form: Form, low: bytes) -> Iterator[tuple[str, int, int]]:
     """Label, start and end of the runs of *form* in *low* that have to be masked. Runs may overlap.
 
-    All windows of the shortest length are searched. A long form has too many of them: there, every few characters
+    Up to 63 windows of the shortest length are all searched. A longer form has too many: there, every few characters
     a piece is searched which is so much shorter that each window holds one, and a match is followed to its ends.
     """
     text = form.text

@@ -63,9 +63,11 @@ def _percent(flat: str) -> Iterator[Reading]:
         return
     from urllib.parse import unquote_to_bytes  # noqa: PLC0415 - loaded on first use: importing this package has to stay cheap
 
-    # The place of each escape's character, when each escape before it has become one character.
-    escapes = enumerate(compiled(_PERCENT, ANY_CASE).finditer(flat))
-    places = cache(lambda: [found.start() - 2 * number for number, found in escapes])
+    @cache
+    def places() -> list[int]:
+        # The place of each escape's character, when each escape before it has become one character.
+        return [found.start() - 2 * number for number, found in enumerate(compiled(_PERCENT, ANY_CASE).finditer(flat))]
+
     yield Reading(
         unquote_to_bytes(flat.encode("latin-1").replace(b"+", b" ")),
         lambda start, end: (start + 2 * bisect_left(places(), start), end + 2 * bisect_left(places(), end)),

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from keyring_core.errors import KeyringError
 from keyring_core.loaded_keys import is_loaded, subscribe, writing
 from keyring_core.redaction.commands import find_commands
-from keyring_core.redaction.effort import Effort, Limit, bounded, rest, spelling, unbounded
+from keyring_core.redaction.effort import Effort, Limit, bounded, rest, unbounded
 from keyring_core.redaction.encodings import Form, forms_of, forms_of_key, trimmed, unfit
 from keyring_core.redaction.folding import reduced, unsqueeze
 from keyring_core.redaction.names import Names
@@ -137,7 +137,8 @@ class Redactor:
         """*text* with one character for each of its UTF-8 bytes, and the spans of its secrets."""
         data = text.encode("utf-8", "surrogatepass")
         flat = text if text.isascii() else data.decode("latin-1")
-        return flat, self._find(flat, data, limit, spelling(len(text)))
+        # It is searched in all that it spells, too: three levels of a short text, twice the length of a long one.
+        return flat, self._find(flat, data, limit, Effort(1024 + 2 * len(text)))
 
     def _find(self, flat: str, data: bytes, limit: Limit, left: Effort, depth: int = 0) -> list[Span]:
         """The secrets in *flat*, which has one character for each byte of *data* and may spell *left* characters."""
@@ -153,7 +154,7 @@ class Redactor:
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
             found += find_shapes(plain, plain.encode("latin-1"), gist, (), limit)
             found += find_pairs(plain, gist, self.names, limit)
-        if spells_bytes(flat, gist) and depth < 3:
+        if spells_bytes(flat, gist) and depth < 3:  # a text may spell one that spells another
             for reading in readings(flat):
                 if left.step(len(reading.data)):
                     found += self._spelt(reading, limit, left, depth + 1)

@@ -28,7 +28,7 @@ def runs(windows: Iterable[tuple[str, int, int]]) -> list[Span]:
     for label, start, end in sorted(windows):
         last = done[-1] if done else None
         if last and last.label == label and start <= last.end:
-            done[-1] = last._replace(end=max(last.end, end))
+            done[-1] = Span(last.start, max(last.end, end), label, known=True)
         else:
             done.append(Span(start, end, label, known=True))
     return done

@@ -12,8 +12,6 @@ from keyring_core.redaction.names import PLAIN, PLAIN_MODULES, Names
 from keyring_core.redaction.spans import MASK_START, mask_of
 
 _NAME = re.compile(r"[\w.:-]{1,256}")
-# What a digest or a public key is taken for if no name stands before it.
-_KEY = mask_of("fernet-key")
 _SEQUENCES = (list, tuple, set, frozenset, deque)
 
 
@@ -44,8 +42,8 @@ class Walk:
             return self._guarded(self._sequence, value, hidden, name)
         if hidden is None:
             shown = self._leaf(value)
-            if type(value) is str and shown is not value and _KEY in shown:
-                # A digest or a public key stays, if the name before it says that it is one, as in text.
+            if type(value) is str and shown is not value and mask_of("fernet-key") in shown:
+                # A digest or a public key looks like one, and stays if the name before it says what it is, as in text.
                 named = f"{name}: {value}"
                 shown = value if self._leaf(named) == named else shown
             return shown

@@ -1,18 +1,19 @@
-"""The facts that the checks judge, as values, so that each check is a pure function."""
+"""The facts that the checks judge and the findings that they make, as values: each check is a pure function."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import IntEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keyring_core import KeyState
 from rotation.ledger.records import next_promotion, took_over
 from rotation.model.counts import Counts
-from rotation.model.next_steps import Next
+from rotation.model.next_steps import Next, Remedy
 from rotation.retirement import Evidence, of_censuses
 
 if TYPE_CHECKING:
@@ -195,3 +196,54 @@ class Facts:
             for key_id in self.ids(KeyState.PREVIOUS):
                 if target.counts.under.get(key_id):
                     yield target, key_id
+
+
+class Level(IntEnum):
+    """The urgency of a finding; the number is the exit code of a monitoring plugin."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+
+
+URGENCY = (Level.OK, Level.WARNING, Level.UNKNOWN, Level.CRITICAL)
+"""UNKNOWN ranks below CRITICAL, so that it hides no known fault."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One message to the operator."""
+
+    level: Level
+    subject: str
+    """The key, target, file or service that it is about."""
+    message: str
+    remedy: Remedy
+    """The step to take; often a command."""
+    check: str = ""
+    """The name of the check that found it."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of one check."""
+
+    check: str
+    title: str
+    """The meaning of a finding of it, in one sentence."""
+    remedy: str
+    """The remedy in general, in words."""
+    findings: tuple[Finding, ...] = ()
+    off: str | None = None
+    """The reason, if the policy turned it off."""
+
+    @property
+    def level(self) -> Level:
+        """The level of its most urgent finding."""
+        return worst(finding.level for finding in self.findings)
+
+
+def worst(levels: Iterable[Level]) -> Level:
+    """The most urgent level; OK without any."""
+    return max(levels, key=URGENCY.index, default=Level.OK)

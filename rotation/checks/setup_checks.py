@@ -1,17 +1,19 @@
-"""Preconditions of the other checks: keys that load, databases that answer, a right clock, runs that finish."""
+"""Checks of the setup, on which the others depend: keys, databases, the clock and runs; and of the keys themselves."""
 
 from __future__ import annotations
 
+import stat
 from datetime import datetime
 
-from rotation.checks.facts import Facts
-from rotation.checks.findings import Finding, Level
+from keyring_core import KeyState
+from keyring_core.names import printable
+from rotation.checks.facts import ARCHIVE, Facts, Finding, Level
 from rotation.configuration.policy import Policy
 from rotation.ledger.database import SHAPE_REMEDY, UNKNOWN_SHAPE
 from rotation.ledger.session import CLOCK_REMEDY, clock_fault
-from rotation.model.next_steps import CHECK, DISCOVER, RUN, STATUS, Remedy
-from rotation.model.text import many
-from rotation.model.times import span, to_minute
+from rotation.model.next_steps import CHECK, DISCOVER, RUN, STATUS, Next, Remedy, Repeats, Steps, retire_step
+from rotation.model.text import many, span, to_minute
+from rotation.retirement import refusals
 
 COMMAND = "run"
 
@@ -114,3 +116,145 @@ def _begun(facts: Facts, ended: datetime | None) -> str:
         return ""
     since = f" since the last that came to its end, at {to_minute(ended)}" if ended else ", and none came to its end"
     return f"; {many(facts.begun, 'run')} began{since}"
+
+
+SAME_SERVICE = (
+    "the same service? Set one ROTATION_SERVICE for all its processes, or turn shared_keys off in [policy.off] with "
+    "that reason; that is all then"
+)
+
+
+def check_weak_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
+    """A key can be guessed: it is a placeholder, a public example, or not random.
+
+    Remedy: a key of `keyring-rotate keys generate` as the primary one, this one first among ENCRYPTION_PREVIOUS_KEYS,
+    with ENCRYPTION_ALLOW_WEAK_PREVIOUS=1, in every service at once; then `keyring-rotate run` today.
+    """
+    remedy = Steps(
+        Next(("keys", "generate"), "make a new primary key:", repeats=Repeats.NONE),
+        "put this one first into ENCRYPTION_PREVIOUS_KEYS, with ENCRYPTION_ALLOW_WEAK_PREVIOUS=1",
+        RUN,
+    )
+    return [Finding(Level.CRITICAL, "", message, remedy) for message in facts.weak]
+
+
+def check_key_files(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
+    """A file that holds keys can be read or changed by users who need not.
+
+    Remedy: `chmod 600` the file; for a mounted secret set its mode to 0400.
+    """
+    found = []
+    for file in facts.key_files:
+        mode, remedy = stat.filemode(file.mode), f"chmod 600 {file.path}"
+        if file.mode & (stat.S_IWGRP | stat.S_IWOTH):
+            message = f"others can change this file of {file.variable} ({mode})"
+            found.append(Finding(Level.CRITICAL, file.path, message, remedy))
+        elif file.mode & (stat.S_IROTH | (stat.S_IRGRP if file.variable == ARCHIVE else 0)):
+            # A service may read its keys through its group; an archive is for its owner alone.
+            who = "every user" if file.mode & stat.S_IROTH else "its group"
+            message = f"{who} can read this file of {file.variable} ({mode})"
+            found.append(Finding(Level.WARNING, file.path, message, remedy))
+    return found
+
+
+def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
+    """The same key is used in two environments of one ledger, so that a leak in one opens the other.
+
+    Remedy: give one service one ROTATION_SERVICE everywhere; give each environment a key of its own: `keyring-rotate
+    keys stage` in one of them, then promote and run.
+    """
+    found = []
+    for key_id in facts.keys or {}:
+        others = sorted(
+            {
+                printable(record.service)
+                for record in facts.records
+                if record.id == key_id and record.service != facts.service and record.retired is None
+            }
+        )
+        if others:
+            message = f"this key is also in use in {', '.join(others)}"
+            remedy = Steps(
+                SAME_SERVICE,
+                facts.keys_step("stage", when="another one:"),
+                facts.keys_step("promote"),
+                RUN,
+                retire_step(key_id, facts.key_set),
+            )
+            found.append(Finding(Level.WARNING, key_id, message, remedy))
+    return found
+
+
+def check_key_age(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """The primary key is older than the policy allows, or soon will be.
+
+    Remedy: begin the next rotation with `keyring-rotate keys stage`.
+    """
+    since = facts.since(facts.primary or "")
+    if facts.primary is None or since is None:
+        return [_undated("the primary key", facts.primary or "")]
+    age, remedy = now - since, facts.keys_step("promote" if facts.ids(KeyState.STAGED) else "stage")
+    exact = facts.own[facts.primary].promoted is not None
+    if age > policy.max_key_age:
+        old = f"{span(age)} old" if exact else f"at least {span(age)} old, in use since before {to_minute(since)}"
+        message = f"the primary key is {old}, and the limit is {span(policy.max_key_age)}"
+        return [Finding(Level.CRITICAL, facts.primary, message, remedy)]
+    if age > policy.max_key_age - policy.warn_before:
+        message = f"the primary key must be replaced by {to_minute(since + policy.max_key_age)}"
+        message += "" if exact else f", or earlier: it has been in use since before {to_minute(since)}"
+        return [Finding(Level.WARNING, facts.primary, message, remedy)]
+    return []
+
+
+def check_staged_key(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """A staged key has been waiting too long, or some service has promoted it already.
+
+    Remedy: `keyring-rotate keys promote`, once every service has the staged key.
+    """
+    found, promote = [], facts.keys_step("promote")
+    for key_id in facts.ids(KeyState.STAGED):
+        since = facts.since(key_id)
+        if since is None:
+            found.append(_undated("the staged key", key_id))
+        elif now - since > policy.max_staged_age:
+            message = f"staged for {span(now - since)}, and the limit is {span(policy.max_staged_age)}"
+            found.append(Finding(Level.WARNING, key_id, message, promote))
+        if facts.under[key_id]:
+            message = (
+                f"{many(facts.under[key_id], 'token')} under this key already: a service has it as its primary key"
+            )
+            remedy = promote.after("make it the primary key of every service, and here:")
+            found.append(Finding(Level.WARNING, key_id, message, remedy))
+    return found
+
+
+def check_previous_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """A previous key is kept though nothing seems to need it, or is needed for longer than the policy allows.
+
+    Remedy: `keyring-rotate run` until no token needs it, then `keyring-rotate keys retire ID --archive ID.keys`.
+    """
+    found = (_previous_key(facts, key_id, policy, now) for key_id in facts.ids(KeyState.PREVIOUS))
+    return [finding for finding in found if finding]
+
+
+def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> Finding | None:
+    since = facts.superseded(key_id)
+    if since is None:
+        return _undated("the previous key", key_id)
+    late, tokens, against = now - since > policy.max_previous_age, facts.under[key_id], refusals(facts.evidence(key_id))
+    limit = f"replaced {span(now - since)} ago, and the limit is {span(policy.max_previous_age)}; " if late else ""
+    level = Level.WARNING if late else Level.OK
+    if tokens:
+        # Within the limit, check_tokens_left reports them.
+        message = f"{limit}still needed by {many(tokens, 'token')}"
+        return Finding(Level.CRITICAL, key_id, message, RUN) if late else None
+    if against:
+        more = f", and {many(len(against) - 1, 'reason')} more" if len(against) > 1 else ""
+        return Finding(level, key_id, f"{limit}kept for {against[0].reason}{more}", against[0].remedy)
+    message = f"{limit}no token that was read needs it; keys retire reads the rest first"
+    return Finding(level, key_id, message, retire_step(key_id, facts.key_set))
+
+
+def _undated(what: str, key_id: str) -> Finding:
+    remedy = CHECK.after("give the check a ledger that it can write, then:")
+    return Finding(Level.UNKNOWN, key_id, f"the ledger has no date of {what}", remedy)

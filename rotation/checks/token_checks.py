@@ -8,15 +8,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from keyring_core import KeyState, UndecryptableToken
-from rotation.checks.facts import Facts, TargetFacts
-from rotation.checks.findings import Finding, Level
+from rotation.checks.facts import Facts, Finding, Level, TargetFacts
 from rotation.configuration.policy import Policy
 from rotation.ledger.records import history_of
 from rotation.model.counts import KEPT_PROBLEMS
 from rotation.model.next_steps import LIST_ROWS, NAME_CONTEXT, RUN, Steps, demotion_steps
 from rotation.model.report import NOT_UNREADABLE
-from rotation.model.text import many
-from rotation.model.times import issued, span, to_minute
+from rotation.model.text import issued, many, span, to_minute
 
 if TYPE_CHECKING:
     from rotation.ledger.records import CensusRecord

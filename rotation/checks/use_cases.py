@@ -1,26 +1,50 @@
-"""The two uses of the checks: a scheduled one that the ledger records, and one for a page that writes nothing."""
+"""The two uses of the checks: a scheduled one that the ledger records, and one for a page that writes nothing.
+
+Both gather the facts: keys and their files, the ledger, and one census of each target.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 from msgspec import structs
 
-from rotation.checks.gather import ColumnSearch, census_targets, facts_without_targets, kept, last_censuses, load_keys
+from keyring_core import KeyConfigError, KeyConfigWarning, Keyring, KeyringError, KeyState
+from keyring_core.environment import KEY_VARIABLES
+from keyring_core.errors import WeakKeyError, WeakKeyWarning
+from keyring_core.key_files import key_path
+from rotation import job
+from rotation.checks.facts import ARCHIVE, Facts, SeenFile, TargetFacts
 from rotation.checks.verdict import Verdict, check_names
+from rotation.configuration.declarations import uncovered_columns
 from rotation.configuration.policy import Policy
 from rotation.configuration.targets import own_targets
 from rotation.context import Context
 from rotation.ledger.ledger import Ledger, Outcome, utc_now
-from rotation.ledger.records import RunRecord
-from rotation.ledger.session import OnFailure, Session
-from rotation.model.failures import UsageError
-from rotation.model.target import Target
+from rotation.ledger.records import (
+    KEPT_CENSUS_PROBLEMS,
+    LIVE,
+    CensusRecord,
+    RunRecord,
+    census_record,
+    in_fleet,
+    place_of,
+)
+from rotation.ledger.session import OnFailure, Session, carried
+from rotation.model.failures import MissingError, StoppedError, UsageError
+from rotation.model.report import pack
+from rotation.model.target import Target, distinct_labels
+from rotation.stores.databases import identify
 
+Columns: TypeAlias = Callable[[Keyring], Mapping[str, Any]]
+"""Finds the facts on columns without a target; see `search_columns`."""
 PAGE_RUNS = 60
 NOT_IN_A_CENSUS = dict.fromkeys(
     ("retired_key", "uncovered_columns", "declared_columns"), "--last-census reads no target"
@@ -50,14 +74,20 @@ def examine(
     """
     policy = policy or Policy()
     check_names(policy)
-    search = ColumnSearch(context, targets)
+    found: dict[str, Any] = {}
+
+    def columns(keyring: Keyring) -> Mapping[str, Any]:
+        # One search is for all key sets.
+        found.update(found or search_columns(context, targets, keyring))
+        return found
+
     return Verdict.of_parts(
-        [_examine(own, some, policy, search, sample=sample) for own, some in context.by_keys(targets)]
+        [_examine(own, some, policy, columns, sample=sample) for own, some in context.by_keys(targets)]
     )
 
 
 def _examine(
-    context: Context, targets: Sequence[Target], policy: Policy, search: ColumnSearch, *, sample: int | None
+    context: Context, targets: Sequence[Target], policy: Policy, columns: Columns, *, sample: int | None
 ) -> Verdict:
     """The verdict on the *targets* of one key set."""
     keys, service = load_keys(context), context.service
@@ -74,7 +104,7 @@ def _examine(
             # Read again, with the dates that were recorded just now.
             facts = replace(facts_without_targets(session, keys, context), ledger_unwritten=unwritten)
         if keys.keyring:
-            facts = census_targets(facts, context, targets, keys.keyring, search, sample=sample)
+            facts = census_targets(facts, context, targets, keys.keyring, columns, sample=sample)
         # The clock is read last, so that a token written meanwhile is not in the future.
         verdict = Verdict.of(facts, policy, utc_now())
         if facts.ledger_fault is None:
@@ -109,10 +139,189 @@ def overview(
             facts = last_censuses(facts, own)
             policy = structs.replace(policy, off={**NOT_IN_A_CENSUS, **policy.off})
         else:
-            facts = census_targets(facts, context, own, keys.keyring, ColumnSearch(context, targets))
+            facts = census_targets(facts, context, own, keys.keyring, partial(search_columns, context, targets))
         runs: Sequence[RunRecord] = ()
         certificates: Sequence[Mapping[str, Any]] = ()
         if session.ledger is not None and facts.ledger_fault is None:
             certificates = [one for one in session.ledger.certificates() if one.get("service") == session.service]
             runs = session.ledger.last_runs(PAGE_RUNS, session.service)
     return Overview(Verdict.of(facts, policy, utc_now()), own, runs, certificates)
+
+
+NO_LEDGER = "there is none: name one in ROTATION_LEDGER_URL, or write a rotation.toml, beside which it is made"
+NEVER = "the ledger has no count of it: make one with keyring-rotate check, or leave out --last-census"
+KEPT_RUNS = 20
+
+
+@dataclass
+class LoadedKeys:
+    """The keys of an environment, or why they cannot be loaded."""
+
+    keyring: Keyring | None = None
+    fault: str | None = None
+    weak: list[str] = field(default_factory=list)
+
+    @property
+    def states(self) -> dict[str, KeyState]:
+        """Every key's state, by id; empty if the keys cannot be loaded."""
+        return self.keyring.states_by_id if self.keyring else {}
+
+
+def load_keys(context: Context) -> LoadedKeys:
+    """The keys of *context*. Faults and weak keys become facts; other warnings go to stderr."""
+    keys = LoadedKeys()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", KeyConfigWarning)
+        try:
+            keys.keyring = context.load_keyring()
+        except KeyConfigError as error:
+            keys.fault = str(error)
+            if isinstance(error, WeakKeyError):
+                keys.weak.append(str(error))
+    for warning in caught:
+        if issubclass(warning.category, WeakKeyWarning):
+            keys.weak.append(str(warning.message))
+        else:
+            context.streams.warn(f"Warning: {warning.message}")
+    return keys
+
+
+def key_files(context: Context, archives: Iterable[str]) -> Iterator[SeenFile]:
+    """The files that hold keys, with their modes. Loading the keys reports a missing one.
+
+    The *archives* of retired keys are among them, if they are still where `keys retire` wrote them.
+    """
+    environ, dotenv = context.environ, context.dotenv
+    if context.key_set is None:
+        variables: Sequence[str] = KEY_VARIABLES
+        named = [(f"{name}_FILE", environ[f"{name}_FILE"]) for name in KEY_VARIABLES if environ.get(f"{name}_FILE")]
+    else:
+        sources = list(context.keys.sets[context.key_set].sources())
+        variables = [source.variable for _, _, source in sources if source.variable]
+        named = [(f"[keys.{context.key_set}] {place}", source.file) for _, place, source in sources if source.file]
+    if dotenv and any(environ.get(name) for name in variables):
+        named.append((dotenv.named_by.rstrip(":"), str(dotenv.path)))
+    for variable, value in named:
+        with suppress(OSError, ValueError):
+            path = key_path(value, environ, variable)
+            yield SeenFile(variable, str(path), path.stat().st_mode)
+    for archive in dict.fromkeys(archives):
+        with suppress(OSError, ValueError):
+            yield SeenFile(ARCHIVE, archive, Path(archive).stat().st_mode)
+
+
+def facts_without_targets(session: Session, keys: LoadedKeys, context: Context) -> Facts:
+    """The facts from keys, files and ledger; reads no target."""
+    ledger = session.attempt(lambda ledger: _from_ledger(ledger, session.service, keys.states))
+    fault = None if ledger is not None else session.fault or NO_LEDGER
+    known = ledger or {}
+    return Facts(
+        service=session.service,
+        key_set=context.key_set,
+        keys=keys.states if keys.keyring else None,
+        keys_fault=keys.fault,
+        weak=tuple(keys.weak),
+        key_files=tuple(key_files(context, known.get("archives", {}).values())),
+        ledger_fault=fault,
+        **known,
+    )
+
+
+def search_columns(context: Context, targets: Sequence[Target], keyring: Keyring) -> dict[str, Any]:
+    """The facts on columns without a target: of a search of a sample of all columns, and of the models' declarations.
+
+    Raises StoppedError.
+    """
+    found: dict[str, Any] = {}
+    try:
+        found["search"] = context.search(targets, keyring, full=False)
+        unseen = [f"{remark.subject} cannot be looked at: {remark.words}" for remark in found["search"].unseen]
+        found["search_fault"] = "; ".join(unseen) or None
+    except StoppedError:
+        raise
+    except KeyringError as error:
+        found["search_fault"] = str(error)
+    try:
+        left = uncovered_columns(context.declared_columns(context.models()), targets, context.ignored())
+        found["declared"] = tuple(dict.fromkeys(column.label for column in left))
+    except UsageError as error:
+        found["models_fault"] = str(error)
+    return found
+
+
+def census_targets(  # noqa: PLR0913 - what to count, with what
+    facts: Facts,
+    context: Context,
+    targets: Sequence[Target],
+    keyring: Keyring,
+    columns: Columns,
+    *,
+    sample: int | None = None,
+) -> Facts:
+    """*facts*, with a new census of each target, and the token columns without a target. Raises StoppedError."""
+    counted: list[TargetFacts] = []
+    unreached: dict[str, str] = {}
+    for target, title in _titled(targets):
+        try:
+            [report] = job.census(context, [target], keyring, sample=sample).targets
+        except StoppedError:
+            raise
+        except KeyringError as error:
+            if not (isinstance(error, MissingError) and target.optional):
+                unreached[title] = str(error)
+            continue
+        if report.stopped is not None:
+            unreached[title] = report.stopped
+            continue
+        census = census_record(report, keyring.primary.id, facts.service, utc_now(), sampled=sample is not None)
+        census = carried(census, facts.known)
+        before = next((each for each in facts.checked if each.place == census.place), None)
+        counted.append(TargetFacts(census, before, title))
+    return replace(facts, targets=tuple(counted), unreached=unreached, sample=sample, **columns(keyring))
+
+
+def last_censuses(facts: Facts, targets: Sequence[Target]) -> Facts:
+    """*facts*, with the last census of each target in the ledger; reads no target."""
+    kept = {census.place: census for census in facts.known}
+    places = [(title, place_of(facts.service, identify(target))) for target, title in _titled(targets)]
+    return replace(
+        facts,
+        # This is the last census, so nothing in it is new.
+        targets=tuple(
+            TargetFacts(kept[place], before=kept[place], title=title) for title, place in places if place in kept
+        ),
+        unreached={title: NEVER for title, place in places if place not in kept},
+        counted=min((kept[place].taken for _, place in places if place in kept), default=None),
+    )
+
+
+def kept(facts: Facts) -> Iterator[CensusRecord]:
+    """The censuses, as a check records them in the ledger."""
+    for target in facts.targets:
+        census = replace(target.census, checked=True)
+        if target.census.sampled and target.before is not None:
+            # A sample may leave out a row that is still unreadable; without its mark it would count as new later.
+            marks = pack(census.unreadable_marks | target.before.unreadable_marks)
+            problems = {repr(problem): problem for problem in (*census.problems, *target.before.problems)}
+            kept_problems = list(problems.values())[:KEPT_CENSUS_PROBLEMS]
+            census = replace(census, problems=kept_problems, unreadable_rows=marks)
+        yield census
+
+
+def _titled(targets: Sequence[Target]) -> Iterable[tuple[Target, str]]:
+    return zip(targets, distinct_labels([identify(target) for target in targets]), strict=True)
+
+
+def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -> dict[str, Any]:
+    """The facts in the ledger, by their names."""
+    certificates = [one for one in ledger.certificates() if one.get("service") == service]
+    return {
+        "records": tuple(ledger.keys()),
+        "runs": tuple(ledger.last_runs(KEPT_RUNS, service, "run")),
+        "begun": ledger.begun_since_an_end(service, "run"),
+        "known": tuple(ledger.censuses()),
+        "checked": tuple(ledger.censuses(checked=True)),
+        "instances": tuple(in_fleet(ledger.instances(LIVE), states, service)),
+        "latest": ledger.latest(),
+        "archives": {one["key"]: path for one in certificates if isinstance(path := one.get("archive"), str)},
+    }

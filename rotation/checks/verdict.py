@@ -11,9 +11,8 @@ from enum import Enum
 import structlog
 
 from keyring_core import KeyState
-from rotation.checks import key_checks, setup_checks, token_checks
-from rotation.checks.facts import Facts
-from rotation.checks.findings import Finding, Level, Result, worst
+from rotation.checks import setup_checks, token_checks
+from rotation.checks.facts import URGENCY, Facts, Finding, Level, Result, worst
 from rotation.configuration.policy import Policy
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import CHECK
@@ -74,7 +73,7 @@ class Verdict:
     def findings(self) -> list[Finding]:
         """All findings, the most urgent first, otherwise in the order of the checks."""
         findings = (finding for result in self.results for finding in result.findings)
-        return sorted(findings, key=lambda finding: -finding.level.weight)
+        return sorted(findings, key=lambda finding: URGENCY.index(finding.level), reverse=True)
 
     @property
     def off(self) -> Iterator[Result]:
@@ -143,12 +142,12 @@ CHECKS = (
     Check(setup_checks.check_targets),
     Check(setup_checks.check_ledger),
     Check(setup_checks.check_clock, frozenset({Precondition.LEDGER})),
-    Check(key_checks.check_weak_keys),
-    Check(key_checks.check_key_files),
-    Check(key_checks.check_shared_keys, _DATES),
-    Check(key_checks.check_key_age, _DATES),
-    Check(key_checks.check_staged_key, _DATES | _CELLS),
-    Check(key_checks.check_previous_keys, _DATES | _CELLS),
+    Check(setup_checks.check_weak_keys),
+    Check(setup_checks.check_key_files),
+    Check(setup_checks.check_shared_keys, _DATES),
+    Check(setup_checks.check_key_age, _DATES),
+    Check(setup_checks.check_staged_key, _DATES | _CELLS),
+    Check(setup_checks.check_previous_keys, _DATES | _CELLS),
     Check(token_checks.check_tokens_left, _DATES | _CELLS),
     Check(token_checks.check_lagging_services, _DATES | _CELLS),
     Check(token_checks.check_unreadable, _CELLS),
@@ -189,8 +188,14 @@ def _run(check: Check, facts: Facts, policy: Policy, now: datetime) -> Result:
     result = check.result(policy)
     if result.off is not None:
         return result
+    there = {
+        Precondition.KEYS: facts.keys is not None,
+        Precondition.LEDGER: facts.ledger_fault is None,
+        Precondition.CENSUS: not facts.unreached,
+    }
+    missing = next((need.value for need in Precondition if need in check.needs and not there[need]), None)
     findings = []
-    if missing := _missing(check, facts):
+    if missing:
         findings.append(Finding(Level.UNKNOWN, "", f"not checked: it needs {missing}", "see the finding on that"))
     if not missing or missing == Precondition.CENSUS.value:
         # Findings on the targets that were read are still reported.
@@ -201,12 +206,3 @@ def _run(check: Check, facts: Facts, policy: Policy, now: datetime) -> Result:
             message = f"the check itself failed ({type(error).__name__})"
             findings.append(Finding(Level.UNKNOWN, "", message, "look at the log, and report it"))
     return replace(result, findings=tuple(replace(finding, check=check.name) for finding in findings))
-
-
-def _missing(check: Check, facts: Facts) -> str | None:
-    there = {
-        Precondition.KEYS: facts.keys is not None,
-        Precondition.LEDGER: facts.ledger_fault is None,
-        Precondition.CENSUS: not facts.unreached,
-    }
-    return next((need.value for need in Precondition if need in check.needs and not there[need]), None)

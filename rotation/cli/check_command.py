@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from keyring_core import KeyringError
-from keyring_core.key_files import is_missing
 from rotation.cli.help_page import HelpPage
 from rotation.cli.options import (
     CommandContext,
@@ -76,11 +75,15 @@ def check(  # noqa: PLR0913 - click's
         from rotation.output.nagios import line
 
         print(line(verdict, command.invocation), file=command.streams.stdout)
-    else:
-        from rotation.output import check_text
+    elif command.as_json:
         from rotation.output.documents.found import CheckJson
 
-        command.show(CheckJson.of(verdict, command.invocation), check_text.render(verdict, command.invocation))
+        print_json(CheckJson.of(verdict, command.invocation), command.streams.stdout)
+    else:
+        from rotation.output.check_text import render
+
+        for part in render(verdict, command.invocation):
+            command.say(part)
     return int(verdict.level)
 
 
@@ -141,12 +144,10 @@ def _attempt(command: CommandContext, act: Callable[[], T]) -> tuple[T | None, s
 
 def _list(command: CommandContext) -> int:
     from rotation.checks.verdict import check_names, list_checks
-    from rotation.configuration.policy import Policy
     from rotation.output import check_text
     from rotation.output.documents.found import CheckListJson
 
-    configured = command.config is not None or not is_missing(command.config_path())
-    policy = command.policy() if configured else Policy()
+    policy = command.policy()
     check_names(policy)
     checks = list_checks(policy)
     command.show(CheckListJson.of(checks), check_text.render_list(checks))

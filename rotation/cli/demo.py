@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager
+from collections.abc import Mapping
+from contextlib import chdir
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import click
 
@@ -15,10 +15,7 @@ from keyring_core.names import printable
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
 from rotation.cli.options import CommandContext, Process, common_options, path_option, print_json
 from rotation.model.failures import StoppedError, UsageError
-from rotation.model.invocation import Invocation, program_elsewhere, quoted
-
-if TYPE_CHECKING:
-    from rotation.cli.demo_folder import DemoKeys
+from rotation.model.next_steps import Invocation, program_elsewhere, quoted
 
 
 @click.command(
@@ -42,9 +39,7 @@ def demo(command: CommandContext, *, keep: Path | None) -> int:
     It runs the commands that you would type, one after the other, and prints what they print. With --keep it makes the
     database, the keys and rotation.toml, and prints these commands for you to type.
     """
-    if keep is None:
-        return _show(command)
-    return _make(command, keep)
+    return _show(command) if keep is None else _make(command, keep)
 
 
 def _show(command: CommandContext) -> int:
@@ -60,21 +55,21 @@ def _show(command: CommandContext) -> int:
     process = Process(environ, command.streams, invocation=Invocation(program))
     commands = _Commands(process, silent=command.as_json, quiet=command.quiet)
     with tempfile.TemporaryDirectory(prefix="keyring-demo-") as name, chdir(name):
-        keys, secrets = make_folder(Path(), Outputs())
+        primary, previous, secrets = make_folder(Path(), Outputs())
         commands.say(f"A service keeps {TOKENS:,} tokens in app.db, under two keys. Its .env holds both keys:")
-        commands.say(f"{keys.primary.id} encrypts, and the older {keys.previous.id} still decrypts.")
-        commands.step("1. See what is stored. Six rows are broken: step 4 names them.")
+        commands.say(f"{primary.id} encrypts, and the older {previous.id} still decrypts.")
+        commands.say("\n1. See what is stored. Six rows are broken: step 4 names them.")
         commands.type("status", expected=1, paragraphs=2)
-        commands.step("2. Make the next key. Services can decrypt with it, and do not encrypt with it yet.")
+        commands.say("\n2. Make the next key. Services can decrypt with it, and do not encrypt with it yet.")
         commands.type("keys stage")
-        commands.step("3. Once every service has it, promote it. Services encrypt with it from then on.")
+        commands.say("\n3. Once every service has it, promote it. Services encrypt with it from then on.")
         commands.type("keys promote")
-        commands.step("4. Re-encrypt what is stored, while services keep writing.")
+        commands.say("\n4. Re-encrypt what is stored, while services keep writing.")
         commands.type("run", expected=1)
-        commands.step("5. See what is stored now.")
+        commands.say("\n5. See what is stored now.")
         commands.type("status", expected=1, paragraphs=2)
         opened = count_opened(Path(), secrets)
-        commands.step("6. Proof: stock cryptography.fernet, with the new key alone, opens")
+        commands.say("\n6. Proof: stock cryptography.fernet, with the new key alone, opens")
         commands.say(f"   {opened:,} of {len(secrets):,} sound tokens to the plaintext that they were made from.")
     if not command.quiet:
         commands.say("\nNext:")
@@ -86,8 +81,6 @@ def _show(command: CommandContext) -> int:
 
 
 class _Commands:
-    """Types commands, and prints each with what it prints."""
-
     def __init__(self, process: Process, *, silent: bool, quiet: bool) -> None:
         self._process, self._silent = process, silent
         self._options = ["--quiet"] if quiet else []
@@ -99,16 +92,18 @@ class _Commands:
         if not self._silent:
             print(text, file=self._stdout)
 
-    def step(self, heading: str) -> None:
-        self.say(f"\n{heading}")
-
     def type(self, command: str, *, expected: int = 0, paragraphs: int | None = None) -> None:
         """Runs *command*, and prints what it prints, or the first *paragraphs* of that."""
         root = click.get_current_context().find_root()
-        with _recorded(self._process) as written:
+        # The streams stay the same ones, which a signal stops.
+        streams = self._process.streams
+        streams.stdout = written = _Recorder(self._stdout)
+        try:
             arguments = [*command.split(), *self._options]
             code = root.command.main(arguments, root.info_name, standalone_mode=False, obj=self._process) or 0
-        if self._process.streams.stopping:
+        finally:
+            streams.stdout = self._stdout
+        if streams.stopping:
             raise StoppedError("stopped on request. The demo's database is gone.")
         self.as_expected = self.as_expected and code == expected
         self.say(f"$ {self._process.invocation.program} {command}")
@@ -127,17 +122,6 @@ class _Recorder(io.StringIO):
         return self._is_terminal
 
 
-@contextmanager
-def _recorded(process: Process) -> Iterator[_Recorder]:
-    """Puts a recorder in the place of stdout. The streams stay the same ones, which a signal stops."""
-    stdout = process.streams.stdout
-    process.streams.stdout = recorder = _Recorder(stdout)
-    try:
-        yield recorder
-    finally:
-        process.streams.stdout = stdout
-
-
 def _make(command: CommandContext, folder: Path) -> int:
     from rotation.cli.demo_folder import CONFIG, DATABASE, ENV_FILE, NEW, make_folder
     from rotation.kept_files import outputs_of
@@ -146,25 +130,6 @@ def _make(command: CommandContext, folder: Path) -> int:
     outputs = outputs_of(command)
     if not folder.exists():
         outputs.take(folder, f"--keep {folder}", NEW)
-    _check_empty(folder)
-    keys, _ = make_folder(folder, outputs)
-    steps = _steps(folder, keys, program_elsewhere(command.invocation.program))
-    files = [str(folder / name) for name in (DATABASE, ENV_FILE, CONFIG)]
-    if command.as_json:
-        document = DemoJson(complete=True, folder=str(folder), files=files, steps=[StepJson(*step) for step in steps])
-        print_json(document, command.streams.stdout)
-        return 0
-    lines = [printable(f"Written: {', '.join(files)}")]
-    if not command.quiet:
-        lines.append("Type these commands, one after the other:")
-        for number, (do, run) in enumerate(steps, 1):
-            lines += ["", f"# {number}. {do}", run]
-    print("\n".join(lines), file=command.streams.stdout)
-    return 0
-
-
-def _check_empty(folder: Path) -> None:
-    """Makes *folder*. Raises UsageError, and changes nothing, if there is something in its place or in it."""
     fault = None
     try:
         folder.mkdir(0o755, exist_ok=True)
@@ -174,13 +139,30 @@ def _check_empty(folder: Path) -> None:
         fault = error.strerror
     if fault:
         raise UsageError(f"--keep {folder}: {fault}; nothing was changed. Name a new folder")
+    primary, previous, _ = make_folder(folder, outputs)
+    steps = _steps(folder, primary.id, previous.id, program_elsewhere(command.invocation.program))
+    files = [str(folder / name) for name in (DATABASE, ENV_FILE, CONFIG)]
+    if command.as_json:
+        document = DemoJson(
+            complete=True, folder=str(folder), files=files, steps=[StepJson(*step) for step in steps.items()]
+        )
+        print_json(document, command.streams.stdout)
+        return 0
+    lines = [printable(f"Written: {', '.join(files)}")]
+    if not command.quiet:
+        lines.append("Type these commands, one after the other:")
+        for number, (do, run) in enumerate(steps.items(), 1):
+            lines += ["", f"# {number}. {do}", run]
+    print("\n".join(lines), file=command.streams.stdout)
+    return 0
 
 
-def _steps(folder: Path, keys: DemoKeys, typed: str) -> Sequence[tuple[str, str]]:
+def _steps(folder: Path, primary: str, previous: str, typed: str) -> Mapping[str, str]:
     """The work in *folder* in order, each part with its command; *typed* is the program."""
     from rotation.cli.demo_folder import REPAIR
 
-    steps: Mapping[str, str] = {
+    retire, archive = f"{typed} keys retire", "--archive retired.keys"
+    return {
         "Go into the folder.": f"cd {quoted(str(folder))}",
         "See what is stored, and under which keys. Six rows are broken.": f"{typed} status",
         "Make the next key. Services can decrypt with it, and do not encrypt with it yet.": f"{typed} keys stage",
@@ -191,12 +173,7 @@ def _steps(folder: Path, keys: DemoKeys, typed: str) -> Sequence[tuple[str, str]
         "One row was never encrypted. See what would become a token. This only reads.": f"{typed} adopt",
         "Encrypt it. The rows that were repaired are re-encrypted with it.": f"{typed} adopt --yes",
         "Run again. Nothing is left to do, and it says Complete.": f"{typed} run",
-        "Retire the oldest key. The archive keeps it, for old backups.": _retire(typed, keys.previous.id),
-        "Retire the other one.": _retire(typed, keys.primary.id),
+        "Retire the oldest key. The archive keeps it, for old backups.": f"{retire} {previous} {archive}",
+        "Retire the other one.": f"{retire} {primary} {archive}",
         "Run the check that a scheduler runs every night.": f"{typed} check",
     }
-    return list(steps.items())
-
-
-def _retire(typed: str, key_id: str) -> str:
-    return f"{typed} keys retire {key_id} --archive retired.keys"

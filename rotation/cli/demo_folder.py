@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 from cryptography.fernet import Fernet
 
@@ -55,28 +54,20 @@ Indented lines of Python could not be pasted.
 """
 
 
-class DemoKeys(NamedTuple):
-    """The keys before the rotation."""
+def make_folder(folder: Path, outputs: Outputs) -> tuple[Key, Key, Mapping[int, bytes]]:
+    """Fills *folder*. Returns the primary and the previous key, and the plaintext of each row whose token is sound.
 
-    primary: Key
-    previous: Key
-
-
-def make_folder(folder: Path, outputs: Outputs) -> tuple[DemoKeys, Mapping[int, bytes]]:
-    """Fills *folder*. Returns the keys, and the plaintext of each row whose token is sound. Raises UsageError."""
+    Raises UsageError.
+    """
     _, _, config = (outputs.take(folder / name, str(folder / name), NEW) for name in (DATABASE, ENV_FILE, CONFIG))
     previous, primary = Key.generate(), Key.generate()
     secrets = _make_database(folder / DATABASE, previous, primary)
-    lines = [
-        "# The keys of the demo. Secrets: never commit this file.",
-        f"{PRIMARY}={primary.reveal()}",
-        f"{PREVIOUS}={previous.reveal()}",
-        "",
-    ]
-    replace_whole(read_whole(folder / ENV_FILE), "\n".join(lines).encode())
+    keys = f"{PRIMARY}={primary.reveal()}\n{PREVIOUS}={previous.reveal()}\n"
+    variables = f"# The keys of the demo. Secrets: never commit this file.\n{keys}"
+    replace_whole(read_whole(folder / ENV_FILE), variables.encode())
     with config.whole() as file:
         file.write(CONFIG_TEXT.encode())
-    return DemoKeys(primary, previous), secrets
+    return primary, previous, secrets
 
 
 def count_opened(folder: Path, secrets: Mapping[int, bytes]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from keyring_core.key_files import is_missing
 from rotation.cli.help_page import USAGE, HelpPage
 from rotation.cli.options import CommandContext, common_options
 
@@ -52,7 +51,7 @@ def discover(  # noqa: PLR0913 - click's
     """
     from keyring_core import Key, Keyring
     from keyring_core.environment import names_primary
-    from rotation.configuration.presets import recognised, recognised_step
+    from rotation.configuration.presets import recognised_steps
     from rotation.configuration.sections import Declaration
     from rotation.configuration.urls import expand_url, for_folder, may_hold_password
     from rotation.declared.entries import declared_targets
@@ -77,10 +76,8 @@ def discover(  # noqa: PLR0913 - click's
     # Only a Django project says itself where its tables are.
     of_projects = declared_targets((each for each in declared if each.url), command.environ, folder)
     elsewhere = [] if databases else databases_of(of_projects)
-    given = command.declares is not None or command.config is not None
-    configured = given or not is_missing(command.config_path())
     needed = not (databases or elsewhere)
-    targets = command.targets(needed=needed) if configured or needed else []
+    targets = command.targets(needed=needed) if needed or command.declares or command.is_configured else []
     databases = databases or list({each.url: each for each in (*databases_of(targets), *elsewhere)}.values())
     ignored = command.ignored()
     with command.watch(dry_run=True) as watcher:
@@ -94,7 +91,7 @@ def discover(  # noqa: PLR0913 - click's
             ignored=ignored,
             keyrings=keyrings,
             declared=declared,
-            left_out=command.unsearched_databases(),
+            left_out=command.policy().unsearched_databases,
             watcher=watcher,
             keyless=keyless,
         )
@@ -102,6 +99,6 @@ def discover(  # noqa: PLR0913 - click's
     if found.uncovered:
         [written, *others] = [database.written for database in databases]
         written = "" if others or may_hold_password(written) else written
-        found.recognised = [recognised_step(name, written) for name in recognised(found.tables_seen)]
+        found.recognised = recognised_steps(found.tables_seen, written)
     command.show(DiscoverJson.of(found, command.invocation), render_discovery(found, command.invocation))
     return found.exit_code

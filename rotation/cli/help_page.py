@@ -49,37 +49,26 @@ SYNONYMS = {"rotate": "run", "encrypt": "adopt", "scan": "discover", "verify": "
 
 
 class Formatter(click.HelpFormatter):
-    """A formatter whose headings may have a colour."""
+    """A formatter of the width of the terminal, whose headings have a colour if *context* has colours."""
 
-    coloured = False
+    def __init__(self, context: click.Context) -> None:
+        super().__init__(width=context.terminal_width, max_width=context.max_content_width)
+        self._coloured = bool(context.color)
 
-    def heading(self, text: str) -> str:
-        """*text* as a heading."""
-        return click.style(text, fg="cyan", bold=True) if self.coloured else text
+    def _heading(self, text: str) -> str:
+        return click.style(text, fg="cyan", bold=True) if self._coloured else text
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
         """Writes the usage, in one line however long the program's name is."""
-        self.write(f"{self.heading(prefix or 'Usage:')} {prog} {args}\n")
+        self.write(f"{self._heading(prefix or 'Usage:')} {prog} {args}\n")
 
     def write_heading(self, heading: str) -> None:
         """Writes the heading of a section."""
-        self.write(f"{'':>{self.current_indent}}{self.heading(f'{heading}:')}\n")
-
-
-class PageContext(click.Context):
-    """A context that writes its help page with a Formatter."""
-
-    def make_formatter(self) -> Formatter:
-        """A formatter of the width of the terminal, with colours if this context has them."""
-        formatter = Formatter(width=self.terminal_width, max_width=self.max_content_width)
-        formatter.coloured = bool(self.color)
-        return formatter
+        self.write(f"{'':>{self.current_indent}}{self._heading(f'{heading}:')}\n")
 
 
 class HelpPage(click.Command):
     """A command whose page ends with examples and exit codes."""
-
-    context_class = PageContext
 
     def __init__(
         self, *args: Any, examples: Mapping[str, str] | None = None, exit_codes: Mapping[int, str], **settings: Any
@@ -115,6 +104,12 @@ class HelpPage(click.Command):
         if option:
             option.callback, option.help = _show_help, "Show this page."
         return option
+
+    def get_help(self, ctx: click.Context) -> str:
+        """The page."""
+        formatter = Formatter(ctx)
+        self.format_help(ctx, formatter)
+        return formatter.getvalue().rstrip("\n")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the options, each in its group, with all descriptions below each other."""
@@ -182,16 +177,14 @@ class HelpGroup(HelpPage, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that *args* begin with. Raises UsageError with the nearest one."""
         if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
-            raise click.UsageError(f"No such command {args[0]!r}.{self._nearest(ctx, args[0])}", ctx)
+            root = ctx.find_root()
+            paths = SYNONYMS | {path.split()[-1]: path for path, _ in [*commands_of(root.command)][::-1]}
+            own = ctx.command_path.removeprefix(str(root.info_name)).strip()
+            paths |= {name: f"{own} {name}".strip() for name in self.commands}
+            near = get_close_matches(args[0], paths, n=1)
+            hint = f" Did you mean: {root.info_name} {paths[near[0]]}" if near else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
-
-    def _nearest(self, ctx: click.Context, word: str) -> str:
-        root = ctx.find_root()
-        paths = SYNONYMS | {path.split()[-1]: path for path, _ in [*commands_of(root.command)][::-1]}
-        own = ctx.command_path.removeprefix(str(root.info_name)).strip()
-        paths |= {name: f"{own} {name}".strip() for name in self.commands}
-        near = get_close_matches(word, paths, n=1)
-        return f" Did you mean: {root.info_name} {paths[near[0]]}" if near else ""
 
 
 def commands_of(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -258,7 +251,6 @@ def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> No
 
 
 def _command_words(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The commands that may come next."""
     words = context.params.get("words") or ()
     before = " ".join([*words, ""])
     found = commands_of(context.find_root().command)
@@ -289,6 +281,6 @@ def help_command(context: click.Context, words: tuple[str, ...]) -> int:
         name, command, _ = shown.command.resolve_command(shown, [word])
         if command is None:
             raise click.UsageError(f"No such command {word!r}.", shown)
-        shown = command.context_class(command, info_name=name, parent=shown)
+        shown = click.Context(command, info_name=name, parent=shown)
     show_page(shown)
     return 0

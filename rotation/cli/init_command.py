@@ -6,6 +6,7 @@ For a known application, also the steps from there. For a service of your own, s
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,14 +18,12 @@ from keyring_core.environment import ROTATION_CONFIG
 from keyring_core.key_files import is_missing
 from keyring_core.names import printable
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
-from rotation.cli.init_questions import ask, checked_url, on_terminal
-from rotation.cli.options import Process, complete_preset, path_option, print_json
-from rotation.cli.presentation import presentation_options
+from rotation.cli.init_questions import Wanted, ask, checked_url
+from rotation.cli.options import Process, complete_preset, path_option, presentation_parameters, print_json, set_up
 from rotation.configuration.urls import for_folder
 from rotation.context import Context
 from rotation.model.failures import UsageError
-from rotation.model.invocation import quoted
-from rotation.model.next_steps import Next, Repeats
+from rotation.model.next_steps import Next, Repeats, quoted
 
 if TYPE_CHECKING:
     from rotation.configuration.presets import Preset
@@ -71,7 +70,7 @@ _WAYS = (
 )
 @click.option("--append", is_flag=True, help="Add to an existing rotation.toml what it lacks.")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on stdout, and ask nothing.")
-@presentation_options
+@presentation_parameters
 @click.pass_obj
 def init(  # noqa: PLR0913 - click's
     process: Process,
@@ -84,6 +83,8 @@ def init(  # noqa: PLR0913 - click's
     append: bool,
     as_json: bool,
     quiet: bool,
+    verbose: int,
+    log_format: str | None,
 ) -> int:
     """Begin: find the columns that hold tokens, and write rotation.toml.
 
@@ -91,22 +92,25 @@ def init(  # noqa: PLR0913 - click's
     and changes no key. With --app it writes the entry of a known application, and prints what to do from there, step by
     step.
     """
+    set_up(process.streams, quiet=quiet, verbose=verbose, log_format=log_format)
     if name == "":
         return _list_applications(process, as_json=as_json, quiet=quiet)
-    asks = not as_json and on_terminal(process.streams.stdout)
+    is_terminal = sys.stdin is not None and sys.stdin.isatty() and process.streams.stdout.isatty()
+    asks = not as_json and is_terminal
     if asks and name is None and url is None and not append:
         question = "Is it one of the known applications? Name, or Enter for your own service"
         name = ask(question, check=_check_application) or None
     config = config or Path(process.environ.get(ROTATION_CONFIG) or "rotation.toml")
+    wanted = Wanted(url, config, env_file, new_key, append, asks)
     if name is not None:
         if new_key:
             raise UsageError("--app and --new-key exclude each other; the steps of --app say how to make its key")
-        return _begin_application(process, name, url, config, env_file, append=append, as_json=as_json, quiet=quiet)
+        return _begin_application(process, name, wanted, as_json=as_json, quiet=quiet)
     if url is None and not asks and not (append and not is_missing(config)):
         raise UsageError("say what to begin with; nothing was written", *_WAYS)
-    from rotation.cli.init_service import Wanted, begin_service
+    from rotation.cli.init_service import begin_service
 
-    return begin_service(process, Wanted(url, config, env_file, new_key, append, asks), as_json=as_json, quiet=quiet)
+    return begin_service(process, wanted, as_json=as_json, quiet=quiet)
 
 
 def _check_application(name: str) -> None:
@@ -123,17 +127,7 @@ def _check_application(name: str) -> None:
         raise UsageError(f"{fault}. Only these need a name: for a service of your own, press Enter")
 
 
-def _begin_application(  # noqa: PLR0913 - what the options say
-    process: Process,
-    name: str,
-    url: str | None,
-    config: Path,
-    env_file: Path | None,
-    *,
-    append: bool,
-    as_json: bool,
-    quiet: bool,
-) -> int:
+def _begin_application(process: Process, name: str, wanted: Wanted, *, as_json: bool, quiet: bool) -> int:
     """Writes the files for the application *name*, and prints its steps. Raises UsageError, and overwrites no file."""
     from rotation.configuration.env_file import DOTENV
     from rotation.configuration.preset_steps import preset_steps
@@ -144,8 +138,9 @@ def _begin_application(  # noqa: PLR0913 - what the options say
     from rotation.output.documents.parts import InitJson, StepJson
     from rotation.output.terminal import labelled, say
 
+    config, env_file, append = wanted.config, wanted.env_file, wanted.append
     preset = load_preset(name)
-    preset = preset.at(checked_url(url) or preset.url)
+    preset = preset.at(checked_url(wanted.url) or preset.url)
     entry = f"[[app]]\nname = {json.dumps(name)}\nurl = {json.dumps(for_folder(preset.url, config.parent))}\n"
     # Both are checked before one is written.
     outputs = outputs_of(Context(process.environ, config, streams=process.streams))
@@ -177,7 +172,6 @@ def _begin_application(  # noqa: PLR0913 - what the options say
 
 
 def _list_applications(process: Process, *, as_json: bool, quiet: bool) -> int:
-    """Prints the name of each known application, and the secrets that it keeps."""
     from rotation.configuration.presets import load_preset, preset_names
     from rotation.output.documents.parts import InitJson
 

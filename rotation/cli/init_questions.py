@@ -1,14 +1,14 @@
-"""The questions of `init` on a terminal. Every question has an option, and no answer is a secret of its own."""
+"""The options of `init`, and its questions on a terminal: each has an option, and no answer is a secret of its own."""
 
 from __future__ import annotations
 
 import shutil
 import signal
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -17,9 +17,15 @@ from rotation.configuration.urls import may_hold_password
 from rotation.model.failures import StoppedError, UsageError
 
 
-def on_terminal(stdout: TextIO) -> bool:
-    """True if somebody can be asked: input and output are terminals."""
-    return sys.stdin is not None and sys.stdin.isatty() and stdout.isatty()
+class Wanted(NamedTuple):
+    """The values of the options. *asks*: the rest can be asked for."""
+
+    url: str | None
+    config: Path
+    env_file: Path | None
+    new_key: bool
+    append: bool
+    asks: bool
 
 
 def checked_url(url: str | None) -> str | None:

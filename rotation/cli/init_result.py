@@ -13,12 +13,11 @@ from keyring_core import Key
 from keyring_core.environment import PREVIOUS, PRIMARY
 from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import TokenColumn
-from rotation.model.invocation import Invocation, quoted
-from rotation.model.next_steps import Next, Repeats, Steps
+from rotation.model.next_steps import Invocation, Next, Repeats, Steps, quoted
 from rotation.model.text import be, many
 from rotation.output.discovery_text import found_in_words, gets_entry, why_not
 from rotation.output.documents.parts import FoundTargetJson, InitJson, RemarkJson, commands_of
-from rotation.output.terminal import NextStep, following, labelled, verbatim
+from rotation.output.terminal import NextStep, Verbatim, following, labelled
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -146,7 +145,11 @@ class Begun:
         return InitJson(
             complete=not self.needs,
             files=[str(path) for path in self.files],
-            targets=[_target(column) for column in self.columns if gets_entry(column)],
+            targets=[
+                FoundTargetJson(one.table, one.column, one.format, one.parts.total(), dict(+one.under), one.unknown)
+                for one in self.columns
+                if gets_entry(one)
+            ],
             new_key=self.new_key.id if self.new_key else None,
             needs=self.needs,
             left_out=[RemarkJson(*remark) for remark in self.found.left_out],
@@ -181,16 +184,10 @@ class Begun:
             yield from (f"  {line}" for line in self.to_ignore)
         yield f"{self.config} holds no secret, so you may commit it."
         if not self.has_targets:
-            yield verbatim(f"\n{SERVICE}")
+            yield Verbatim(f"\n{SERVICE}")
         when = "" if self.has_targets else "Once a table holds tokens, this adds its entry."
         fill_in = () if self.has_key else (f"fill in {PRIMARY}{self._in_file}",)
         yield from following(Steps(*fill_in, self.next, when=when), self.invocation)
         if self.has_targets and not (self.needs or self.rotating):
             stage = self._command("keys", "stage").after("To change the key:")
             yield NextStep(self.invocation.line(stage), no_wrap=True)
-
-
-def _target(column: TokenColumn) -> FoundTargetJson:
-    return FoundTargetJson(
-        column.table, column.column, column.format, column.parts.total(), dict(+column.under), column.unknown
-    )

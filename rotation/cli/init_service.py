@@ -14,11 +14,11 @@ from typing import NamedTuple
 from keyring_core import Key, KeyConfigError, Keyring
 from keyring_core.environment import PRIMARY, names_primary
 from keyring_core.key_files import is_missing
-from rotation.cli.init_questions import ask, ask_whether, checked_url
+from rotation.cli.init_questions import Wanted, ask, ask_whether, checked_url
 from rotation.cli.init_result import Begun
 from rotation.cli.options import CommandContext, Process
 from rotation.configuration.env_file import DOTENV, environment, read_env_file
-from rotation.configuration.presets import recognised, recognised_step
+from rotation.configuration.presets import recognised_steps
 from rotation.configuration.urls import expand_url, for_folder, may_hold_password
 from rotation.context import Context
 from rotation.discovery.discover import DatabaseUrl, databases_of, discover
@@ -29,14 +29,12 @@ from rotation.lifecycle.key_file_edits import add_to_dotenv, edit_dotenv
 from rotation.model.atomic_file import (
     Snapshot,
     legible_to_others,
-    mode_for_others,
     read_whole,
     refusal,
     replace_whole,
 )
 from rotation.model.failures import UsageError
-from rotation.model.invocation import PROGRAM
-from rotation.model.next_steps import PROBLEMS_FILE, Next, Repeats
+from rotation.model.next_steps import PROBLEMS_FILE, PROGRAM, Next, Repeats
 from rotation.model.outputs import CONFIG, Output
 from rotation.model.target import Target
 from rotation.output.discovery_text import config_text, entries_text, gets_entry
@@ -49,17 +47,6 @@ KEY_TO_FILL_IN = f"""\
 # For a service without tokens, this prints a new key: {PROGRAM} keys generate
 # {PRIMARY}=
 """
-
-
-class Wanted(NamedTuple):
-    """The values of the options. *asks*: the rest can be asked for."""
-
-    url: str | None
-    config: Path
-    env_file: Path | None
-    new_key: bool
-    append: bool
-    asks: bool
 
 
 class Places(NamedTuple):
@@ -100,7 +87,12 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
             places = places._replace(env_file=command.dotenv.path)
         targets = command.targets(needed=False) if appends else []
         others = {} if _has_key(command) else _other_keys(command)
-        named = _databases(command, places.url, wanted.config.parent, targets)
+        named: Sequence[DatabaseUrl] = databases_of(targets)
+        if url := places.url:
+            written = for_folder(url, wanted.config.parent)
+            named = [DatabaseUrl(expand_url(url, command.environ, "--url"), written)]
+        if not named:
+            raise UsageError(f"{command.config_path()}: names no database yet; name the one to search with --url")
         output = _take_outputs(command, wanted.config, places.env_file, named)
         found = _search(command, named, targets, others)
         begun = _write(command, wanted, places, found, others, output=output)
@@ -110,13 +102,16 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
 
 
 def _places(process: Process, wanted: Wanted) -> Places:
-    """The places, by the options, and on a terminal by questions."""
     env_file = wanted.env_file or wanted.config.with_name(".env")
     if wanted.asks and wanted.env_file is None:
         env_file = Path(ask("File of the keys", str(env_file), check=_check_env_file))
     # Its variables may hold the url.
     environ = environment(process.environ, None if is_missing(env_file) else env_file)
-    url = wanted.url or _ask_url(environ)
+    url = wanted.url or ask(
+        "Database, as a url or $NAME of a variable that holds it",
+        f"${URL}" if environ.get(URL) else "",
+        check=lambda url: served_url(expand_url(url, environ, "the database"), "the database"),
+    )
     if not (wanted.asks and may_hold_password(url)):
         return Places(checked_url(url), env_file)
     # A url that cannot be put there is refused now, and not after a search.
@@ -127,15 +122,6 @@ def _places(process: Process, wanted: Wanted) -> Places:
     if not ask_whether(question, default=True):
         raise UsageError(f"nothing was written. Put the url into a variable, and name that: --url '${URL}'")
     return Places(f"${URL}", env_file, url)
-
-
-def _ask_url(environ: Mapping[str, str]) -> str:
-    whose = "the database"
-    return ask(
-        "Database, as a url or $NAME of a variable that holds it",
-        f"${URL}" if environ.get(URL) else "",
-        check=lambda url: served_url(expand_url(url, environ, whose), whose),
-    )
 
 
 def _check_env_file(name: str) -> None:
@@ -160,25 +146,10 @@ def _other_keys(command: CommandContext) -> dict[Key, str]:
     return found
 
 
-def _databases(
-    command: CommandContext, url: str | None, folder: Path, targets: Sequence[Target]
-) -> Sequence[DatabaseUrl]:
-    """The database at *url*, as a file in *folder* names it, otherwise the targets'. Raises UsageError."""
-    named = databases_of(targets)
-    if url:
-        named = [DatabaseUrl(expand_url(url, command.environ, "--url"), for_folder(url, folder))]
-    if not named:
-        raise UsageError(f"{command.config_path()}: names no database yet; name the one to search with --url")
-    return named
-
-
 def _search(
     command: CommandContext, named: Sequence[DatabaseUrl], targets: Sequence[Target], others: Mapping[Key, str]
 ) -> Discovery:
-    """The columns that hold tokens in the databases *named*, by samples. If no key is set, it tries *others*.
-
-    Raises UsageError and StoreError.
-    """
+    """The columns that hold tokens in the databases *named*, by samples. If no key is set, it tries *others*."""
     keyrings = command.keyrings()
     # No token is under a key that was made now.
     first, *previous = [*others, Key.generate()]
@@ -192,12 +163,12 @@ def _search(
         schemas=None,
         ignored=command.ignored(),
         keyrings=keyrings,
-        left_out=command.unsearched_databases(),
+        left_out=command.policy().unsearched_databases,
     )
     if may_hold_password(found.url):
         found.url = ""
     if found.uncovered:
-        found.recognised = [recognised_step(name, found.url) for name in recognised(found.tables_seen)]
+        found.recognised = recognised_steps(found.tables_seen, found.url)
     return found
 
 
@@ -233,22 +204,23 @@ def _write(  # noqa: PLR0913 - what was asked for, and what was found
         begun.refused_key = wanted.new_key
     elif not begun.has_key and _wants_key(wanted, begun):
         begun.new_key, begun.has_key = Key.generate(), True
-    variables = _variables(places, begun, named=wanted.env_file is not None) if env_file else None
-    text = _config_text(wanted.config, begun, env_file if variables and variables.data else None)
+    old = read_whole(env_file) if env_file else None
+    variables = _variables(old, places, begun, named=wanted.env_file is not None) if old else b""
+    text = _config_text(wanted.config, begun, env_file if variables else None)
     # The keys come first: without rotation.toml the same command can be typed again.
-    if variables and variables.data != variables.old.data:
-        if mode := mode_for_others(variables.path):
-            command.streams.warn(f"Warning: {legible_to_others(variables.path, mode)}")
-        replace_whole(variables.old, variables.data)
-        begun.files.append(variables.path)
-        begun.is_private = not mode_for_others(variables.path)
+    if env_file and old and variables != old.data:
+        if warning := legible_to_others(env_file):
+            command.streams.warn(f"Warning: {warning}")
+        replace_whole(old, variables)
+        begun.files.append(env_file)
+        begun.is_private = not legible_to_others(env_file)
     if text is not None:
         with output.whole() as file:
             file.write(text.encode())
         begun.files.append(wanted.config)
     lines = {env_file.name: env_file.name} if env_file else {}
     lines |= {f"{DEFAULT_FILE}*": f"{DEFAULT_FILE}-wal", "*.keys": "retired.keys", PROBLEMS_FILE: PROBLEMS_FILE}
-    begun.to_ignore = not_ignored(wanted.config.parent, lines)
+    begun.to_ignore = _not_ignored(wanted.config.parent, lines)
     return begun
 
 
@@ -262,24 +234,14 @@ def _wants_key(wanted: Wanted, begun: Begun) -> bool:
     return ask_whether(f"No key is in {begun.env_file}. Make one?", default=True)
 
 
-class _Variables(NamedTuple):
-    """A dotenv file as it was read, and what is to be in it."""
-
-    path: Path
-    old: Snapshot
-    data: bytes
-
-
-def _variables(places: Places, begun: Begun, *, named: bool) -> _Variables:
-    """The dotenv file with what it lacks; a new one only if it is *named*, or if no key is anywhere else."""
-    path = places.env_file or Path()
-    old = read_whole(path)
+def _variables(old: Snapshot, places: Places, begun: Begun, *, named: bool) -> bytes:
+    """The *old* dotenv file with what it lacks; a new one only if it is *named*, or if no key is anywhere else."""
     data = old.data
     if not old.identity and (named or begun.new_key or not begun.has_key or places.password_url):
         data = (FILE_HEADER + ("" if begun.has_key else KEY_TO_FILL_IN)).encode()
     if places.password_url:
         data = add_to_dotenv(data, URL, places.password_url)
-    return _Variables(path, old, edit_dotenv(data, PRIMARY, (), [begun.new_key.reveal()]) if begun.new_key else data)
+    return edit_dotenv(data, PRIMARY, (), [begun.new_key.reveal()]) if begun.new_key else data
 
 
 def _config_text(path: Path, begun: Begun, env_file: Path | None) -> str | None:
@@ -299,18 +261,16 @@ def _config_text(path: Path, begun: Begun, env_file: Path | None) -> str | None:
     return text
 
 
-def not_ignored(folder: Path, patterns: Mapping[str, str]) -> list[str]:
+def _not_ignored(folder: Path, patterns: Mapping[str, str]) -> list[str]:
     """The *patterns* for a .gitignore that git does not follow in *folder* yet: all of them outside of a work tree.
 
     Each is given with the name of a file that it is for.
     """
     git = shutil.which("git")
-    return [
-        pattern for pattern, name in patterns.items() if git is None or not _is_ignored(git, folder.resolve(), name)
-    ]
-
-
-def _is_ignored(git: str, folder: Path, name: str) -> bool:
-    # Exit code 0: it is ignored; 1: it is not; 128: this is no work tree.
-    command = [git, "-C", str(folder), "check-ignore", "--quiet", "--", name]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603 - no shell
+    left = []
+    for pattern, name in patterns.items():
+        command = [git or "", "-C", str(folder.resolve()), "check-ignore", "--quiet", "--", name]
+        # Exit code 0: it is ignored; 1: it is not; 128: this is no work tree.
+        if git is None or subprocess.run(command, capture_output=True, check=False).returncode:  # noqa: S603 - no shell
+            left.append(pattern)
+    return left

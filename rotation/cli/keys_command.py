@@ -15,6 +15,7 @@ from rotation.cli.new_key_command import derive, generate
 from rotation.cli.options import (
     TARGET_OPTIONS,
     CommandContext,
+    adding,
     common_options,
     common_parameters,
     complete_preset,
@@ -48,10 +49,8 @@ def _only_key_set(command: CommandContext) -> str | None:
 
     Raises UsageError, which names them, if there are several.
     """
-    from rotation.configuration.config_file import names_of_used_sets
-
     sets = [] if names_primary(command.environ) else list(command.key_sets())
-    if not sets or None in names_of_used_sets(command.config_path()):
+    if not sets or command.file.needs_own_keys():
         return None
     if len(sets) > 1:
         names = " or ".join(f"--keys {name}" for name in sets)
@@ -59,11 +58,15 @@ def _only_key_set(command: CommandContext) -> str | None:
     return sets[0]
 
 
-show_key_option = click.option(
-    "--show-key",
-    is_flag=True,
-    help="If the keys are not in a file that this command may write, print the new values (secrets!) so you can store "
-    "them yourself.",
+step_options = adding(
+    click.option(
+        "--show-key",
+        is_flag=True,
+        help="If the keys are not in a file that this command may write, print the new values (secrets!) so you can "
+        "store them yourself.",
+    ),
+    common_options,
+    own_keys_option,
 )
 force_option = click.option(
     "--force", metavar="KEY_ID", help="Override all refusals. Type the key's id again to confirm."
@@ -190,9 +193,7 @@ def _print_setting(command: CommandContext, name: str, *, show_key: bool) -> int
     },
     exit_codes={0: "the key is staged", 1: BY_HAND, 2: USAGE, 3: STOPPED},
 )
-@show_key_option
-@common_options
-@own_keys_option
+@step_options
 def stage(command: CommandContext, *, show_key: bool) -> int:
     """Make a key and stage it.
 
@@ -220,9 +221,7 @@ def stage(command: CommandContext, *, show_key: bool) -> int:
 )
 @click.argument("key_id", required=False, metavar="[KEY_ID]")
 @force_option
-@show_key_option
-@common_options
-@own_keys_option
+@step_options
 def promote(command: CommandContext, key_id: str | None, force: str | None, *, show_key: bool) -> int:
     """Make the staged key primary.
 
@@ -253,9 +252,7 @@ def promote(command: CommandContext, key_id: str | None, force: str | None, *, s
 @path_option("--archive", help="Key file that keeps the key, for old backups; this or --no-archive has to be given.")
 @click.option("--no-archive", is_flag=True, help="Keep the key nowhere: backups from its time can then not be read.")
 @force_option
-@show_key_option
-@common_options
-@own_keys_option
+@step_options
 @target_options
 def retire(  # noqa: PLR0913 - click's
     command: CommandContext,
@@ -279,7 +276,13 @@ def retire(  # noqa: PLR0913 - click's
     if no_archive and archive:
         raise UsageError("--archive and --no-archive exclude each other; keep one of them")
     if not (no_archive or archive):
-        raise _neither_way(key_id)
+        # The key would be gone before anybody reads about it.
+        ways = Steps(
+            Next(("--archive", f"{key_id}.keys"), "to keep the key for old backups:", repeats=Repeats.COMMAND),
+            Next(("--no-archive",), "to keep it nowhere:", repeats=Repeats.COMMAND),
+        )
+        words = "say whether the key is to be archived; without it, backups from before today cannot be read."
+        raise UsageError(f"{words} Nothing was changed.", ways)
     done = operations.retire(command, key_id, targets, proof=certificate, archive=archive, force=force)
     return _print(command, done, show_key=show_key)
 
@@ -293,9 +296,7 @@ def retire(  # noqa: PLR0913 - click's
 )
 @click.argument("key_id", metavar="KEY_ID")
 @path_option("--archive", required=True, help="Key file that holds the key.")
-@show_key_option
-@common_options
-@own_keys_option
+@step_options
 def restore(command: CommandContext, key_id: str, archive: Path, *, show_key: bool) -> int:
     """Put a retired key back among the previous keys.
 
@@ -304,17 +305,6 @@ def restore(command: CommandContext, key_id: str, archive: Path, *, show_key: bo
     from rotation.lifecycle import operations
 
     return _print(command, operations.restore(command, key_id, archive), show_key=show_key)
-
-
-def _neither_way(key_id: str) -> UsageError:
-    """The error of a retirement without an archive: the key would be gone before anybody reads about it."""
-    archive = ("--archive", f"{key_id}.keys")
-    ways = Steps(
-        Next(archive, "to keep the key for old backups:", repeats=Repeats.COMMAND),
-        Next(("--no-archive",), "to keep it nowhere:", repeats=Repeats.COMMAND),
-    )
-    words = "say whether the key is to be archived; without it, backups from before today cannot be read."
-    return UsageError(f"{words} Nothing was changed.", ways)
 
 
 def _print(command: CommandContext, done: StepResult, *, show_key: bool) -> int:

@@ -16,8 +16,6 @@ from rotation.model.failures import UsageError
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from rotation.ledger.database import LedgerPlace
-
 
 EXIT_CODES = {
     0: "the tables are there; with --sql: the statements are printed",
@@ -58,16 +56,21 @@ def init(command: CommandContext, url: str | None, *, sql: bool) -> int:
     or by ledger in rotation.toml; otherwise it is the SQLite file beside rotation.toml. Tables that are there stay as
     they are.
     """
+    from rotation.configuration.urls import expand_url
+    from rotation.ledger.database import LedgerPlace
     from rotation.ledger.ledger import Ledger
     from rotation.ledger.schema import TABLE_NAMES, VERSION, ddl
     from rotation.output.documents.parts import LedgerInitJson, LedgerSqlJson
-    from rotation.output.terminal import verbatim
+    from rotation.output.terminal import Verbatim
 
-    place = _place(command, url)
+    given = None if url is None else LedgerPlace(expand_url(url, command.environ, "ledger init"), "--url")
+    place = given or command.ledger_place()
+    if place is None:
+        raise UsageError(f"no ledger is named: give --url, set {LEDGER_URL}, or change to the folder of rotation.toml")
     if sql:
         statements = ddl(_dialect(place.url))
         script = "".join(f"{statement};\n\n" for statement in statements).rstrip()
-        command.show(LedgerSqlJson(complete=True, statements=statements), [verbatim(script)])
+        command.show(LedgerSqlJson(complete=True, statements=statements), [Verbatim(script)])
         return 0
     command.check_ledger(place)
     with Ledger.open(place.url, place=place) as opened:
@@ -77,18 +80,6 @@ def init(command: CommandContext, url: str | None, *, sql: bool) -> int:
     heading = f"The {name} {'has its tables now' if made else 'had its tables already'}, version {VERSION}:"
     command.show(document, [heading, *(f"  {table}" for table in tables)])
     return 0
-
-
-def _place(command: CommandContext, url: str | None) -> LedgerPlace:
-    from rotation.configuration.urls import expand_url
-    from rotation.ledger.database import LedgerPlace
-
-    if url is not None:
-        return LedgerPlace(expand_url(url, command.environ, "ledger init"), "--url")
-    place = command.ledger_place()
-    if place is None:
-        raise UsageError(f"no ledger is named: give --url, set {LEDGER_URL}, or change to the folder of rotation.toml")
-    return place
 
 
 def _dialect(url: str) -> sa.Dialect:

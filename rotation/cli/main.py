@@ -31,7 +31,7 @@ from rotation.cli.report_command import report
 from rotation.cli.run_command import adopt, run, status
 from rotation.context import Streams
 from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError, told
-from rotation.model.invocation import PROGRAM, Invocation, this_program
+from rotation.model.next_steps import PROGRAM, Invocation, this_program
 
 EXIT_CODES = {
     0: "complete",
@@ -110,13 +110,17 @@ def entry(
         if getattr(sys, name) is None:
             # If stdin, stdout or stderr is closed, the next socket would reuse its descriptor and receive our output.
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="ascii"))  # noqa: SIM115
-    _answer_shell(environ or os.environ)
+    environ = environ or os.environ
+    if instruction := environ.get(SHELL_VARIABLE):
+        # A shell asks, to complete a word: this reads no key, opens no database and logs nothing. What goes wrong
+        # meanwhile would stand in the middle of what the user types.
+        sys.stderr = io.StringIO()
+        sys.exit(shell_complete(cli, {}, PROGRAM, SHELL_VARIABLE, instruction))
     raw = sys.stdout
     for stream in (sys.stdout, sys.stderr):
         # A character that the terminal cannot show must not end a run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    environ = environ or os.environ
     start_log()
     program = program or this_program()
     streams = TerminalStreams(
@@ -138,14 +142,6 @@ def entry(
     # Otherwise Python searches all modules for cycles while it exits, which takes as long as to rotate 1,000 rows.
     gc.freeze()
     sys.exit(code)
-
-
-def _answer_shell(environ: Mapping[str, str]) -> None:
-    """Answers a shell that asks, and ends the process. Reads no key, opens no database and logs nothing."""
-    if instruction := environ.get(SHELL_VARIABLE):
-        # What goes wrong meanwhile would stand in the middle of what the user types.
-        sys.stderr = io.StringIO()
-        sys.exit(shell_complete(cli, {}, PROGRAM, SHELL_VARIABLE, instruction))
 
 
 def _unwritten(streams: Streams, error: OSError) -> int:
@@ -170,8 +166,8 @@ def _run(argv: Sequence[str], process: Process) -> int:
     except click.ClickException as error:
         words, code = printable(error.format_message()), 2
         # Two lines, as all other errors; click itself prints three lines of usage first.
-        context = error.ctx if isinstance(error, click.UsageError) else None
-        streams.warn(f"Error: {words}" + (f"\nSee {context.command_path} --help" if context else ""))
+        of = error.ctx if isinstance(error, click.UsageError) else None
+        streams.warn(f"Error: {words}" + (f"\nSee {of.command_path} --help" if of else ""))
     except (UsageError, StoreError, StoppedError, KeyConfigError) as error:
         words, code = told(error, process.invocation), 2 if isinstance(error, UsageError | KeyConfigError) else 3
         streams.warn(f"Error: {words}")
@@ -190,20 +186,15 @@ def _run(argv: Sequence[str], process: Process) -> int:
         words, code = f"it failed ({type(error).__name__}); see the log. {CONTINUE}", 3
         streams.warn(f"Error: {words}")
     # Of argv and not of the parsed options: the error may be in the command line itself.
-    if _command_word(argv) == check.name:
+    context = click.Context(cli, resilient_parsing=True, ignore_unknown_options=True, allow_interspersed_args=True)
+    _, typed, _ = cli.make_parser(context).parse_args([*argv])
+    if next((word for word in typed if word in cli.commands), None) == check.name:
         return failed(words, argv, process)
     if "--json" in argv:
         from rotation.output.documents.parts import ErrorJson
 
         print_json(ErrorJson(complete=False, error=words), streams.stdout)
     return code
-
-
-def _command_word(argv: Sequence[str]) -> str | None:
-    """The command in *argv*, behind options too, and whatever is wrong with them; None without a command."""
-    context = click.Context(cli, resilient_parsing=True, ignore_unknown_options=True, allow_interspersed_args=True)
-    _, words, _ = cli.make_parser(context).parse_args([*argv])
-    return next((word for word in words if word in cli.commands), None)
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -240,7 +231,6 @@ class Signals:
             os.write(2, STOPPING)
 
     def _listen(self, reader: int) -> None:
-        """Reads the number of each signal that arrives."""
         while numbers := os.read(reader, 64):
             if set(numbers) & set(SIGNALS):
                 self._streams.stopping = True

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 
@@ -24,28 +22,6 @@ from keyring_core.sources import COMMAND_SECONDS
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
 from rotation.cli.options import CommandContext, common_options, path_option
 from rotation.model.failures import UsageError
-
-
-class GivenSecret(NamedTuple):
-    """The options that lead to a secret."""
-
-    variable: str | None
-    file: Path | None
-    program: str | None
-
-
-def secret_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds --variable, --file and --command, and passes their values as a GivenSecret."""
-
-    @click.option("--variable", metavar="NAME", help="Variable that holds the secret.")
-    @path_option("--file", help="File that holds the secret.")
-    @click.option("--command", "program", metavar="COMMAND", help="Command that prints the secret; no shell runs it.")
-    @wraps(command)
-    def wrapped(ready: CommandContext, **options: Any) -> int:
-        given = GivenSecret(*(options.pop(name) for name in GivenSecret._fields))
-        return command(ready, given=given, **options)
-
-    return wrapped
 
 
 @click.command(
@@ -63,10 +39,6 @@ def generate(command: CommandContext) -> int:
     return _print_key(command, Key.generate())
 
 
-def _kinds(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    return [kind for kind in KINDS if kind.startswith(incomplete)]
-
-
 @click.command(
     "derive",
     cls=HelpPage,
@@ -77,7 +49,12 @@ def _kinds(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     },
     exit_codes={0: "the key is printed", 2: USAGE, 3: UNWRITTEN},
 )
-@click.argument("kind", required=False, metavar="[KIND]", shell_complete=_kinds)
+@click.argument(
+    "kind",
+    required=False,
+    metavar="[KIND]",
+    shell_complete=lambda _, __, incomplete: [kind for kind in KINDS if kind.startswith(incomplete)],
+)
 @click.option("--salt", metavar="TEXT", help="The salt, for pbkdf2-sha256 and hkdf-sha256.")
 @click.option("--salt-variable", metavar="NAME", help="Variable that holds the salt, if that is not public.")
 @click.option("--salt-hex", is_flag=True, help="The salt is spelt in hexadecimal digits, as openalgo's.")
@@ -85,12 +62,16 @@ def _kinds(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
 @click.option("--iterations", type=int, metavar="N", help="The number of iterations, for pbkdf2-sha256.")
 @click.option("--allow-weak", is_flag=True, help="Print also a key that anybody can guess, to rotate away from it.")
 @common_options
-@secret_options
+@click.option("--variable", metavar="NAME", help="Variable that holds the secret.")
+@path_option("--file", help="File that holds the secret.")
+@click.option("--command", "program", metavar="COMMAND", help="Command that prints the secret; no shell runs it.")
 def derive(  # noqa: PLR0913 - click's
     command: CommandContext,
-    given: GivenSecret,
     *,
     kind: str | None,
+    variable: str | None,
+    file: Path | None,
+    program: str | None,
     salt: str | None,
     salt_variable: str | None,
     salt_hex: bool,
@@ -110,7 +91,7 @@ def derive(  # noqa: PLR0913 - click's
         width = max(map(len, KINDS))
         raise UsageError(f"{fault}, one of", *(f"  {name:<{width}}  {words}" for name, words in KINDS.items()))
     derivation = Derivation(kind, _salt(command, salt, salt_variable, is_hex=salt_hex), info, iterations)
-    secret = read_secret(command, given)
+    secret = _read_secret(command, variable, file, program)
     with command.reporting_warnings():
         try:
             key = derivation.key(secret.value, secret.where, allow_weak=allow_weak)
@@ -124,11 +105,10 @@ def derive(  # noqa: PLR0913 - click's
 
 
 def _salt(command: CommandContext, salt: str | None, variable: str | None, *, is_hex: bool) -> str | bytes | None:
-    """The salt that the options give. Raises UsageError."""
     if salt is not None and variable is not None:
         raise UsageError("--salt and --salt-variable exclude each other; keep one of them")
     if variable is not None:
-        salt = read_variable(command, "--salt-variable", variable)
+        salt = _read_variable(command, "--salt-variable", variable)
         protect(salt, "salt")
     if salt is None or not is_hex:
         return salt
@@ -145,7 +125,7 @@ def _print_key(command: CommandContext, key: Key) -> int:
     return 0
 
 
-class ReadSecret(NamedTuple):
+class _ReadSecret(NamedTuple):
     """A secret, and its origin in words."""
 
     value: str | bytes
@@ -155,27 +135,27 @@ class ReadSecret(NamedTuple):
         return f"<ReadSecret of {self.where}>"
 
 
-def read_secret(command: CommandContext, given: GivenSecret) -> ReadSecret:
-    """The secret that *given* leads to; without any option the text of stdin, which a terminal is asked for.
+def _read_secret(command: CommandContext, variable: str | None, file: Path | None, program: str | None) -> _ReadSecret:
+    """The secret that an option leads to; without any the text of stdin, which a terminal is asked for.
 
     Raises UsageError and KeyConfigError, which show nothing of it.
     """
-    if sum(each is not None for each in given) > 1:
+    if sum(each is not None for each in (variable, file, program)) > 1:
         raise UsageError("--variable, --file and --command exclude each other; keep one of them")
-    if given.variable is not None:
-        return ReadSecret(read_variable(command, "--variable", given.variable), given.variable)
-    if given.file is not None:
-        return ReadSecret(_content(given.file), f"--file ({given.file})")
-    if given.program is not None:
-        printed = run_key_command(given.program, "--command", command.environ, COMMAND_SECONDS)
-        return ReadSecret(_without_newline(printed), "--command")
+    if variable is not None:
+        return _ReadSecret(_read_variable(command, "--variable", variable), variable)
+    if file is not None:
+        return _ReadSecret(_content(file), f"--file ({file})")
+    if program is not None:
+        printed = run_key_command(program, "--command", command.environ, COMMAND_SECONDS)
+        return _ReadSecret(_without_newline(printed), "--command")
     if sys.stdin.isatty():
         # An empty answer is an answer, which has its own message.
-        return ReadSecret(click.prompt("Secret", "", hide_input=True, show_default=False, err=True), "the secret")
-    return ReadSecret(_without_newline(sys.stdin.buffer.read(MAX_FILE_BYTES)), "stdin")
+        return _ReadSecret(click.prompt("Secret", "", hide_input=True, show_default=False, err=True), "the secret")
+    return _ReadSecret(_without_newline(sys.stdin.buffer.read(MAX_FILE_BYTES)), "stdin")
 
 
-def read_variable(command: CommandContext, option: str, name: str) -> str:
+def _read_variable(command: CommandContext, option: str, name: str) -> str:
     """The value of the variable *name*. Raises UsageError if it is not set; the *name* may be a secret by mistake."""
     if name in command.environ:
         return command.environ[name]

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 import click
+from click.core import ParameterSource
 
 from keyring_core.environment import ROTATION_CONFIG
-from rotation.cli.given_options import with_given
-from rotation.cli.presentation import presentation_parameters, set_up
+from rotation.cli.presentation import FORMATS, start_log
 from rotation.context import Context, Streams
 from rotation.model.failures import UsageError
-from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import PLAIN, Invocation
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from rotation.configuration.declarations import DeclaredColumn
+    from rotation.model.report import Watcher
     from rotation.model.target import Target
-    from rotation.model.watcher import Watcher
 
+_Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 Declares: TypeAlias = "Callable[[], Sequence[DeclaredColumn]]"
 """The encrypted columns of an application that runs in this process."""
 
@@ -97,23 +99,54 @@ class _FilePath(click.Path):
         return super().convert(value, param, ctx)
 
 
-def path_option(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def path_option(name: str, **settings: Any) -> _Decorator:
     """An option that takes a path."""
     return click.option(name, type=_FilePath(path_type=Path), **{"metavar": "FILE"} | settings)
 
 
-def common_parameters(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that stand before a command or behind it, and passes their values by name."""
+def adding(*options: _Decorator) -> _Decorator:
+    """A decorator that adds *options* to a command, and passes their values by name."""
 
-    @path_option("--config", help="rotation.toml.  [default: $ROTATION_CONFIG, or ./rotation.toml]")
-    @path_option("--env-file", help="Dotenv file with variables to read; they win over the environment.")
-    @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on stdout.")
-    @presentation_parameters
-    @wraps(command)
-    def wrapped(**options: Any) -> Any:
-        return command(**options)
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
 
-    return wrapped
+    return add
+
+
+presentation_parameters = adding(
+    click.option(
+        "-q", "--quiet", is_flag=True, help="Only the report, warnings and errors: no progress, no next steps."
+    ),
+    click.option(
+        "-v",
+        "--verbose",
+        count=True,
+        help="Log every step on stderr; -vv: debugging, too. Otherwise only warnings are logged and, if stderr is no "
+        "terminal, the progress every few seconds.",
+    ),
+    click.option(
+        "--log-format", type=click.Choice([*FORMATS]), help="Form of log lines, which go to stderr.  [default: text]"
+    ),
+)
+common_parameters = adding(
+    path_option("--config", help="rotation.toml.  [default: $ROTATION_CONFIG, or ./rotation.toml]"),
+    path_option("--env-file", help="Dotenv file with variables to read; they win over the environment."),
+    click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on stdout."),
+    presentation_parameters,
+)
+"""The options that stand before a command or behind it."""
+
+
+def set_up(streams: Streams, *, quiet: bool, verbose: int, log_format: str | None) -> None:
+    """Sets up the log as the options say, unless a program around the command line has its own. Raises UsageError."""
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose exclude each other; keep one of them")
+    if streams.log_format and (quiet or verbose or log_format):
+        streams.log_format = FORMATS[log_format or "text"]
+        level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+        start_log(level, streams.log_format, progress=not quiet)
 
 
 def common_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -151,7 +184,7 @@ def common_options(command: Callable[..., int]) -> Callable[..., int]:
     return wrapped
 
 
-PACE_OPTIONS = (
+pace_options = adding(
     click.option("--full-speed", is_flag=True, help="No pauses, large batches, even while others write."),
     click.option("--gentle", is_flag=True, help="Small batches and pauses, even while nobody else writes."),
     click.option(
@@ -176,13 +209,6 @@ PACE_OPTIONS = (
 """The speed of a command that writes, its processes, and its first row."""
 
 
-def pace_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds PACE_OPTIONS, and passes their values by name."""
-    for option in reversed(PACE_OPTIONS):
-        command = option(command)
-    return command
-
-
 TARGET_OPTIONS = ("url", "table", "columns", "key_columns", "where", "context")
 """The options that name a target: settings of a `[[target]]`."""
 
@@ -196,7 +222,7 @@ def complete_preset(_: click.Context, __: click.Parameter, incomplete: str) -> l
 
 def complete_key_set(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """The key sets of the rotation.toml that the command line names so far."""
-    from rotation.configuration.config_file import load_key_sets
+    from rotation.configuration.config_file import read_config
 
     node: click.Context | None = context
     given = None
@@ -205,7 +231,7 @@ def complete_key_set(context: click.Context, _: click.Parameter, incomplete: str
         given, node = node.params.get("config"), node.parent
     path = given or Path(os.environ.get(ROTATION_CONFIG) or "rotation.toml")
     with suppress(Exception):
-        return [name for name in load_key_sets(path) if name.startswith(incomplete)]
+        return [name for name in read_config(path).key_sets() if name.startswith(incomplete)]
     return []
 
 
@@ -276,3 +302,48 @@ def find_targets(command: CommandContext, given: Mapping[str, Any]) -> list[Targ
     if not (given["url"] and given["table"] and given["columns"]):
         raise UsageError("--url, --table and --column go together: give all three, or none and a --config")
     return without_repeats(make_targets(TargetEntry(**given), environ=command.environ))
+
+
+GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
+"""Behind the command, or in front of it."""
+
+
+def with_given(invocation: Invocation, context: click.Context) -> Invocation:
+    """*invocation* with the command of *context* and its options, for the messages that name the next command."""
+    root = context.find_root()
+    names = context.command_path.removeprefix(root.command_path).split()
+
+    def takes(words: Sequence[str]) -> set[str]:
+        command = root.command
+        for word in words:
+            command = (command.get_command(root, word) if isinstance(command, click.Group) else None) or command
+        return {name for parameter in command.params for name in parameter.opts}
+
+    parameters = {parameter.name: parameter for parameter in context.command.params}
+    options: dict[str, list[tuple[str, ...]]] = {}
+    arguments = []
+    # In the order in which they were typed.
+    for key, value in context.params.items():
+        parameter = parameters[key]
+        if context.get_parameter_source(key) not in GIVEN:
+            continue
+        if isinstance(parameter, click.Argument):
+            arguments.append(str(value))
+        else:
+            name = max(parameter.opts, key=len)
+            values = value if isinstance(value, tuple) else (value,)
+            times = int(value) if isinstance(parameter, click.Option) and (parameter.is_flag or parameter.count) else 0
+            options[name] = [(name,)] * times or [(name, _shown(parameter, each)) for each in values]
+    return replace(invocation, command=(*names, *arguments), options=options, takes=takes)
+
+
+def _shown(option: click.Parameter, value: object) -> str:
+    """*value* as it can be typed again; a placeholder if it may hold a secret."""
+    from keyring_core.redaction import get_redactor
+
+    text, url = str(value), False
+    if option.name == "url":
+        from rotation.configuration.urls import may_hold_password
+
+        url = may_hold_password(text)
+    return (option.name or "").upper() if url or get_redactor().redact(text) != text else text

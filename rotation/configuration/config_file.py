@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keyring_core.key_files import read_regular
-from rotation.configuration.key_sets import KeySet, check_name, check_set
+from rotation.configuration.key_sets import KeySet, check_name, check_set, keep_from_key_commands
 from rotation.configuration.policy import Policy
 from rotation.configuration.sections import Declaration, Ignored, TargetEntry, Top
 from rotation.configuration.settings import SettingError, convert, settings_of
@@ -19,15 +19,6 @@ from rotation.configuration.urls import holds_password
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import Next
 from rotation.model.target import Target
-
-
-class _File(NamedTuple):
-    top: Top
-    targets: list[TargetEntry]
-    declarations: list[Declaration]
-    keys: dict[str, KeySet]
-    policy: Policy
-    ignored: list[Ignored]
 
 
 class Surroundings(NamedTuple):
@@ -39,90 +30,80 @@ class Surroundings(NamedTuple):
     """The ledger's database, as it was written."""
 
 
-def load_surroundings(path: Path) -> Surroundings:
-    """The surroundings that the rotation.toml at *path* names. Raises UsageError naming the file and the fault."""
-    file = _read(path).top
-    for setting in ("env_file", "ledger"):
-        if (value := getattr(file, setting)) is not None and not value.strip():
-            raise UsageError(f"{path}, {setting}: is empty; leave it out")
-    if file.ledger and holds_password(file.ledger):
-        raise UsageError(f'{path}, ledger: holds a password; put the URL into a variable, and write ledger = "$NAME"')
-    return Surroundings(Path(file.env_file) if file.env_file else None, file.ledger)
+class ConfigFile(NamedTuple):
+    """A rotation.toml. Its methods raise UsageError; the message names the fault, and shows no value."""
+
+    path: Path
+    top: Top
+    entries: list[TargetEntry]
+    declarations: list[Declaration]
+    """The entries whose columns models name."""
+    keys: dict[str, KeySet]
+    policy: Policy
+    ignores: list[Ignored]
+
+    def surroundings(self) -> Surroundings:
+        """The surroundings that it names."""
+        env_file, ledger = self.top.env_file, self.top.ledger
+        for setting, value in (("env_file", env_file), ("ledger", ledger)):
+            if value is not None and not value.strip():
+                raise UsageError(f"{self.path}, {setting}: is empty; leave it out")
+        if ledger and holds_password(ledger):
+            fault = 'holds a password; put the URL into a variable, and write ledger = "$NAME"'
+            raise UsageError(f"{self.path}, ledger: {fault}")
+        return Surroundings(Path(env_file) if env_file else None, ledger)
+
+    def targets(
+        self, environ: Mapping[str, str], *, needed: bool = True, declared: Sequence[Target] = ()
+    ) -> list[Target]:
+        """The targets; `$NAME` in a url is read from *environ*. Raises UsageError without any if one is *needed*.
+
+        *declared*, the targets of its entries that name models, follow.
+        """
+        folder = self.path.parent
+        named = [target for entry in self.entries for target in make_targets(entry, environ=environ, folder=folder)]
+        targets = [replace(target, listed=True) for target in (*named, *declared)]
+        if needed and not targets:
+            raise UsageError(
+                f"{self.path}: names no target, so there is nothing to rotate. Each is a [[target]] with url, table "
+                "and columns, or with models or django"
+            )
+        for target in targets:
+            if target.keys is not None:
+                check_name(target.keys, self.keys, f"target {target.table}: keys")
+        refuse_rivals(targets)
+        return without_repeats(targets)
+
+    def models(self) -> list[Declaration]:
+        """The models whose columns are to have targets."""
+        models = [Declaration(models=each) for each in self.top.models]
+        return [*models, Declaration(django=self.top.django)] if self.top.django is not None else models
+
+    def key_sets(self) -> Mapping[str, KeySet]:
+        """The key sets, by their names; no key is read."""
+        for name, keys in self.keys.items():
+            check_set(name, keys)
+        return self.keys
+
+    def needs_own_keys(self) -> bool:
+        """True if a target uses the environment's own keys."""
+        return None in {*(entry.keys for entry in self.entries), *(entry.keys for entry in self.declarations)}
+
+    def ignored(self, environ: Mapping[str, str]) -> list[Ignored]:
+        """The columns that it ignores."""
+        return [entry.resolved(environ, self.path.parent) for entry in self.ignores]
 
 
-def load_policy(path: Path) -> Policy:
-    """The policy of the rotation.toml at *path*. Raises UsageError naming the file and the fault."""
-    return _read(path).policy
-
-
-def load_targets(
-    path: Path, environ: Mapping[str, str], *, needed: bool = True, declared: Sequence[Target] = ()
-) -> list[Target]:
-    """The targets of the rotation.toml at *path*; `$NAME` in a url is read from *environ*.
-
-    *declared*, the targets of its entries that name models, follow. Raises UsageError naming the file and the fault,
-    also if it names no target and one is *needed*; values are not shown.
-    """
-    file = _read(path)
-    listed = [
-        replace(target, listed=True)
-        for entry in file.targets
-        for target in make_targets(entry, environ=environ, folder=path.parent)
-    ]
-    targets = [*listed, *declared]
-    if needed and not targets:
-        raise UsageError(
-            f"{path}: names no target, so there is nothing to rotate. Each is a [[target]] with url, table and columns"
-            ", or with models or django"
-        )
-    for target in targets:
-        if target.keys is not None:
-            check_name(target.keys, file.keys, f"target {target.table}: keys")
-    refuse_rivals(targets)
-    return without_repeats(targets)
-
-
-def load_declarations(path: Path) -> list[Declaration]:
-    """The entries of the rotation.toml at *path* whose columns models name. Raises UsageError; imports no model."""
-    return _read(path).declarations
-
-
-def load_models(path: Path) -> list[Declaration]:
-    """The models whose columns are to have targets, by the rotation.toml at *path*. Raises UsageError, as above."""
-    file = _read(path).top
-    models = [Declaration(models=each) for each in file.models]
-    return [*models, Declaration(django=file.django)] if file.django is not None else models
-
-
-def load_key_sets(path: Path) -> Mapping[str, KeySet]:
-    """The key sets of the rotation.toml at *path*, by their names. Raises UsageError; no key is read."""
-    sets = _read(path).keys
-    for name, keys in sets.items():
-        check_set(name, keys)
-    return sets
-
-
-def names_of_used_sets(path: Path) -> set[str | None]:
-    """The key sets that entries of the rotation.toml at *path* name; None is in it if one uses the environment's keys.
-
-    Raises UsageError.
-    """
-    file = _read(path)
-    return {*(entry.keys for entry in file.targets), *(entry.keys for entry in file.declarations)}
-
-
-def load_ignored(path: Path, environ: Mapping[str, str]) -> list[Ignored]:
-    """The columns that the rotation.toml at *path* ignores. Raises UsageError naming the file and the fault."""
-    return [entry.resolved(environ, path.parent) for entry in _read(path).ignored]
-
-
-def _read(path: Path) -> _File:
+def read_config(path: Path) -> ConfigFile:
+    """The rotation.toml at *path*. Raises UsageError naming the file and the fault."""
     step: Next | None = None
     try:
-        return _parsed(read_toml(path))
+        return _parsed(path, read_toml(path))
     except OSError as error:
         named = "Name it with --config or ROTATION_CONFIG, or give --url, --table and --column"
-        fault = f"{_whereabouts(path)}: {error.strerror}. {named}"
+        tilde = "; no shell replaced the ~, so write the path in full" if path.parts[:1] == ("~",) else ""
+        whereabouts = "" if path.is_absolute() else f" (that is {path.absolute()}{tilde})"
+        fault = f"{whereabouts}: {error.strerror}. {named}"
         if isinstance(error, FileNotFoundError):
             fault, step = f"{fault}.", Next(("init",), "To write one:")
     except SettingError as error:
@@ -135,16 +116,7 @@ def _read(path: Path) -> _File:
     raise UsageError(step.after(f"{path}{fault}") if step else f"{path}{fault}")
 
 
-def _whereabouts(path: Path) -> str:
-    """The resolved path, if its text does not say it."""
-    if path.is_absolute():
-        return ""
-    tilde = "; no shell replaced the ~, so write the path in full" if path.parts[:1] == ("~",) else ""
-    return f" (that is {path.absolute()}{tilde})"
-
-
-def _parsed(table: dict[str, Any]) -> _File:
-    """The file. Raises SettingError."""
+def _parsed(path: Path, table: dict[str, Any]) -> ConfigFile:
     top = convert(table, Top, "")
     presets = []
     if top.app:
@@ -161,11 +133,14 @@ def _parsed(table: dict[str, Any]) -> _File:
             targets.append(convert(entry, TargetEntry, place, Declaration))
     # A preset's entries stand behind the file's own, and a key set of the file in place of a preset's.
     own = {name: convert(keys, KeySet, f"[keys.{name}]") for name, keys in top.keys.items()}
-    return _File(
+    sets = {name: keys for preset in reversed(presets) for name, keys in preset.keys.items()} | own
+    keep_from_key_commands(sets.values())
+    return ConfigFile(
+        path,
         top,
         [*targets, *(target for preset in presets for target in preset.target)],
         declarations,
-        {name: keys for preset in reversed(presets) for name, keys in preset.keys.items()} | own,
+        sets,
         convert(top.policy, Policy, "[policy]"),
         [
             *(convert(entry, Ignored, f"[[ignore]] {number}") for number, entry in enumerate(top.ignore, 1)),
@@ -230,30 +205,19 @@ def read_toml(path: Path) -> dict[str, Any]:
     data, _ = read_regular(path, "rotation.toml")
     try:
         text = data.decode("utf-8")
+        line = _too_deep(text)
+        if line is None:
+            return tomllib.loads(text)
+        fault = f"line {line}: nested more than {DEPTH} deep"
     except UnicodeDecodeError as error:
         fault = f"not TOML, which is UTF-8 (byte {error.start + 1})"
-    else:
-        if line := _too_deep(text):
-            fault = f"line {line}: nested more than {DEPTH} deep"
-        else:
-            table = _table_of(text)
-            if not isinstance(table, str):
-                return table
-            fault = table
-    raise ValueError(fault)
-
-
-def _table_of(text: str) -> dict[str, Any] | str:
-    """The table, or what is wrong."""
-    try:
-        return tomllib.loads(text)
     except ValueError as error:
-        message = str(error)
-    # The parser's message quotes the text; its position does not.
-    position = re.search(r"line \d+, column \d+|at end of document", message)
-    place = f" ({position[0]})" if position else ""
-    words = next((words for start, words in _FAULTS.items() if message.startswith(start)), "")
-    return f"not TOML{place}{words and ': '}{words}"
+        # The parser's message quotes the text; its position does not.
+        position = re.search(r"line \d+, column \d+|at end of document", str(error))
+        place = f" ({position[0]})" if position else ""
+        words = next((f": {words}" for start, words in _FAULTS.items() if str(error).startswith(start)), "")
+        fault = f"not TOML{place}{words}"
+    raise ValueError(fault)
 
 
 def _too_deep(text: str) -> int | None:

@@ -7,6 +7,7 @@ import secrets
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from typing import Annotated, NamedTuple
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
@@ -75,9 +76,6 @@ class KeySource(Section, frozen=True):
     ] = None
     info: Annotated[str | None, said("of `hkdf-sha256`", '"app/encryption"')] = None
     iterations: Annotated[int | None, said("of `pbkdf2-sha256`", "600000", minimum=1)] = None
-
-    def __post_init__(self) -> None:
-        keep_from_commands(*filter(None, (self.variable, variable_in(self.salt or ""))))
 
     @property
     def variable(self) -> str | None:
@@ -156,6 +154,12 @@ class KeySet(Section, frozen=True):
             yield KeyState.PREVIOUS, f"previous {number}", source
 
 
+def keep_from_key_commands(sets: Iterable[KeySet]) -> None:
+    """Key commands do not get the variables of *sets*, which are in force: those of a known application may not be."""
+    for _, _, source in chain.from_iterable(keys.sources() for keys in sets):
+        keep_from_commands(*filter(None, (source.variable, variable_in(source.salt or ""))))
+
+
 class Keys(NamedTuple):
     """The keys of one job: a key set's, or the environment's own. Holds no secret, so it may be sent to workers."""
 
@@ -186,9 +190,11 @@ class Keys(NamedTuple):
     @without_frames
     def settings(self, environ: Mapping[str, str]) -> Settings:
         """The keys themselves. Raises KeyConfigError."""
+        # A worker gets the sets without rotation.toml.
+        keep_from_key_commands(self.sets.values())
         if self.name is None:
             return load_settings(environ)
-        return load_key_set(self.name, self.sets[self.name], environ)
+        return settings_of_read(read_key_set(self.name, self.sets[self.name], environ))
 
     def every(self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | None]) -> dict[str | None, Keyring]:
         """The keyring of each set, the environment's own first; without those that cannot be loaded.
@@ -258,14 +264,8 @@ def read_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> list[Re
     ]
 
 
-@without_frames
-def load_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> Settings:
-    """The keys of the set *name*. Warnings and errors as for `keyring_core.config.load_settings`."""
-    return settings_of_read(read_key_set(name, keys, environ))
-
-
 def settings_of_read(read: Iterable[ReadKey]) -> Settings:
-    """The settings that the keys of a set make. Warnings and errors as for `load_key_set`."""
+    """The settings that the keys of a set make. Warnings and errors as for `keyring_core.config.load_settings`."""
     found: dict[KeyState, list[tuple[Key, str]]] = {state: [] for state in KeyState}
     for each in read:
         found[each.state].append((each.key, each.place))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from keyring_core.names import printable
 from rotation.configuration.key_sets import LISTED
 from rotation.configuration.presets import AppSetting, Preset, PresetStep, SettingForm
-from rotation.model.invocation import PROGRAM, quoted
+from rotation.model.next_steps import PROGRAM, quoted
 
 
 def preset_steps(preset: Preset, env_file: str | None = None, program: str = PROGRAM) -> list[PresetStep]:
@@ -145,21 +145,17 @@ class OwnKey(NamedTuple):
     """Returns what the application is to be given: the key's text, or the secret that it is derived from."""
 
 
-ORDER = ("primary", "staged", "previous")
-"""The first key encrypts in every application that takes several."""
-
-
 def setting_lines(preset: Preset, keys: Sequence[OwnKey], key_set: str | None = None, *, reveal: bool) -> list[str]:
     """The settings of *preset* that *key_set* belongs to, or its first one, with *keys* in the application's form.
 
     Keys stand there by their ids, such as <5f0c1a9e>; with *reveal* as they are, and the lines are then secret.
     """
     key_set = key_set or preset.key_set(preset.setting[0])
-    ordered = sorted(keys, key=lambda key: ORDER.index(key.state))
+    # The first key encrypts in every application that takes several.
+    ordered = sorted(keys, key=lambda key: ("primary", "staged", "previous").index(key.state))
     shown = [(key.state, key.reveal() if reveal else f"<{key.id}>") for key in ordered]
-    settings = [setting for setting in preset.setting if preset.key_set(setting) == key_set]
     lines: list[str] = []
-    for setting in settings:
+    for setting in (each for each in preset.setting if preset.key_set(each) == key_set):
         # Lines are the file itself, and Pulp does not start if its first line is a comment.
         comment = [] if setting.form == "lines" else [f"# {setting.place}"]
         lines += [*comment, *_FORMS[setting.form](setting, shown)]
@@ -167,11 +163,7 @@ def setting_lines(preset: Preset, keys: Sequence[OwnKey], key_set: str | None = 
 
 
 Shown = Sequence[tuple[str, str]]
-"""Keys in the order of `ORDER`: the state, and the text."""
-
-
-def _joined(separator: str) -> Callable[[AppSetting, Shown], list[str]]:
-    return lambda setting, keys: [f"{setting.name}={separator.join(text for _, text in keys)}"]
+"""Keys in their order: the state, and the text."""
 
 
 def _numbered_files(setting: AppSetting, keys: Shown) -> list[str]:
@@ -182,8 +174,8 @@ def _numbered_files(setting: AppSetting, keys: Shown) -> list[str]:
 
 
 _FORMS: Mapping[SettingForm, Callable[[AppSetting, Shown], list[str]]] = {
-    "comma": _joined(","),
-    "semicolon": _joined(";"),
+    "comma": lambda setting, keys: [f"{setting.name}={','.join(text for _, text in keys)}"],
+    "semicolon": lambda setting, keys: [f"{setting.name}={';'.join(text for _, text in keys)}"],
     "lines": lambda _, keys: [text for _, text in keys],
     "repeated": lambda setting, keys: [f"{setting.name} = {text}" for _, text in keys],
     "yaml-list": lambda setting, keys: [f"{setting.name}:", *(f"  - {json.dumps(text)}" for _, text in keys)],

@@ -183,7 +183,13 @@ def recognised(tables: Mapping[str, Collection[str]]) -> list[str]:
     ]
 
 
-def recognised_step(name: str, url: str = "") -> Next:
-    """The step that `discover` proposes for an application that it recognises; *url* as it was written."""
-    words = ("init", "--app", name, *(("--url", url) if url else ()))
-    return Next(words, f"These tables are {load_preset(name).title}'s:", repeats=Repeats.NONE)
+def recognised_steps(tables: Mapping[str, Collection[str]], url: str = "") -> list[Next]:
+    """The steps that `discover` proposes for the applications whose *tables* are there; *url* as it was written."""
+    return [
+        Next(
+            ("init", "--app", name, *(("--url", url) if url else ())),
+            f"These tables are {load_preset(name).title}'s:",
+            repeats=Repeats.NONE,
+        )
+        for name in recognised(tables)
+    ]

@@ -15,7 +15,7 @@ from rotation.configuration.policy import Policy
 from rotation.configuration.settings import NEEDED, Section, said
 from rotation.configuration.urls import find_url
 from rotation.model.failures import UsageError
-from rotation.model.formats import Format
+from rotation.model.target import Format
 
 
 class Top(Section, frozen=True):
@@ -58,14 +58,10 @@ class Top(Section, frozen=True):
 VALUES: Mapping[str, Callable[[Key], str]] = {
     "primary-key-id": lambda key: key.id,
     # Keystone finds the key of a credential by it: keystone/credential/providers/fernet/core.py, `key_hash`.
-    "sha1-of-primary-key-text": lambda key: hashlib.sha1(_text(key), usedforsecurity=False).hexdigest(),
-    "sha256-of-primary-key-text": lambda key: hashlib.sha256(_text(key)).hexdigest(),
+    "sha1-of-primary-key-text": lambda key: hashlib.sha1(key.reveal().encode(), usedforsecurity=False).hexdigest(),
+    "sha256-of-primary-key-text": lambda key: hashlib.sha256(key.reveal().encode()).hexdigest(),
 }
 """Values of `set`, which another column of the row holds and which change with the key, by their names."""
-
-
-def _text(key: Key) -> bytes:
-    return key.reveal().encode("ascii")
 
 
 DATABASE = said(

@@ -15,8 +15,7 @@ from keyring_core.keys import check_context
 from rotation.configuration.sections import VALUES, TargetEntry
 from rotation.configuration.urls import expand_url, from_folder, located
 from rotation.model.failures import UsageError
-from rotation.model.formats import Format
-from rotation.model.target import Index, Target
+from rotation.model.target import Format, Index, Target
 
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy

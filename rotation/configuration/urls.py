@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from keyring_core.sources import variable_in
@@ -20,22 +19,6 @@ _SQLITE = re.compile(r"(?P<begin>sqlite(\+\w+)?:///(file:)?)(?P<path>[^/?:][^?]*
 """A url with a relative path, which `:memory:` is not."""
 
 
-class _Relative(NamedTuple):
-    """A url with a relative path, in its parts."""
-
-    begin: str
-    path: str
-    end: str
-
-    def at(self, folder: Path) -> str:
-        """The url of that file in *folder*."""
-        return f"{self.begin}{_quoted(folder)}/{self.path}{self.end}"
-
-    def file(self, folder: Path) -> Path:
-        """The file itself."""
-        return folder / unquote(self.path)
-
-
 def url_of(file: Path) -> str:
     """The url of the SQLite database in *file*. Raises UsageError if no url can name it."""
     return f"sqlite:///{_quoted(file.absolute())}"
@@ -43,8 +26,8 @@ def url_of(file: Path) -> str:
 
 def from_folder(url: str, folder: Path) -> str:
     """*url* as it works in the current folder: a relative path counts from *folder*."""
-    relative = _relative(url)
-    return url if relative is None or _is_here(folder) else relative.at(folder.absolute())
+    relative = _SQLITE.fullmatch(url)
+    return url if relative is None or _is_here(folder) else _in_folder(relative, folder.absolute())
 
 
 def located(url: str, folder: Path, whose: str) -> str:
@@ -52,18 +35,14 @@ def located(url: str, folder: Path, whose: str) -> str:
 
     Otherwise another database of that name would be read, or a new ledger begun beside the one that is there.
     """
-    relative = _relative(url)
-    if relative is not None and not _is_here(folder):
-        _refuse_other(relative, folder, whose)
-    return from_folder(url, folder)
-
-
-def _refuse_other(relative: _Relative, folder: Path, whose: str) -> None:
-    meant, here = relative.file(folder.resolve()), relative.file(Path.cwd())
+    relative = _SQLITE.fullmatch(url)
+    if relative is None or _is_here(folder):
+        return url
+    meant, here = _file(relative, folder.resolve()), _file(relative, Path.cwd())
     if not here.exists() or _are_same(meant, here):
-        return
+        return _in_folder(relative, folder.absolute())
     rule = f"{whose}: a relative SQLite path counts from the folder of rotation.toml"
-    write = f"write its full path into rotation.toml: {relative.at(Path.cwd())}"
+    write = f"write its full path into rotation.toml: {_in_folder(relative, Path.cwd())}"
     if meant.exists():
         raise UsageError(
             f"{rule}, so this is {meant}; but the current folder has {here}, too. Run this in {folder.resolve()}; "
@@ -74,31 +53,33 @@ def _refuse_other(relative: _Relative, folder: Path, whose: str) -> None:
 
 def path_of(url: str) -> str | None:
     """The relative path in *url*; None without one."""
-    relative = _relative(url)
-    return relative and str(Path(unquote(relative.path)))
+    relative = _SQLITE.fullmatch(url)
+    return relative and str(Path(unquote(relative["path"])))
 
 
 def for_folder(url: str, folder: Path) -> str:
     """*url*, whose relative path counts from the current folder, as a file in *folder* has to spell it."""
-    relative = _relative(url)
+    relative = _SQLITE.fullmatch(url)
     if relative is None or _is_here(folder):
         return url
-    path = os.path.relpath(relative.file(Path.cwd()), folder.absolute())
-    return f"{relative.begin}{_quoted(Path(path))}{relative.end}"
+    path = os.path.relpath(_file(relative, Path.cwd()), folder.absolute())
+    return f"{relative['begin']}{_quoted(Path(path))}{relative['end']}"
 
 
 def _quoted(path: Path) -> str:
-    try:
+    # The bytes of a name may be no UTF-8, which urls are in.
+    with suppress(UnicodeEncodeError):
         return quote(str(path))
-    except UnicodeEncodeError:
-        # Its bytes are no UTF-8, which urls are in.
-        pass
     raise UsageError(f"{path}: no SQLite url can name a file there, since the name is not UTF-8; rename it")
 
 
-def _relative(url: str) -> _Relative | None:
-    found = _SQLITE.fullmatch(url)
-    return _Relative(found["begin"], found["path"], found["end"]) if found else None
+def _file(relative: re.Match[str], folder: Path) -> Path:
+    return folder / unquote(relative["path"])
+
+
+def _in_folder(relative: re.Match[str], folder: Path) -> str:
+    """The url of the file *relative* in *folder*."""
+    return f"{relative['begin']}{_quoted(folder)}/{relative['path']}{relative['end']}"
 
 
 def _is_here(folder: Path) -> bool:

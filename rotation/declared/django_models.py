@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from rotation.model.failures import UsageError
 from rotation.model.target import Index
 
 if TYPE_CHECKING:
-    from django.db.models import Field, Model
+    from django.db.models import Model
 
     from keyring_core.legacy import Legacy
 
@@ -54,26 +55,18 @@ def declared_columns(source: Declaration) -> Iterator[DeclaredColumn]:
     for model in apps.get_models(include_auto_created=True):
         for field in model._meta.local_concrete_fields:
             if isinstance(cells := getattr(field, "cells", None), Cells):
-                yield from _in_databases(source, model, field, cells)
-
-
-def _in_databases(
-    source: Declaration, model: type[Model], field: Field[Any, Any], cells: Cells
-) -> Iterator[DeclaredColumn]:
-    """The column of *field* in each database of its model."""
-    for url, optional in _urls(model).items():
-        yield DeclaredColumn(
-            source,
-            _unquoted(model._meta.db_table),
-            field.column or field.name,
-            cells.context_name,
-            cells.legacy,
-            _index_of(model, field.name),
-            url,
-            optional,
-            binary=bool(getattr(field, "binary", False)) or cells.kind is ValueKind.BYTES,
-            secrets=_secrets_of(cells.legacy),
-        )
+                column = DeclaredColumn(
+                    source,
+                    _unquoted(model._meta.db_table),
+                    field.column or field.name,
+                    cells.context_name,
+                    cells.legacy,
+                    _index_of(model, field.name),
+                    binary=bool(getattr(field, "binary", False)) or cells.kind is ValueKind.BYTES,
+                    secrets=_secrets_of(cells.legacy),
+                )
+                for url, optional in _urls(model).items():
+                    yield replace(column, url=url, optional=optional)
 
 
 def _urls(model: type[Model]) -> dict[str, bool]:
@@ -119,10 +112,8 @@ def _index_of(model: type[Model], name: str) -> Index | None:
     """The column of the model's table that holds the blind index of the field called *name*."""
     from keyring_core.integrations.django import BlindIndexField  # noqa: PLC0415 - imports Django
 
-    for field in model._meta.local_concrete_fields:
-        if isinstance(field, BlindIndexField) and field.of == name:
-            return Index(field.column or field.name, field.context)
-    return None
+    fields = (each for each in model._meta.local_concrete_fields if isinstance(each, BlindIndexField))
+    return next((Index(each.column or each.name, each.context) for each in fields if each.of == name), None)
 
 
 _POSTGRESQL_OPTIONS = (
@@ -156,10 +147,9 @@ def url_of(alias: str, settings: Mapping[str, Any]) -> str:
 def _postgresql(alias: str, settings: Mapping[str, Any]) -> sa.URL:
     options = settings.get("OPTIONS") or {}
     query = {name: str(options[name]) for name in _POSTGRESQL_OPTIONS if options.get(name)}
-    host = _host(settings, query, "host")
     if not settings.get("NAME") and "service" not in query:
         raise UsageError(f"DATABASES, {alias}: it has neither NAME nor a service in OPTIONS")
-    return _server("postgresql+psycopg", settings, host, query)
+    return _server("postgresql+psycopg", settings, query, "host")
 
 
 def _mysql(alias: str, settings: Mapping[str, Any]) -> sa.URL:
@@ -168,31 +158,22 @@ def _mysql(alias: str, settings: Mapping[str, Any]) -> sa.URL:
     given = options.get("ssl")
     certificates = given if isinstance(given, Mapping) else {}
     query |= {f"ssl_{name}": str(certificates[name]) for name in _MYSQL_SSL if certificates.get(name)}
-    host = _host(settings, query, "unix_socket")
     if not settings.get("NAME") and "read_default_file" not in query:
         raise UsageError(f"DATABASES, {alias}: it has no NAME")
-    return _server("mysql+pymysql", settings, host, query)
+    return _server("mysql+pymysql", settings, query, "unix_socket")
 
 
-def _host(settings: Mapping[str, Any], query: dict[str, str], socket: str) -> str | None:
-    """The host; the path of a socket becomes the option *socket* of *query* instead."""
-    host: str | None = settings.get("HOST") or None
-    if host is None or not host.startswith("/"):
-        return host
-    query[socket] = host
-    return None
-
-
-def _server(driver: str, settings: Mapping[str, Any], host: str | None, query: Mapping[str, str]) -> sa.URL:
-    port = settings.get("PORT")
+def _server(driver: str, settings: Mapping[str, Any], query: Mapping[str, str], socket: str) -> sa.URL:
+    """The url; a host that is the path of a socket becomes the option *socket* of *query* instead."""
+    host, port = settings.get("HOST") or "", settings.get("PORT")
     return sa.URL.create(
         driver,
         username=settings.get("USER") or None,
         password=settings.get("PASSWORD") or None,
-        host=host,
+        host=None if host.startswith("/") else host or None,
         port=int(port) if port else None,
         database=settings.get("NAME") or None,
-        query=query,
+        query={**query, socket: host} if host.startswith("/") else query,
     )
 
 

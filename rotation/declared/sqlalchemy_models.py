@@ -22,38 +22,28 @@ from rotation.model.target import Index
 def declared_columns(source: Declaration) -> Iterator[DeclaredColumn]:
     """The columns of the models that *source* names. Raises UsageError, or whatever their import raises."""
     path = source.models or ""
-    found = _named(path)
-    metadata = found if isinstance(found, sa.MetaData) else getattr(found, "metadata", None)
+    named = _named(path)
+    metadata = named if isinstance(named, sa.MetaData) else getattr(named, "metadata", None)
     if not isinstance(metadata, sa.MetaData):
-        raise UsageError(f"models {path}: it is of type {type(found).__name__}; name a MetaData, or what has .metadata")
+        raise UsageError(f"models {path}: it is of type {type(named).__name__}; name a MetaData, or what has .metadata")
     for table in metadata.tables.values():
-        indexes = _indexes(table)
+        # `str` since the names may be of SQLAlchemy's own class, which knows of quotes.
+        name = f"{table.schema}.{table.name}" if table.schema else str(table.name)
+        found = [(column, column.type) for column in table.columns if isinstance(column.type, BlindIndexOf)]
+        # By the names of the columns that they are of.
+        indexes = {_source_of(column, kind): Index(str(column.name), kind.index.context) for column, kind in found}
         for column in table.columns:
             # A TypeDecorator of the application over an encrypted type has its cells, too.
             if isinstance(cells := getattr(column.type, "cells", None), Cells):
-                yield _declared(source, table, column, cells, indexes.get(column.name))
-
-
-def _declared(
-    source: Declaration, table: sa.Table, column: sa.Column[Any], cells: Cells, index: Index | None
-) -> DeclaredColumn:
-    # `str` since the names may be of SQLAlchemy's own class, which knows of quotes.
-    name, schema = str(table.name), table.schema and str(table.schema)
-    return DeclaredColumn(
-        source,
-        f"{schema}.{name}" if schema else name,
-        str(column.name),
-        cells.context_name,
-        cells.legacy,
-        index,
-        binary=bool(getattr(column.type, "binary", False)),
-    )
-
-
-def _indexes(table: sa.Table) -> dict[str, Index]:
-    """The blind indexes of *table*, by the names of the columns that they are of. Raises KeyConfigError."""
-    found = [(column, column.type) for column in table.columns if isinstance(column.type, BlindIndexOf)]
-    return {_source_of(column, kind): Index(str(column.name), kind.index.context) for column, kind in found}
+                yield DeclaredColumn(
+                    source,
+                    name,
+                    str(column.name),
+                    cells.context_name,
+                    cells.legacy,
+                    indexes.get(column.name),
+                    binary=bool(getattr(column.type, "binary", False)),
+                )
 
 
 def _source_of(column: sa.Column[Any], kind: BlindIndexOf) -> str:
@@ -81,7 +71,6 @@ def _named(path: str) -> object:
 
 
 def _imported(name: str) -> object:
-    """The module. Raises UsageError if it is missing, or whatever it raises."""
     fault = None
     try:
         return importlib.import_module(name)

@@ -15,8 +15,8 @@ from rotation.discovery.result import Discovery, Ignores
 from rotation.discovery.search import DatabaseSearch
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError
+from rotation.model.report import NoWatcher, Watcher
 from rotation.model.target import Target
-from rotation.model.watcher import NoWatcher, Watcher
 from rotation.stores.cells import TableEntry
 from rotation.stores.databases import parse_url
 

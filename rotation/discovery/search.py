@@ -12,9 +12,9 @@ from rotation.configuration.policy import LeftOut
 from rotation.discovery.result import Discovery, Ignores, IndexValues, Remark, label
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
+from rotation.model.report import Watcher
 from rotation.model.target import Target
 from rotation.model.text import many
-from rotation.model.watcher import Watcher
 from rotation.stores.cells import SearchableTable, TableEntry
 
 if TYPE_CHECKING:

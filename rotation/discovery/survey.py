@@ -13,8 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import sqlalchemy as sa
 
 from rotation.model.failures import KeylessError, UsageError
-from rotation.model.formats import Format
-from rotation.model.target import Target
+from rotation.model.target import Format, Target
 from rotation.planning.inner_tokens import MARKS
 from rotation.stores.access import Access, RefusedStatement
 from rotation.stores.cells import CellReader, Reads, Rows, SearchableTable, SearchedColumn, TableEntry

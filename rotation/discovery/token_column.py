@@ -12,8 +12,8 @@ from keyring_core.blind_index import LENGTH, SHAPE
 from keyring_core.names import printable
 from keyring_core.tokens import string_of
 from rotation.configuration.urls import may_hold_password
-from rotation.model.formats import Format
 from rotation.model.next_steps import DISCOVER, RUN, Next, Remedy, Steps
+from rotation.model.target import Format
 from rotation.model.text import many
 from rotation.planning.cell_kinds import CellKind, kind_of
 from rotation.planning.embedded import SPELLINGS, locate

@@ -24,15 +24,14 @@ YOUNG_SECONDS = 60.0
 
 def count_swaps(plan: Plan, written: Written, primary: str) -> None:
     """Adds the swaps to the counts of the batch: those written as rotated, the others as unsettled."""
-    rows = [(plan.swaps.keys, plan.key_ids, plan.signed)]
+    _count_rows(plan.counts, (plan.swaps.keys, plan.key_ids, plan.signed), written, primary)
     for swap in plan.blocks:
         if written.lost or written.refused:
-            rows.append((swap.block.row_keys(), swap.key_ids, list(swap.signed())))
+            columns = swap.block.row_keys(), swap.key_ids, list(swap.signed())
+            _count_rows(plan.counts, columns, written, primary)
         else:
             plan.counts.rotated += len(swap)
             plan.counts.hold_times(primary, swap.times)
-    for columns in rows:
-        _count_rows(plan.counts, columns, written, primary)
     _count_further(plan, written, primary)
 
 

@@ -11,11 +11,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import structlog
 
 from keyring_core.redaction.redactor import get_redactor
+from rotation.ledger.session import Session
 from rotation.model.counts import RowKey
 from rotation.model.target import Target
 from rotation.stores.databases import identify
@@ -35,38 +36,26 @@ class Reached(NamedTuple):
     """The number of rows that are done, to estimate how long the rest takes."""
 
 
-class Ranges(Protocol):
-    """Keeps the progress of plans. It reports its own failure once, and then keeps nothing."""
-
-    def reached(self, plan: str) -> str | None:
-        """The progress of the plan; None if there is none."""
-
-    def reach(self, plan: str, upto: str) -> None:
-        """Replaces the progress of the plan."""
-
-    def forget(self, plan: str) -> None:
-        """Deletes the progress of the plan."""
-
-
 class Checkpoints:
     """The progress of one target's first pass."""
 
-    def __init__(self, ranges: Ranges, target: Target, primary: str, *, shard: str = "", fresh: bool = False) -> None:
+    def __init__(self, session: Session, target: Target, primary: str, *, shard: str = "", fresh: bool = False) -> None:
         """With *fresh* it begins again from the first row."""
-        self._ranges, self._fresh = ranges, fresh
+        self._session, self._fresh = session, fresh
         cells = (target.table, target.column, target.key_columns, target.where, target.context)
         self._plan = json.dumps([identify(target).digest, *cells, primary, shard])
         self._next = time.monotonic() + NOTE_SECONDS
         self._target = target
-        self._recorded = False
+        self.recorded = False
+        """True if the ledger has progress of it, which is to be deleted at the end."""
 
     def begin(self) -> Reached:
         """The progress of the last run."""
         if self._fresh:
-            self._ranges.forget(self._plan)
+            self.end()
             return Reached()
-        text = self._ranges.reached(self._plan)
-        self._recorded = text is not None
+        text = self._session.attempt(lambda ledger: ledger.reached(self._plan))
+        self.recorded = text is not None
         reached = _read(text) if text else Reached()
         if reached.key:
             log.warning("rotation.resumed_run", target=self._target.label, fresh="--fresh begins again")
@@ -78,15 +67,13 @@ class Checkpoints:
             return False
         self._next = time.monotonic() + NOTE_SECONDS
         if text := _write(reached.key, reached.rows):
-            self._ranges.reach(self._plan, text)
-            self._recorded = True
+            self._session.attempt(lambda ledger: ledger.reach(self._plan, text))
+            self.recorded = True
         return text is not None
 
     def end(self) -> None:
         """The pass is done; the next run begins at the first row."""
-        # Most passes are so short that nothing was recorded, and each write to the ledger is a transaction.
-        if self._recorded:
-            self._ranges.forget(self._plan)
+        self._session.attempt(lambda ledger: ledger.forget(self._plan))
 
 
 _KINDS: Mapping[str, tuple[type, Callable[[Any], str], Callable[[str], object]]] = {

@@ -1,19 +1,19 @@
-"""Runs the ranges of a target, in this thread, in several, or in other processes; results come in key order."""
+"""Runs the ranges of a target in several threads or other processes; results come in key order."""
 
 from __future__ import annotations
 
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from keyring_core import KeyringError
 from rotation.job.pace import Pacing, Throttle
-from rotation.job.ranges import RANGE_SECONDS, Bounds, Follow, OpenTarget, RangeDone, RangeWorker
+from rotation.job.ranges import Bounds, OpenTarget, RangeDone, RangeWorker, Step
 from rotation.model.failures import CHECK_SECONDS, CONTINUE, GRACE_SECONDS, StoppedError, StoreError, WorkerError
 from rotation.stores.columns import Forward
 from rotation.stores.connection import SharedConnections
@@ -25,44 +25,19 @@ SWITCH_SECONDS = 0.0002
 own 5 ms are as long as a statement, and a driver needs the lock several times in each."""
 
 Begun = tuple[Bounds, Future[RangeDone]]
-Step = tuple[Bounds, RangeDone]
 
 
-class RangeExecutor(Protocol):
+class RangeExecutor(NamedTuple):
     """Runs ranges of one target."""
 
-    @property
-    def width(self) -> int:
-        """The number of ranges to submit before the first result is needed."""
-
-    @property
-    def range_seconds(self) -> float:
-        """The time that a range aims at."""
-
-    def submit(self, bounds: Bounds) -> Future[RangeDone]:
-        """Starts a range. If the executor is broken, the future carries the error."""
-
-    def ask_to_stop(self) -> None:
-        """Asks the workers to end after their batch."""
-
-
-class InlineExecutor:
-    """Runs each range in this thread, when it is submitted."""
-
-    width = 1
-    range_seconds = RANGE_SECONDS / 2
-
-    def __init__(self, worker: RangeWorker, follow: Follow) -> None:
-        self._worker, self._follow = worker, follow
-
-    def submit(self, bounds: Bounds) -> Future[RangeDone]:
-        """Runs the range at once; the future is done."""
-        future: Future[RangeDone] = Future()
-        future.set_result(self._worker.do(bounds, self._follow))
-        return future
-
-    def ask_to_stop(self) -> None:
-        """Does nothing: no range is at work."""
+    submit: Callable[[Bounds], Future[RangeDone]]
+    """Starts a range. If the executor is broken, the future carries the error."""
+    width: int
+    """The number of ranges to submit before the first result is needed."""
+    range_seconds: float
+    """The time that a range aims at."""
+    ask_to_stop: Callable[[], object]
+    """Asks the workers to end after their batch."""
 
 
 class Threads:
@@ -78,13 +53,28 @@ class Threads:
         sys.setswitchinterval(SWITCH_SECONDS)
         self._links = [SharedConnections(wait) for _ in range(count)]
 
-    def for_target(self, opened: OpenTarget) -> ThreadExecutor:
+    def for_target(self, opened: OpenTarget) -> RangeExecutor:
         """An executor for the target that is *opened*."""
+        idle = SimpleQueue[RangeWorker]()
         options = opened.options.shared(self.count)
         stores = [opened.store.twin(links) for links in self._links]
         pace = Pacing(options.speed, opened.store.tempo, options.batch_size)
-        workers = [RangeWorker(opened._replace(store=each, options=options), pace, self._planning) for each in stores]
-        return ThreadExecutor(self._threads, workers, counts_retries=opened.store not in stores)
+        for store in stores:
+            idle.put(RangeWorker(opened._replace(store=store, options=options), pace, self._planning))
+
+        def do(bounds: Bounds) -> RangeDone:
+            worker = idle.get()
+            try:
+                done = worker.do(bounds)
+            finally:
+                idle.put(worker)
+            # If the workers share a store, the retries of a range are not its own.
+            return replace(done, retries=0) if opened.store in stores else done
+
+        # One more is queued, so that no thread waits for its next range. Threads look for a stop before each batch.
+        return RangeExecutor(
+            lambda bounds: self._threads.submit(do, bounds), self.count + 1, THREAD_SECONDS, lambda: None
+        )
 
     def close(self) -> None:
         """Ends the threads after their batch, and closes the connections."""
@@ -92,36 +82,6 @@ class Threads:
         sys.setswitchinterval(self._switch_seconds)
         for links in self._links:
             links.close()
-
-
-class ThreadExecutor:
-    """Runs the ranges of one target in threads."""
-
-    range_seconds = THREAD_SECONDS
-
-    def __init__(self, threads: Executor, workers: Sequence[RangeWorker], *, counts_retries: bool) -> None:
-        """Without *counts_retries* the workers share a store, and the retries of each range are not its own."""
-        self._threads, self._counts_retries = threads, counts_retries
-        self._idle: SimpleQueue[RangeWorker] = SimpleQueue()
-        for worker in workers:
-            self._idle.put(worker)
-        # One more is queued, so that no thread waits for its next range.
-        self.width = len(workers) + 1
-
-    def submit(self, bounds: Bounds) -> Future[RangeDone]:
-        """Submits the range."""
-        return self._threads.submit(self._do, bounds)
-
-    def ask_to_stop(self) -> None:
-        """Does nothing: threads check for a stop before each batch."""
-
-    def _do(self, bounds: Bounds) -> RangeDone:
-        worker = self._idle.get()
-        try:
-            done = worker.do(bounds)
-        finally:
-            self._idle.put(worker)
-        return done if self._counts_retries else replace(done, retries=0)
 
 
 def in_order(executor: RangeExecutor, ranges: Iterator[Bounds], throttle: Throttle) -> Iterator[Step]:
@@ -140,7 +100,12 @@ def in_order(executor: RangeExecutor, ranges: Iterator[Bounds], throttle: Thrott
         executor.ask_to_stop()
     except (StoreError, WorkerError) as error:
         failure = error
-    yield from _finished(waiting)
+    # Each range is short. Nothing is canceled: Dask would cancel a range that is under way, too, and nobody would
+    # count what it wrote.
+    wait([future for _, future in waiting], GRACE_SECONDS)
+    for bounds, future in waiting:
+        if future.done() and not future.cancelled() and future.exception() is None:
+            yield bounds, future.result()
     raise failure
 
 
@@ -172,7 +137,7 @@ def _in_order(
         if not done.whole:
             # A range that did no row was asked to pause or to end.
             throttle.wait(0 if done.rows else CHECK_SECONDS)
-            rest = Bounds(done.reached or bounds.after, bounds.upto)
+            rest = done.rest_of(bounds)
             waiting.appendleft((rest, executor.submit(rest)))
 
 
@@ -191,12 +156,3 @@ def is_lost(future: Future[Any]) -> bool:
         return True
     # Dask tries again by itself; these are for a call whose workers died several times, or for which none is left.
     return type(error).__name__ in {"KilledWorker", "NoWorkerError"}
-
-
-def _finished(waiting: deque[Begun]) -> Iterator[Step]:
-    """Yields what ends within GRACE_SECONDS: each range is short."""
-    # Nothing is canceled. Dask would cancel a range that is under way, too, and nobody would count what it wrote.
-    wait([future for _, future in waiting], GRACE_SECONDS)
-    for bounds, future in waiting:
-        if future.done() and not future.cancelled() and future.exception() is None:
-            yield bounds, future.result()

@@ -12,8 +12,8 @@ from rotation.job.batch_results import RANGE_KEPT, UndoDetector, count_swaps, tr
 from rotation.job.ranges import RangeWorker
 from rotation.model.batch import Plan
 from rotation.model.counts import Counts, Times
-from rotation.model.formats import Format
 from rotation.model.report import WHOLE, TargetReport
+from rotation.model.target import Format
 from rotation.stores.other_writers import CellTotals, Changed, Doubt, Unknown
 from rotation.stores.store import Watch
 
@@ -39,9 +39,8 @@ class LastWord:
     """Decides whether a pass was the last one of its target, and writes into the report by what proof, and of when."""
 
     def __init__(self, worker: RangeWorker, report: TargetReport, moved: Moved, undo_detector: UndoDetector) -> None:
-        self._worker, self._report, self._moved, self._undo_detector = worker, report, moved, undo_detector
-        target, self._store, keyring, options, _ = worker.opened
-        self._format, self._primary, self._dry_run = target.format, keyring.primary.id, options.dry_run
+        self._planner, self._report, self._moved, self._undo_detector = worker.planner, report, moved, undo_detector
+        self._store, self._primary = worker.opened.store, worker.opened.keyring.primary.id
         self._disturbed = False
         """True if others disturbed a pass that found nothing to do: then the next one counts, disturbed or not."""
         self.reason = ""
@@ -53,7 +52,7 @@ class LastWord:
         The only place that says so, after a pass of any kind, whatever it found. Raises StoreError if the table is not
         the one that was opened any more, or if rows of it were hidden meanwhile.
         """
-        dry_run, report = self._dry_run, self._report
+        dry_run, report = self._planner.dry_run, self._report
         self._disturbed = self._disturbed or is_last
         # A conflict may be a token under an old key by now.
         proof = self._proof(counts, watch, idle=dry_run or not (counts.rotated or unsettled_in(counts)))
@@ -71,12 +70,12 @@ class LastWord:
         """
         if counts.categories and not idle:
             return self._none("there are problems to list")
-        others, correctable = Counts(), self._format is Format.TOKEN and not counts.categories
+        others, correctable = Counts(), self._planner.format is Format.TOKEN and not counts.categories
         for _ in range(MOST_LOOKS):
             changed = watch.changed(wrote=not idle)
             if isinstance(changed, Unknown):
                 return self._despite(changed, idle=idle)
-            plan = self._worker.plan(changed.batch)
+            plan = self._planner.plan(changed.batch)
             is_clean = not plan.changes and not plan.counts.categories
             if idle and not (plan.changes or is_clean):
                 # Perhaps the pass has listed them, perhaps the next one does: nothing else can be done about them.

@@ -16,9 +16,9 @@ from rotation.job.passes import ExecutorFor, TargetRun
 from rotation.job.ranges import OpenTarget
 from rotation.job.workers import WorkerPool, Workers
 from rotation.model.failures import MissingError, StoppedError, StoreError, UsageError, WorkerError
-from rotation.model.report import Report, TargetReport
+from rotation.model.report import Report, TargetReport, Watcher
 from rotation.model.target import Target
-from rotation.model.watcher import Watcher
+from rotation.planning.takeover import Takeover
 from rotation.stores.databases import identify
 from rotation.stores.store import Store
 
@@ -93,7 +93,7 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
     report.shard = str(options.part) if options.part else None
     opened = []
     for target in job.targets:
-        local = job.local.of(target)
+        takeover = Takeover.of(target, job.local.environ)
         try:
             store = open_store(target)
         except MissingError as error:
@@ -102,28 +102,23 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
             report.left_out.append(f"{target.label}: left out: {error}")
             continue
         closing.callback(store.close)
-        opened.append(OpenTarget(target, store, target.keyring(job.keyring), options, local))
+        opened.append(OpenTarget(target, store, target.keyring(job.keyring), options, job.local, takeover))
         names, of, warnings = store.key_names(), identify(target), store.warnings()
-        fault = store.lacks_room(local.takeover.longest) if target.takes_over else None
+        fault = store.lacks_room(takeover.longest) if target.takes_over else None
         if fault and not options.dry_run:
             raise UsageError(f"{fault}. Nothing was written")
         part = TargetReport(target, of, names, identity=store.identity(), warnings=warnings, lacks_room=bool(fault))
         part.warnings += [fault] if fault else []
         # A census reads every row in any case.
         indexes = store.blind_indexes(of_all_rows=options.dry_run and options.sample is None)
-        part.unnamed_indexes = sorted({*indexes} - _named_indexes(target, job.targets))
+        beside = [each for each in job.targets if (each.url, each.table) == (target.url, target.table)]
+        part.unnamed_indexes = sorted({*indexes} - {each.index.column for each in beside if each.index})
         part.warnings += [f"{target.label}: {name} {UNNAMED_INDEX}" for name in part.unnamed_indexes]
         report.targets.append(part)
         # Also in the report, but that comes too late to stop.
         for warning in () if options.dry_run else warnings:
             log.warning("rotation.caution", caution=warning)
     return report, opened
-
-
-def _named_indexes(target: Target, targets: Sequence[Target]) -> set[str]:
-    """The columns of blind indexes that *targets* name in the table of *target*."""
-    table = target.url, target.table
-    return {each.index.column for each in targets if each.index and (each.url, each.table) == table}
 
 
 def _rotate_target(
@@ -134,10 +129,9 @@ def _rotate_target(
     started = time.monotonic()
     try:
         TargetRun(opened, part, watcher).make_passes(executor_for)
-    except (StoreError, StoppedError) as error:
+    except (StoreError, StoppedError, WorkerError) as error:
         part.stopped, part.interrupted = str(error), True
-    except WorkerError as error:
-        part.stopped, part.interrupted, refusal = str(error), True, error
+        refusal = error if isinstance(error, WorkerError) else None
     part.seconds = time.monotonic() - started
     part.retries += opened.store.retries
     return refusal

@@ -16,7 +16,6 @@ from rotation.job.problems_file import ProblemsFile
 from rotation.model.failures import UsageError
 from rotation.model.key_history import UNKNOWN, History
 from rotation.model.target import Target
-from rotation.planning.takeover import NOTHING, Takeover
 from rotation.stores.columns import Shard
 
 
@@ -101,12 +100,6 @@ class LocalOptions:
     """Further key sets, by their names, whose tokens are known as theirs."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The secrets of other packages."""
-    takeover: Takeover = NOTHING
-    """The cells of the target that become tokens, beside tokens."""
-
-    def of(self, target: Target) -> LocalOptions:
-        """These options for *target*. Raises KeyConfigError if a secret of it is missing."""
-        return replace(self, takeover=Takeover.of(target, self.environ))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("the options of a process stay in it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,16 +14,15 @@ import structlog
 from keyring_core import DamagedToken, UndecryptableToken
 from rotation.job.batch_results import UndoDetector
 from rotation.job.checkpoints import Reached
-from rotation.job.executors import InlineExecutor, RangeExecutor, in_order
+from rotation.job.executors import RangeExecutor, in_order
 from rotation.job.last_word import LastWord, Moved, unsettled_in
-from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, OpenTarget, RangeWorker, cut
-from rotation.model.batch_size import FIRST_ROWS, BatchSize
-from rotation.model.counts import Counts, Problem
+from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, OpenTarget, RangeWorker, Step, cut
+from rotation.model.batch import FIRST_ROWS, BatchSize
+from rotation.model.counts import Counts, Problem, RowKey
 from rotation.model.failures import StoppedError, StoreError, WorkerError
-from rotation.model.report import TargetReport, set_format
+from rotation.model.report import TargetReport, Watcher, set_format
 from rotation.model.target import Adopts
 from rotation.model.text import many
-from rotation.model.watcher import Watcher
 from rotation.stores.store import Watch
 
 MAX_PASSES = 5
@@ -86,29 +85,22 @@ class TargetRun:
         report.unreadable.clear()
         if number == 1:
             report.counts = counts
-        seconds = executor.range_seconds if executor else RANGE_SECONDS / 2
-        size = BatchSize(MOST_ROWS, seconds, sys.maxsize, FIRST_RANGE)
         checkpoints = self._checkpoints if number == 1 else None
-        inline = InlineExecutor(self._worker, self._watcher.advance)
         try:
-            ranges = cut(self._store, size, reached.key)
-            for bounds, done in in_order(executor or inline, ranges, self._throttle):
-                self._list(done.counts.problems)
-                # Here all of a range's are; the counts of the target keep the first.
-                report.remember(done.counts.problems)
+            for bounds, done in self._ranges(executor, reached.key):
+                if problems := done.counts.problems:
+                    self._list(problems)
+                    # Here all of a range's are; the counts of the target keep the first.
+                    report.remember(problems)
                 counts.add(done.counts)
                 self._undo_detector.take(done.traces)
                 watch.wrote(done.transactions)
-                size.took(done.rows, done.seconds, 0)
                 if bounds.after == reached.key:
                     # Only ranges without a gap before them count: other workers may have done later ones.
                     key = bounds.upto if done.whole else done.reached or reached.key
                     reached = Reached(key, reached.rows + done.rows)
-                    if checkpoints and checkpoints.note(reached):
+                    if checkpoints and reached.key and checkpoints.note(reached):
                         watch.allow(LEDGER_WRITES)
-                if executor:
-                    report.retries += done.retries
-                    self._watcher.advance(done.rows, done.counts.outdated, done.pace)
             keyless = self._store.keyless()
             if not self._dry_run:
                 # What is reported as done is on disk.
@@ -122,7 +114,8 @@ class TargetRun:
             # The last whole pass says more than a part of this one.
             self._end_list(whole=number == 1)
             raise
-        if checkpoints:
+        # Most passes are so short that nothing was recorded, and each write to the ledger is a transaction.
+        if checkpoints and checkpoints.recorded:
             checkpoints.end()
         if keyless:
             nameless = _without_key(report, keyless)
@@ -144,6 +137,22 @@ class TargetRun:
         )
         return counts
 
+    def _ranges(self, executor: RangeExecutor | None, after: RowKey | None) -> Iterator[Step]:
+        """Does the rows behind *after*, range by range, and yields each range with its result."""
+        seconds = executor.range_seconds if executor else RANGE_SECONDS / 2
+        size = BatchSize(MOST_ROWS, seconds, sys.maxsize, FIRST_RANGE)
+        ranges = cut(self._store, size, after)
+        if executor is None:
+            for bounds, done in self._worker.do_all(ranges, self._watcher.advance):
+                size.took(done.rows, done.seconds, 0)
+                yield bounds, done
+            return
+        for bounds, done in in_order(executor, ranges, self._throttle):
+            size.took(done.rows, done.seconds, 0)
+            self._report.retries += done.retries
+            self._watcher.advance(done.rows, done.counts.outdated, done.pace)
+            yield bounds, done
+
     def _key_is_missing(self) -> bool:
         """True if most of the first tokens are unreadable. The report says so, and nothing is written."""
         sample, rows_seen = Counts(), 0
@@ -152,7 +161,7 @@ class TargetRun:
         rows = min(FIRST_ROWS, options.batch_size or FIRST_ROWS)
         worker = RangeWorker(self._opened._replace(options=replace(options, batch_size=rows, dry_run=True)))
         for batch in worker.batches(Bounds()):
-            sample.add(worker.plan(batch).counts)
+            sample.add(worker.planner.plan(batch).counts)
             rows_seen += batch.rows
             if sample.tokens >= PROBE_TOKENS or rows_seen >= PROBE_ROWS:
                 break
@@ -179,7 +188,7 @@ class TargetRun:
 
     def _missing_key(self, sample: Counts, whose: str) -> str | None:
         """Explains which key seems missing if most cells of *sample* fail to open; *whose* cells they are, in words."""
-        takeover = self._opened.local.takeover
+        takeover = self._opened.takeover
         reader = takeover.reader
         unopened, cells, least = sample.unreadable, sample.tokens, PROBE_LEAST
         # Of what is taken over even a few cells say whether key and secret are the right ones.

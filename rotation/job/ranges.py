@@ -16,14 +16,15 @@ from keyring_core.blind_index import BlindIndex
 from rotation.job.batch_results import RANGE_KEPT, REWRITTEN, Trace, count_swaps, traces_of
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import Pacing, Throttle
-from rotation.model.batch import Batch, Plan, Swaps
-from rotation.model.batch_size import BatchSize
+from rotation.model.batch import Batch, BatchSize, Plan, Swaps
 from rotation.model.counts import Counts, RowKey
-from rotation.model.failures import StoppedError, StoreError
+from rotation.model.failures import CHECK_SECONDS, StoppedError, StoreError
 from rotation.model.target import Target
 from rotation.planning.planner import Planner
+from rotation.planning.takeover import NOTHING, Takeover
 from rotation.stores.columns import Forward
-from rotation.stores.store import IndexValue, Store, Written
+from rotation.stores.store import Store
+from rotation.stores.store import IndexValue, Written
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""
@@ -77,6 +78,14 @@ class RangeDone:
     fault: KeyringError | None = None
     """The reason for an early end, if going on at once would not help."""
 
+    def rest_of(self, bounds: Bounds) -> Bounds:
+        """What is left of the range with these *bounds*."""
+        return Bounds(self.reached or bounds.after, bounds.upto)
+
+
+Step = tuple[Bounds, RangeDone]
+"""A range, or the rest of one, and its result."""
+
 
 class OpenTarget(NamedTuple):
     """A target that was opened and checked, its keys, and the options for it."""
@@ -87,6 +96,8 @@ class OpenTarget(NamedTuple):
     """Bound to the context of the target."""
     options: RunOptions
     local: LocalOptions
+    takeover: Takeover = NOTHING
+    """The cells of the target that become tokens, beside tokens."""
 
     def throttle(self) -> Throttle:
         """The delays between its batches, in this process."""
@@ -108,15 +119,37 @@ class RangeWorker:
     ) -> None:
         """With *pace* it shares that with other threads, and plans a batch in *planning*."""
         self.opened, self._throttle = opened, opened.throttle()
-        target, self._store, self._keyring, options, local = opened
+        target, self._store, self._keyring, options, local, takeover = opened
         self._dry_run = options.dry_run
         self._blind_index = BlindIndex(target.index.context) if target.index else None
         self._pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
         self._size = BatchSize(self._most_rows())
         self._planning = planning or nullcontext()
-        self._planner = Planner(
-            self._keyring, options.history, local.others, local.takeover, target.format, options.dry_run
-        )
+        self.planner = Planner(self._keyring, options.history, local.others, takeover, target.format, options.dry_run)
+
+    def do_all(self, ranges: Iterator[Bounds], follow: Follow) -> Iterator[Step]:
+        """Yields each of *ranges* with its result. If one ends early, its rest comes next.
+
+        Raises StoreError and StoppedError.
+        """
+        throttle, forward = self._throttle, Forward()
+        rest: Bounds | None = None
+        while True:
+            throttle.hold()
+            bounds = rest or next(ranges, None)
+            if bounds is None:
+                return
+            done = self.do(bounds, follow)
+            if done.reached:
+                # Detects keys that do not grow even if each part of a range is too short to show it.
+                forward.to(done.reached)
+            yield bounds, done
+            if done.fault:
+                raise done.fault
+            rest = None if done.whole else done.rest_of(bounds)
+            if rest:
+                # A range that did no row was asked to pause or to end.
+                throttle.wait(0 if done.rows else CHECK_SECONDS)
 
     def do(self, bounds: Bounds, follow: Follow = lambda _rows, _outdated, _pace: None) -> RangeDone:
         """Does a range, or a part of it: it ends early if it takes long, or if the run is to pause.
@@ -154,10 +187,6 @@ class RangeWorker:
             self._size.took(batch.rows, seconds, batch.weight)
             throttle.rest(batch.rows, seconds)
 
-    def plan(self, batch: Batch) -> Plan:
-        """Plans *batch*."""
-        return self._planner.plan(batch)
-
     def _most_rows(self) -> int:
         return self._throttle.limit(self._pace.rows)
 
@@ -169,8 +198,8 @@ class RangeWorker:
         for batch in self.batches(bounds):
             started = time.monotonic()
             with self._planning:
-                plan = self.plan(batch)
-                fixes = self._planner.fixes(batch, plan)
+                plan = self.planner.plan(batch)
+                fixes = self.planner.fixes(batch, plan) if batch.misfits else Swaps()
                 stale = list(stale_rows(self._keyring, self._blind_index, batch, plan)) if self._blind_index else []
             written = Written()
             if plan.changes:
@@ -273,14 +302,10 @@ def stale_rows(keyring: Keyring, index: BlindIndex, batch: Batch, plan: Plan) ->
             continue
         is_swapped = key in new
         own = None if cell is None or is_swapped else keyring.key_for(cell)
-        under = _older_key(keyring, held)
+        older = str(held).partition(":")[0]
+        under = older if older in keyring.states_by_id and older != keyring.primary.id else None
         is_current = not is_swapped and own in {None, keyring.primary}
         yield Stale(key, cell, wanted, None if own and own.id == under else under, is_current)
-
-
-def _older_key(keyring: Keyring, held: object) -> str | None:
-    key_id = str(held).partition(":")[0]
-    return key_id if key_id in keyring.states_by_id and key_id != keyring.primary.id else None
 
 
 def index_values(stale: list[Stale], plan: Plan, written: Written) -> Iterator[IndexValue]:

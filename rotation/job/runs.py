@@ -91,7 +91,7 @@ def _name_lacking(part: _Part, session: Session) -> None:
 def _checkpoints(recorder: RunRecorder, settings: RunSettings, target: Target, primary: str) -> Checkpoints:
     # The first of them is opened when every target was checked.
     recorder.begin()
-    return Checkpoints(recorder, target, primary, shard=settings.shard or "", fresh=settings.fresh)
+    return Checkpoints(recorder.session, target, primary, shard=settings.shard or "", fresh=settings.fresh)
 
 
 def status(context: Context, targets: Sequence[Target]) -> Report:
@@ -230,15 +230,3 @@ class RunRecorder:
         number, self._number = self._number, None
         if number is not None:
             self.session.attempt(lambda ledger: ledger.end_run(number, outcome, counts))
-
-    def reached(self, plan: str) -> str | None:
-        """The progress of a stopped run with *plan*."""
-        return self.session.attempt(lambda ledger: ledger.reached(plan))
-
-    def reach(self, plan: str, upto: str) -> None:
-        """Records how far *plan* has come."""
-        self.session.attempt(lambda ledger: ledger.reach(plan, upto))
-
-    def forget(self, plan: str) -> None:
-        """Records that *plan* is done, or begins again."""
-        self.session.attempt(lambda ledger: ledger.forget(plan))

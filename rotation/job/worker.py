@@ -21,6 +21,7 @@ from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.ranges import Bounds, OpenTarget, RangeDone, RangeWorker
 from rotation.model.failures import StoppedError, Stopping, UsageError, WorkerError
 from rotation.model.target import Target
+from rotation.planning.takeover import Takeover
 from rotation.stores.databases import identify
 from rotation.stores.store import Store
 
@@ -108,6 +109,8 @@ def _open(of: Task) -> RangeWorker:
     keyring, environ = _load(of.order)
     try:
         target = unsealed(of.target, environ)
+        local = LocalOptions(stop_request.wait, others=_others(options.keys, environ), environ=environ)
+        takeover = Takeover.of(target, environ)
         if identify(target).digest != of.database:
             fault = f"{target.written} leads to another database here than where the run was started"
         else:
@@ -118,21 +121,15 @@ def _open(of: Task) -> RangeWorker:
                 shard=options.part,
                 companions=companion_values(dict(target.companions), keyring.primary),
             )
-    except UsageError as error:
+            if store.number() != of.number:
+                store.close()
+                fault = f"{target.label} is another table here than where the run was started"
+    except (UsageError, KeyConfigError) as error:
         fault = str(error)
     if fault:
-        raise WorkerError(f"{_name()}: {fault}. Give every worker the same variables, then run again.")
-    if store.number() != of.number:
-        fault = f"{target.label} is another table here than where the run was started"
-    try:
-        local = LocalOptions(stop_request.wait, others=_others(options.keys, environ), environ=environ).of(target)
-    except KeyConfigError as error:
-        fault = str(error)
-    if fault:
-        store.close()
         words = f"{_name()}: {fault}. Give every worker the same variables, then run again."
         raise WorkerError(*words.split("\n"))
-    worker = RangeWorker(OpenTarget(target, store, target.keyring(keyring), options, local))
+    worker = RangeWorker(OpenTarget(target, store, target.keyring(keyring), options, local, takeover))
     # Closes the connection when another target is opened, or when the thread or the process ends.
     weakref.finalize(worker, store.close)
     return worker

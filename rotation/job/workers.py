@@ -19,7 +19,7 @@ import structlog
 
 from keyring_core import Keyring, KeyringError
 from rotation.job import worker
-from rotation.job.executors import is_lost, wait_for
+from rotation.job.executors import RangeExecutor, is_lost, wait_for
 from rotation.job.options import RunOptions
 from rotation.job.ranges import RANGE_SECONDS, Bounds, RangeDone
 from rotation.model.failures import UsageError, WorkerError
@@ -183,12 +183,21 @@ class WorkerPool:
         self._wait = wait
         self._checks: list[Future[None]] | None = None
 
-    def for_target(self, target: Target, number: str) -> PooledExecutor:
+    def for_target(self, target: Target, number: str) -> RangeExecutor:
         """An executor for *target*, whose table has that *number*."""
         if self._checks is None:
             # The workers start while this process reads the first rows.
             self._checks = [self.submit(worker.check_worker, self.order) for _ in range(self.workers.count)]
-        return PooledExecutor(self, target, number)
+
+        def submit(bounds: Bounds) -> Future[RangeDone]:
+            try:
+                self.wait_until_checked()
+            except (BrokenExecutor, CancelledError) as error:
+                return _failed(error)
+            return self.submit(worker.do_range, worker.make_task(self.order, target, number, bounds))
+
+        # The next range of each worker is queued while it does one.
+        return RangeExecutor(submit, 2 * self.workers.count, RANGE_SECONDS / 2, self.workers.ask_to_stop)
 
     def submit(self, work: Callable[..., T], *arguments: object) -> Future[T]:
         """Submits *work*; if the executor is broken, the future carries the error."""
@@ -212,30 +221,6 @@ class WorkerPool:
                     f"a worker cannot start ({type(error).__name__}). Install the same packages for every worker as "
                     "on this machine, then run again."
                 )
-
-
-class PooledExecutor:
-    """Runs the ranges of one target in the workers of *pool*."""
-
-    range_seconds = RANGE_SECONDS / 2
-
-    def __init__(self, pool: WorkerPool, target: Target, number: str) -> None:
-        self._pool, self._target, self._number = pool, target, number
-        # The next range of each worker is queued while it does one.
-        self.width = 2 * pool.workers.count
-
-    def submit(self, bounds: Bounds) -> Future[RangeDone]:
-        """Submits the range, once all workers have checked their keys."""
-        try:
-            self._pool.wait_until_checked()
-        except (BrokenExecutor, CancelledError) as error:
-            return _failed(error)
-        task = worker.make_task(self._pool.order, self._target, self._number, bounds)
-        return self._pool.submit(worker.do_range, task)
-
-    def ask_to_stop(self) -> None:
-        """Asks the workers to end after their batch."""
-        self._pool.workers.ask_to_stop()
 
 
 def _failed(error: BaseException) -> Future[Any]:

@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -23,7 +24,7 @@ from keyring_core.sources import variable_in
 from rotation.configuration.urls import find_url, url_of
 from rotation.ledger.schema import VERSION, migrate, read_version
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.invocation import quoted
+from rotation.model.next_steps import quoted
 from rotation.model.text import install
 from rotation.stores.access import ATTEMPTS, fault_of, retry, words_of
 from rotation.stores.connection import Connection
@@ -61,9 +62,8 @@ class Engine:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def transaction(self, mode: Mode) -> AbstractContextManager[sa.Connection]:
+    def transaction(self, _mode: Mode) -> AbstractContextManager[sa.Connection]:
         """A transaction, committed at its end."""
-        del mode
         return self._engine.begin()
 
     def disconnect(self) -> None:
@@ -95,7 +95,11 @@ class LedgerAccess:
                 )
             if found == VERSION:
                 return begun != VERSION
-            failure = self._try_migrating(found)
+            failure = None
+            try:
+                self._run(Mode.WRITE, partial(migrate, found=found), attempts=1)
+            except LedgerError as error:
+                failure = error
             # Another process may have migrated it meanwhile.
             found = self.read(read_version)
             if failure and found != VERSION:
@@ -135,26 +139,20 @@ class LedgerAccess:
         """An error with the ledger's name."""
         return LedgerError(f"{self.name}: {words}. It holds dates only; no token depends on it.", words)
 
-    def _try_migrating(self, found: int) -> LedgerError | None:
-        try:
-            self._run(Mode.WRITE, lambda connection: migrate(connection, found), attempts=1)
-        except LedgerError as error:
-            return error
-        return None
-
     def _run(self, mode: Mode, act: Callable[[sa.Connection], T], attempts: int) -> T:
         def run() -> T:
             with self._link.transaction(mode) as connection:
                 return act(connection)
 
+        def is_transient(error: BaseException) -> bool:
+            faults = {Fault.TRANSIENT, Fault.LOCKED}
+            return isinstance(error, IntegrityError) or fault_of(error, self._dialect) in faults
+
         try:
-            return retry(run, self._is_transient, attempts=attempts, longest=2)
+            return retry(run, is_transient, attempts=attempts, longest=2)
         except (SQLAlchemyError, NoAnswerError, ImportError, ValueError, KeyError, TypeError) as error:
             words = self._words(error)
         raise self.fault(words)
-
-    def _is_transient(self, error: BaseException) -> bool:
-        return isinstance(error, IntegrityError) or fault_of(error, self._dialect) in {Fault.TRANSIENT, Fault.LOCKED}
 
     def _words(self, error: Exception) -> str:
         if isinstance(error, DBAPIError):
@@ -198,13 +196,12 @@ def open_url(
     dialect = url and find_dialect(url.get_backend_name())
     fault, path = "not of the form dialect://user:...@host/database", None
     try:
-        if url and dialect and not dialect.has_server:
+        if url and dialect:
             path = _path(dialect, url)
-            url, name = _sqlite(url, path), _file_name(path)
-        elif url:
-            url = _prepared(dialect, url) if dialect else url
-            name = _name(dialect, url)
+            url = url if path else dialect.prepare_url(url)
         if url:
+            name = _name(dialect, url, path)
+            url = _sqlite(url, path) if path else url
             link = (
                 Connection(dialect, url, wait=wait, seconds=seconds)
                 if dialect
@@ -221,34 +218,29 @@ def open_url(
     raise UsageError(f"{place.named_by}: {fault}")
 
 
-def _prepared(dialect: Dialect, url: URL) -> URL:
-    if not dialect.names_database(url):
-        raise UsageError(NO_DATABASE)
-    return dialect.prepare_url(url)
-
-
 def over_engine(engine: sa.Engine, attempts: int) -> LedgerAccess:
     """The ledger in the database of a service's own *engine*."""
     dialect = find_dialect(engine.dialect.name)
     path = dialect.file(engine.url) if dialect else None
-    name = _file_name(path) if path else _name(dialect, engine.url)
-    return LedgerAccess(Engine(engine), name, dialect, attempts, path=path)
+    return LedgerAccess(Engine(engine), _name(dialect, engine.url, path), dialect, attempts, path=path)
 
 
-def _name(dialect: Dialect | None, url: URL) -> str:
+def _name(dialect: Dialect | None, url: URL, path: Path | None) -> str:
+    if path:
+        return f"ledger {path}"
     return f"ledger in {dialect.describe(url) if dialect else f'a database of {url.get_backend_name()}'}"
-
-
-def _file_name(path: Path) -> str:
-    return f"ledger {path}"
 
 
 def _driverless(dialect: Dialect | None) -> str:
     return f"the driver of this database is not installed; {install(dialect.extra if dialect else None)}"
 
 
-def _path(dialect: Dialect, url: URL) -> Path:
-    """The file that an SQLite url names. Raises UsageError if it cannot be a ledger."""
+def _path(dialect: Dialect, url: URL) -> Path | None:
+    """The file that an SQLite url names; None of a server's. Raises UsageError if the url cannot be a ledger's."""
+    if dialect.has_server:
+        if not dialect.names_database(url):
+            raise UsageError(NO_DATABASE)
+        return None
     path = dialect.file(url)
     if path is None or not path.name or url.host:
         raise UsageError("an SQLite url names a file: sqlite:///relative.db or sqlite:////absolute.db")

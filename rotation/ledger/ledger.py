@@ -1,4 +1,4 @@
-"""The ledger: opens it, and keeps the dates of keys, runs, the last census of each target, and checkpoints.
+"""The ledger: the dates of keys and their certificates, instances, runs, the last census of each target, checkpoints.
 
 It holds no secret; losing it loses dates, never data.
 """
@@ -8,23 +8,37 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
 
 from keyring_core.environment import LEDGER_URL, SERVICE
+from keyring_core.keys import KeyState
 from keyring_core.names import printable
 from rotation.ledger import schema as tables
 from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url, over_engine, put
-from rotation.ledger.key_tables import KeyTables
-from rotation.ledger.records import CensusRecord, RunRecord
+from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
 from rotation.stores.access import ATTEMPTS
+
+T = TypeVar("T")
 
 HURRIED_SECONDS = 3.0
 """Seconds that a service waits for each address of the ledger's server."""
+FORGET_INSTANCES = timedelta(days=30)
+"""An instance that has not announced itself for so long is deleted."""
+
+Event = Literal["staged", "promoted", "retired"]
+Outcome = Literal["complete", "left", "interrupted", "failed"]
+
+TO_THEIR_END: tuple[Outcome, ...] = ("complete", "left")
+"""The outcomes of runs that finished, including those that left rows behind."""
+_PROMOTION = ("promoted", "promoted_after", "promoted_before")
+"""The columns that hold a promotion: one date, or the two bounds of a span."""
+UNNAMED = "default"
+"""The name in the ledger of a service without a name."""
 
 
 def utc_now() -> datetime:
@@ -32,22 +46,12 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-UNNAMED = "default"
-"""The name in the ledger of a service without a name."""
-
-
 def service_name(environ: Mapping[str, str]) -> str:
     """The name of this service or environment in the ledger: `ROTATION_SERVICE`, or `default`."""
     return printable(environ.get(SERVICE, "").strip())[:100] or UNNAMED
 
 
-Outcome = Literal["complete", "left", "interrupted", "failed"]
-
-TO_THEIR_END: tuple[Outcome, ...] = ("complete", "left")
-"""The outcomes of runs that finished, including those that left rows behind."""
-
-
-class Ledger(KeyTables):
+class Ledger:
     """An open ledger. Every method raises LedgerError if the database fails; many processes may write at once."""
 
     def __init__(self, access: LedgerAccess, now: Callable[[], datetime] = utc_now) -> None:
@@ -92,9 +96,7 @@ class Ledger(KeyTables):
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -106,11 +108,94 @@ class Ledger(KeyTables):
         keys, runs = tables.keys.c, tables.runs.c
         dates = (keys.first_seen, keys.staged, keys.promoted, keys.promoted_before, keys.retired)
         columns = (*dates, runs.started, runs.finished, tables.censuses.c.taken)
+        queries = [sa.select(sa.func.max(column)) for column in columns]
+        found = self._access.read(lambda connection: [connection.scalar(query) for query in queries])
+        return max((date for date in found if date), default=None)
 
-        def act(connection: sa.Connection) -> list[datetime | None]:
-            return [connection.scalar(sa.select(sa.func.max(column))) for column in columns]
+    def see_keys(self, states: Mapping[str, KeyState], service: str) -> None:
+        """Records the keys of an environment, by id, if they are new or in a state that was not recorded yet.
 
-        return max((date for date in self._access.read(act) if date), default=None)
+        A key that is found primary became so earlier: the ledger records the bounds of that time, as far as it knows.
+        A date that is recorded stays. A key that becomes primary a second time keeps its first promotion, so that a run
+        recognizes that its tokens would move backwards; only `mark` records the second one.
+        """
+        now = self._now()
+        known = {key.id: key for key in self.keys() if key.service == service}
+        dates = {
+            key_id: found
+            for key_id, state in states.items()
+            if (found := self._found(key_id, state, known, service, now)) or key_id not in known
+        }
+        if not dates:
+            return
+
+        def act(connection: sa.Connection) -> None:
+            for key_id, found in dates.items():
+                # Another process may have inserted a new key meanwhile: then its dates stay.
+                _put_key(connection, key_id, service, found if key_id in known else {"id": key_id}, now, **found)
+
+        self._access.write(act)
+
+    def mark(self, key_id: str, event: Event, service: str, *, forced: bool = False) -> None:
+        """Records that a key was staged, promoted or retired just now."""
+        now = self._now()
+        values: dict[str, Any] = {event: now}
+        if event == "retired":
+            values["forced"] = forced
+        if event == "promoted":
+            values = dict.fromkeys(_PROMOTION) | values
+        self._access.write(lambda connection: _put_key(connection, key_id, service, values, now))
+
+    def mark_newest(self, key_id: str, service: str) -> None:
+        """Records that a key that was found primary counts as promoted after all others, as an operator decided."""
+        now = self._now()
+        known = {key.id: key for key in self.keys() if key.service == service}
+        values = dict.fromkeys(_PROMOTION) | self._found_primary(key_id, known, service, now)
+        self._access.write(lambda connection: _put_key(connection, key_id, service, values, now))
+
+    def keys(self) -> list[KeyRecord]:
+        """All keys that were ever recorded, the oldest record first."""
+        query = tables.records_of(tables.keys).order_by(tables.keys.c.first_seen, tables.keys.c.id)
+        return self._records(KeyRecord, query)
+
+    def keep_certificate(self, document: Mapping[str, Any]) -> None:
+        """Keeps the certificate of a retirement; its `key` is the key's id."""
+        row = {"key_id": document["key"], "written": self._now(), "document": document}
+        self._access.write(lambda connection: connection.execute(tables.certificates.insert().values(row)))
+
+    def certificates(self) -> list[dict[str, Any]]:
+        """All certificates, the oldest first."""
+        query = sa.select(tables.certificates.c.document).order_by(tables.certificates.c.id)
+        documents = self._access.read(lambda connection: list(connection.scalars(query)))
+        return self._access.parsed(documents, lambda document: {**document}, "a certificate")
+
+    def announce(self, record: InstanceRecord) -> None:
+        """Records which keys an instance holds, and deletes instances that are long gone."""
+        values = asdict(record)
+        key = {name: values.pop(name) for name in ("service", "instance")}
+        gone = tables.instances.delete().where(tables.instances.c.seen < self._now() - FORGET_INSTANCES)
+
+        def act(connection: sa.Connection) -> None:
+            put(connection, tables.instances, key, values)
+            connection.execute(gone)
+
+        self._access.write(act)
+
+    def withdraw(self, record: InstanceRecord) -> None:
+        """Deletes *record* of an instance that ends, unless another process has announced itself by that name since.
+
+        It starts no thread, since Python starts none while it ends.
+        """
+        columns = tables.instances.c
+        own = [getattr(columns, name) == getattr(record, name) for name in ("service", "instance", "seen")]
+        gone = tables.instances.delete().where(*own)
+        self._access.unwatched().write(lambda connection: connection.execute(gone))
+
+    def instances(self, within: timedelta) -> list[InstanceRecord]:
+        """The instances that announced themselves within that time, or at a later one if their clock is ahead."""
+        seen = tables.instances.c.seen >= self._now() - within
+        query = tables.records_of(tables.instances).where(seen).order_by(*tables.instances.primary_key)
+        return self._records(lambda previous, **row: InstanceRecord(**row, previous=tuple(previous)), query)
 
     def begin_run(self, command: str, service: str, primary: str) -> int:
         """Records that a run begins, and returns its number."""
@@ -135,10 +220,7 @@ class Ledger(KeyTables):
             query = query.where(tables.runs.c.command == command)
         if service is not None:
             query = query.where(tables.runs.c.service == service)
-        return self._runs(query)
-
-    def _runs(self, query: sa.Select[Any]) -> list[RunRecord]:
-        return self._access.read(lambda connection: [RunRecord(**row._asdict()) for row in connection.execute(query)])
+        return self._records(RunRecord, query)
 
     def last_runs(self, limit: int, service: str, command: str | None = None) -> list[RunRecord]:
         """The last runs, the newest first, with the last ended and the last finished run of each command.
@@ -148,14 +230,12 @@ class Ledger(KeyTables):
         runs = tables.runs.c
         ended = (runs.outcome.is_not(None), runs.outcome.in_(TO_THEIR_END))
         of_service = sa.and_(runs.service == service, *([runs.command == command] if command else []))
-
-        def act(connection: sa.Connection) -> list[int]:
-            last = [sa.select(sa.func.max(runs.id)).where(of_service, kind).group_by(runs.command) for kind in ended]
-            return [number for query in last for number in connection.scalars(query)]
-
+        queries = [sa.select(sa.func.max(runs.id)).where(of_service, kind).group_by(runs.command) for kind in ended]
         recent = self.runs(limit, command, service)
-        missing = {*self._access.read(act)} - {run.id for run in recent}
-        return recent + self._runs(tables.records_of(tables.runs).where(runs.id.in_(missing)).order_by(runs.id.desc()))
+        last = self._access.read(lambda connection: [number for each in queries for number in connection.scalars(each)])
+        missing = runs.id.in_({*last} - {run.id for run in recent})
+        older = tables.records_of(tables.runs).where(missing).order_by(runs.id.desc())
+        return recent + self._records(RunRecord, older)
 
     def begun_since_an_end(self, service: str, command: str) -> int:
         """The number of runs of *command* that began since the last one that finished."""
@@ -209,6 +289,43 @@ class Ledger(KeyTables):
         """Deletes the progress of *plan*."""
         statement = tables.progress.delete().where(tables.progress.c.plan == _digest(plan))
         self._access.write(lambda connection: connection.execute(statement))
+
+    def _records(self, kind: Callable[..., T], query: sa.Select[Any]) -> list[T]:
+        return self._access.read(lambda connection: [kind(**row._asdict()) for row in connection.execute(query)])
+
+    def _found(
+        self, key_id: str, state: KeyState, known: Mapping[str, KeyRecord], service: str, now: datetime
+    ) -> dict[str, datetime | None]:
+        """The dates to record for a key that is found in *state*."""
+        key = known.get(key_id)
+        if state is KeyState.STAGED and not (key and key.staged):
+            return {"staged": now}
+        # A key first seen as a previous one was promoted long ago: no date of now would be true.
+        if state is KeyState.PRIMARY and (key is None or (key.staged and not key.promotion)):
+            return self._found_primary(key_id, known, service, now)
+        return {}
+
+    def _found_primary(
+        self, key_id: str, known: Mapping[str, KeyRecord], service: str, now: datetime
+    ) -> dict[str, datetime | None]:
+        """The bounds of the time at which a key became primary that is primary *now*."""
+        then = [other.promotion.latest for other in known.values() if other.id != key_id and other.promotion]
+        if key := known.get(key_id):
+            then.append(key.staged or key.first_seen)
+        runs = tables.runs.c
+        query = sa.select(sa.func.max(runs.started)).where(runs.service == service, runs.primary.not_in([key_id, ""]))
+        if last_with_another := self._access.read(lambda connection: connection.scalar(query)):
+            then.append(last_with_another)
+        # A later time was written by a clock that is ahead, and bounds nothing.
+        after = max((when for when in then if when < now), default=None)
+        return {"promoted_after": after, "promoted_before": now}
+
+
+def _put_key(
+    connection: sa.Connection, key_id: str, service: str, values: Mapping[str, Any], now: datetime, **new: Any
+) -> None:
+    key = {"id": key_id, "service": service}
+    put(connection, tables.keys, key, values, **{"first_seen": now, "forced": False, **new})
 
 
 def _digest(text: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from types import UnionType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, TypeAlias
 
 from keyring_core.names import printable
 from keyring_core.redaction.redactor import get_redactor
@@ -16,10 +16,7 @@ from rotation.model.counts import Counts
 from rotation.model.key_history import History, Promotion, Retired
 from rotation.model.report import NOT_UNREADABLE, TargetReport, legible_key, mark, pack, unpack
 from rotation.model.target import TargetId
-from rotation.model.times import to_second
-
-if TYPE_CHECKING:
-    from rotation.model.key_history import Promotion
+from rotation.model.text import to_second
 
 KEPT_CENSUS_PROBLEMS = 100
 """Rows with a problem that a census names, at most."""
@@ -75,19 +72,13 @@ class RunRecord:
     counts: dict[str, Any] = field(default_factory=dict)
 
 
-class CensusPlace(NamedTuple):
-    """The cells that a census counts: the ledger keeps the last census of each place."""
+CensusPlace: TypeAlias = tuple[str, str, str, str, str | None]
+"""The cells that a census counts: service, database, table, column and condition. Each place has one last census."""
 
-    service: str
-    database: str
-    table: str
-    column: str
-    where: str | None
 
-    @classmethod
-    def of(cls, service: str, target: TargetId) -> CensusPlace:
-        """The place of a service's target. Contexts share it: two of them cannot count the same cells."""
-        return cls(service, target.database, target.table, target.column, target.where)
+def place_of(service: str, target: TargetId) -> CensusPlace:
+    """The place of a service's target. Contexts share it: two of them cannot count the same cells."""
+    return service, target.database, target.table, target.column, target.where
 
 
 @dataclass(frozen=True)
@@ -123,7 +114,7 @@ class CensusRecord:
     @property
     def place(self) -> CensusPlace:
         """The place that it is of."""
-        return CensusPlace.of(self.service, self.target)
+        return place_of(self.service, self.target)
 
     @property
     def label(self) -> str:
@@ -262,10 +253,23 @@ def lacking(instances: Iterable[InstanceRecord], key_id: str) -> list[InstanceRe
 def history_of(primary: str, previous: Collection[str], records: Iterable[KeyRecord], service: str) -> History:
     """The history of *service*'s keys in *records*, for a run with these keys."""
     own = {record.id: record for record in records if record.service == service}
-    return History(
-        _promoted_later(own[primary], [own[key_id] for key_id in previous if key_id in own]) if primary in own else {},
-        tuple(_retired(record) for record in own.values() if record.id not in {primary, *previous} and record.retired),
-    )
+    newest = own.get(primary)
+    # A primary key without a promotion was a previous key when it was first seen, so it is older than promoted ones.
+    # For a key that was found primary the latest possible time counts: keys were seen in that order.
+    newer = {
+        key_id: promotion
+        for key_id in previous
+        if newest and key_id in own and (promotion := own[key_id].promotion)
+        if newest.promotion is None or newest.promotion.latest < promotion.latest
+    }
+    retired = []
+    for record in own.values():
+        if record.retired and record.id not in {primary, *previous}:
+            # The key may have encrypted from the earliest possible time on.
+            earliest = record.promotion and record.promotion.earliest
+            begin, end = earliest.timestamp() if earliest else None, record.retired.timestamp()
+            retired.append(Retired(record.id, begin, end, record.forced))
+    return History(newer, tuple(retired))
 
 
 def took_over(primary: str, previous: Collection[str], records: Iterable[KeyRecord], service: str) -> Promotion | None:
@@ -274,7 +278,7 @@ def took_over(primary: str, previous: Collection[str], records: Iterable[KeyReco
     None, too, if a previous key was promoted later: then the primary key was put back by hand at an unknown time.
     """
     own = {record.id: record for record in records if record.service == service}
-    if primary not in own or _promoted_later(own[primary], [own[key_id] for key_id in previous if key_id in own]):
+    if primary not in own or history_of(primary, previous, own.values(), service).newer:
         return None
     return own[primary].promotion
 
@@ -283,20 +287,3 @@ def next_promotion(own: Promotion, records: Iterable[KeyRecord]) -> Promotion | 
     """The first promotion after *own*, by the latest times at which they can have been: another key took over then."""
     later = [each.promotion for each in records if each.promotion and each.promotion.latest > own.latest]
     return min(later, key=lambda promotion: (promotion.latest, not promotion.exact), default=None)
-
-
-def _promoted_later(primary: KeyRecord, previous: Iterable[KeyRecord]) -> dict[str, Promotion]:
-    # A primary key without a promotion was a previous key when it was first seen, so it is older than promoted ones.
-    # For a key that was found primary the latest possible time counts: keys were seen in that order.
-    return {
-        key.id: key.promotion
-        for key in previous
-        if key.promotion and (primary.promotion is None or primary.promotion.latest < key.promotion.latest)
-    }
-
-
-def _retired(record: KeyRecord) -> Retired:
-    # The key may have encrypted from the earliest possible time on.
-    begin = record.promotion and record.promotion.earliest
-    end = record.retired.timestamp() if record.retired else 0
-    return Retired(record.id, begin.timestamp() if begin else None, end, record.forced)

@@ -18,14 +18,12 @@ class UtcTime(sa.TypeDecorator[datetime]):
     impl = sa.String(27)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> str | None:
+    def process_bind_param(self, value: datetime | None, _dialect: sa.Dialect) -> str | None:
         """Aware time in, UTC text out."""
-        del dialect
         return None if value is None else value.astimezone(UTC).strftime(_FORMAT)
 
-    def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> datetime | None:
+    def process_result_value(self, value: Any | None, _dialect: sa.Dialect) -> datetime | None:
         """Text in, UTC time out. Raises ValueError for text that is no time."""
-        del dialect
         return None if value is None else datetime.strptime(value, _FORMAT).replace(tzinfo=UTC)
 
 
@@ -57,14 +55,12 @@ class JsonText(sa.TypeDecorator[Any]):
     impl = _LONG_TEXT
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str:
+    def process_bind_param(self, value: Any, _dialect: sa.Dialect) -> str:
         """A JSON value in, text out."""
-        del dialect
         return json.dumps(value)
 
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+    def process_result_value(self, value: Any, _dialect: sa.Dialect) -> Any:
         """Text in, a JSON value out. Raises ValueError for text that is no JSON."""
-        del dialect
         return json.loads(value)
 
 
@@ -134,8 +130,6 @@ progress = sa.Table(
     sa.Column("reached", UtcTime, nullable=False),
 )
 
-Migration = Callable[[sa.Connection], None]
-
 
 def _tell_found_from_made(connection: sa.Connection) -> None:
     """Version 1 gave a key that it found primary the same date as one that a command promoted: treat all as found."""
@@ -155,7 +149,7 @@ def _tell_found_from_made(connection: sa.Connection) -> None:
     connection.execute(keys.update().where(keys.c.promoted.is_not(None)).ordered_values(*values))
 
 
-MIGRATIONS: dict[int, Migration] = {1: _tell_found_from_made}
+MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {1: _tell_found_from_made}
 """The steps from a version to the next one. On a database that commits each statement a step may find itself half
 done, so it checks before it changes anything."""
 

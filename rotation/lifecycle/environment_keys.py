@@ -38,7 +38,6 @@ from rotation.lifecycle.transitions import Edit, KeyStep, after, edits, held
 from rotation.model.atomic_file import (
     FileChangedError,
     legible_to_others,
-    mode_for_others,
     read_whole,
     refusal,
     replace_whole,
@@ -183,8 +182,8 @@ class EnvironmentKeys:
         parts = groupby(changes, key=lambda change: locations[change.variable].path)
         files = [(path, list(part)) for path, part in parts if path]
         for path in dict.fromkeys(path for path, _ in files):
-            if mode := mode_for_others(path):
-                self._context.streams.warn(f"Warning: {legible_to_others(path, mode)}")
+            if warning := legible_to_others(path):
+                self._context.streams.warn(f"Warning: {warning}")
         # Each file is compared before the first write and before each rename, so that no other edit is lost.
         read = {path: read_whole(path) for path, _ in files}
         self.check_unchanged()

@@ -21,8 +21,7 @@ from rotation.context import Context
 from rotation.discovery.result import Discovery, Remark
 from rotation.kept_files import outputs_of
 from rotation.ledger.database import LedgerError
-from rotation.ledger.key_tables import Event
-from rotation.ledger.ledger import Ledger, utc_now
+from rotation.ledger.ledger import Event, Ledger, utc_now
 from rotation.ledger.records import LIVE, InstanceRecord, KeyDates, in_fleet
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys
@@ -37,13 +36,12 @@ from rotation.lifecycle.retirement_files import (
 )
 from rotation.lifecycle.shared_secrets import losses
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key, promotion_refusals
-from rotation.model.atomic_file import legible_to_others, mode_for_others, read_whole, refusal, replace_whole
+from rotation.model.atomic_file import legible_to_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, read_the_rest, retire_step
 from rotation.model.outputs import Output
 from rotation.model.target import Target
-from rotation.model.text import many
-from rotation.model.times import to_second
+from rotation.model.text import many, to_second
 from rotation.retirement import Refusal, Standing, of_censuses, refusals, standing
 
 NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"
@@ -271,8 +269,8 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
 
     Raises UsageError, StoreError, and LedgerError.
     """
-    if mode := mode_for_others(archive):
-        context.streams.warn(f"Warning: {legible_to_others(archive, mode)}")
+    if warning := legible_to_others(archive):
+        context.streams.warn(f"Warning: {warning}")
     keys, key = EnvironmentKeys(context), find_archived(archive, key_id)
     check_order(keys.settings, KeyStep.RESTORE, key, context.key_set)
     with _session(context, keys.states) as session:
@@ -336,8 +334,8 @@ def _take_outputs(
         taken.append(outputs.take(path, f"{option} {path}", kind))
         # It cannot keep the other names of a file that has several.
         read_whole(path)
-    if archive and (mode := mode_for_others(archive)):
-        raise UsageError(legible_to_others(archive, mode))
+    if archive and (fault := legible_to_others(archive)):
+        raise UsageError(fault)
     return taken
 
 

@@ -16,8 +16,7 @@ from rotation.context import Context
 from rotation.discovery.result import Discovery
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import took_over
-from rotation.ledger.session import Session
-from rotation.ledger.unexplained import unexplained
+from rotation.ledger.session import Session, unexplained
 from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.shared_secrets import SharedSecret, sharing
 from rotation.model.counts import Counts
@@ -226,7 +225,7 @@ class OpenWriters:
         self.unchecked: Sequence[str] = ()
         """Notes on databases that could not be asked."""
         self._before: set[str] = set()
-        """The identities of those that were open, whether they had written or not."""
+        """The identities of all that were seen open, also without a write."""
 
     def wait(self) -> Sequence[OpenTransaction]:
         """Waits until all that have written have ended, WAIT_SECONDS at most; returns the ones that have not.
@@ -255,7 +254,7 @@ class OpenWriters:
     def _look(self) -> Uncommitted:
         context = self._context
         seen = uncommitted(
-            self._urls, wait=context.streams.wait, links=context.links, left_out=context.unsearched_databases()
+            self._urls, wait=context.streams.wait, links=context.links, left_out=context.policy().unsearched_databases
         )
         self.unchecked = seen.unchecked
         self._before |= {one.identity for one in seen.transactions}

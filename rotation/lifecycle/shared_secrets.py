@@ -29,7 +29,7 @@ class SharedSecret(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Which key it is."""
+        """The key, its state and its key set."""
         return f"{self.key.id}, a {self.state} key of {self.context.keys.words}"
 
     @property

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from keyring_core.key_files import irregularity, read_regular
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.invocation import quoted
+from rotation.model.next_steps import quoted
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags for a new file: never through a link, and never an existing file."""
@@ -63,18 +63,16 @@ def read_whole(path: Path) -> Snapshot:
     raise UsageError(f"{path}: {fault}")
 
 
-def mode_for_others(path: Path) -> str | None:
-    """The mode of the file at *path*, as `ls -l` shows it, if others than its owner can read or write it."""
+def legible_to_others(path: Path) -> str | None:
+    """A warning about the file at *path*, which is to hold a key, if others than its owner can read or write it."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
         return None
-    return stat.filemode(mode) if mode & (stat.S_IRWXG | stat.S_IRWXO) else None
-
-
-def legible_to_others(path: Path, mode: str) -> str:
-    """A warning about a file that is to hold a key and has that mode."""
-    return f"{path}: other users can read or change it ({mode}), and keys go there; chmod 600 {quoted(str(path))}"
+    if not mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return None
+    shown, file = stat.filemode(mode), quoted(str(path))
+    return f"{path}: other users can read or change it ({shown}), and keys go there; chmod 600 {file}"
 
 
 def refusal(path: Path) -> str | None:
@@ -234,6 +232,16 @@ def _target(path: Path) -> str | None:
     swapped = (link.st_ino, link.st_ctime_ns) != (now.st_ino, now.st_ctime_ns)
     is_shared = folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     return "" if swapped or (is_shared and link.st_uid not in {os.geteuid(), 0, folder.st_uid}) else target
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """True if both lead to one file: by their names without links, and by device and inode."""
+    # A file that is not there has no inode, and a path of rotation.toml may be none.
+    with suppress(OSError, ValueError):
+        # Two slashes at the beginning, which Python keeps apart, are one.
+        names = {"/" + os.path.realpath(path).lstrip("/") for path in (one, other)}
+        return len(names) == 1 or os.path.samefile(one, other)
+    return False
 
 
 def take_place(beside: str, name: str, folder: int) -> None:

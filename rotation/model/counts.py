@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Annotated, Any, NamedTuple
 
 from keyring_core.tokens import timestamp_of
-from rotation.model import times
+from rotation.model.text import LAST, issued
 
 _COARSE = itemgetter(slice(1, 7))
 """The first six of a timestamp's eight bytes: steps of 65,536 seconds, some 18 hours."""
@@ -59,7 +59,7 @@ class Times(NamedTuple):
 @lru_cache(maxsize=8192)
 def _month(step: bytes) -> str:
     middle = (int.from_bytes(step, "big") << _STEP) + (1 << _STEP - 1)
-    return f"{times.issued(middle) or times.LAST:%Y-%m}"
+    return f"{issued(middle) or LAST:%Y-%m}"
 
 
 @dataclass
@@ -122,6 +122,7 @@ NUMBERS = tuple(each.name for each in fields(CellCounts) if each.default == 0)
 """The fields that simply add up."""
 TABLES = tuple(each.name for each in fields(CellCounts) if each.name not in NUMBERS)
 """The fields that map a key's id, a month or a category to a number."""
+_COUNTERS = ("under", "inner", "other_sets", "formats", "ages", "categories")
 PARTS = NUMBERS[: NUMBERS.index("null")]
 """`scanned`, then the numbers that add up to it."""
 KEPT_PROBLEMS = 1000
@@ -175,14 +176,10 @@ class Counts(CellCounts):
         """Takes in what was found in another part of the same target; *keep* bounds the lists of rows."""
         for name in NUMBERS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.under.update(other.under)
-        self.inner.update(other.inner)
-        self.other_sets.update(other.other_sets)
-        self.formats.update(other.formats)
+        for name in _COUNTERS:
+            getattr(self, name).update(getattr(other, name))
         for key_id, oldest in other.oldest.items():
             self._date(key_id, oldest, other.youngest[key_id])
-        self.ages.update(other.ages)
-        self.categories.update(other.categories)
         self.problems.extend(other.problems[: max(0, keep - len(self.problems))])
         self.samples.extend(other.samples[: max(0, KEPT_SAMPLES - len(self.samples))])
         self.lost.extend(other.lost[: max(0, keep - len(self.lost))])

@@ -6,8 +6,7 @@ import time
 
 from keyring_core.errors import KeyringError
 from keyring_core.names import printable
-from rotation.model.invocation import PLAIN, Invocation
-from rotation.model.next_steps import Remedy, Steps
+from rotation.model.next_steps import PLAIN, Invocation, Remedy, Steps
 
 CONTINUE = "Finished batches are kept. Run the command again to continue."
 """The end of a message about a run that stopped half way."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from rotation.model.times import UTC_MINUTE
+from rotation.model.text import UTC_MINUTE
 
 
 class Promotion(NamedTuple):

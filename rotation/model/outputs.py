@@ -21,6 +21,7 @@ from rotation.model.atomic_file import (
     NEW,
     PRIVATE,
     destination,
+    is_same,
     keep_attributes,
     opened_folder,
     opened_regular,
@@ -186,16 +187,3 @@ def _refuse(output: Output, real: Path, kept: Iterable[Kept]) -> None:
     for one in kept:
         if one.holds is not output.kind.adds_to and is_same(real, one.path):
             raise UsageError(f"{output.called}: {one.holds.value}; name another file")
-
-
-def is_same(one: Path, other: Path) -> bool:
-    """True if both lead to one file: by their names without links, and by device and inode."""
-    # A file that is not there has no inode, and a path of rotation.toml may be none.
-    with suppress(OSError, ValueError):
-        return _without_links(one) == _without_links(other) or os.path.samefile(one, other)
-    return False
-
-
-def _without_links(path: Path) -> str:
-    """*path* without links. Two slashes at the beginning, which Python keeps apart, are one."""
-    return "/" + os.path.realpath(path).lstrip("/")

@@ -8,11 +8,10 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rotation.model.counts import Counts, Problem, RowKey
-from rotation.model.formats import Format
-from rotation.model.target import Target, TargetId
+from rotation.model.target import Format, Target, TargetId
 
 if TYPE_CHECKING:
     from rotation.model.key_history import Promotion
@@ -162,18 +161,10 @@ MOST_MARKS = 100_000
 """Marks kept per target, about a megabyte; beyond these only numbers are compared."""
 
 NOT_UNREADABLE = frozenset(
-    {
-        "nested",
-        "plaintext",
-        "suspect",
-        "staged-key",
-        "newer-key",
-        "no-key",
-        "locked",
-        "rewritten",
-        "refused",
-        "not-written",
-    }
+    (
+        *("nested", "plaintext", "suspect", "staged-key", "newer-key"),
+        *("no-key", "locked", "rewritten", "refused", "not-written"),
+    )
 )
 """Categories of problems that are not about cells that cannot be read."""
 
@@ -192,3 +183,29 @@ def unpack(text: str) -> frozenset[bytes]:
     """The marks in a packed text. Raises ValueError for other text."""
     data = b64decode(text, validate=True)
     return frozenset(data[place : place + SIZE] for place in range(0, len(data), SIZE))
+
+
+class Watcher(Protocol):
+    """Follows a run or a search: a bar on a terminal, or a log."""
+
+    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
+        """A pass over a target begins; the target has about *rows* rows, *done* of them from an earlier run."""
+
+    def advance(self, rows: int, outdated: int, pace: str = "") -> None:
+        """*rows* more are done, *outdated* tokens of them rotated or to rotate, at a *pace* in words."""
+
+    def at_work(self, words: str, rows: int = 0) -> None:
+        """Something else is done, which *words* name; *rows* more were read for it."""
+
+
+class NoWatcher:
+    """Nobody follows."""
+
+    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
+        """Ignored."""
+
+    def advance(self, rows: int, outdated: int, pace: str = "") -> None:
+        """Ignored."""
+
+    def at_work(self, words: str, rows: int = 0) -> None:
+        """Ignored."""

@@ -1,4 +1,4 @@
-"""Targets: the columns that hold tokens, and the identity of each."""
+"""Targets: the columns that hold tokens and their format, and the identity of each."""
 
 from __future__ import annotations
 
@@ -6,15 +6,28 @@ import enum
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_core import Keyring
 from keyring_core.names import printable
 from keyring_core.sources import variable_in
-from rotation.model.formats import Format
 
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
+
+
+class Format(StrEnum):
+    """The format of a target's cells."""
+
+    TOKEN = "token"  # noqa: S105 - a format's name
+    """A cell is one token."""
+    EMBEDDED = "embedded"
+    """Tokens stand inside longer text: JSON, YAML, a URL, behind a prefix."""
+    BASE64 = "base64"
+    """Each token's text was encoded again, in base64; alone or inside longer text."""
+    HEX = "hex"
+    """Each token's text was encoded again, in hex digits; alone or inside longer text."""
 
 
 class Adopts(enum.Enum):

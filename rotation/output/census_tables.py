@@ -6,6 +6,7 @@ The parts of a bar differ in colour, and without colour and in plain ASCII, too.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -86,32 +87,32 @@ def keys_table(report: Report) -> Fitting:
     return rows_table((*(["key set"] if several else []), "key", "state", "#tokens", ""), rows, always="#tokens")
 
 
+@dataclass
 class Bar:
     """A renderable of *width* characters, divided among *parts* in proportion to their numbers."""
 
-    def __init__(self, parts: Sequence[tuple[int, Ink]], width: int) -> None:
-        self._parts = parts
-        self._width = width
+    parts: Sequence[tuple[int, Ink]]
+    width: int
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Segment]:
-        widths = shares([number for number, _ in self._parts], min(self._width, options.max_width))
-        for width, (_, ink) in zip(widths, self._parts, strict=True):
+        widths = shares([number for number, _ in self.parts], min(self.width, options.max_width))
+        for width, (_, ink) in zip(widths, self.parts, strict=True):
             yield Segment((ink.ascii if options.ascii_only else ink.glyph) * width, Style.parse(ink.style))
         yield Segment.line()
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(self._width, self._width)
+        return Measurement(self.width, self.width)
 
 
+@dataclass
 class Legend:
     """A line that says what the parts of bars mean, on a terminal only: a pipe has no bars."""
 
-    def __init__(self, parts: Sequence[tuple[Ink, str]]) -> None:
-        self._parts = parts
+    parts: Sequence[tuple[Ink, str]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Text]:
-        if console.is_terminal and self._parts:
-            words = (f"{ink.ascii if options.ascii_only else ink.glyph} {word}" for ink, word in self._parts)
+        if console.is_terminal and self.parts:
+            words = (f"{ink.ascii if options.ascii_only else ink.glyph} {word}" for ink, word in self.parts)
             yield Text("  ".join(words), "dim")
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from rotation.checks.findings import Finding, Level, Result
+from rotation.checks.facts import Finding, Level, Result
 from rotation.checks.verdict import Verdict
-from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import PLAIN, Invocation
 from rotation.model.text import many
 from rotation.output.terminal import following
 
@@ -41,13 +42,10 @@ def render_list(checks: Iterable[Result]) -> Iterator[RenderableType]:
 def summary(verdict: Verdict) -> str:
     """The number of checks that were made, and of findings of each level, in words."""
     made = sum(result.off is None for result in verdict.results)
-    urgent = [level for level in (Level.CRITICAL, Level.UNKNOWN, Level.WARNING) if _number(verdict, level)]
-    found = ", ".join(f"{_number(verdict, level)} {level.name.lower()}" for level in urgent)
+    numbers = Counter(finding.level for finding in verdict.findings)
+    urgent = [level for level in (Level.CRITICAL, Level.UNKNOWN, Level.WARNING) if numbers[level]]
+    found = ", ".join(f"{numbers[level]} {level.name.lower()}" for level in urgent)
     return f"{many(made, 'check')}, {found or ('nothing urgent' if verdict.findings else 'nothing to do')}"
-
-
-def _number(verdict: Verdict, level: Level) -> int:
-    return sum(finding.level is level for finding in verdict.findings)
 
 
 def _findings(findings: Iterable[Finding], invocation: Invocation) -> Iterator[Text]:

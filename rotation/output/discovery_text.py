@@ -12,10 +12,9 @@ from rich.text import Text
 from keyring_core.names import printable
 from rotation.discovery.result import Discovery, as_toml, by_entry, entry_of
 from rotation.discovery.token_column import Part, TokenColumn
-from rotation.model.invocation import PLAIN, Invocation
-from rotation.model.next_steps import STATUS, Steps
+from rotation.model.next_steps import PLAIN, STATUS, Invocation, Steps
 from rotation.model.text import GONE, UNOPENED, many
-from rotation.output.terminal import Fitting, following, rows_table, verbatim
+from rotation.output.terminal import Fitting, Verbatim, following, rows_table
 from rotation.planning.cell_kinds import CellKind
 
 HEADER = """\
@@ -58,18 +57,11 @@ def render_discovery(found: Discovery, invocation: Invocation = PLAIN) -> Iterat
     if found.declared:
         yield ""
         yield _models_table(found)
-    for remark in found.remarks:
-        yield Text(f"Note: {remark.subject}: {remark.words}", "yellow")
-    for remark in found.ignored:
-        yield Text(f"Ignored: {remark.subject}: {remark.words}", "dim")
-    for remark in found.unseen:
-        yield Text(f"Not looked at: {remark.subject}: {remark.words}", "red")
-    for remark in found.beyond:
-        subject = f"{remark.database}, {remark.subject}"
-        yield Text(f"Outside this search: {subject}: {remark.words}", "dim")
-    for heading, remarks in ((UNOPENED, found.unopened), (GONE, found.gone)):
-        for remark in remarks:
-            yield Text(f"{heading}: {remark.database}, {remark.subject}: {remark.words}", "dim")
+    left_out = (("Ignored", "dim", found.ignored), ("Not looked at", "red", found.unseen))
+    for heading, style, remarks in (("Note", "yellow", found.remarks), *left_out):
+        yield from (Text(f"{heading}: {each.subject}: {each.words}", style) for each in remarks)
+    for heading, remarks in (("Outside this search", found.beyond), (UNOPENED, found.unopened), (GONE, found.gone)):
+        yield from (Text(f"{heading}: {each.database}, {each.subject}: {each.words}", "dim") for each in remarks)
     yield ""
     yield from _verdict(found, invocation)
 
@@ -155,7 +147,7 @@ def _verdict(found: Discovery, invocation: Invocation) -> Iterator[Text]:
     if proposed := found.entries:
         yield Text("Add to rotation.toml:", "bold")
         yield Text("")
-        yield verbatim(proposed)
+        yield Verbatim(proposed)
         yield from following(Steps(STATUS, when="Then count their tokens per key:"), invocation)
     if found.uncovered:
         yield Text(f"Not covered by a target: {many(len(found.uncovered), 'column')} with tokens.", "bold red")

@@ -10,13 +10,11 @@ from rich.text import Text
 from rotation.discovery.result import Discovery
 from rotation.lifecycle.operations import ListedKey, StepResult
 from rotation.lifecycle.transitions import KeyStep
-from rotation.model.invocation import PLAIN, Invocation
-from rotation.model.text import GONE, UNOPENED
+from rotation.model.next_steps import PLAIN, Invocation
+from rotation.model.text import GONE, MINUTE, UNOPENED
 from rotation.output.terminal import Fitting, following, rows_table
 from rotation.retirement import Standing, by_database
 
-_VERB = {KeyStep.GO_BACK: "go back to"}
-_MINUTE = "%Y-%m-%d %H:%M"
 _NEEDED: Mapping[str | None, str] = {None: "", Standing.NEEDED: "yes", Standing.UNPROVEN: "not proven"}
 
 
@@ -33,8 +31,8 @@ def render_list(keys: Sequence[ListedKey]) -> Fitting:
     rows: list[list[RenderableType]] = []
     for key in keys:
         dates = (key.first_seen, key.staged, key.retired)
-        first_seen, staged, retired = ("" if date is None else f"{date:{_MINUTE}}" for date in dates)
-        promoted = key.promotion.words(_MINUTE) if key.promotion else ""
+        first_seen, staged, retired = ("" if date is None else f"{date:{MINUTE}}" for date in dates)
+        promoted = key.promotion.words(MINUTE) if key.promotion else ""
         retired += " (forced)" if key.forced and key.retired else ""
         tokens = "" if key.tokens is None else f"{key.tokens:,}"
         needed = [_NEEDED[key.standing]] if judged else []
@@ -49,7 +47,7 @@ def render(done: StepResult, invocation: Invocation = PLAIN, *, show_key: bool) 
         yield from _outside(done.search)
     yield from (Text(f"Ignored: {one.subject}: {one.words}") for one in done.ignored)
     if done.refused:
-        verb = _VERB.get(done.step, done.step)
+        verb = "go back to" if done.step is KeyStep.GO_BACK else done.step
         yield Text(f"Refused to {verb} {done.key.id}; nothing was changed:", "bold yellow")
         for reason, remedy in done.refused:
             yield Text(f"  - {reason}.")

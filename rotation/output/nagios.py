@@ -14,9 +14,9 @@ from nagiosplugin.range import Range
 
 from keyring_core import KeyState
 from keyring_core.names import printable
-from rotation.checks.findings import Finding, Level
+from rotation.checks.facts import Finding, Level
 from rotation.checks.verdict import Verdict
-from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import PLAIN, Invocation
 from rotation.output.check_text import summary
 
 NAME = "ROTATION"

@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from keyring_core.names import printable
-from rotation.model.report import TargetReport
-from rotation.model.watcher import Watcher
+from rotation.model.report import TargetReport, Watcher
 from rotation.output.terminal import console_on
 
 LOG_SECONDS = 5.0

@@ -6,7 +6,8 @@ Naming: https://prometheus.io/docs/practices/naming/
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -14,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from keyring_core import KeyringError, KeyState
 from keyring_core.names import printable
-from rotation.checks.facts import TargetFacts
+from rotation.checks.facts import Facts
 from rotation.checks.verdict import Verdict
 from rotation.ledger.ledger import service_name
 from rotation.model.outputs import Output, replaced
@@ -44,117 +45,85 @@ class _Metrics(Collector):
     """The families of one verdict; each has the series of all key sets."""
 
     def __init__(self, verdict: Verdict) -> None:
-        self._verdict = verdict
+        self._parts = verdict.by_keys
+        # Otherwise two services on one machine, or two key sets, would write the same series.
+        self._named = len(self._parts) > 1 or verdict.facts.service != service_name({})
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """All of them."""
-        parts = self._verdict.by_keys
-        # Otherwise two services on one machine, or two key sets, would write the same series.
-        named = len(parts) > 1 or parts[0].facts.service != service_name({})
-        for first, *others in zip(*(_PartMetrics(part, named=named).families() for part in parts), strict=True):
+        for first, *others in zip(*map(self._families, self._parts), strict=True):
             for other in others:
                 first.samples += other.samples
             yield first
 
-
-class _PartMetrics:
-    """The families of the verdict on one key set."""
-
-    def __init__(self, verdict: Verdict, *, named: bool) -> None:
-        self._verdict = verdict
-        self._common: Mapping[str, str] = {"service": verdict.facts.service} if named else {}
-
-    def families(self) -> Iterator[GaugeMetricFamily]:
-        """All of them, in the same order for every part."""
-        yield from self._checks()
-        yield from self._keys()
-        yield from self._runs()
-        yield from self._targets()
-
-    def _family(self, name: str, words: str, *labels: str) -> GaugeMetricFamily:
-        return GaugeMetricFamily(f"keyring_{name}", words, labels=[*self._common, *labels])
-
-    def _add(self, family: GaugeMetricFamily, value: float, *labels: str) -> None:
-        family.add_metric([printable(label) for label in (*self._common.values(), *labels)], value)
-
-    def _checks(self) -> Iterator[GaugeMetricFamily]:
-        verdict = self._verdict
-        status = self._family("check_status", "0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, per check.", "check")
-        off = self._family("check_off", "1: the policy has turned this check off.", "check")
-        for result in verdict.results:
-            self._add(status, int(result.level), result.check)
-            self._add(off, int(result.off is not None), result.check)
-        overall = self._family("status", "0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, over all checks.")
-        self._add(overall, int(verdict.level))
-        checked = self._family("last_check_timestamp_seconds", "When the check was made.")
-        self._add(checked, verdict.now.timestamp())
-        sample = self._family("sample_rows", "Rows of each target that were read; 0: all.")
-        self._add(sample, verdict.facts.sample or 0)
-        yield from (status, off, overall, checked, sample)
-
-    def _keys(self) -> Iterator[GaugeMetricFamily]:
-        verdict, facts = self._verdict, self._verdict.facts
-        primary = self._family(
-            "primary_key_age_seconds", "Since the primary key was promoted, or found to be primary: it may be older."
-        )
-        if (age := verdict.age(KeyState.PRIMARY)) is not None:
-            self._add(primary, age.total_seconds())
-        limit = self._family(
-            "primary_key_max_age_seconds", "How old the policy lets the primary key become; none while key_age is off."
-        )
-        if "key_age" not in verdict.policy.off:
-            self._add(limit, verdict.policy.max_key_age.total_seconds())
-        since = self._family(
-            "key_state_timestamp_seconds",
-            "When a key was staged, promoted or replaced, at the latest.",
-            "key_id",
-            "state",
-        )
-        for key_id, state in (facts.keys or {}).items():
-            if (when := facts.since(key_id)) is not None:
-                self._add(since, when.timestamp(), key_id, str(state))
-        yield from (primary, limit, since)
-
-    def _runs(self) -> Iterator[GaugeMetricFamily]:
-        facts = self._verdict.facts
-        runs = [run for run in facts.runs if run.command == "run" and run.service == facts.service]
-        ended = self._family("last_run_timestamp_seconds", "When the last finished run ended.")
-        failed = self._family("last_run_failed", "1: that run failed or was interrupted.")
-        for run in runs:
-            if run.finished is not None:
-                self._add(ended, run.finished.timestamp())
-                self._add(failed, int(run.outcome in {"failed", "interrupted"}))
-                break
-        yield from (ended, failed)
-
-    def _targets(self) -> Iterator[GaugeMetricFamily]:
-        facts = self._verdict.facts
-        tokens = self._family("tokens", "Tokens stored under a key.", *_PLACE, "key_id", "state")
-        cells = self._family("cells", "Cells that are not sound tokens of a loaded key, per kind.", *_PLACE, "kind")
-        times = {
-            end: self._family(
-                f"{end}_token_timestamp_seconds", f"When the {end} token under a key was issued.", *_PLACE, "key_id"
-            )
-            for end in ("oldest", "youngest")
-        }
-        reached = self._family("target_up", "1: the target was read.", "target")
-        for label in facts.unreached:
-            self._add(reached, 0, label)
-        for target, place in _places(facts.targets):
-            self._add(reached, 1, target.label)
-            for key_id, state in (facts.keys or {}).items():
-                self._add(tokens, target.census.counts.under.get(key_id, 0), *place, key_id, str(state))
-            for kind in CELLS:
-                self._add(cells, getattr(target.census.counts, kind), *place, kind)
-            for end, family in times.items():
-                for key_id, seconds in getattr(target.census.counts, end).items():
-                    self._add(family, seconds, *place, key_id)
-        yield from (tokens, cells, *times.values(), reached)
+    def _families(self, verdict: Verdict) -> Iterator[GaugeMetricFamily]:
+        """The families of the verdict on one key set, in the same order for every part."""
+        common = {"service": verdict.facts.service} if self._named else {}
+        for name, words, labels, samples in (*_of_checks(verdict), *_of_keys(verdict), *_of_targets(verdict.facts)):
+            family = GaugeMetricFamily(f"keyring_{name}", words, labels=[*common, *labels])
+            for value, *named in samples:
+                family.add_metric([printable(str(label)) for label in (*common.values(), *named)], value)
+            yield family
 
 
-def _places(targets: Sequence[TargetFacts]) -> Iterator[tuple[TargetFacts, tuple[str, str]]]:
-    """Each target with its labels. Prometheus rejects the whole file if one series is in it twice."""
-    named = Counter((target.census.name, target.census.target.column) for target in targets)
-    for target in targets:
+class _Family(NamedTuple):
+    name: str
+    words: str
+    labels: Sequence[str]
+    samples: Iterable[tuple[Any, ...]]
+    """Each a value, and behind it its labels."""
+
+
+def _of_checks(verdict: Verdict) -> Iterator[_Family]:
+    levels = "0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN"
+    results = verdict.results
+    statuses = ((int(result.level), result.check) for result in results)
+    yield _Family("check_status", f"{levels}, per check.", ["check"], statuses)
+    off = ((int(result.off is not None), result.check) for result in results)
+    yield _Family("check_off", "1: the policy has turned this check off.", ["check"], off)
+    yield _Family("status", f"{levels}, over all checks.", [], [(int(verdict.level),)])
+    yield _Family("last_check_timestamp_seconds", "When the check was made.", [], [(verdict.now.timestamp(),)])
+    yield _Family("sample_rows", "Rows of each target that were read; 0: all.", [], [(verdict.facts.sample or 0,)])
+
+
+def _of_keys(verdict: Verdict) -> Iterator[_Family]:
+    facts, age = verdict.facts, verdict.age(KeyState.PRIMARY)
+    words = "Since the primary key was promoted, or found to be primary: it may be older."
+    yield _Family("primary_key_age_seconds", words, [], [] if age is None else [(age.total_seconds(),)])
+    limit = [] if "key_age" in verdict.policy.off else [(verdict.policy.max_key_age.total_seconds(),)]
+    words = "How old the policy lets the primary key become; none while key_age is off."
+    yield _Family("primary_key_max_age_seconds", words, [], limit)
+    dates = ((facts.since(key_id), key_id, state) for key_id, state in (facts.keys or {}).items())
+    since = ((when.timestamp(), key_id, state) for when, key_id, state in dates if when is not None)
+    words = "When a key was staged, promoted or replaced, at the latest."
+    yield _Family("key_state_timestamp_seconds", words, ["key_id", "state"], since)
+    runs = [run for run in facts.runs if run.command == "run" and run.service == facts.service and run.finished]
+    ended = [(run.finished.timestamp(),) for run in runs[:1] if run.finished]
+    yield _Family("last_run_timestamp_seconds", "When the last finished run ended.", [], ended)
+    failed = [(int(run.outcome in {"failed", "interrupted"}),) for run in runs[:1]]
+    yield _Family("last_run_failed", "1: that run failed or was interrupted.", [], failed)
+
+
+def _of_targets(facts: Facts) -> Iterator[_Family]:
+    # Prometheus rejects the whole file if one series is in it twice.
+    names = Counter((target.census.name, target.census.target.column) for target in facts.targets)
+    counted = []
+    for target in facts.targets:
         name, column = target.census.name, target.census.target.column
-        yield target, (name if named[name, column] == 1 else target.label, column)
+        counted.append((target.counts, name if names[name, column] == 1 else target.label, column))
+    tokens = (
+        (counts.under.get(key_id, 0), *place, key_id, state)
+        for counts, *place in counted
+        for key_id, state in (facts.keys or {}).items()
+    )
+    yield _Family("tokens", "Tokens stored under a key.", [*_PLACE, "key_id", "state"], tokens)
+    cells = ((getattr(counts, kind), *place, kind) for counts, *place in counted for kind in CELLS)
+    yield _Family("cells", "Cells that are not sound tokens of a loaded key, per kind.", [*_PLACE, "kind"], cells)
+    for end in ("oldest", "youngest"):
+        times = [
+            (seconds, *place, key_id) for counts, *place in counted for key_id, seconds in getattr(counts, end).items()
+        ]
+        words = f"When the {end} token under a key was issued."
+        yield _Family(f"{end}_token_timestamp_seconds", words, [*_PLACE, "key_id"], times)
+    reached = [*((0, label) for label in facts.unreached), *((1, target.label) for target in facts.targets)]
+    yield _Family("target_up", "1: the target was read.", ["target"], reached)

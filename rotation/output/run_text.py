@@ -10,13 +10,13 @@ from rich.text import Text
 from keyring_core import KeyState, UndecryptableToken
 from rotation.configuration.targets import columns_of
 from rotation.model.counts import Counts, Problem
-from rotation.model.formats import Format
-from rotation.model.invocation import PLAIN, Invocation
 from rotation.model.next_steps import (
     LIST_ROWS,
     NAME_CONTEXT,
+    PLAIN,
     RUN,
     THIS_AGAIN,
+    Invocation,
     Next,
     Repeats,
     Steps,
@@ -24,9 +24,8 @@ from rotation.model.next_steps import (
     read_the_rest,
 )
 from rotation.model.report import WHOLE, Report, TargetReport, legible_key, set_format
-from rotation.model.target import Adopts
-from rotation.model.text import be, many
-from rotation.model.times import to_second
+from rotation.model.target import Adopts, Format
+from rotation.model.text import be, many, to_second
 from rotation.output.census_tables import keys_table, legend, targets_table
 from rotation.output.terminal import following
 from rotation.planning.takeover import why_not_adopted
@@ -41,7 +40,12 @@ def render(report: Report, invocation: Invocation = PLAIN) -> Iterator[Renderabl
     yield from (Text(f"Note: {words}") for words in report.left_out)
     room = SHOWN_PROBLEMS
     for target in report.targets:
-        yield from _remarks(target)
+        yield from (Text(f"Note: {warning}", "yellow") for warning in target.warnings)
+        if target.retries:
+            yield Text(f"{target.target.label}: tried again {many(target.retries, 'time')}, see the log", "yellow")
+        if target.stopped:
+            yield Text(f"{target.target.label}: {target.stopped}", "red")
+        yield from samples(target)
         # If a key is missing, every row has the same problem.
         shown = [] if target.lacks_key and target.stopped else target.counts.problems[:room]
         room -= len(shown)
@@ -53,36 +57,22 @@ def render(report: Report, invocation: Invocation = PLAIN) -> Iterator[Renderabl
 def census(report: Report) -> Iterator[RenderableType]:
     """Cells per target, and tokens per key."""
     yield targets_table(report)
-    yield from _tokens_in_cells(report)
+    for target in report.targets:
+        # A cell may hold several tokens.
+        counts, name = target.counts, target.target.format
+        if name is not Format.TOKEN:
+            cells = many(counts.scanned - counts.empty, "cell")
+            yield Text(f"{target.target.label}: {many(counts.embedded, 'token')} in {cells} (format {name})")
     yield ""
     yield keys_table(report)
     yield legend(report)
     yield ""
 
 
-def _tokens_in_cells(report: Report) -> Iterator[Text]:
-    """The number of tokens, if a cell may hold several."""
-    for target in report.targets:
-        counts, name = target.counts, target.target.format
-        if name is not Format.TOKEN:
-            cells = many(counts.scanned - counts.empty, "cell")
-            yield Text(f"{target.target.label}: {many(counts.embedded, 'token')} in {cells} (format {name})")
-
-
 def _cell(target: TargetReport, key: tuple[object, ...]) -> str:
     """A cell in words: `user_credentials.api_key, id=812`."""
     named = ", ".join(f"{name}={part}" for name, part in legible_key(target.key_names, key).items())
     return f"{target.target.label}, {named}"
-
-
-def _remarks(target: TargetReport) -> Iterator[Text]:
-    for warning in target.warnings:
-        yield Text(f"Note: {warning}", "yellow")
-    if target.retries:
-        yield Text(f"{target.target.label}: tried again {many(target.retries, 'time')}, see the log", "yellow")
-    if target.stopped:
-        yield Text(f"{target.target.label}: {target.stopped}", "red")
-    yield from samples(target)
 
 
 def samples(target: TargetReport) -> Iterator[Text]:
@@ -134,7 +124,11 @@ def _verdict_of(report: Report) -> Iterator[Text | Steps]:
         return
     if report.dry_run and waiting:
         yield Text(f"{_waiting(report, waiting)}. Nothing was written.", "bold yellow")
-        yield from _directions(report)
+        for key in report.keys:
+            # Swapped keys can be noticed before anything is written.
+            tokens = report.under(key["id"])
+            if key["state"] == "previous" and tokens and key["id"] not in report.newer:
+                yield Text(f"  {many(tokens, 'token')} {key['id']} -> {report.primary}")
         if any(target.lacks_key or target.lacks_room for target in report.targets):
             yield Steps(THIS_AGAIN.after("correct what is said above, then:"))
         elif not any(target.interrupted for target in report.targets):
@@ -246,14 +240,6 @@ def _after_a_takeover(report: Report) -> str | None:
     if any(target.source for target in targets):
         return "remove `from` (in a model: legacy), and then the variable of its secret"
     return None
-
-
-def _directions(report: Report) -> Iterator[Text]:
-    """From which key to which tokens would move: swapped keys can be noticed before anything is written."""
-    for key in report.keys:
-        tokens = report.under(key["id"])
-        if key["state"] == "previous" and tokens and key["id"] not in report.newer:
-            yield Text(f"  {many(tokens, 'token')} {key['id']} -> {report.primary}")
 
 
 def _demotions(report: Report) -> Iterator[Text | Steps]:

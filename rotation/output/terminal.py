@@ -13,8 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keyring_core.names import printable, printable_lines
-from rotation.model.invocation import Invocation
-from rotation.model.next_steps import Remedy, Steps
+from rotation.model.next_steps import Invocation, Remedy, Steps
 
 _LABELS = {"Error:": "bold red", "Warning:": "yellow", "Note:": "yellow", "Next:": "bold cyan"}
 
@@ -56,13 +55,15 @@ def say(part: RenderableType, stream: TextIO, environ: Mapping[str, str]) -> Non
     """
     console = console_on(stream, environ)
     part = labelled(printable(part)) if isinstance(part, str) else part
-    if isinstance(part, Text) and not isinstance(part, Verbatim):
-        part = _one_line(part)
-    if isinstance(part, Text) and not part.no_wrap and stream.isatty():
+    if isinstance(part, Text) and not isinstance(part, Verbatim) and "\n" in part.plain:
+        line = Text(r"\n").join(part.split("\n"))
+        line.no_wrap = part.no_wrap
+        part = line
+    if isinstance(part, Text) and not (part.no_wrap or isinstance(part, Verbatim)) and stream.isatty():
         indent = len(part.plain) - len(part.plain.lstrip(" "))
-        for line in part[indent:].wrap(console, console.width - indent):
-            line.rstrip()
-            console.print(Text(" " * indent) + line, soft_wrap=True)
+        for wrapped in part[indent:].wrap(console, console.width - indent):
+            wrapped.rstrip()
+            console.print(Text(" " * indent) + wrapped, soft_wrap=True)
     else:
         console.print(part, soft_wrap=isinstance(part, Text))
 
@@ -91,28 +92,6 @@ def following(remedy: Remedy, invocation: Invocation, indent: str = "") -> Itera
     yield from (labelled(f"{indent}{line}", invocation.program, NextStep) for line in lines)
 
 
-def verbatim(text: str) -> Verbatim:
-    """*text* to be copied as it is, line for line."""
-    return Verbatim(text, no_wrap=True)
-
-
-def _one_line(text: Text) -> Text:
-    if "\n" not in text.plain:
-        return text
-    line = Text(r"\n").join(text.split("\n"))
-    line.no_wrap = text.no_wrap
-    return line
-
-
-def table(*headings: str) -> Table:
-    """A table without lines around it. A heading that begins with `#` makes a column of numbers."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        number = heading.startswith("#")
-        shown.add_column(heading.removeprefix("#"), justify="right" if number else "left", overflow="fold")
-    return shown
-
-
 @dataclass
 class Fitting:
     """A table that suits the place: *plain* in a pipe; on a terminal *wide* if that fits, otherwise *narrow*."""
@@ -122,20 +101,15 @@ class Fitting:
     narrow: RenderableType
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        yield self._choice(console, options)
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement.get(console, options, self._choice(console, options))
-
-    def _choice(self, console: Console, options: ConsoleOptions) -> RenderableType:
-        if not console.is_terminal:
-            return self.plain
         natural = Measurement.get(console, options.update(max_width=10_000), self.wide).maximum
-        return self.wide if natural <= options.max_width else self.narrow
+        on_terminal = self.wide if natural <= options.max_width else self.narrow
+        yield on_terminal if console.is_terminal else self.plain
 
 
 def rows_table(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]], always: str) -> Fitting:
-    """A table of *rows*, in which a bar's heading is empty. In a pipe it has every column but the bars.
+    """A table of *rows*, in which a bar's heading is empty, and that of a number begins with `#`.
+
+    In a pipe it has every column but the bars.
 
     A terminal leaves out each column in which all is empty or 0, unless its heading is *always*. If that is too wide,
     each row becomes its first cell, its bar, and its other cells in words, one below the other.
@@ -146,7 +120,10 @@ def rows_table(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]]
         return heading == always or str(cell) not in {"", "0"}
 
     def of_columns(columns: Sequence[int]) -> Table:
-        shown = table(*(headings[index] for index in columns))
+        shown = Table(box=None, pad_edge=False, header_style="bold")
+        for index in columns:
+            number = headings[index].startswith("#")
+            shown.add_column(headings[index].removeprefix("#"), justify="right" if number else "left", overflow="fold")
         for row in rows:
             shown.add_row(*(row[index] for index in columns))
         return shown

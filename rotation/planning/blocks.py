@@ -21,29 +21,24 @@ def plan_block(rules: Rules, block: Block) -> Plan | None:
     counts, tried = Counts(scanned=len(block)), Counter[Key]()
     renewed = list[tuple[SignedBatch, bytes]]()
     for tokens in find_on_end(rules.keyring.states, block.cells, block.size):
-        if isinstance(tokens, Refused) or (verdict := rules.verdict(tokens.key)).action is Action.STAY:
+        if isinstance(tokens, Refused) or (action := rules.action(tokens.key)).stays:
             return None
-        if verdict.action is Action.ROTATE:
-            new = _renewed(rules, tokens)
+        if action is Action.ROTATE:
+            suspicious = holds_mark if may_nest(tokens) else lambda _: False
+            new = reencrypt_on_end(rules.keyring.primary, tokens, suspicious)
             # With blanks around its token a cell is longer than the new token, and the next one would lie in two cells.
             if new is None or len(new) != block.size * len(tokens.places):
                 return None
             renewed.append((tokens, new))
         elif (rules.dry_run and damaged(tokens)) or any(rules.nested(tokens)):
             return None
-        rules.count(counts, tokens, verdict)
-        if rules.decrypts(verdict):
+        rules.count(counts, tokens, action)
+        if rules.decrypts(action):
             tried[tokens.key] += len(tokens.places)
     if any(rules.balance[key] + sound <= 0 for key, sound in tried.items()):
         return None
     rules.balance.update(tried)
     return Plan(Swaps(), (), (), counts, [_joined(block, renewed)] if renewed else ())
-
-
-def _renewed(rules: Rules, tokens: SignedBatch) -> bytes | None:
-    """The successors of *tokens*, one after the other; None if one is damaged, or may hold another token."""
-    suspicious = holds_mark if may_nest(tokens) else lambda _: False
-    return reencrypt_on_end(rules.keyring.primary, tokens, suspicious)
 
 
 def _joined(block: Block, renewed: Sequence[tuple[SignedBatch, bytes]]) -> BlockSwap:

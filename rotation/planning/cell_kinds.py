@@ -14,7 +14,7 @@ from typing import NamedTuple
 from keyring_core import Malformed
 from keyring_core.redaction.credentials import find_credentials
 from keyring_core.tokens import BLOCK, VERSION, explain, is_token
-from rotation.model.formats import Format
+from rotation.model.target import Format
 from rotation.planning.inner_tokens import SHORTEST, InnerTokens, bytes_of, is_raw_size, looks_random
 from rotation.planning.suspects import changes_of_class, may_hide
 

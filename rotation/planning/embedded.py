@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from keyring_core import Key
 from keyring_core.tokens import OVERHEAD, TAG, Token
-from rotation.model.formats import Format
+from rotation.model.target import Format
 from rotation.planning.cell_kinds import LEAST_BODY
 from rotation.planning.inner_tokens import LONGEST_OPEN, SHORTEST, WORK, WORK_PER_BYTE, is_raw_size, looks_random
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import StrEnum
 from typing import NamedTuple, cast
 
 from keyring_core import DamagedToken, InvalidToken, Key, Keyring, KeyState, UndecryptableToken, bulk
 from keyring_core.bulk import SignedBatch
+from keyring_core.token_batches import pick
 from keyring_core.tokens import BLOCK
 from rotation.model.batch import are_all
 from rotation.model.counts import Counts, RowKey
-from rotation.model.formats import Format
 from rotation.model.key_history import UNKNOWN, History
+from rotation.model.target import Format
 from rotation.planning.inner_tokens import SHORTEST, InnerTokens, find_inner, holds_mark
 from rotation.planning.suspects import may_hide
 from rotation.planning.takeover import NOTHING, Takeover
@@ -31,44 +32,34 @@ SHORTEST_NESTED = 1 + 8 + BLOCK + SHORTEST + -SHORTEST % BLOCK
 """The signed part of the shortest token that holds another: version, time, IV, and the shortest token, padded."""
 
 
-class Action(Enum):
-    """The treatment of the tokens under a key."""
+class Action(StrEnum):
+    """The treatment of the tokens under a key. Of tokens that stay the value is the category of their problems."""
 
-    STAY = auto()
-    """They must not move: a problem is reported for each."""
-    CURRENT = auto()
+    STAGED = "staged-key"
+    """They stay: a service that has their key as primary would only write it again."""
+    NEWER = "newer-key"
+    """They stay: their key was promoted later than the primary one."""
+    CURRENT = "current"
     """They are under the primary key."""
-    TO_ROTATE = auto()
+    TO_ROTATE = "to-rotate"
     """A dry run counts them: a run would rotate them."""
-    ROTATE = auto()
+    TO_BIND = "to-bind"
+    """The same, and they are not bound to the target's context yet."""
+    ROTATE = "rotate"
 
-
-class KeyVerdict(NamedTuple):
-    """The decision about the tokens under one key."""
-
-    action: Action
-    category: str = ""
-    """Of the problem, if they stay."""
-    detail: str = ""
-    unbound: bool = False
-    """They are to be bound to the target's context, and are not yet; only a dry run counts them."""
+    @property
+    def stays(self) -> bool:
+        """True if they must not move: a problem is reported for each."""
+        return self in {Action.STAGED, Action.NEWER}
 
 
 class Decided(NamedTuple):
     """Tokens of one length under one key, all of them sound, and what becomes of them."""
 
     tokens: SignedBatch
-    verdict: KeyVerdict
+    action: Action
     new: Sequence[str] | None
     """Their successors; None if they are not rotated."""
-
-    def without(self, errors: Mapping[int, DamagedToken]) -> list[Decided]:
-        """The tokens whose indexes are not in *errors*; an empty list without any."""
-        if not errors:
-            return [self]
-        sound = [index for index in range(len(self.tokens.places)) if index not in errors]
-        new = None if self.new is None else [self.new[index] for index in sound]
-        return [Decided(self.tokens.only(sound), self.verdict, new)] if sound else []
 
 
 @dataclass(frozen=True)
@@ -89,28 +80,31 @@ class Rules:
     balance: Counter[Key] = field(default_factory=Counter)
     """For each key the tokens that decrypted less the tokens that did not, in all batches so far."""
 
-    def verdict(self, key: Key) -> KeyVerdict:
+    def action(self, key: Key) -> Action:
         """The decision about tokens under *key*, which is one of the keyring."""
         state = self.keyring.states[key]
         if state is KeyState.STAGED:
-            # A service that has it as primary would only write it again.
-            words = f"under the staged key {key.id}: finish the promotion, then run again"
-            return KeyVerdict(Action.STAY, "staged-key", words)
+            return Action.STAGED
         if state is KeyState.PRIMARY:
-            return KeyVerdict(Action.CURRENT)
-        if promoted := self.history.newer.get(key.id):
-            words = f"under {key.id}, promoted {promoted.words()}, later than the primary key"
-            return KeyVerdict(Action.STAY, "newer-key", words)
+            return Action.CURRENT
+        if key.id in self.history.newer:
+            return Action.NEWER
         if self.dry_run:
-            return KeyVerdict(Action.TO_ROTATE, unbound=key.context != self.keyring.context)
-        return KeyVerdict(Action.ROTATE)
+            return Action.TO_ROTATE if key.context == self.keyring.context else Action.TO_BIND
+        return Action.ROTATE
 
-    def decrypts(self, verdict: KeyVerdict) -> bool:
+    def words_of_staying(self, key: Key) -> str:
+        """The problem of a token that stays, under *key*."""
+        if self.keyring.states[key] is KeyState.STAGED:
+            return f"under the staged key {key.id}: finish the promotion, then run again"
+        return f"under {key.id}, promoted {self.history.newer[key.id].words()}, later than the primary key"
+
+    def decrypts(self, action: Action) -> bool:
         """True if tokens are decrypted before they count: to rotate them, or in a dry run if they may move."""
-        return verdict.action is Action.ROTATE or (self.dry_run and verdict.action is not Action.STAY)
+        return action is Action.ROTATE or (self.dry_run and not action.stays)
 
     def decide(self, found: Iterable[SignedBatch]) -> tuple[list[Decided], dict[int, DamagedToken]]:
-        """The tokens in *found* with their verdicts, and an error for the place of each that does not decrypt.
+        """The tokens in *found* and what becomes of them, and an error for the place of each that does not decrypt.
 
         If at least half of a key's tokens fail to decrypt, all of them count as damaged. Then the key is wrong: it is
         mistyped in its second half, which does not sign. One in 256 of its tokens decrypts all the same, to nonsense,
@@ -119,19 +113,23 @@ class Rules:
         decided, damaged = list[Decided](), dict[int, DamagedToken]()
         tried = list[tuple[Decided, dict[int, DamagedToken]]]()
         for tokens in found:
-            verdict = self.verdict(tokens.key)
-            if not self.decrypts(verdict):
-                decided.append(Decided(tokens, verdict, None))
+            action = self.action(tokens.key)
+            if not self.decrypts(action):
+                decided.append(Decided(tokens, action, None))
                 continue
-            new, errors = self._renewed(tokens) if verdict.action is Action.ROTATE else (None, bulk.damaged(tokens))
+            new, errors = self._renewed(tokens) if action is Action.ROTATE else (None, bulk.damaged(tokens))
             self.balance[tokens.key] += len(tokens.places) - 2 * len(errors)
-            tried.append((Decided(tokens, verdict, new), errors))
+            tried.append((Decided(tokens, action, new), errors))
         for each, errors in tried:
-            key, places = each.tokens.key, each.tokens.places
-            is_wrong = self.balance[key] <= 0
-            failed = dict.fromkeys(range(len(places)), DamagedToken.under(key.id)) if is_wrong else errors
-            damaged |= {places[index]: error for index, error in failed.items()}
-            decided += each.without(failed)
+            tokens, action, new = each
+            if self.balance[tokens.key] <= 0:
+                damaged |= dict.fromkeys(tokens.places, DamagedToken.under(tokens.key.id))
+            elif not errors:
+                decided.append(each)
+            else:
+                damaged |= {tokens.places[index]: error for index, error in errors.items()}
+                sound = [index for index in range(len(tokens.places)) if index not in errors]
+                decided += [Decided(tokens.only(sound), action, new and pick(new, sound))] if sound else []
         return decided, damaged
 
     def _renewed(self, tokens: SignedBatch) -> tuple[Sequence[str], dict[int, DamagedToken]]:
@@ -142,19 +140,19 @@ class Rules:
         errors = {index: each for index, each in enumerate(new) if isinstance(each, DamagedToken)}
         return ["" if isinstance(each, DamagedToken) else each for each in new], errors
 
-    def count(self, counts: Counts, tokens: SignedBatch, verdict: KeyVerdict) -> None:
+    def count(self, counts: Counts, tokens: SignedBatch, action: Action) -> None:
         """Counts cells that are a token each; those to rotate are counted once they are written."""
         number = len(tokens.places)
-        match verdict.action:
+        match action:
             case Action.ROTATE:
                 return
-            case Action.STAY:
+            case Action.STAGED | Action.NEWER:
                 counts.unsettled += number
             case Action.CURRENT:
                 counts.current += number
-            case Action.TO_ROTATE:
+            case Action.TO_ROTATE | Action.TO_BIND:
                 counts.to_rotate += number
-                counts.unbound += number * verdict.unbound
+                counts.unbound += number * (action is Action.TO_BIND)
         counts.hold(tokens.key.id, tokens.signed)
 
     def nested(self, tokens: SignedBatch) -> Iterator[tuple[int, InnerTokens]]:

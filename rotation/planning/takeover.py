@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_core import KeyConfigError, Malformed, MalformedToken
-from rotation.model.formats import Format
-from rotation.model.target import Adopts, Target
+from rotation.model.target import Adopts, Format, Target
 from rotation.planning.cell_kinds import Cell, CellKind
 from rotation.planning.inner_tokens import InnerTokens, bytes_of
 

@@ -35,22 +35,23 @@ def plan_texts(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes
     counts = Counts()
     search = TextSearch(rules, cells, counts)
     decided, damaged = rules.decide(search.found)
-    for tokens, verdict, _ in decided:
-        if verdict.action is Action.STAY:
+    for tokens, action, _ in decided:
+        if action.stays:
+            obstacle = Obstacle(action, rules.words_of_staying(tokens.key), unsettled=True)
             for index in tokens.places:
-                search.blame(index, Obstacle(verdict.category, verdict.detail, unsettled=True))
+                search.blame(index, obstacle)
     for index, error in damaged.items():
         search.blame(index, Obstacle(error.category, str(error)))
     swapped = _owners(search, decided, Action.ROTATE)
-    waiting = _owners(search, decided, Action.TO_ROTATE)
+    waiting = _owners(search, decided, Action.TO_ROTATE, Action.TO_BIND)
     holders = {owner for tokens, *_ in decided for owner in pick(search.owners, tokens.places)}
     counts.to_rotate = len(waiting)
     counts.current = len(holders - search.obstacles.keys()) - len(swapped) - len(waiting)
     counts.empty = len(cells) - counts.current - len(waiting) - len(swapped) - len(search.obstacles)
     counts.embedded = sum(len(tokens.places) for tokens, *_ in decided) + search.unknown
     _count_obstacles(search, counts, keys)
-    for tokens, verdict, _ in decided:
-        counts.unbound += len(tokens.places) * verdict.unbound
+    for tokens, action, _ in decided:
+        counts.unbound += len(tokens.places) * (action is Action.TO_BIND)
         rules.note_nested(counts, tokens, lambda index: keys[search.owners[index]])
         stay = [owner not in swapped for owner in pick(search.owners, tokens.places)]
         counts.hold(tokens.key.id, list(compress(tokens.signed, stay)))
@@ -62,9 +63,9 @@ def plan_texts(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes
     return Plan(swaps, key_ids, signed, counts, further=further)
 
 
-def _owners(search: TextSearch, decided: Sequence[Decided], action: Action) -> set[int]:
-    """The places of the cells with a token of that *action*, and with no obstacle."""
-    of_action = (tokens.places for tokens, verdict, _ in decided if verdict.action is action)
+def _owners(search: TextSearch, decided: Sequence[Decided], *actions: Action) -> set[int]:
+    """The places of the cells with a token of one of *actions*, and with no obstacle."""
+    of_action = (tokens.places for tokens, action, _ in decided if action in actions)
     return {owner for places in of_action for owner in pick(search.owners, places)} - search.obstacles.keys()
 
 
@@ -202,8 +203,12 @@ class TextSearch:
         if inner.given_up:
             self.obstacles[place].append(Obstacle(CellKind.NOT_A_TOKEN, GIVEN_UP))
         elif found.kind not in NO_TOKENS:
-            at = f"at character {self._place_of_truncated(place) + 1}: " if found.kind is CellKind.TRUNCATED else ""
-            detail = f"{at}{found.detail}"
+            detail = found.detail
+            if found.kind is CellKind.TRUNCATED:
+                # The first one that was not found.
+                known = self._starts(place)
+                start = next((start for start in places_of_tokens(self._texts[place]) if start not in known), 0)
+                detail = f"at character {start + 1}: {detail}"
             self._counts.formats.update([found.format] if found.format and place not in self.obstacles else ())
             self.obstacles[place].append(Obstacle(found.kind, detail, keyless=found.keyless))
         else:
@@ -213,11 +218,6 @@ class TextSearch:
         """Notes a cell in which no token was found beside its own, if one may be hidden there."""
         if self._rules.is_suspect(data, alone=rest == self._texts[place]):
             self.suspects.append(place)
-
-    def _place_of_truncated(self, place: int) -> int:
-        """The place in a cell of the first token that was not found."""
-        known = self._starts(place)
-        return next((start for start in places_of_tokens(self._texts[place]) if start not in known), 0)
 
     def _starts(self, place: int) -> list[int]:
         """The places of the tokens in a cell."""

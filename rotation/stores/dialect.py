@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
 from rotation.model.failures import UsageError
-from rotation.model.formats import Format
+from rotation.model.target import Format
 from rotation.stores.blocks import BlockAccess, fetch_all
 from rotation.stores.catalog import Catalog
 from rotation.stores.columns import QualifiedName, TargetCells

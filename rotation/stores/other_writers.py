@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Batch
-from rotation.model.times import span
+from rotation.model.text import span
 from rotation.stores.columns import TableState, TargetCells
 
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch_size import BatchSize
+from rotation.model.batch import BatchSize
 from rotation.stores.cells import CellReader, Reads, Rows, TableEntry, has_large
 from rotation.stores.columns import Forward, between, beyond, same_key, table_clause
 

@@ -17,8 +17,7 @@ from sqlalchemy.engine.reflection import Inspector
 
 from keyring_core.blind_index import LENGTH
 from rotation.model.failures import KeylessError, MissingError, UsageError
-from rotation.model.formats import Format
-from rotation.model.target import Target
+from rotation.model.target import Format, Target
 from rotation.model.text import NO_KEY_PAGE
 from rotation.stores.columns import QualifiedName, TableFacts, TargetCells, UniqueColumn, table_clause
 from rotation.stores.dialect import NO_DATABASE, Dialect

@@ -12,12 +12,11 @@ import pytest
 from freezegun import freeze_time
 
 from keyring_core import KeyState
-from rotation.checks.facts import Facts, SeenFile
-from rotation.checks.findings import Level, Result
+from rotation.checks.facts import Facts, Level, Result, SeenFile
 from rotation.checks.verdict import CHECKS, check_names, list_checks, run_checks
 from rotation.configuration.policy import Duration, Policy
 from rotation.model.failures import UsageError
-from rotation.model.invocation import PLAIN
+from rotation.model.next_steps import PLAIN
 from tests.checks.worlds import (
     DAY,
     HOUR,

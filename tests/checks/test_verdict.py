@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rotation.checks.findings import Level
+from rotation.checks.facts import Level
 from rotation.checks.verdict import Verdict
 from rotation.configuration.policy import Policy
 from tests.checks.worlds import NOW, SECOND, facts, found, target

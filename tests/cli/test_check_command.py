@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from keyring_core import Key
 from keyring_core.environment import ALLOW_WEAK_PREVIOUS
 from rotation.checks.facts import Facts
-from rotation.checks.gather import kept
+from rotation.checks.use_cases import kept
 from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from dotenv import dotenv_values
 
 from keyring_core import Key, Keyring
-from rotation.configuration.config_file import load_policy, load_targets
+from rotation.configuration.config_file import read_config
 from rotation.configuration.policy import Policy
 from tests.conftest import Cli
 from tests.databases import Database, open_database
@@ -314,7 +314,7 @@ def test_append_searches_the_database_that_it_is_given(cli: Cli, database: Datab
 
     assert (unnamed.code, named.code) == (2, 0)
     assert "names no database yet" in unnamed.err
-    assert [target.label for target in load_targets(Path("rotation.toml"), environ)] == ["creds.token"]
+    assert [target.label for target in read_config(Path("rotation.toml")).targets(environ)] == ["creds.token"]
 
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
@@ -482,10 +482,10 @@ def test_the_comments_are_what_the_code_takes(cli: Cli) -> None:
     settings = [re.sub(r"^# (?=\[|\w+ = )", "", line) for line in lines]
     Path("all.toml").write_text("\n".join(settings))
 
-    [target] = load_targets(Path("all.toml"), {})
+    [target] = read_config(Path("all.toml")).targets({})
 
     assert target.label == "user_credentials.api_key"
-    assert load_policy(Path("all.toml")) == Policy()
+    assert read_config(Path("all.toml")).policy == Policy()
     assert tomllib.loads(Path("all.toml").read_text())["env_file"] == ".env"
     assert tomllib.loads(Path("all.toml").read_text())["ledger"] == "$DATABASE_URL"
 

@@ -16,7 +16,7 @@ import pytest
 from keyring_core import Key
 from rotation.cli.options import CommandContext
 from rotation.context import Streams
-from rotation.model.watcher import NoWatcher
+from rotation.model.report import NoWatcher
 from rotation.output.progress import LogWatcher
 from tests.conftest import Cli
 from tests.keys import key_text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from keyring_core import Key, KeyConfigError, KeyState
+from keyring_core import Derivation, Key, KeyConfigError, KeyState
 from keyring_core.errors import WeakKeyError
+from keyring_core.key_commands import run_key_command
 from keyring_core.redaction import get_redactor
-from rotation.configuration.config_file import load_key_sets, load_targets
-from rotation.configuration.key_sets import Keys, KeySet, load_key_set, read_key_set
+from rotation.configuration.config_file import read_config
+from rotation.configuration.key_sets import Keys, KeySet, KeySource, read_key_set
+from rotation.configuration.presets import load_preset, preset_names
 from rotation.context import Context
 from rotation.model.failures import UsageError
 from tests.conftest import Named
@@ -30,7 +33,7 @@ def a_set(**settings: Any) -> KeySet:
 
 
 def settings(environ: Mapping[str, str] | None = None, **sources: Any) -> tuple[Any, ...]:
-    return load_key_set("app", a_set(**sources), environ or {})
+    return Keys("app", {"app": a_set(**sources)}).settings(environ or {})
 
 
 def sha256_key(secret: str) -> Key:
@@ -145,7 +148,7 @@ def test_a_set_is_checked_before_any_key_is_read(tmp_path: Path, named: Named) -
             path.write_text(f"[keys.app]\n{lines}\n")
 
             with pytest.raises(UsageError, match=words) as caught:
-                load_key_sets(path)
+                read_config(path).key_sets()
             assert "hunter2" not in str(caught.value)
 
 
@@ -156,7 +159,7 @@ def test_a_name_of_a_set_can_be_typed(name: str, tmp_path: Path) -> None:
     path.write_text(f'[keys."{name}"]\nprimary = {{ secret = "$A" }}\n')
 
     with pytest.raises(UsageError, match="a name has up to 50 letters, digits, dots, hyphens and underscores"):
-        load_key_sets(path)
+        read_config(path).key_sets()
 
 
 def test_a_long_service_leaves_room_for_its_sets(tmp_path: Path) -> None:
@@ -178,20 +181,22 @@ def test_a_target_names_a_set_of_the_file(tmp_path: Path) -> None:
     sets = '[keys.redash]\nprimary = { secret = "$A" }\n'
 
     path.write_text(target.format("redash") + sets)
-    assert [each.keys for each in load_targets(path, {})] == ["redash"]
+    assert [each.keys for each in read_config(path).targets({})] == ["redash"]
     path.write_text(target.format("redsh") + sets)
     with pytest.raises(UsageError, match=r"no \[keys\.redsh\]; did you mean redash\?"):
-        load_targets(path, {})
+        read_config(path).targets({})
 
 
-def test_a_command_gets_no_secret_of_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_gets_no_secret_of_a_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that prints one key has neither the secrets nor the salts of any set, but what else there is."""
     monkeypatch.setenv("PLANE_SALT", "of the process")
-    primary = {"secret": "${PLANE_SECRET}", "derive": "pbkdf2-sha256", "salt": "$PLANE_SALT", "iterations": 1}
+    path = tmp_path / "rotation.toml"
+    primary = '{ secret = "${PLANE_SECRET}", derive = "pbkdf2-sha256", salt = "$PLANE_SALT", iterations = 1 }'
+    app = '[keys.app]\nprimary = { command = "env", derive = "sha256" }\n'
+    path.write_text(f"[keys.plane]\nprimary = {primary}\n{app}")
     environ = {"PLANE_SECRET": SECRET, "PLANE_SALT": "pepper", "PLANE_URL": "http://plane"}
-    a_set(primary=primary)
 
-    [read] = read_key_set("app", a_set(primary={"command": "env", "derive": "sha256"}), environ)
+    [read] = read_key_set("app", read_config(path).key_sets()["app"], environ)
 
     given = dict(line.partition("=")[::2] for line in read.text.splitlines())
     assert (given["PLANE_URL"], {"PLANE_SECRET", "PLANE_SALT"} & {*given}) == ("http://plane", set())
@@ -207,3 +212,37 @@ def test_no_frame_of_an_error_shows_a_secret(read: Callable[..., object]) -> Non
         read(keys, environ)
 
     assert not any(leaks(locals_in(caught.value), key) for key in environ.values())
+
+
+def test_only_a_set_in_force_keeps_its_variables_from_key_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An application that is known, and not in use, takes no variable from a command that prints a key."""
+    monkeypatch.setattr("keyring_core.key_commands._holding_keys", set())
+    load_preset.cache_clear()
+    for name in preset_names():
+        load_preset(name)
+    path, environ = tmp_path / "rotation.toml", {"LANGFLOW_SECRET_KEY": "of-another-program", "MINE": "secret"}
+    path.write_text('[keys.mine]\nprimary = { secret = "$MINE" }\n')
+    print_variables = f"{sys.executable} -c 'import os; print(*os.environ)'"
+
+    read_config(path)
+
+    printed = run_key_command(print_variables, "KEY_COMMAND", environ, 30).decode().split()
+    assert "LANGFLOW_SECRET_KEY" in printed
+    assert "MINE" not in printed
+
+
+def test_a_worker_keeps_the_variables_of_sets_from_key_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets the sets from the run that sent it, and reads no rotation.toml."""
+    monkeypatch.setattr("keyring_core.key_commands._holding_keys", set())
+    command = f'{sys.executable} -c \'import os; print(os.environ.get("SALT", "no such variable, said this"))\''
+    source = KeySource(command=command, derive="pbkdf2-sha256", salt="$SALT", iterations=1)
+    keys = Keys("mine", {"mine": KeySet(source)})
+
+    keyring = keys.keyring({"SALT": "a salt"})
+
+    expected = Derivation("pbkdf2-sha256", salt="a salt", iterations=1).key(
+        "no such variable, said this", "here", allow_weak=True
+    )
+    assert keyring.primary == expected

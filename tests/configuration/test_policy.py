@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rotation.configuration.config_file import load_policy, load_targets
+from rotation.configuration.config_file import read_config
 from rotation.configuration.policy import Duration, LeftOut, Policy
 from rotation.model.failures import UsageError
-from rotation.model.times import span
+from rotation.model.text import span
 from tests.conftest import Named
 from tests.warm.client import run
 
@@ -22,8 +22,8 @@ def policy(text: str, folder: Path) -> Policy:
     """The policy of a rotation.toml that holds *text*."""
     path = folder / "rotation.toml"
     path.write_text(TARGET + text)
-    load_targets(path, {})
-    return load_policy(path)
+    read_config(path).targets({})
+    return read_config(path).policy
 
 
 def test_without_a_policy_the_limits_are_the_usual_ones(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_missing_file_is_named_with_the_folder_that_was_searched(
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(UsageError) as caught:
-        load_policy(Path(name))
+        read_config(Path(name))
 
     assert words.format(tmp_path) in str(caught.value)
 

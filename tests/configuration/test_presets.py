@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rotation.configuration.config_file import load_ignored, load_key_sets, load_targets
+from rotation.configuration.config_file import read_config
 from rotation.configuration.key_sets import KeySet, KeySource
 from rotation.configuration.presets import (
     FOLDER,
@@ -16,11 +16,11 @@ from rotation.configuration.presets import (
     preset_names,
     presets_of,
     recognised,
-    recognised_step,
+    recognised_steps,
 )
 from rotation.configuration.targets import fault_of
 from rotation.model.failures import UsageError
-from rotation.model.invocation import PLAIN
+from rotation.model.next_steps import PLAIN
 from tests.conftest import Named
 
 NAMES = preset_names()
@@ -137,8 +137,9 @@ def test_an_application_is_recognised_by_its_own_tables(named: Named) -> None:
 def test_discover_says_what_to_type() -> None:
     """The line names the application and the command, with the url as it was written."""
     line = "These tables are Apache Airflow's: keyring-rotate init --app airflow"
-    assert PLAIN.line(recognised_step("airflow", "$DB")) == f"{line} --url '$DB'"
-    assert PLAIN.line(recognised_step("airflow")) == line
+    tables = load_preset("airflow").recognise
+    assert [*map(PLAIN.line, recognised_steps(tables, "$DB"))] == [f"{line} --url '$DB'"]
+    assert [*map(PLAIN.line, recognised_steps(tables))] == [line]
 
 
 def test_an_app_becomes_targets_keys_and_ignored_columns(tmp_path: Path) -> None:
@@ -146,15 +147,15 @@ def test_an_app_becomes_targets_keys_and_ignored_columns(tmp_path: Path) -> None
     path = tmp_path / "rotation.toml"
     path.write_text('[[target]]\nurl = "$X"\ntable = "t"\ncolumns = ["c"]\n[[app]]\nname = "langflow"\nurl = "$DB"\n')
 
-    own, *targets = load_targets(path, {"X": "sqlite:///x.db", "DB": "sqlite:///db.db"})
+    own, *targets = read_config(path).targets({"X": "sqlite:///x.db", "DB": "sqlite:///db.db"})
 
     preset = load_preset("langflow")
     assert (own.table, own.keys) == ("t", None)
     expected = [(target.table, column) for target in preset.target for column in target.columns]
     assert [(target.table, target.column) for target in targets] == expected
     assert {(target.written, target.keys) for target in targets} == {("$DB", "langflow")}
-    assert load_key_sets(path) == preset.keys
-    [ignored] = load_ignored(path, {})
+    assert read_config(path).key_sets() == preset.keys
+    [ignored] = read_config(path).ignored({})
     assert (ignored.table, ignored.columns) == ("sso_config", ("client_secret_encrypted",))
 
 
@@ -180,7 +181,7 @@ def test_a_key_set_of_the_file_wins(tmp_path: Path) -> None:
     mine = '[keys.open-webui]\nprimary = { secret = "$MINE" }\n'
     path.write_text(f'[[app]]\nname = "open-webui"\nurl = "$DB"\n{mine}')
 
-    made = load_key_sets(path)
+    made = read_config(path).key_sets()
 
     assert made["open-webui"] == KeySet(KeySource("$MINE"))
     assert set(made) == {"open-webui", "open-webui-mfa", "open-webui-apps"}

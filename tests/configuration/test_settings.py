@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from keyring_core.legacy import Legacy
-from rotation.configuration.config_file import load_policy
+from rotation.configuration.config_file import read_config
 from rotation.configuration.policy import Policy
 from rotation.configuration.sections import SECTIONS, Declaration, LegacyEntry, TargetEntry
 from rotation.configuration.settings import settings_of
@@ -156,7 +156,7 @@ def test_a_file_that_is_no_toml_says_what_was_expected(tmp_path: Path, named: Na
             path.write_text(text)
 
             with pytest.raises(UsageError) as caught:
-                load_policy(path)
+                read_config(path)
 
             assert str(caught.value).startswith(f"{path}: not TOML (")
             assert words in str(caught.value)

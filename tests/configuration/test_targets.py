@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keyring_core.legacy import Legacy
-from rotation.configuration.config_file import load_targets
+from rotation.configuration.config_file import read_config
 from rotation.configuration.sections import TargetEntry
 from rotation.configuration.targets import make_targets, without_repeats
 from rotation.model.failures import UsageError
@@ -27,7 +27,7 @@ def load(folder: Path, text: str | bytes, **environ: str) -> list[Target]:
     """The targets of a rotation.toml of that *text*."""
     path = folder / "rotation.toml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return load_targets(path, environ)
+    return read_config(path).targets(environ)
 
 
 def test_an_entry_is_a_target_for_each_column(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, what: str) -> None:
         path.mkdir()
 
     with pytest.raises(UsageError, match=r"rotation\.toml: .*--config or ROTATION_CONFIG"):
-        load_targets(path, {})
+        read_config(path).targets({})
 
 
 def test_a_target_shows_no_password() -> None:

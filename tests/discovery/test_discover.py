@@ -14,7 +14,7 @@ from keyring_core import Key, Keyring
 from keyring_core.blind_index import BlindIndex
 from rotation.discovery import survey
 from rotation.discovery.survey import Survey
-from rotation.model.invocation import quoted
+from rotation.model.next_steps import quoted
 from rotation.stores import table_readers
 from tests.conftest import Cli
 from tests.databases import Database, open_database

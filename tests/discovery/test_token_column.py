@@ -16,10 +16,8 @@ from rotation.discovery.result import Discovery, Remark, target_entries
 from rotation.discovery.survey import Survey
 from rotation.discovery.token_column import BARE, DOUBLE, Part, TokenColumn
 from rotation.model.failures import StoreError
-from rotation.model.formats import Format
-from rotation.model.invocation import PLAIN
-from rotation.model.next_steps import Next, Steps
-from rotation.model.target import Target
+from rotation.model.next_steps import PLAIN, Next, Steps
+from rotation.model.target import Format, Target
 from rotation.output.discovery_text import render_discovery
 from rotation.planning.cell_kinds import CellKind
 from tests.conftest import Named

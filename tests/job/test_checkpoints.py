@@ -24,12 +24,12 @@ from rotation.job.checkpoints import Checkpoints, Reached
 from rotation.job.loop import rotate
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.ranges import cut
-from rotation.model.batch_size import BatchSize
+from rotation.model.batch import BatchSize
 from rotation.model.failures import StoppedError
 from rotation.model.report import TargetReport
 from rotation.model.target import Target
 from tests.databases import Database, open_database
-from tests.fakes import TARGET, MemoryStore, Silence, run, token
+from tests.fakes import TARGET, MemoryStore, Notes, Silence, run, token
 from tests.processes import AT_ONCE, start
 
 pytestmark = pytest.mark.database
@@ -37,22 +37,6 @@ pytestmark = pytest.mark.database
 ROWS = 6000
 OLD = token("old")
 KEYED = replace(TARGET, key_columns=("id",))
-
-
-class Notes:
-    """A ledger in memory."""
-
-    def __init__(self) -> None:
-        self.plans: dict[str, str] = {}
-
-    def reached(self, plan: str) -> str | None:
-        return self.plans.get(plan)
-
-    def reach(self, plan: str, upto: str) -> None:
-        self.plans[plan] = upto
-
-    def forget(self, plan: str) -> None:
-        self.plans.pop(plan, None)
 
 
 @pytest.fixture
@@ -191,7 +175,7 @@ def test_progress_is_of_one_target_and_one_primary_key() -> None:
 
     assert Checkpoints(notes, TARGET, "9999ffff").begin() == Reached()
     assert Checkpoints(notes, other, "0123abcd").begin() == Reached()
-    notes.plans = dict.fromkeys(notes.plans, '{"key": [["nosuch", 1]], "rows": 1}')
+    notes.update(dict.fromkeys(notes, '{"key": [["nosuch", 1]], "rows": 1}'))
     assert Checkpoints(notes, TARGET, "0123abcd").begin() == Reached()
     Checkpoints(notes, other, "0123abcd").note(Reached((object(),), 1), now=True)
     assert Checkpoints(notes, other, "0123abcd").begin() == Reached()
@@ -217,7 +201,7 @@ def test_a_key_that_is_a_secret_is_not_noted() -> None:
     notes = Notes()
     Checkpoints(notes, TARGET, "0123abcd").note(Reached((7, OLD), 7), now=True)
 
-    assert notes.plans == {}
+    assert notes == {}
 
 
 def test_notes_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,12 +209,12 @@ def test_notes_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     notes = Notes()
     checkpoints = Checkpoints(notes, TARGET, "0123abcd")
     checkpoints.note(Reached((7,), 7))
-    early = dict(notes.plans)
+    early = dict(notes)
     later = time.monotonic() + 6
     monkeypatch.setattr(time, "monotonic", lambda: later)
     checkpoints.note(Reached((8,), 9))
 
-    assert (early, list(notes.plans.values())) == ({}, ['{"key": [8], "rows": 9}'])
+    assert (early, list(notes.values())) == ({}, ['{"key": [8], "rows": 9}'])
 
 
 @given(st.sets(st.integers(-50, 50)), st.integers(1, 12), st.none() | st.integers(-60, 60))

@@ -17,11 +17,11 @@ from keyring_core.legacy import Legacy
 from rotation.configuration.key_sets import Keys, KeySet, KeySource
 from rotation.job.options import LocalOptions, RunOptions, RunSettings
 from rotation.job.pace import Speed
-from rotation.job.ranges import Bounds
+from rotation.job.ranges import Bounds, OpenTarget
 from rotation.job.worker import Order, Task, make_order, make_task
 from rotation.model.failures import UsageError
 from rotation.model.key_history import History, Promotion
-from rotation.model.target import Adopts, Index, Target
+from rotation.model.target import Index, Target
 from rotation.planning.takeover import Takeover
 from tests.keys import key_text, make_key
 
@@ -58,11 +58,14 @@ def test_no_secret_of_this_process_is_sent(keyring: Keyring) -> None:
     target = Target("sqlite:///app.db", "creds", "token", "creds", source=source, index=Index("i", "creds.token"))
     environ = {"OLD_SECRET": SECRETS[0], "ENCRYPTION_KEY": SECRETS[1]}
     others = [("another", Keyring(make_key("old")))]
-    local = LocalOptions(environ=environ, others=others).of(target)
+    local, takeover = LocalOptions(environ=environ, others=others), Takeover.of(target, environ)
+    opened: Any = OpenTarget(target, None, keyring, RunOptions(), local, takeover)  # type: ignore[arg-type]
 
     sent = pickle.dumps(make_task(make_order(keyring, RunOptions()), target, "", Bounds()))
 
-    assert local.takeover.reader
+    assert takeover.reader
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(opened)
     assert b"OLD_SECRET" in sent
     assert not any(secret.encode() in sent for secret in SECRETS)
     assert pickle.loads(sent).target.source == source
@@ -71,8 +74,7 @@ def test_no_secret_of_this_process_is_sent(keyring: Keyring) -> None:
 @pytest.mark.parametrize("name", [field.name for field in fields(LocalOptions)])
 def test_what_is_local_cannot_be_sent(keyring: Keyring, name: str) -> None:
     """Whatever is in it, wherever it is put: to pickle it is an error, and not a leak."""
-    secret: Any = Takeover(None, Adopts.PLAINTEXT) if name == "takeover" else SECRETS[0]
-    local = replace(LocalOptions(), **{name: secret})
+    local = replace(LocalOptions(), **{name: SECRETS[0]})  # type: ignore[arg-type]
     order = make_order(keyring, replace(RunOptions(), history=local))  # type: ignore[arg-type]
 
     for value in (local, order):

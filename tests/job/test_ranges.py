@@ -13,8 +13,7 @@ from keyring_core import Keyring
 from rotation.job import passes, ranges
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import Throttle
-from rotation.model.batch import Batch
-from rotation.model.batch_size import BatchSize
+from rotation.model.batch import Batch, BatchSize
 from rotation.model.counts import RowKey
 from rotation.model.failures import StoppedError, StoreError
 from rotation.stores.store import Written

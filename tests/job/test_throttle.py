@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rotation.job.pace import Throttle
-from rotation.model.batch_size import FIRST_ROWS, BatchSize
+from rotation.model.batch import FIRST_ROWS, BatchSize
 from rotation.model.failures import StoppedError
 
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from rotation.discovery.survey import Survey
-from rotation.model.watcher import NoWatcher
+from rotation.model.report import NoWatcher
 from tests.conftest import Ran
 from tests.databases import Database, open_database
 from tests.fakes import token

@@ -21,7 +21,7 @@ from rotation.cli.main import cli as group
 from rotation.cli.main import main
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord
-from rotation.model.invocation import quoted
+from rotation.model.next_steps import quoted
 from tests.conftest import Named, Ran
 from tests.databases import Database, open_database
 from tests.fakes import token

@@ -17,11 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from keyring_core import KeyState
 from keyring_core.names import printable
 from keyring_core.redaction import get_redactor
-from rotation.checks.findings import Level, worst
+from rotation.checks.facts import Level, worst
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.configuration.policy import Duration, Policy
-from rotation.model.invocation import PLAIN
+from rotation.model.next_steps import PLAIN
 from rotation.output.check_text import render
 from rotation.output.documents.found import CheckJson
 from rotation.output.documents.parts import as_json

@@ -11,12 +11,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from rotation.cli.presentation import TerminalStreams
-from rotation.model.invocation import PLAIN
-from rotation.model.next_steps import RUN
-from rotation.output.terminal import Verbatim, following, say, verbatim
+from rotation.model.next_steps import PLAIN, RUN
+from rotation.output.terminal import Verbatim, following, say
 
 SENTENCE = "  Nothing that was read needs this key, and nothing else does."
-ENTRY = verbatim("column = " * 9)
+ENTRY = Verbatim("column = " * 9)
 CYAN, RED = "\x1b[1;36m", "\x1b[1;31m"
 
 
@@ -51,7 +50,7 @@ def test_a_line_in_a_pipe_stays_one_line(environ: Mapping[str, str]) -> None:
     assert stream.getvalue() == f"{SENTENCE * 20}\n"
 
 
-@pytest.mark.parametrize("part", [*following(RUN.after("when all have it:"), PLAIN), verbatim("x " * 30)])
+@pytest.mark.parametrize("part", [*following(RUN.after("when all have it:"), PLAIN), Verbatim("x " * 30)])
 def test_what_is_to_be_copied_is_not_wrapped(part: Text) -> None:
     """A command, and an entry for a file."""
     assert on_terminal([part], 20) == f"{part.plain}\n"
@@ -60,7 +59,7 @@ def test_what_is_to_be_copied_is_not_wrapped(part: Text) -> None:
 def test_control_characters_of_a_name_are_escaped() -> None:
     """A table may be called anything; a text is one line, whatever is in it."""
     name = "\x1b[31mcr\neds\u202e"
-    for part in (*following(name, PLAIN), Text(name), name, Text.assemble("- ", (name, "red")), verbatim(name)):
+    for part in (*following(name, PLAIN), Text(name), name, Text.assemble("- ", (name, "red")), Verbatim(name)):
         shown = on_terminal([part], 80)
 
         assert shown.count("\n") == 1 + isinstance(part, Verbatim)

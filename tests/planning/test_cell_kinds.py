@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyring_core import Keyring
-from rotation.model.formats import Format
+from rotation.model.target import Format
 from rotation.planning import inner_tokens
 from rotation.planning.cell_kinds import Cell, CellKind, kind_of
 from rotation.planning.inner_tokens import find_inner

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from keyring_core import Keyring
-from rotation.model.formats import Format
+from rotation.model.target import Format
 from rotation.planning import embedded
 from rotation.planning.embedded import SPELLINGS, Spelling, locate
 from rotation.planning.planner import Planner

@@ -15,10 +15,9 @@ from keyring_core import Key, Keyring
 from keyring_core.tokens import BLOCK
 from rotation.ledger.records import census_record
 from rotation.model.batch import Batch, Block
-from rotation.model.formats import Format
 from rotation.model.key_history import History, Promotion
 from rotation.model.report import TargetReport
-from rotation.model.target import Target
+from rotation.model.target import Format, Target
 from rotation.planning import inner_tokens
 from rotation.planning.planner import Planner
 from rotation.planning.rules import Action
@@ -42,23 +41,21 @@ class Case(NamedTuple):
     context: str | None
     run: Action
     look: Action
-    category: str = ""
-    unbound: bool = False
 
 
 CASES = {
     "primary": Case("new", None, Action.CURRENT, Action.CURRENT),
     "previous": Case("old", None, Action.ROTATE, Action.TO_ROTATE),
-    "newer than the primary key": Case("older", None, Action.STAY, Action.STAY, "newer-key"),
-    "staged": Case("staged", None, Action.STAY, Action.STAY, "staged-key"),
+    "newer than the primary key": Case("older", None, Action.NEWER, Action.NEWER),
+    "staged": Case("staged", None, Action.STAGED, Action.STAGED),
     "bound, primary": Case("new", CONTEXT, Action.CURRENT, Action.CURRENT),
     "bound, previous": Case("old", CONTEXT, Action.ROTATE, Action.TO_ROTATE),
-    "bound, newer": Case("older", CONTEXT, Action.STAY, Action.STAY, "newer-key"),
-    "bound, staged": Case("staged", CONTEXT, Action.STAY, Action.STAY, "staged-key"),
-    "to be bound, primary": Case("new", "", Action.ROTATE, Action.TO_ROTATE, unbound=True),
-    "to be bound, previous": Case("old", "", Action.ROTATE, Action.TO_ROTATE, unbound=True),
-    "to be bound, newer": Case("older", "", Action.STAY, Action.STAY, "newer-key"),
-    "to be bound, staged": Case("staged", "", Action.STAY, Action.STAY, "staged-key"),
+    "bound, newer": Case("older", CONTEXT, Action.NEWER, Action.NEWER),
+    "bound, staged": Case("staged", CONTEXT, Action.STAGED, Action.STAGED),
+    "to be bound, primary": Case("new", "", Action.ROTATE, Action.TO_BIND),
+    "to be bound, previous": Case("old", "", Action.ROTATE, Action.TO_BIND),
+    "to be bound, newer": Case("older", "", Action.NEWER, Action.NEWER),
+    "to be bound, staged": Case("staged", "", Action.STAGED, Action.STAGED),
 }
 """With the context of the tokens; an empty one: the target has a context, and these tokens are not bound yet."""
 
@@ -75,17 +72,16 @@ def planner_and_key(case: Case, *, dry_run: bool, form: Format = Format.TOKEN) -
 
 @in_both
 @each_case
-def test_each_state_has_one_verdict(case: Case, dry_run: bool) -> None:
-    """By the key's state and the ledger's dates; a problem is named only if tokens stay."""
+def test_each_state_has_one_action(case: Case, dry_run: bool) -> None:
+    """By the key's state and the ledger's dates; the problem of tokens that stay names their key."""
     planner, key = planner_and_key(case, dry_run=dry_run)
 
-    verdict = planner.verdict(key)
+    action = planner.action(key)
 
-    action = case.look if dry_run else case.run
-    assert (verdict.action, verdict.category) == (action, case.category)
-    assert (key.id in verdict.detail) == (action is Action.STAY)
-    assert verdict.unbound == (case.unbound and dry_run)
-    assert planner.decrypts(verdict) == (action is Action.ROTATE or (dry_run and action is not Action.STAY))
+    assert action is (case.look if dry_run else case.run)
+    assert planner.decrypts(action) == (action is Action.ROTATE or (dry_run and not action.stays))
+    if action.stays:
+        assert key.id in planner.words_of_staying(key)
 
 
 @in_both
@@ -103,11 +99,11 @@ def test_a_key_that_fails_on_half_of_its_tokens_is_not_believed(sound: int, beli
 
 @in_both
 @each_case
-def test_rows_blocks_and_texts_follow_the_verdict(case: Case, dry_run: bool) -> None:
+def test_rows_blocks_and_texts_follow_the_decision(case: Case, dry_run: bool) -> None:
     """The same tokens count alike, however they are stored."""
     planner, key = planner_and_key(case, dry_run=dry_run)
     texts, _ = planner_and_key(case, dry_run=dry_run, form=Format.EMBEDDED)
-    action = planner.verdict(key).action
+    action = planner.action(key)
     cells = [key.fernet.encrypt(b"secret").decode() for _ in range(3)]
     keys = [(row,) for row in range(3)]
 
@@ -120,10 +116,12 @@ def test_rows_blocks_and_texts_follow_the_verdict(case: Case, dry_run: bool) -> 
     for plan in plans:
         counts = plan.counts
         numbers = (counts.unsettled, counts.current, counts.to_rotate, plan.changes)
-        assert numbers == tuple(3 * (action is each) for each in Action)
+        moves = action in {Action.TO_ROTATE, Action.TO_BIND}
+        decisions = (action.stays, action is Action.CURRENT, moves, action is Action.ROTATE)
+        assert numbers == tuple(3 * each for each in decisions)
         assert counts.under == ({} if action is Action.ROTATE else {key.id: 3})
-        assert counts.categories == ({case.category: 3} if case.category else {})
-        assert counts.unbound == 3 * (case.unbound and dry_run)
+        assert counts.categories == ({action: 3} if action.stays else {})
+        assert counts.unbound == 3 * (action is Action.TO_BIND)
 
 
 def count(keyring: Keyring, *tokens: str) -> int:

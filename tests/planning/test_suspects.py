@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 
 from keyring_core import Keyring
-from rotation.model.formats import Format
+from rotation.model.target import Format
 from rotation.planning.planner import Planner
 from rotation.planning.suspects import may_hide
 from tests.conftest import Named

@@ -17,8 +17,8 @@ from keyring_core import Key, Keyring
 from rotation.job.batch_results import count_swaps
 from rotation.model.batch import Batch, Plan
 from rotation.model.counts import Counts
-from rotation.model.formats import Format
 from rotation.model.key_history import History, Promotion
+from rotation.model.target import Format
 from rotation.planning import embedded
 from rotation.planning.planner import Planner
 from rotation.stores.store import Written

@@ -27,7 +27,7 @@ import yaml
 
 from keyring_core import Key, KeyConfigWarning
 from keyring_core.environment import warn_of_misspelt_names
-from rotation.configuration.config_file import load_declarations, load_key_sets, load_policy, load_targets
+from rotation.configuration.config_file import read_config
 from tests.databases import Database, drop_databases, open_database
 from tests.project.bash import Bash, commands_in, fault
 from tests.project.documents import ROOT, Block, commands_of, page_blocks
@@ -121,9 +121,10 @@ class Player:
         if not block.compiled:
             path = self.folder / "shown.toml"
             path.write_text(block.text)
-            load_policy(path), load_key_sets(path), load_declarations(path)
+            config = read_config(path)
+            config.key_sets()
             anywhere = dict.fromkeys(re.findall(r"\$\{?(\w+)", block.text), "sqlite:///app.db")
-            load_targets(path, anywhere, needed=False)
+            config.targets(anywhere, needed=False)
             path.unlink()
 
     def _yaml(self, block: Block) -> None:

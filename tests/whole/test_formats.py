@@ -14,8 +14,7 @@ import pytest
 from keyring_core import Keyring
 from rotation.job.loop import rotate
 from rotation.job.options import RunOptions
-from rotation.model.formats import Format
-from rotation.model.target import Target
+from rotation.model.target import Format, Target
 from tests.databases import open_database
 from tests.fakes import MemoryStore, Silence, token
 from tests.lifecycle.shop import NEW, OLD, OLDER, Shop, old_token, refusals

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rotation.configuration.config_file import load_targets
+from rotation.configuration.config_file import read_config
 from rotation.configuration.targets import unsealed
 from rotation.job.options import RunOptions
 from rotation.job.ranges import Bounds
@@ -146,7 +146,7 @@ def test_a_worker_in_another_folder_opens_the_same_file(
         with named(written):
             monkeypatch.chdir(project)
             Path("rotation.toml").write_text(TARGET.format(written))
-            [target] = load_targets(Path("rotation.toml"), environ)
+            [target] = read_config(Path("rotation.toml")).targets(environ)
             order = make_order(keyring, RunOptions())
             task = make_task(order, target, "", Bounds(None, None))
             monkeypatch.chdir(elsewhere)

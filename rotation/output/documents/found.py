@@ -10,12 +10,12 @@ from msgspec import UNSET
 
 from rotation.discovery.token_column import ReadColumn
 from rotation.model.counts import CellCounts
-from rotation.model.formats import Format
-from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import PLAIN, Invocation
+from rotation.model.target import Format
 from rotation.output.documents.parts import CommandJson, Document, KeyInUse, Missing, RemarkJson, Status, commands_of
 
 if TYPE_CHECKING:
-    from rotation.checks.findings import Result
+    from rotation.checks.facts import Result
     from rotation.checks.verdict import Verdict
     from rotation.configuration.declarations import DeclaredColumn
     from rotation.discovery.result import Discovery

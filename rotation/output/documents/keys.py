@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from rotation.lifecycle.retirement_files import Certificate
 from rotation.lifecycle.transitions import KeyStep
-from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import PLAIN, Invocation
 from rotation.output.documents.parts import CommandJson, Document, Missing, RemarkJson, commands_of
 
 if TYPE_CHECKING:
@@ -48,7 +48,11 @@ class ListedKeyJson(Document):
     @classmethod
     def of(cls, key: ListedKey, invocation: Invocation, *, dated: bool) -> ListedKeyJson:
         """The part on one key; not *dated*: on its id and its state alone."""
-        shown = {name: _iso(value) for name, value in vars(key).items() if dated or name in {"id", "state"}}
+        shown: dict[str, Any] = {
+            name: value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
+            for name, value in vars(key).items()
+            if dated or name in {"id", "state"}
+        }
         if dated:
             remedy = None if key.remedy is None else invocation.text(key.remedy)
             shown |= {"remedy": remedy, "commands": commands_of(key.remedy, invocation)}
@@ -64,10 +68,6 @@ class KeysListJson(Document):
     def of(cls, keys: Sequence[ListedKey], invocation: Invocation = PLAIN, *, dated: bool) -> KeysListJson:
         """The document on *keys*; not *dated*: on ids and states alone."""
         return cls([ListedKeyJson.of(key, invocation, dated=dated) for key in keys])
-
-
-def _iso(value: Any) -> Any:
-    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
 
 
 class KeysSettingJson(Document):

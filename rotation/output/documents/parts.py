@@ -12,8 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from keyring_core import KeyState
-from rotation.model.invocation import Invocation
-from rotation.model.next_steps import Next, Remedy, Steps, lines_of
+from rotation.model.next_steps import Invocation, Next, Remedy, Steps, lines_of
 
 Missing = UnsetType
 """The type of a field that may be left out."""

@@ -9,10 +9,9 @@ import msgspec
 from msgspec import UNSET
 
 from rotation.model.counts import CellCounts
-from rotation.model.formats import Format
-from rotation.model.invocation import PLAIN, Invocation
-from rotation.model.next_steps import Steps
+from rotation.model.next_steps import PLAIN, Invocation, Steps
 from rotation.model.report import Report, TargetReport, legible_key
+from rotation.model.target import Format
 from rotation.output.documents.parts import CommandJson, Document, KeyInUse, Missing, commands_of
 from rotation.output.run_text import verdict
 

@@ -1,19 +1,22 @@
-"""The charts: a bar of cells for each target, columns of tokens per month, and runs and keys on a line of time."""
+"""The charts: a bar of cells for each target, columns of tokens per month, and runs and keys on a line of time.
+
+They are inline SVG. Positions are percentages of the width, so that the text has the same size on a phone.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
-from itertools import accumulate
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate, count, takewhile
+from math import ceil
 from typing import NamedTuple
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from rotation.ledger.records import CensusRecord, KeyRecord, RunRecord, next_promotion
 from rotation.model.key_history import Promotion
 from rotation.output.census_tables import shares
-from rotation.output.html.svg import LANE, TimeScale, axis, element, movable, percent, picture
 
 STEPS = 250
 """Steps of a target's bar. A part that is not zero has at least one, which a phone still shows."""
@@ -43,8 +46,12 @@ class CellPart(NamedTuple):
 def cell_parts(census: CensusRecord, states: Mapping[str, str], kinds: Mapping[str, str]) -> list[CellPart]:
     """The parts that are not zero, keys in the order of *kinds*; their sum is the number of cells."""
     counts = census.counts
-    keys = [CellPart(key, states.get(key, "not in use"), counts.under.get(key, 0), kind) for key, kind in kinds.items()]
-    keys = list(_without_nested(keys, counts.nested))
+    keys, nested = [], counts.nested
+    for key, kind in kinds.items():
+        # The nested tokens are a part of their own; they are taken from the first keys.
+        taken = min(counts.under.get(key, 0), nested)
+        nested -= taken
+        keys.append(CellPart(key, states.get(key, "not in use"), counts.under.get(key, 0) - taken, kind))
     others = [
         CellPart("with another token inside", "", counts.nested, "wrong"),
         CellPart("unreadable", "", counts.unreadable, "wrong"),
@@ -54,14 +61,6 @@ def cell_parts(census: CensusRecord, states: Mapping[str, str], kinds: Mapping[s
     # Tokens under the staged key are unsettled, but already counted under that key.
     unsettled = counts.scanned - sum(part.number for part in [*keys, *others])
     return [part for part in [*keys, *others, CellPart("unsettled", "", unsettled, "plain")] if part.number > 0]
-
-
-def _without_nested(keys: Sequence[CellPart], nested: int) -> Iterator[CellPart]:
-    """*keys* without the *nested* tokens, which are a part of their own; they are taken from the first keys."""
-    for part in keys:
-        taken = min(part.number, nested)
-        nested -= taken
-        yield part._replace(number=part.number - taken)
 
 
 def cell_bar(label: str, parts: Sequence[CellPart]) -> Markup:
@@ -105,8 +104,12 @@ def month_columns(ages: Mapping[str, int], now: datetime) -> list[AgeColumn]:
     future = sum(number for month, number in ages.items() if month > last)
     if not ages:
         return []
-    first = min(past, default=last)
-    found = _per_month(past, first, last) if _index(last) - _index(first) < MONTHS else _per_year(past, now.year)
+    begin, end = _index(min(past, default=last)), _index(last)
+    if end - begin < MONTHS:
+        months = [f"{index // 12:04}-{index % 12 + 1:02}" for index in range(min(begin, end - FEWEST + 1), end + 1)]
+        found = [AgeColumn(month, past.get(month, 0)) for month in months]
+    else:
+        found = _per_year(past, now.year)
     return [*found, AgeColumn(f"after {last}", future, "wrong")] if future else found
 
 
@@ -129,12 +132,6 @@ def histogram(columns: Sequence[AgeColumn]) -> Markup:
         if column.label.endswith("-01") or (len(column.label) == 4 and (len(columns) <= 10 or index % 4 == 0)):
             parts.append(element("text", column.label[:4], x=x, y=base + 15, class_="tick"))
     return picture("How many secrets were issued when; the table below has the numbers.", base + 20, *parts)
-
-
-def _per_month(past: Mapping[str, int], first: str, last: str) -> list[AgeColumn]:
-    begin = min(_index(first), _index(last) - FEWEST + 1)
-    months = [f"{index // 12:04}-{index % 12 + 1:02}" for index in range(begin, _index(last) + 1)]
-    return [AgeColumn(month, past.get(month, 0)) for month in months]
 
 
 def _per_year(past: Mapping[str, int], now: int) -> list[AgeColumn]:
@@ -200,37 +197,31 @@ class KeySpan(NamedTuple):
         return f"{self.state} from {begin}{self.begin:%Y-%m-%d} to {end}{self.end:%Y-%m-%d}"
 
 
-class _Change(NamedTuple):
-    """When one state gave way to the next: at that time, or *before* it."""
-
-    when: datetime
-    before: bool = False
-
-    @classmethod
-    def of(cls, promotion: Promotion) -> _Change:
-        return cls(promotion.latest, before=not promotion.exact)
-
-
 def spans(key: KeyRecord, keys: Iterable[KeyRecord], now: datetime) -> list[KeySpan]:
     """The states of *key*, one of *keys* of the same service, in order of time.
 
     The ledger has no date for "no longer primary": that is when the next key was promoted.
     """
-    end = _Change(key.retired or now)
+
+    def change(promotion: Promotion) -> tuple[datetime, bool]:
+        return promotion.latest, not promotion.exact
+
+    # Each change of state with True if it was at an unknown time before.
+    end = (key.retired or now, False)
     if key.promotion:
         following = next_promotion(key.promotion, keys)
-        begun, replaced = _Change.of(key.promotion), _Change.of(following) if following else end
-        staged = [("staged", _Change(key.staged), begun)] if key.staged else []
+        begun, replaced = change(key.promotion), change(following) if following else end
+        staged = [("staged", (key.staged, False), begun)] if key.staged else []
         states = [*staged, ("primary", begun, replaced), ("previous", replaced, end)]
     elif key.staged:
-        states = [("staged", _Change(key.staged), end)]
+        states = [("staged", (key.staged, False), end)]
     else:
-        states = [("previous", _Change(key.first_seen, before=True), end)]
+        states = [("previous", (key.first_seen, True), end)]
     found = [(state, begin, min(stop, end)) for state, begin, stop in states]
     return [
-        KeySpan(state, begin.when, stop.when, begin.before, stop.before)
-        for state, begin, stop in found
-        if begin.when < stop.when
+        KeySpan(state, begin, stop, begun_before, ended_before)
+        for state, (begin, begun_before), (stop, ended_before) in found
+        if begin < stop
     ]
 
 
@@ -266,3 +257,80 @@ def _lane(key: KeyRecord, life: Sequence[KeySpan], scale: TimeScale, top: float)
         cross = element("path", d=f"M-4,{y + 2}l8,8m0,-8l-8,8", class_="mark wrong")
         parts.append(movable(cross, scale.at(key.retired), 0))
     return element("g", *parts)
+
+
+DAY = timedelta(days=1)
+TICKS = 5
+"""The most ticks of an axis."""
+LANE = 38
+"""Height of a row in a chart of time."""
+
+
+def element(name: str, *children: str | Markup, **attributes: str | float | None) -> Markup:
+    """An element. A child that is not Markup is escaped as text; a `_` in an attribute's name becomes a `-`."""
+    given = Markup("").join(
+        Markup(' {}="{}"').format(key.strip("_").replace("_", "-"), value)
+        for key, value in attributes.items()
+        if value is not None
+    )
+    inner = Markup("").join(escape(child) for child in children)
+    return Markup("<{0}{1}>{2}</{0}>").format(name, given, inner)
+
+
+def picture(label: str, height: float, *children: Markup) -> Markup:
+    """An SVG of the full width, with *label* as its name for screen readers."""
+    return element("svg", element("title", label), *children, role="img", width="100%", height=height)
+
+
+def movable(shape: Markup, at: float, y: float) -> Markup:
+    """*shape* at a share of the width. A group can be moved by pixels only, an SVG inside an SVG by percentages."""
+    return element("svg", shape, x=percent(at), y=y, width=1, height=1, overflow="visible")
+
+
+def percent(share: float) -> str:
+    """A share of the width as an attribute: `12.5%`."""
+    return f"{100 * share:.6g}%"
+
+
+class TimeScale:
+    """Times as shares of the width: 0 at *first*, 1 at *last*; times outside are put on the edge."""
+
+    def __init__(self, first: datetime, last: datetime) -> None:
+        self._first = min(first, last - DAY)
+        self._last = last
+
+    def at(self, when: datetime) -> float:
+        """The position of that time."""
+        return min(max((when - self._first) / (self._last - self._first), 0.0), 1.0)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """About TICKS ticks at the beginnings of years, months or days: the position and the name of each."""
+        days = (self._last - self._first) / DAY / TICKS
+        months = days / 30
+        if step := next((step for step in (1, 2, 7, 14) if days <= step), None):
+            start = self._first.replace(hour=0, minute=0, second=0, microsecond=0)
+            times, form = (start + number * DAY for number in count(0, step)), "%Y-%m-%d"
+        elif step := next((step for step in (1, 2, 3, 6) if months <= step), None):
+            times, form = _months(self._first, step), "%Y-%m"
+        else:
+            times, form = _months(self._first, 12 * ceil(months / 12)), "%Y"
+        known = takewhile(lambda when: when <= self._last, times)
+        return [(self.at(when), f"{when:{form}}") for when in known if when >= self._first]
+
+
+def axis(scale: TimeScale, top: float, bottom: float) -> Markup:
+    """Lines at the scale's ticks from *top* to *bottom*, and their names below."""
+    parts = []
+    for at, label in scale.ticks():
+        parts.append(element("line", x1=percent(at), x2=percent(at), y1=top, y2=bottom, class_="grid"))
+        if at < 0.85:
+            # A label further right would run over the edge of a phone.
+            parts.append(element("text", label, x=percent(at), y=bottom + 14, class_="tick"))
+    return Markup("").join(parts)
+
+
+def _months(first: datetime, step: int) -> Generator[datetime, None, None]:
+    month = 12 * first.year + first.month - 1
+    # datetime knows the years 1 to 9999.
+    numbers = range(max(month - month % step, step), 12 * 10_000, step)
+    return (datetime(number // 12, number % 12 + 1, 1, tzinfo=UTC) for number in numbers)

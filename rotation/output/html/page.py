@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
@@ -19,11 +18,10 @@ from rotation.checks.use_cases import Overview
 from rotation.configuration.targets import columns_of
 from rotation.ledger.ledger import UNNAMED
 from rotation.ledger.records import KeyRecord
-from rotation.model.invocation import PLAIN
+from rotation.model.next_steps import PLAIN
 from rotation.model.outputs import replaced
-from rotation.model.text import GONE, UNOPENED, be, many, release
-from rotation.model.times import issued as issue_time
-from rotation.model.times import span
+from rotation.model.text import GONE, UNOPENED, be, many, release, span
+from rotation.model.text import issued as issue_time
 from rotation.output.html import charts
 
 STYLE = (Path(__file__).parent / "page.css").read_text("utf-8")
@@ -82,7 +80,11 @@ def page(overview: Overview) -> str:
     censuses, states = [target.census for target in facts.targets], facts.keys or {}
     youngest_first = sorted(facts.own.values(), key=lambda record: record.first_seen, reverse=True)
     ids = list(dict.fromkeys([*states, *facts.under, *(record.id for record in youngest_first)]))
-    kinds, counts = _kinds(ids, states), [census.counts for census in censuses]
+    # The primary key has the one colour, previous keys have shades of grey.
+    shades = (f"previous-{number % GREYS + 1}" for number in range(len(ids)))
+    state_of = {key: str(states.get(key, "previous")) for key in ids}
+    kinds = {key: next(shades) if state == "previous" else state for key, state in state_of.items()}
+    counts = [census.counts for census in censuses]
     ages = sum((each.ages for each in counts), Counter[str]())
     months = charts.month_columns(ages, verdict.now)
     text = (
@@ -124,13 +126,6 @@ def page(overview: Overview) -> str:
     )
     # Names have characters that HTML or UTF-8 cannot hold, or that change the text's direction.
     return printable_lines(text)
-
-
-def _kinds(ids: Sequence[str], states: Mapping[str, str]) -> dict[str, str]:
-    """The class of each key: the primary key in the one colour, previous keys in shades of grey."""
-    shades = (f"previous-{number % GREYS + 1}" for number in range(len(ids)))
-    state_of = {key: str(states.get(key, "previous")) for key in ids}
-    return {key: next(shades) if state == "previous" else state for key, state in state_of.items()}
 
 
 def _in_one_line(value: object) -> object:

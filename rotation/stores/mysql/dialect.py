@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
-from rotation.model.formats import Format
+from rotation.model.target import Format
 from rotation.stores.blocks import GridBlocks
 from rotation.stores.columns import BLOCK_BITS, QualifiedName, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, BatchSwap, Dialect, Fault, Mode

@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.failures import UsageError
-from rotation.model.formats import Format
+from rotation.model.target import Format
 from rotation.model.text import many
 from rotation.stores.blocks import GridBlocks, fetch_all
 from rotation.stores.columns import QualifiedName, TargetCells, table_clause

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rotation.model.invocation import PLAIN, Invocation
-from rotation.model.next_steps import RUN, THIS_AGAIN, Next, Steps
+from rotation.model.next_steps import PLAIN, RUN, THIS_AGAIN, Invocation, Next, Steps
 from rotation.output.documents.parts import CommandJson, commands_of
 
 

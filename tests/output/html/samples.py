@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from keyring_core import KeyState
-from rotation.checks.facts import Facts, TargetFacts
-from rotation.checks.findings import Finding, Level, Result
+from rotation.checks.facts import Facts, Finding, Level, Result, TargetFacts
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord

@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 
 from keyring_core.redaction import get_redactor
-from rotation.checks.findings import Level
+from rotation.checks.facts import Level
 from rotation.checks.use_cases import Overview
 from rotation.output.html.page import page
 from tests.conftest import Named
