@@ -13,8 +13,8 @@ from rotation.configuration.declarations import DeclaredColumn, same_table
 from rotation.configuration.sections import Declaration, Ignored
 from rotation.configuration.urls import may_hold_password
 from rotation.discovery.token_column import TokenColumn
-from rotation.model.target import Format
 from rotation.model.next_steps import Next
+from rotation.model.target import Format
 from rotation.model.text import many
 from rotation.stores.cells import SearchableTable
 

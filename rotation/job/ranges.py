@@ -23,8 +23,7 @@ from rotation.model.target import Target
 from rotation.planning.planner import Planner
 from rotation.planning.takeover import NOTHING, Takeover
 from rotation.stores.columns import Forward
-from rotation.stores.store import Store
-from rotation.stores.store import IndexValue, Written
+from rotation.stores.store import IndexValue, Store, Written
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""

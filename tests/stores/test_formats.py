@@ -13,8 +13,7 @@ import pytest
 from rotation.model.batch import Swaps
 from rotation.model.counts import RowKey
 from rotation.model.target import Format, Target
-from rotation.stores.store import Store, Watch
-from rotation.stores.store import Written
+from rotation.stores.store import Store, Watch, Written
 from tests.conftest import Cli, Named
 from tests.databases import Database, open_database
 from tests.fakes import token
