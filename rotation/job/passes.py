@@ -142,15 +142,13 @@ class TargetRun:
         seconds = executor.range_seconds if executor else RANGE_SECONDS / 2
         size = BatchSize(MOST_ROWS, seconds, sys.maxsize, FIRST_RANGE)
         ranges = cut(self._store, size, after)
-        if executor is None:
-            for bounds, done in self._worker.do_all(ranges, self._watcher.advance):
-                size.took(done.rows, done.seconds, 0)
-                yield bounds, done
-            return
-        for bounds, done in in_order(executor, ranges, self._throttle):
+        follow, throttle = self._watcher.advance, self._throttle
+        steps = in_order(executor, ranges, throttle) if executor else self._worker.do_all(ranges, follow)
+        for bounds, done in steps:
             size.took(done.rows, done.seconds, 0)
-            self._report.retries += done.retries
-            self._watcher.advance(done.rows, done.counts.outdated, done.pace)
+            if executor:
+                self._report.retries += done.retries
+                follow(done.rows, done.counts.outdated, done.pace)
             yield bounds, done
 
     def _key_is_missing(self) -> bool:
