@@ -1,12 +1,13 @@
 """Re-encrypts stored tokens under the newest key, while services keep writing, and proves when an old key can go.
 
 Admins and schedulers run this package as `keyring-rotate`; a program calls `rotation.job`, `rotation.lifecycle` and
-`rotation.checks` with a `rotation.context.Context`. Services import `keyring_core`, which knows nothing of this.
+`rotation.checks` with a `rotation.context.Context`. Services import `keyring_core`, which knows nothing of this
+package, and may announce their keys by `rotation.fleet`.
 
 The loop of a run, for each target, which is one column of one table:
 
     while something is left:
-        for each range of the table's keys:
+        for each range of row keys:
             for each batch of rows in it:
                 read the cells
                 plan: which cells are under an older key, and their new tokens
@@ -18,6 +19,7 @@ stopped at any moment and started again: no state but the cells themselves decid
 
 The folders, from the top down:
 
+    manage         a Django app, for `manage.py rotate_keys`
     cli            the commands: their options, signals and exit codes
     output         values in; text, JSON, metrics or a page out
     lifecycle      stage, promote, retire and restore a key
@@ -25,7 +27,6 @@ The folders, from the top down:
     retirement     the decision whether a key may go
     job            the loop: ranges, passes, pace, checkpoints; in threads or on many machines
     kept_files     the files that no output may replace
-    manage         a Django app, for `manage.py rotate_keys`
     fleet          for services: announces which keys an instance holds
     context        what a command works with: environment, configuration, ledger, connections
     ledger         key dates, runs, counts and running services, in a small database
@@ -39,8 +40,8 @@ The folders, from the top down:
 Three rules of thumb:
 
     Imports run downward. A file that needs something from above is in the wrong folder, or takes it as an argument.
-    Decide in the middle, act at the edge. planning, retirement and each check take values and return values.
-    A decision stands in one function, and all who need it ask that one.
+    What decides does no I/O: planning, retirement and each check take values and return values.
+    Each decision is made in one function, and whatever needs it calls that function.
 
 To read the code, begin with `job/ranges.py`, where a batch is read, planned, written and counted; then go down to
 `planning` and `stores`, or up to `job/runs.py`. docs/explanation/architecture.md answers "Where is ...?".
