@@ -232,13 +232,14 @@ _MYSQL = tuple(
         (_SINGLE, _DOUBLE),  # NO_BACKSLASH_ESCAPES
     )
 )
-_READINGS = {
+READINGS = {
     "sqlite": _SQLITE,
     "postgresql": _POSTGRESQL,
     "postgres": _POSTGRESQL,
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
 }
+"""The ways in which a database may read the quotes of a condition, by the kind of its url."""
 
 
 _BACKSLASH = "if a server's settings give a backslash another meaning; write a quote within a text as ''"
@@ -259,7 +260,7 @@ def fault_of(condition: str, database: str) -> ConditionFault | None:
 
     Unknown databases are read as SQLite.
     """
-    usual, *others = _READINGS.get(database, _SQLITE)
+    usual, *others = READINGS.get(database, _SQLITE)
     if fault := _fault(condition, usual):
         return fault
     # Under another setting a string may be unterminated: then the server refuses the statement, and nothing leaks out.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -18,25 +19,41 @@ from rotation.model.target import Target, TargetId
 from rotation.stores.dialect import Dialect
 
 SECRET_OPTIONS = ("password", "passwd", "sslpassword", "ssl_key_password")
-SUPPORTED = "sqlite, postgresql, postgres, mysql, mariadb"
 
 
 def find_dialect(name: str) -> Dialect | None:
     """The dialect for a url of that kind, such as `postgresql`; None if this package has none."""
-    # Imported here: SQLAlchemy's part for a database takes 10 to 40 ms.
-    if name == "sqlite":
-        from rotation.stores.sqlite.dialect import SQLite  # noqa: PLC0415 - as above
+    load = DIALECTS.get(name)
+    return load() if load else None
 
-        return SQLite()
-    if name in {"postgresql", "postgres"}:
-        from rotation.stores.postgresql.dialect import PostgreSQL  # noqa: PLC0415 - as above
 
-        return PostgreSQL()
-    if name in {"mysql", "mariadb"}:
-        from rotation.stores.mysql.dialect import MySQL  # noqa: PLC0415 - as above
+# Imported when one is asked for: SQLAlchemy's part for a database takes 10 to 40 ms.
+def _sqlite() -> Dialect:
+    from rotation.stores.sqlite.dialect import SQLite  # noqa: PLC0415 - as above
 
-        return MySQL()
-    return None
+    return SQLite()
+
+
+def _postgresql() -> Dialect:
+    from rotation.stores.postgresql.dialect import PostgreSQL  # noqa: PLC0415 - as above
+
+    return PostgreSQL()
+
+
+def _mysql() -> Dialect:
+    from rotation.stores.mysql.dialect import MySQL  # noqa: PLC0415 - as above
+
+    return MySQL()
+
+
+DIALECTS: dict[str, Callable[[], Dialect]] = {
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "postgres": _postgresql,
+    "mysql": _mysql,
+    "mariadb": _mysql,
+}
+"""All databases, by the kinds of their urls. `rotation.configuration.targets.READINGS` has the same kinds."""
 
 
 def parse_url(text: str) -> URL | None:
@@ -63,7 +80,7 @@ def served_url(text: str, whose: str) -> tuple[Dialect, URL]:
         )
     dialect = find_dialect(url.drivername.partition("+")[0])
     if dialect is None:
-        raise UsageError(f"{whose}: unsupported database; supported: {SUPPORTED}")
+        raise UsageError(f"{whose}: unsupported database; supported: {', '.join(DIALECTS)}")
     try:
         return dialect, dialect.prepare_url(url)
     except UsageError as error:

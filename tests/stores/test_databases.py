@@ -10,14 +10,20 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from rotation.configuration.targets import READINGS
 from rotation.model.target import Target, distinct_labels
 from rotation.stores.connection import SharedConnections
-from rotation.stores.databases import identify
+from rotation.stores.databases import DIALECTS, identify
 from rotation.stores.store import Store
 from tests.databases import Database
 from tests.keys import key_text
 
 pytestmark = pytest.mark.database
+
+
+def test_a_condition_is_read_as_each_database_reads_it() -> None:
+    """A database without readings of its own would have its conditions read as SQLite's."""
+    assert set(READINGS) == set(DIALECTS)
 
 
 def target(url: str, table: str = "creds", where: str | None = None) -> Target:
