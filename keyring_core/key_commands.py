@@ -48,6 +48,8 @@ def run_key_command(command: str, form: str, environ: Mapping[str, str], seconds
     Raises KeyConfigError if it fails, prints nothing, or takes longer than *seconds*; the message shows its stderr,
     redacted, and nothing of its stdout.
     """
+    if not command.strip():
+        raise KeyConfigError(f"{form}: empty; name a command, or unset it")
     try:
         process = subprocess.Popen(  # noqa: S603 - the operator's own command
             shlex.split(command),

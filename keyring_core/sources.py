@@ -90,9 +90,9 @@ def read_named(  # noqa: PLR0913 - what to read, and how
     Without *comments* the text is taken as it is, but for one line break at its end: a passphrase may hold a `#`.
     A command has *seconds*. Raises KeyConfigError if it yields nothing.
     """
-    if not value.strip():
-        raise KeyConfigError(f"{form}: empty; name a {kind}, or unset it")
     if kind is SourceKind.FILE:
+        if not value.strip():
+            raise KeyConfigError(f"{form}: empty; name a file, or unset it")
         content, stamp = read_key_file(key_path(value, environ, form), form)
         # The form of a variable does not say which file it names.
         where = form if str(stamp.path) in form else f"{form} ({printable(str(stamp.path))})"

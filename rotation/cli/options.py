@@ -198,7 +198,8 @@ pace_options = adding(
         "--workers",
         type=click.IntRange(1, 256),
         metavar="N",
-        help="Processes that share the work; from 2 on they need the extra dask.  [default: 1]",
+        help="Processes that share the work; from 2 on they need the extra dask. Add --full-speed: otherwise they take "
+        "each other for services, and pause.  [default: 1]",
     ),
     click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster; its workers do the work."),
     click.option("--shard", metavar="I/N", help="Only the I-th of N parts, from 0: N such jobs share a table."),

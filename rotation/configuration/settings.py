@@ -130,8 +130,9 @@ def _plain(message: str, kinds: tuple[Any, ...]) -> tuple[str, str]:
         words = f"`{found[1]}` is missing; add {found[1]} = {settings[found[1]].example}"
     elif words.startswith("Invalid enum value"):
         words = f"`{name}` is one of {', '.join(settings[name].type)}"
-    elif found := re.match(r"Expected `(\w+)", words):
-        words = _wanted(f"must be {_TYPES.get(found[1], found[1])}", name, inner, settings)
+    elif found := re.match(r"Expected `([^`]+)`", words):
+        wanted = [_TYPES.get(each, each) for each in found[1].split(" | ") if each != "null"]
+        words = _wanted(f"must be {' or '.join(wanted)}", name, inner, settings)
     elif name:
         # From a check of our own.
         words = f"`{name}`: {words}"

@@ -122,6 +122,7 @@ def test_without_a_kind_the_kinds_are_listed(cli: Cli, kind: str | None) -> None
         (("--file", "/nowhere/secret"), "--file (/nowhere/secret): No such file"),
         (("--file", "/"), "is not a regular file but a directory"),
         (("--command", "false"), "--command: the command failed with exit code 1"),
+        (("--command", " "), "--command: empty; name a command"),
         (("--variable", "APP", "--salt", "s"), "it takes no salt"),
         (("--variable", "APP", "--salt", "s", "--salt-variable", "APP"), "exclude each other"),
         (("--variable", "APP", "--salt-variable", "MISSING"), "--salt-variable MISSING: this variable is not set"),

@@ -98,6 +98,10 @@ FAULTS = {
         FIRST.replace('"token"', '"token", 7'),
         '[[target]] 1: part 2 of `columns` must be a text in quotes, such as in ["api_key"]',
     ),
+    "a number for a text or a list": (
+        f"{FIRST}from = {{ package = 'djfernet', secret = '$A', salt = 7 }}\n",
+        "[[target]] 1 from: `salt` must be a text in quotes or a list, such as ",
+    ),
     "a text for true": (
         f"{FIRST}optional = '{SECRET}'\n",
         "`optional` must be true or false, without quotes, such as true",
