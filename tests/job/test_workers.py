@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -22,7 +24,7 @@ from rotation.job import loop, workers
 from rotation.job.loop import rotate
 from rotation.job.options import RunOptions
 from rotation.job.pace import Throttle
-from rotation.job.workers import Workers
+from rotation.job.workers import Workers, open_workers
 from rotation.model.failures import WorkerError
 from rotation.model.key_history import History, Promotion
 from rotation.model.target import Target
@@ -36,6 +38,8 @@ from tests.processes import AT_ONCE, is_alive, start, until
 pytestmark = [pytest.mark.database, pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")]
 
 ROWS = 4000
+SECONDS = 60
+"""Far longer than a worker takes."""
 LONG = pytest.mark.long
 SHARED = f"{AT_ONCE}; passes.FIRST_RANGE = 500"
 """Limits of a run with short ranges, so that each worker has one."""
@@ -54,6 +58,22 @@ def table(database: Database) -> Database:
         cells[row - 1] = cell
     database.make_creds(cells)
     return database
+
+
+@pytest.mark.parametrize(
+    ("log_format", "line"),
+    [
+        pytest.param("json", r"^\{.*\"seen password=\[REDACTED:password\]\"", id="json"),
+        pytest.param("console", r"^\S+ \[warning +\] seen password=\[REDACTED:password\]", marks=LONG, id="console"),
+    ],
+)
+def test_a_worker_logs_as_this_process_does(capfd: pytest.CaptureFixture[str], log_format: str, line: str) -> None:
+    """In the format that the command line asks for, without secrets."""
+    with open_workers(2, None, full_speed=True, log_format=log_format) as opened:
+        assert isinstance(opened, Workers)
+        opened.executor.submit(logging.warning, "seen password=hunter2hunter2").result(SECONDS)
+
+    assert re.search(line, capfd.readouterr().err, re.MULTILINE)
 
 
 @LONG
