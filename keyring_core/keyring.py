@@ -38,6 +38,9 @@ class Keyring:
         'sk-live-1'
     """
 
+    states: Mapping[Key, KeyState]
+    """Every key with its state, in the order in which they are tried."""
+
     @without_frames
     def __init__(self, primary: Key | str, previous: Iterable[Key | str] = (), staged: Key | str | None = None) -> None:
         """Takes keys or their texts. A key that is given twice keeps its first role: primary, previous, staged.
@@ -55,7 +58,7 @@ class Keyring:
         if staged is not None:
             states.setdefault(_as_key(staged, "staged key"), KeyState.STAGED)
         check_told_apart({key: f"{state} key" for key, state in states.items()})
-        self._states = states
+        self.states = MappingProxyType(states)
 
     @classmethod
     @without_frames
@@ -85,14 +88,14 @@ class Keyring:
             Traceback (most recent call last):
             keyring_core.errors.UndecryptableToken: no key opens this token (tried ...)
         """
-        states = {key.bind(context): state for key, state in self._states.items()}
+        states = {key.bind(context): state for key, state in self.states.items()}
         if accept_unbound:
             # An unbound token has to move even if it is under the primary key. Tokens under a staged key stay.
             old = {KeyState.PRIMARY: KeyState.PREVIOUS}
-            states |= {key: old.get(state, state) for key, state in self._states.items()}
+            states |= {key: old.get(state, state) for key, state in self.states.items()}
         bound = Keyring.__new__(Keyring)
         bound.primary = next(iter(states))
-        bound._states = states
+        bound.states = MappingProxyType(states)
         return bound
 
     @property
@@ -101,19 +104,14 @@ class Keyring:
         return self.primary.context
 
     @property
-    def states(self) -> Mapping[Key, KeyState]:
-        """Every key with its state, in the order in which they are tried."""
-        return MappingProxyType(self._states)
-
-    @property
     def states_by_id(self) -> dict[str, KeyState]:
         """Every key's state, by the key's id."""
-        return {key.id: state for key, state in self._states.items()}
+        return {key.id: state for key, state in self.states.items()}
 
     @cached_property
     def multi_fernet(self) -> MultiFernet:
         """The `cryptography.fernet.MultiFernet` of the same keys, for code that wants one."""
-        return MultiFernet([key.fernet for key in self._states])
+        return MultiFernet([key.fernet for key in self.states])
 
     def encrypt(self, plaintext: str) -> str:
         """A new token under the primary key. Raises PlaintextError if *plaintext* has no UTF-8 form.
@@ -232,7 +230,7 @@ class Keyring:
     ) -> list[T | InvalidToken]:
         """The result of *action* for each token, or the token's error, in order."""
         outcomes: list[Any] = [None] * len(tokens)
-        for part in bulk.find(self._states, tokens):
+        for part in bulk.find(self.states, tokens):
             if isinstance(part, Refused):
                 outcomes[part.place] = part.error
             else:
@@ -240,10 +238,10 @@ class Keyring:
         return outcomes
 
     def _key_of(self, token: Token) -> Key:
-        for key in self._states:
+        for key in self.states:
             if key.signed(token):
                 return key
-        raise bulk.unknown_key(tuple(self._states), token.signed)
+        raise bulk.unknown_key(tuple(self.states), token.signed)
 
     def _open(self, key: Key, token: Token) -> bytes:
         plaintext = key.open(token)
@@ -253,7 +251,7 @@ class Keyring:
 
     def __repr__(self) -> str:
         # One that is not whole has none.
-        states = getattr(self, "_states", {})
+        states = getattr(self, "states", {})
         context = next((key.context for key in states), None)
         bound = "" if context is None else f"bound to {context!r}: "
         shown = (f"{key.id} {state}" + ("" if key.context == context else " unbound") for key, state in states.items())
