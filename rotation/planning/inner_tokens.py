@@ -66,9 +66,9 @@ SPELLED: tuple[Spelled, ...] = (
     Spelled((b"\x80\0\0\0\0",), SHORTEST, b"\x80\0\0\0\0"),
     Spelled((b"\0A\0A\0", b"A\0\0\0A\0\0\0A"), 2 * _TEXT, b"\0A\0"),
     # In escapes: of JSON, text and a raw token; of Python, a raw token; of URLs, text.
-    Spelled((b"u0041", b"u0080"), SHORTEST, b"u00"),
-    Spelled((b"\\x80",), SHORTEST, b"\\x80"),
-    Spelled((b"%41%41",), _TEXT, b"%41%41"),
+    Spelled((b"u0041", b"u0080"), SHORTEST + 5 * len("u0080"), b"u00"),
+    Spelled((b"\\x80",), SHORTEST + 5 * len("x80"), b"\\x80"),
+    Spelled((b"%41%41",), _TEXT + 4 * len("%4"), b"%41%41"),
     # As it is: any one of them has a line break left over.
     Spelled((b"gAAA", b"AAAA", b"AAAB"), _TEXT, b"AAA"),
     # In base64, at any place in it, with a line break anywhere; in base64 twice.

@@ -248,11 +248,11 @@ class CellReader:
 
     def is_wanted(self) -> ColumnElement[bool]:
         """True for a row with a cell that is wanted."""
-        return sa.literal_column(any_of(map(self.conditions.is_wanted, self.kinds)), sa.Boolean)
+        return condition(map(self.conditions.is_wanted, self.kinds))
 
     def has_large(self) -> ColumnElement[bool]:
         """True for a row with a large cell."""
-        return sa.literal_column(any_of(map(self.conditions.is_large, self.kinds)), sa.Boolean)
+        return condition(map(self.conditions.is_large, self.kinds))
 
     def fill(
         self, reads: Reads, table: sa.FromClause, found_by: Sequence[ColumnElement[bool]], cells: Sequence[Any]
@@ -286,6 +286,12 @@ class CellReader:
 def has_large(cells: Sequence[Any]) -> bool:
     """True if one of *cells* has to be read by itself."""
     return LARGE in cells or LARGE.encode() in cells
+
+
+def condition(parts: Iterable[str]) -> ColumnElement[bool]:
+    """The condition that one of *parts* is true."""
+    # Of no type: a database without booleans would get `= 1` behind it, and SQLite then computes all of it as a value.
+    return sa.literal_column(any_of(parts))
 
 
 def any_of(conditions: Iterable[str]) -> str:

@@ -221,12 +221,14 @@ class KeylessReader(TableReader):
 
     def whole(self) -> Iterator[Part]:
         """In two statements, since no key says where to go on: rows with a large cell one by one."""
-        yield Part(self._source.first(sa.select(sa.func.count()).select_from(self._table)), ())
+        large = sa.func.coalesce(sa.func.sum(sa.case((self._has_large, 1), else_=0)), 0)
+        [(rows, has_large)] = self._reads.read(sa.select(sa.func.count(), large).select_from(self._table))
+        yield Part(rows, ())
         wanted = self._query.where(self._source.cells.is_wanted())
-        for rows in self._reads.stream(wanted.where(sa.not_(self._has_large)), STREAM_ROWS):
-            yield Part(0, rows)
-        for rows in self._reads.stream(wanted.where(self._has_large), 1):
-            yield Part(0, rows)
+        for found in self._reads.stream(wanted.where(sa.not_(self._has_large)), STREAM_ROWS):
+            yield Part(0, found)
+        for found in self._reads.stream(wanted.where(self._has_large), 1) if has_large else ():
+            yield Part(0, found)
 
     def samples(self, count: int) -> list[Callable[[], Part]] | None:
         """One statement that reads on until it has enough rows; it leaves out rows with a large cell."""

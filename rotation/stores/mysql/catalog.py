@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from rotation.stores import table_readers
 from rotation.stores.catalog import Catalog
 from rotation.stores.cells import LEAST, SearchedColumn, TableEntry, TableName
 from rotation.stores.columns import QualifiedName, UniqueColumn, free_column
@@ -37,8 +38,6 @@ AND t.TABLE_SCHEMA NOT IN {} ORDER BY 1, 2"""
 COLUMNS = """SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, PRIVILEGES, CHARACTER_SET_NAME,
 CHARACTER_OCTET_LENGTH FROM information_schema.COLUMNS WHERE {} ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"""
 SYSTEM = "('information_schema', 'mysql', 'performance_schema', 'sys')"
-FEW_ROWS = 10_000
-"""A table of so many is read at once, whatever its key."""
 _LINE = re.compile(
     r"(?P<word>GRANT|REVOKE) (?P<rights>.+?) ON (?P<what>(?:`(?:[^`]|``)*`|\*)\.(?:`(?:[^`]|``)*`|\*)) (?:TO|FROM) ",
     re.DOTALL,
@@ -198,10 +197,11 @@ class MySQLCatalog(Catalog):
 
     def _of_now(self, source: TableSource) -> TableReader:
         # The server's estimate may be a day old.
-        has_more = source.first(sa.select(sa.literal_column("1")).select_from(source.table).limit(1).offset(FEW_ROWS))
+        few = table_readers.WINDOWS * table_readers.WINDOW_ROWS
+        has_more = source.first(sa.select(sa.literal_column("1")).select_from(source.table).limit(1).offset(few))
         if has_more and (key := source.key()):
             return KeyReader(source, [free_column(name) for name in key])
-        return KeylessReader(source, max(source.entry.rows or 0, FEW_ROWS + 1) if has_more else 0)
+        return KeylessReader(source, max(source.entry.rows or 0, few + 1) if has_more else 0)
 
 
 def quoted_pair(entry: TableEntry) -> str:

@@ -19,7 +19,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.planning.inner_tokens import SHORTEST, forms_of_texts
 from rotation.stores import table_readers
-from rotation.stores.cells import INDEX_SIZES, CellConditions, SearchedColumn, any_of
+from rotation.stores.cells import INDEX_SIZES, CellConditions, SearchedColumn, condition
 from rotation.stores.columns import between
 from rotation.stores.table_readers import Part, TableReader, TableSource, all_of
 
@@ -92,7 +92,7 @@ class FileReader(TableReader):
             for column, is_wanted in zip(cells.columns(), wanted, strict=True)
         ]
         chosen = [conditions.is_wanted(kind) for kind, is_wanted in zip(cells.kinds, wanted, strict=True) if is_wanted]
-        return self._select(columns).where(*self._between(start, end), sa.literal_column(any_of(chosen), sa.Boolean))
+        return self._select(columns).where(*self._between(start, end), condition(chosen))
 
     def samples(self, count: int) -> list[Callable[[], Part]] | None:
         """At even distances, each with a random offset that is the same each time."""

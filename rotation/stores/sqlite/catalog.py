@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.planning.inner_tokens import Spelled, forms_of_texts
+from rotation.planning.inner_tokens import SHORTEST, Spelled, forms_of_texts
 from rotation.stores.catalog import Catalog
 from rotation.stores.cells import SearchedColumn, TableEntry, TableName, in_any_form
 from rotation.stores.columns import QualifiedName, UniqueColumn, free_column
@@ -19,6 +20,8 @@ from rotation.stores.table_readers import KeylessReader, KeyReader, TableReader,
 OWN = frozenset({"sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3"})
 """SQLite's own tables, which hold names and numbers. Not sqlite_stat4: it holds pieces of cells."""
 EVENT = re.compile(r"\b(DELETE|INSERT|UPDATE(?:\s+OF\b.*?)?)\s+ON\b", re.DOTALL | re.IGNORECASE)
+OCTET_LENGTH = 3, 43
+"""The version that knows the size of a cell without looking at the cell."""
 ROW_NUMBERS = ("rowid", "_rowid_", "oid")
 COLUMNS = """SELECT m.name, c.name FROM sqlite_master m, pragma_table_xinfo(m.name) c
 WHERE m.type = 'table' AND c.hidden <> 1 AND (:table IS NULL OR m.name = :table) ORDER BY m.name, c.cid"""
@@ -98,6 +101,8 @@ class SQLiteCatalog(Catalog):
 
     def size(self, kind: SearchedColumn) -> str:
         """In bytes: letters of a text are counted only up to a NUL."""
+        if sqlite3.sqlite_version_info >= OCTET_LENGTH:
+            return f"octet_length({self.quote(kind.name)})"
         return f"length({self._bytes(kind)})"
 
     def holds(self, kind: SearchedColumn, mark: bytes) -> str:
@@ -117,7 +122,8 @@ class SQLiteCatalog(Catalog):
         cell, size = self.quote(kind.name), self.size(kind)
         by_text = in_any_form(forms_of_texts(forms), size, lambda mark: f"{cell} GLOB '*{mark.decode()}*'")
         has_nul = f"(length({cell}) < {size} AND instr({cell}, char(0)))"
-        return f"({by_text} OR ((typeof({cell}) = 'blob' OR {has_nul}) AND {super().is_marked(kind, forms)}))"
+        by_bytes = f"((typeof({cell}) = 'blob' OR {has_nul}) AND {super().is_marked(kind, forms)})"
+        return f"({size} >= {SHORTEST} AND ({by_text} OR {by_bytes}))"
 
     def _bytes(self, kind: SearchedColumn) -> str:
         return f"CAST({self.quote(kind.name)} AS BLOB)"
