@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from rotation.stores.cells import (
     TableName,
 )
 from rotation.stores.connection import SharedConnections
+from rotation.stores.courtesy import Courtesy
 from rotation.stores.table_readers import WINDOWS, Part, TableReader, TableSource
 from rotation.stores.target_schema import base_type, find_target, find_unique, quietly
 
@@ -136,7 +138,9 @@ class Survey:
         self.name = self._access.name
         """The database as messages name it: without a password."""
         self._catalog = self._access.dialect.catalog
-        self.url, self._sleep, self._links = url, sleep, links
+        self.url, self.sleep, self._links = url, sleep, links
+        self.has_snapshots = self._catalog.has_snapshots
+        """True if each table is read in a transaction of its own, so that several may be read at once."""
         try:
             identity: tuple[object, ...] | None = self._access.read(self._catalog.identity)
             self.identity = identity or (self.name,)
@@ -158,6 +162,17 @@ class Survey:
     def close(self) -> None:
         """Gives up the connections."""
         self._access.close()
+
+    def twin(self, links: SharedConnections) -> Survey:
+        """The same database through another connection, of *links*, for a thread."""
+        other = copy.copy(self)
+        other._access = self._access.twin(links)
+        return other
+
+    def written(self) -> int | None:
+        """A number that grows with each write of others; None: there is none, or this user may not ask."""
+        found = self._access.attempt(self._access.dialect.other_writers.written)
+        return None if isinstance(found, RefusedStatement) else found
 
     def seek_indexes(self, key_ids: Iterable[str]) -> None:
         """Has blind indexes under these keys read, too."""
@@ -212,10 +227,10 @@ class Survey:
     def enter(self, database: str) -> Survey:
         """Another database of the server, by the same user."""
         url = sa.make_url(self.url).set(database=database)
-        return Survey(url.render_as_string(hide_password=False), sleep=self._sleep, links=self._links)
+        return Survey(url.render_as_string(hide_password=False), sleep=self.sleep, links=self._links)
 
     def read(
-        self, table: SearchableTable, count: Callable[[TableRows], T], *, full: bool
+        self, table: SearchableTable, count: Callable[[TableRows], T], courtesy: Courtesy, *, full: bool
     ) -> tuple[T | None, str | None]:
         """The result of *count* for a table's rows, or why they cannot be read; neither if the table has vanished.
 
@@ -224,18 +239,18 @@ class Survey:
         If the database can hold a snapshot, all is read in one transaction that sees one moment, so no row that moves
         is missed; if the connection is lost on the way, *count* is called again.
         """
-        if self._catalog.has_snapshots:
+        if self.has_snapshots:
 
             def act(connection: sa.Connection) -> T:
                 self._catalog.hold_snapshot(connection)
                 with closing(OneTransaction(connection)) as reads:
-                    return count(self._reading(table, reads, full=full))
+                    return count(self._reading(table, reads, courtesy, full=full))
 
             found, fault = self._attempt(act)
         else:
             found, fault = None, None
             try:
-                found = count(self._reading(table, ShortReads(self._access), full=full))
+                found = count(self._reading(table, ShortReads(self._access), courtesy, full=full))
             except UnreadableError as error:
                 fault = str(error)
         if fault is None:
@@ -272,7 +287,7 @@ class Survey:
         found, fault = self._attempt(find)
         return found or Fit(hint=fault)
 
-    def _reading(self, table: SearchableTable, reads: Reads, *, full: bool) -> TableRows:
+    def _reading(self, table: SearchableTable, reads: Reads, courtesy: Courtesy, *, full: bool) -> TableRows:
         conditions = self._conditions(full)
         source = TableSource(
             reads,
@@ -283,6 +298,7 @@ class Survey:
             self._access.dialect.chance(),
             self._access.dialect.sendable,
             lambda query: not isinstance(self._try(query), RefusedStatement),
+            courtesy,
         )
         readers = [self._catalog.whole(source)] if full else self._catalog.parts(source)
         windows: list[tuple[TableReader, Callable[[], Part]]] = []
@@ -298,16 +314,23 @@ class Survey:
             ((reader, part) for reader in unsampled for part in reader.whole()),
         )
         seconds = None if full else SAMPLE_SECONDS
-        return TableRows(self._filled(parts), sampled=bool(windows), seconds=seconds, most=conditions.most)
+        return TableRows(self._filled(parts, courtesy), sampled=bool(windows), seconds=seconds, most=conditions.most)
 
     def _made_conditions(self, full: bool) -> CellConditions:  # noqa: FBT001 - hashed by functools
         most = min(MOST[full], self._largest or MOST[full])
         return CellConditions(self._catalog, self._forms, most, self._of_indexes)
 
-    def _filled(self, parts: Iterator[tuple[TableReader, Part]]) -> Iterator[tuple[int, Iterable[Rows]]]:
+    def _filled(
+        self, parts: Iterator[tuple[TableReader, Part]], courtesy: Courtesy
+    ) -> Iterator[tuple[int, Iterable[Rows]]]:
+        started = time.monotonic()
         for reader, part in parts:
-            self._access.breathe()
+            courtesy.rest(time.monotonic() - started)
             yield part.rows, reader.filled(part.found)
+            # Between two short reads. A transaction that sees one moment sees no other's writes.
+            if part.rows and not self.has_snapshots:
+                courtesy.look(self.written)
+            started = time.monotonic()
 
     def _read_with(self, entry: TableEntry, wanted: Callable[[TableEntry], bool]) -> Iterator[TableEntry]:
         """The parents of a table, and their parents, that its rows are read with."""

@@ -25,12 +25,12 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.batch import BatchSize
 from rotation.stores.cells import CellReader, Reads, Rows, TableEntry, has_large
 from rotation.stores.columns import Forward, between, beyond, same_key, table_clause
+from rotation.stores.courtesy import Courtesy
 
 WINDOWS = 50
 WINDOW_ROWS = 200
 BATCH_ROWS = 2000
-RANGE_ROWS, RANGE_SECONDS = 1_000_000, 0.2
-"""Of the ranges in which a database looks for marks; a longer statement keeps writers of SQLite waiting."""
+RANGE_ROWS = 1_000_000
 STREAM_ROWS = 500
 SMALL = "0123456789abcdefghijklmnopqrstuvwxyz"
 """These characters have the same order in any collation, as long as one case is used."""
@@ -54,6 +54,8 @@ class TableSource:
     """Makes of what was read a value or expression that goes back as it came."""
     takes: Callable[[sa.Executable], bool]
     """True if the database takes such a query."""
+    courtesy: Courtesy
+    """Says how long a statement may take."""
 
     @property
     def table(self) -> sa.TableClause:
@@ -123,7 +125,7 @@ class KeyReader(TableReader):
 
     def whole(self) -> Iterator[Part]:
         """By ranges of the key, in each of which the database looks for marks."""
-        forward, size = Forward(), BatchSize(RANGE_ROWS, RANGE_SECONDS, rows=BATCH_ROWS)
+        forward, size = Forward(), BatchSize(RANGE_ROWS, rows=BATCH_ROWS)
         last: list[Any] | None = None
         wanted = self._query.where(self._source.cells.is_wanted())
         while True:
@@ -147,6 +149,7 @@ class KeyReader(TableReader):
                 return
             forward.to(tuple(ends[0]))
             last = end
+            size.seconds = self._source.courtesy.seconds
             size.took(size.rows, time.monotonic() - started, 1)
 
     def _pages(

@@ -28,8 +28,6 @@ ON_END = 2000
 FIRST_BLOCKS, MOST_BLOCKS = 16, 256
 MOST_BYTES = 4 * 1024 * 1024
 """Bytes of one column's cells to put on end, about; the server needs five times as many."""
-RANGE_SECONDS = 0.25
-"""The time that a look at a range of blocks aims at."""
 LAST_BLOCK = 2**32 - 1
 """No file has so many."""
 
@@ -69,7 +67,7 @@ class FileReader(TableReader):
             end = start + size if start + size < blocks else None
             started = time.monotonic()
             look = seen.at(start, end)
-            is_slow = time.monotonic() - started > RANGE_SECONDS
+            is_slow = time.monotonic() - started > self._source.courtesy.seconds
             if any(look.wanted):
                 for rows in self._reads.stream(self._wanted(look.wanted, start, end), table_readers.STREAM_ROWS):
                     yield Part(0, rows)
