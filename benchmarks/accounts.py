@@ -59,12 +59,12 @@ def _account(dice: random.Random) -> dict[str, str]:
         "page_size": dice.randrange(10, 100),
         "zoom": dice.randrange(50, 200) / 100,
         "quota": dice.randrange(10_000),
-        "labels": dice.choices(_WORDS, k=4),
+        "labels": dice.choices(_WORDS, k=5),
         "mail": {"weekly": dice.random() < 0.5, "hour": dice.randrange(24)},
     }
     return {
         "name": f"{name} {town}",
         "email": f"{name}.{town}{dice.randrange(1000)}@example.org".lower(),
-        "note": " ".join(dice.choices(_WORDS, k=23)),
+        "note": " ".join(dice.choices(_WORDS, k=24)),
         "settings": json.dumps(settings),
     }
