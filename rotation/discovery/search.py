@@ -234,8 +234,10 @@ class DatabaseSearch:
     def _count(self, survey: Survey, table: SearchableTable, reading: TableRows) -> tuple[list[TokenColumn], TableRows]:
         history = table.entry.has_history and self.discovery.full
         columns = [TokenColumn(survey.name, table.name, each.name, has_history=history) for each in table.columns]
+        seen = 0
         for batch in reading:
-            self._watcher.at_work(self._words, len(batch))
+            self._watcher.at_work(self._words, reading.rows - seen)
+            seen = reading.rows
             for column, cells in zip(columns, zip(*batch, strict=True), strict=False):
                 column.take(self._keyrings, [cell for cell in cells if cell is not None])
         for column in columns:
