@@ -304,7 +304,9 @@ class Survey:
             lambda query: not isinstance(self._try(query), RefusedStatement),
             courtesy,
         )
-        readers = [self._catalog.whole(source)] if full else self._catalog.parts(source)
+        readers = []
+        if not self._catalog.is_empty(source):
+            readers = [self._catalog.whole(source)] if full else self._catalog.parts(source)
         windows: list[tuple[TableReader, Callable[[], Part]]] = []
         unsampled = []
         for reader in readers:

@@ -148,6 +148,10 @@ class Catalog(CellSyntax):
         """Begins a transaction that sees one moment from now on, and writes nothing."""
         raise NotImplementedError
 
+    def is_empty(self, source: TableSource) -> bool:
+        """True if there is no row, so that no statement about its columns has to be made."""
+        return source.first(sa.select(sa.literal_column("1")).select_from(source.table).limit(1)) is None
+
     def whole(self, source: TableSource) -> TableReader:
         """The reader of all of the table, with its history."""
         raise NotImplementedError
