@@ -156,14 +156,21 @@ class Survey:
         """The schemas of the tables that *wanted* wants."""
         return {entry.schema for entry in self._entries.values() if wanted(entry)}
 
-    def tables(self, wanted: Callable[[TableEntry], bool]) -> Iterator[SearchableTable]:
+    def entries(self, wanted: Callable[[TableEntry], bool]) -> Iterator[TableEntry]:
         """The tables that *wanted* wants, each row once: what is read with a parent is not read again."""
         for entry in self._entries.values():
-            if not wanted(entry):
-                continue
-            parents = list(self._read_with(entry, wanted))
-            if not (parents and entry.is_partition) and (table := self._hold(entry, parents)):
+            if wanted(entry) and not (entry.is_partition and any(self._read_with(entry, wanted))):
+                yield entry
+
+    def tables(
+        self, wanted: Callable[[TableEntry], bool], leave_out: Callable[[TableEntry], None]
+    ) -> Iterator[SearchableTable]:
+        """The `entries` that can be searched, or are to be remarked on; the others go to *leave_out*."""
+        for entry in self.entries(wanted):
+            if table := self._hold(entry, list(self._read_with(entry, wanted))):
                 yield table
+            else:
+                leave_out(entry)
 
     def unsearchable(self) -> list[tuple[str, str]]:
         """The parts of the database that no table shows to this user, each with the reason."""
@@ -177,10 +184,19 @@ class Survey:
         """The server's other databases that need a connection of their own: those this user may enter, and the rest."""
         return self._access.read(self._catalog.databases)
 
+    def neighbour_sizes(self) -> dict[str, int]:
+        """The bytes of the databases that this user may enter, as far as the server says them: of all their files."""
+        found, _ = self._attempt(self._catalog.database_sizes)
+        return found or {}
+
+    def name_of(self, database: str) -> str:
+        """The name of another database of the server, as its own Survey has it."""
+        return self._access.dialect.describe(self._beside(database))
+
     def enter(self, database: str) -> Survey:
         """Another database of the server, by the same user."""
-        url = sa.make_url(self.url).set(database=database)
-        return Survey(url.render_as_string(hide_password=False), sleep=self._sleep, links=self._links)
+        url = self._beside(database).render_as_string(hide_password=False)
+        return Survey(url, sleep=self._sleep, links=self._links)
 
     def read(
         self, table: SearchableTable, count: Callable[[TableRows], T], *, full: bool
@@ -219,6 +235,9 @@ class Survey:
         if key and self._refusal(replace(target, key_columns=key)).hint is None:
             return Fit(key)
         return found
+
+    def _beside(self, database: str) -> sa.URL:
+        return sa.make_url(self.url).set(database=database)
 
     def _attempt(self, act: Callable[[sa.Connection], T]) -> tuple[T | None, str | None]:
         """The result of *act*, or the database's refusal in words."""

@@ -57,6 +57,10 @@ class TableEntry(NamedTuple):
     """True if it keeps the rows of the past."""
     caution: str | None = None
     """The reason why rows of it may be missed while others write."""
+    size: int = 0
+    """About how many bytes it has, with its large cells; 0 if the catalog does not say."""
+    rows: int | None = None
+    """About how many rows it has; None if the catalog does not say."""
 
     @property
     def name(self) -> str:

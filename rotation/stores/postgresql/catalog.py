@@ -113,7 +113,12 @@ OWN = r"n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersi
 TABLES = f"""SELECT n.nspname, c.relname, pg_table_is_visible(c.oid), c.relispartition,
 has_any_column_privilege(c.oid, 'SELECT'), NOT has_table_privilege(c.oid, 'SELECT'),
 (SELECT array_agg(ARRAY[pn.nspname, p.relname]) FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
-JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE i.inhrelid = c.oid)
+JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE i.inhrelid = c.oid),
+CASE WHEN c.relkind = 'p' THEN (SELECT sum(pg_table_size(relid)) FROM pg_partition_tree(c.oid))
+    ELSE pg_table_size(c.oid) END,
+CAST(CASE WHEN c.relkind = 'p' THEN (SELECT sum(p.reltuples) FROM pg_partition_tree(c.oid) t
+    JOIN pg_class p ON p.oid = t.relid WHERE t.isleaf AND p.reltuples > 0)
+    WHEN c.reltuples > 0 THEN c.reltuples END AS bigint)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm') AND {OWN} AND has_schema_privilege(n.oid, 'USAGE') ORDER BY 1, 2"""  # noqa: S608 - constants only
 
@@ -142,6 +147,9 @@ these are whole numbers, which may be a token's letters."""
 
 DATABASES = """SELECT datname, datallowconn AND has_database_privilege(oid, 'CONNECT') FROM pg_database
 WHERE datname NOT IN (current_database(), 'template0') ORDER BY 1"""
+
+DATABASE_SIZES = """SELECT datname, pg_database_size(oid) FROM pg_database
+WHERE datallowconn AND has_database_privilege(oid, 'CONNECT')"""
 
 LEAVES = f"""{FAMILY} SELECT n.nspname, c.relname, has_table_privilege(c.oid, 'SELECT'),
 pg_relation_size(c.oid) / CAST(current_setting('block_size') AS int),
@@ -212,8 +220,20 @@ class PostgreSQLCatalog(Catalog):
     def entries(self, connection: sa.Connection) -> list[TableEntry]:
         """Of all schemas, with their partitions and materialized views."""
         return [
-            TableEntry(schema, table, plain, tuple((one, other) for one, other in parents or ()), *rights)
-            for schema, table, plain, *rights, parents in connection.execute(sa.text(TABLES))
+            TableEntry(
+                schema,
+                table,
+                plain,
+                tuple((one, other) for one, other in parents or ()),
+                is_partition,
+                readable,
+                by_columns,
+                size=int(size or 0),
+                rows=rows,
+            )
+            for schema, table, plain, is_partition, readable, by_columns, parents, size, rows in connection.execute(
+                sa.text(TABLES)
+            )
         ]
 
     def unsearchable(self, connection: sa.Connection) -> list[tuple[str, str]]:
@@ -224,6 +244,10 @@ class PostgreSQLCatalog(Catalog):
         """All except this one and template0."""
         found = connection.execute(sa.text(DATABASES)).all()
         return [name for name, may in found if may], [name for name, may in found if not may]
+
+    def database_sizes(self, connection: sa.Connection) -> dict[str, int]:
+        """Indexes included. One that is dropped meanwhile has no size."""
+        return {name: int(size or 0) for name, size in connection.execute(sa.text(DATABASE_SIZES))}
 
     def columns(self, connection: sa.Connection, entry: TableEntry) -> list[SearchedColumn]:
         """Texts, bytes, JSON, arrays, composite types, and whatever else has room for a token."""
