@@ -136,6 +136,7 @@ class SearchProgress:
             self._reading.pop(key, None)
             if entry := self._expected[key[0]].waiting.pop(key, None):
                 self._done += entry.size
+            self._watcher.at_work(self._words, 0, self._so_far(key[0]))
 
     def leave_out(self, key: TableIdentity) -> None:
         """That table is not read after all: it says nothing about the speed."""

@@ -11,18 +11,23 @@ from typing import TYPE_CHECKING
 from keyring_core import Keyring
 from rotation.configuration.policy import LeftOut
 from rotation.discovery.progress import SearchProgress, TableIdentity
+from rotation.discovery.reading_threads import ReadingThreads
 from rotation.discovery.result import ColumnName, Discovery, Ignores, IndexValues, Remark, label
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.stores.cells import SearchableTable, TableEntry
+from rotation.stores.courtesy import Courtesy
 
 if TYPE_CHECKING:
     from rotation.discovery.survey import Survey, TableRows
 
 DROPPED = "it was dropped before it was searched"
 NOTHING_WRITTEN = " Nothing was written."
+
+Outcome = tuple["tuple[list[TokenColumn], TableRows] | None", str | None]
+"""The counted columns of a table, and the reading; or why it cannot be read."""
 
 
 class DatabaseSearch:
@@ -44,6 +49,7 @@ class DatabaseSearch:
         """
         self.discovery, self._ignores, self._left_out, self._progress = discovery, ignores, left_out, progress
         self._whole = frozenset(whole)
+        self._threads = ReadingThreads()
         self._keyrings = [keyring for those in keyrings.values() for keyring in those]
         self._key_ids = {
             name: {key_id for keyring in those for key_id in keyring.states_by_id} for name, those in keyrings.items()
@@ -58,6 +64,10 @@ class DatabaseSearch:
         self._unseen: list[tuple[TableIdentity, Remark]] = []
         self._neighbours: set[tuple[object, ...]] = set()
         """Databases that no url names, under whichever host name."""
+
+    def close(self) -> None:
+        """Ends its threads."""
+        self._threads.close()
 
     def add(self, survey: Survey, targets: Sequence[Target]) -> None:
         """Takes in a database, and the columns that *targets* in it name; one that is not there is remarked on."""
@@ -106,16 +116,16 @@ class DatabaseSearch:
         beyond, left_out = self.discovery.beyond, self._schemas_left_out(survey)
         self._progress.open(survey.name)
         self._expect_tables(survey, wanted)
-        for table in survey.tables(
-            lambda entry: wanted(entry) and entry.schema not in left_out,
-            lambda entry: self._progress.leave_out((survey.identity, entry.schema, entry.table)),
-        ):
-            identity = survey.identity, table.entry.schema, table.entry.table
+        tables = (
+            (table, (survey.identity, table.entry.schema, table.entry.table))
+            for table in survey.tables(
+                lambda entry: wanted(entry) and entry.schema not in left_out,
+                lambda entry: self._progress.leave_out((survey.identity, entry.schema, entry.table)),
+            )
+        )
+        for (table, identity), outcome in self._threads.each(survey, tables, self._read):
             reasons = self._see(survey, table, identity)
-            if identity in self._seen:
-                self._progress.leave_out(identity)
-                continue
-            for column in self._search_table(survey, table, identity):
+            for column in () if identity in self._seen else self._search_table(survey, table, identity, outcome):
                 column.url, column.in_other_database, column.elsewhere = url or "", url is None, not near(table.entry)
                 self._judge(survey, table, column, self._targets.get((identity, column.column), ()), reasons)
                 self.discovery.columns.append(column)
@@ -213,16 +223,26 @@ class DatabaseSearch:
             # On a tie the environment's own keys, which come first.
             column.keys = max(tokens, key=tokens.__getitem__)
 
-    def _search_table(self, survey: Survey, table: SearchableTable, identity: TableIdentity) -> Iterator[TokenColumn]:
-        """The columns of a table that hold tokens."""
-        found, counted, fault = self.discovery, None, table.fault
-        if table.columns:
-            full = found.full or self._is_to_be_whole(survey, table, identity)
-            self._progress.begin_table(identity)
-            counted, fault = survey.read(
-                table, lambda reading: self._count(survey, table, reading, full=full), full=full
+    def _read(self, survey: Survey, named: tuple[SearchableTable, TableIdentity], courtesy: Courtesy) -> Outcome:
+        """The counted columns of a table, or why they cannot be read; in a thread."""
+        table, identity = named
+        if not table.columns or identity in self._seen:
+            self._progress.leave_out(identity)
+            return None, table.fault
+        full = self.discovery.full or self._is_to_be_whole(survey, table, identity)
+        self._progress.begin_table(identity)
+        try:
+            return survey.read(
+                table, lambda reading: self._count(survey, table, reading, full=full), courtesy, full=full
             )
-        self._progress.end_table(identity)
+        finally:
+            self._progress.end_table(identity)
+
+    def _search_table(
+        self, survey: Survey, table: SearchableTable, identity: TableIdentity, outcome: Outcome
+    ) -> Iterator[TokenColumn]:
+        """The columns of a table that hold tokens."""
+        found, (counted, fault) = self.discovery, outcome
         if fault:
             self._unseen.append((identity, Remark(survey.name, table.name, fault)))
         if table.unsearched:
@@ -270,8 +290,10 @@ class DatabaseSearch:
     ) -> tuple[list[TokenColumn], TableRows]:
         history, entry = table.entry.has_history and full, table.entry
         columns = [TokenColumn(survey.name, table.name, each.name, has_history=history) for each in table.columns]
+        seen = 0
         for batch in reading:
-            self._progress.read((survey.identity, entry.schema, entry.table), reading.rows, len(batch))
+            self._progress.read((survey.identity, entry.schema, entry.table), reading.rows, reading.rows - seen)
+            seen = reading.rows
             for column, cells in zip(columns, zip(*batch, strict=True), strict=False):
                 column.take(self._keyrings, [cell for cell in cells if cell is not None])
         for column in columns:

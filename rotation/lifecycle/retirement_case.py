@@ -75,7 +75,9 @@ def examine(  # noqa: PLR0913 - what the case is about
     """
     shared, keyring = sharing(context, keys, key), Keyring(*keys.settings)
     if not whatever:
-        _announce(context, [*_known_reasons(session, key, keyring, targets), *filter(None, map(_lost, shared.keys))])
+        lost = (SharedNeed(one, against=[refusal]) for one in shared.keys if (refusal := _lost(one)))
+        of_others = [refusal for need in lost for refusal in need.refusals(None, None)]
+        _announce(context, [*_known_reasons(session, key, keyring, targets), *of_others])
     open_writers = OpenWriters(context, everything)
     # Before anything is read: what is committed while this waits is counted below.
     uncommitted = open_writers.wait()
