@@ -233,8 +233,7 @@ class Survey:
 
     def neighbour_sizes(self) -> dict[str, int]:
         """The bytes of the databases that this user may enter, as far as the server says them: of all their files."""
-        found, _ = self._attempt(self._catalog.database_sizes)
-        return found or {}
+        return self._attempt(self._catalog.database_sizes)[0] or {}
 
     def name_of(self, database: str) -> str:
         """The name of another database of the server, as its own Survey has it."""

@@ -22,12 +22,9 @@ def known_columns(session: Session, key_id: str) -> list[ColumnName]:
 
 def keep_columns(session: Session, key_id: str, search: Discovery) -> None:
     """Records the columns of *search* with tokens under that key that no target covers. Raises LedgerError."""
-    plan, found = _plan(session, key_id), [column for column in search.columns if not column.covered]
-    names = [(column.database, column.table, column.column) for column in found if column.under[key_id]]
-    if names:
-        session.attempt(lambda ledger: ledger.reach(plan, json.dumps(names)))
-    else:
-        session.attempt(lambda ledger: ledger.forget(plan))
+    found = (column for column in search.columns if column.under[key_id] and not column.covered)
+    names = json.dumps([(column.database, column.table, column.column) for column in found])
+    session.attempt(lambda ledger: ledger.reach(_plan(session, key_id), names))
 
 
 def _plan(session: Session, key_id: str) -> str:

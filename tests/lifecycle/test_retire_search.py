@@ -192,7 +192,11 @@ def test_progress_is_the_share_of_the_bytes(shop: Shop, monkeypatch: pytest.Monk
         "CREATE TABLE words AS SELECT n, repeat(md5(n::text), 10) AS word FROM generate_series(1, 5000) n",
         "CREATE TABLE numbers AS SELECT n, n AS m FROM generate_series(1, 60000) n",
         "CREATE TABLE fewer AS SELECT * FROM words",
-        "ANALYZE words, fewer, numbers",
+        "CREATE TABLE parts (n BIGINT, word TEXT) PARTITION BY RANGE (n)",
+        "CREATE TABLE part PARTITION OF parts FOR VALUES FROM (1) TO (5001) PARTITION BY RANGE (n)",
+        "CREATE TABLE leaf PARTITION OF part FOR VALUES FROM (1) TO (5001)",
+        "INSERT INTO parts SELECT * FROM words",
+        "ANALYZE words, fewer, leaf, numbers",
         # More rows than the catalog knows of.
         "INSERT INTO words SELECT n, repeat(md5(n::text), 10) FROM generate_series(5001, 10000) n",
         "DELETE FROM fewer WHERE n > 500",
@@ -202,7 +206,12 @@ def test_progress_is_the_share_of_the_bytes(shop: Shop, monkeypatch: pytest.Monk
     retire(shop)
 
     known = [so_far for *_, so_far in listening.heard if so_far and so_far.percent is not None]
-    assert (known[-1].table, known[-1].tables) == (3, 3)
+    assert (known[-1].table, known[-1].tables) == (4, 4)
+    sizes = "SELECT sum(pg_relation_size(relid)) FROM pg_stat_user_tables WHERE relname IN ('words', 'fewer', 'leaf')"
+    with shop.database.engine.connect() as connection:
+        written = int(connection.exec_driver_sql(sizes).scalar_one())
+    assert known[-1].bytes
+    assert 0.6 * written < known[-1].bytes < written, "as of the statistics, before rows were inserted"
     percents = [so_far.percent or 0 for so_far in known]
     assert percents == sorted(percents)
     assert len(set(percents)) > 2

@@ -216,7 +216,7 @@ class PostgreSQLCatalog(Catalog):
 
     def entries(self, connection: sa.Connection) -> list[TableEntry]:
         """Of all schemas, with their partitions and materialized views."""
-        return [
+        entries = [
             TableEntry(
                 schema,
                 table,
@@ -242,6 +242,7 @@ class PostgreSQLCatalog(Catalog):
                 parents,
             ) in connection.execute(sa.text(TABLES))
         ]
+        return _with_partitions(entries)
 
     def unsearchable(self, connection: sa.Connection) -> list[tuple[str, str]]:
         """Foreign tables, schemas that may not be used, and large objects."""
@@ -320,3 +321,14 @@ class PostgreSQLCatalog(Catalog):
     def _leaves(self, source: TableSource) -> list[Leaf]:
         names = {"schema": source.entry.schema, "table": source.entry.table}
         return [Leaf(*row) for row in source.reads.read(sa.text(LEAVES).bindparams(**names))]
+
+
+def _with_partitions(entries: Sequence[TableEntry]) -> list[TableEntry]:
+    """*entries*, the partitioned ones with the sizes of their partitions: they have no rows of their own."""
+    found = {(entry.schema, entry.table): entry for entry in entries}
+    for leaf in entries:
+        each: TableEntry | None = leaf
+        while each and each.is_partition and (each := found.get(each.parents[0])):
+            rows = (each.rows or 0) + (leaf.rows or 0)
+            found[each.schema, each.table] = each._replace(size=each.size + leaf.size, rows=rows or None)
+    return list(found.values())
