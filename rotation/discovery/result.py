@@ -21,6 +21,10 @@ from rotation.stores.cells import SearchableTable
 UNMATCHED = "an [[ignore]] of rotation.toml names it, and no column that was searched is called so"
 
 
+ColumnName = tuple[str, str, str]
+"""A column that was searched: its database, its table and its own name, as a TokenColumn has them."""
+
+
 class Remark(NamedTuple):
     """A remark for an admin on one table, or on one target."""
 

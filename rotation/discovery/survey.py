@@ -207,14 +207,21 @@ class Survey:
         """The schemas of the tables that *wanted* wants."""
         return {entry.schema for entry in self._entries.values() if wanted(entry)}
 
-    def tables(self, wanted: Callable[[TableEntry], bool]) -> Iterator[SearchableTable]:
+    def entries(self, wanted: Callable[[TableEntry], bool]) -> Iterator[TableEntry]:
         """The tables that *wanted* wants, each row once: what is read with a parent is not read again."""
         for entry in self._entries.values():
-            if not wanted(entry):
-                continue
-            parents = list(self._read_with(entry, wanted))
-            if not (parents and entry.is_partition) and (table := self._hold(entry, parents)):
+            if wanted(entry) and not (entry.is_partition and any(self._read_with(entry, wanted))):
+                yield entry
+
+    def tables(
+        self, wanted: Callable[[TableEntry], bool], leave_out: Callable[[TableEntry], None]
+    ) -> Iterator[SearchableTable]:
+        """The `entries` that can be searched, or are to be remarked on; the others go to *leave_out*."""
+        for entry in self.entries(wanted):
+            if table := self._hold(entry, list(self._read_with(entry, wanted))):
                 yield table
+            else:
+                leave_out(entry)
 
     def unsearchable(self) -> list[tuple[str, str]]:
         """The parts of the database that no table shows to this user, each with the reason."""
@@ -227,6 +234,14 @@ class Survey:
     def neighbours(self) -> tuple[list[str], list[str]]:
         """The server's other databases that need a connection of their own: those this user may enter, and the rest."""
         return self._access.read(self._catalog.databases)
+
+    def neighbour_sizes(self) -> dict[str, int]:
+        """The bytes of the databases that this user may enter, as far as the server says them: of all their files."""
+        return self._attempt(self._catalog.database_sizes)[0] or {}
+
+    def name_of(self, database: str) -> str:
+        """The name of another database of the server, as its own Survey has it."""
+        return self._access.dialect.describe(sa.make_url(self.url).set(database=database))
 
     def enter(self, database: str) -> Survey:
         """Another database of the server, by the same user."""

@@ -275,7 +275,8 @@ class Ledger:
     def reach(self, plan: str, upto: str) -> None:
         """Records that *plan* is done up to the key *upto*.
 
-        A plan is any text that names target, primary key and shard; *upto* is text that only the run reads.
+        A plan is any text that names target, primary key and shard, or a retirement; *upto* is text that only its
+        command reads.
         """
         values = {"upto_key": upto, "reached": self._now()}
         self._access.write(lambda connection: put(connection, tables.progress, {"plan": _digest(plan)}, values))

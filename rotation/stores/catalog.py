@@ -127,6 +127,11 @@ class Catalog(CellSyntax):
         del connection
         return [], []
 
+    def database_sizes(self, connection: sa.Connection) -> dict[str, int]:
+        """The bytes of those that this user may enter, if the server says them."""
+        del connection
+        return {}
+
     def columns(
         self, connection: sa.Connection, entry: TableEntry | None = None
     ) -> Mapping[TableName, list[SearchedColumn]]:
