@@ -21,6 +21,7 @@ from rotation.stores.cells import TableEntry
 from rotation.stores.databases import parse_url
 
 if TYPE_CHECKING:
+    from rotation.discovery.memory import SearchMemory
     from rotation.discovery.survey import Survey
 
 
@@ -82,6 +83,7 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     left_out: Mapping[str, str] = MappingProxyType({}),
     watcher: Watcher | None = None,
     keyless: bool = False,
+    memory: SearchMemory | None = None,
 ) -> Discovery:
     """Searches every table that the users of *databases* may read.
 
@@ -94,6 +96,7 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     *left_out*: patterns of the names of databases not to search, and why; one that a url or a target names is searched.
     *watcher*: follows the search.
     *keyless*: no key of the application is known, so that every token in a url's own database may be its.
+    *memory*: of earlier searches of every row; their unchanged tables are not read again.
 
     Raises StoreError and UsageError.
     """
@@ -105,7 +108,9 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     found.url = databases[0].written if len(databases) == 1 else ""
     # On MariaDB a schema is a database.
     asked_for = {*(schemas or ()), *(parsed.database for url, _ in databases if (parsed := parse_url(url)))}
-    search = DatabaseSearch(found, sets, Ignores(ignored), LeftOut(left_out, asked_for), watcher or NoWatcher())
+    search = DatabaseSearch(
+        found, sets, Ignores(ignored), LeftOut(left_out, asked_for), watcher or NoWatcher(), memory=memory
+    )
     enter = full and schemas is None if whole_server is None else whole_server
     with ExitStack() as stack:
         surveys: list[tuple[str, Survey]] = []

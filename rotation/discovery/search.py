@@ -18,6 +18,7 @@ from rotation.model.text import many
 from rotation.stores.cells import SearchableTable, TableEntry
 
 if TYPE_CHECKING:
+    from rotation.discovery.memory import SearchMemory
     from rotation.discovery.survey import Survey, TableRows
 
 DROPPED = "it was dropped before it was searched"
@@ -30,15 +31,18 @@ TableIdentity = tuple[tuple[object, ...], str | None, str]
 class DatabaseSearch:
     """Searches each table once, whatever the number of urls that lead to it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - where, for what, and what is known
         self,
         discovery: Discovery,
         keyrings: Mapping[str | None, Sequence[Keyring]],
         ignores: Ignores,
         left_out: LeftOut,
         watcher: Watcher,
+        *,
+        memory: SearchMemory | None = None,
     ) -> None:
         """*keyrings*: by the name of their key set, None for the environment's own keys."""
+        self._memory = memory
         self.discovery, self._ignores, self._left_out, self._watcher = discovery, ignores, left_out, watcher
         self._number = self._total = 0
         """The database that is searched, of all."""
@@ -205,13 +209,18 @@ class DatabaseSearch:
     def _search_table(self, survey: Survey, table: SearchableTable, identity: TableIdentity) -> Iterator[TokenColumn]:
         """The columns of a table that hold tokens."""
         found, counted, fault = self.discovery, None, table.fault
-        if table.columns:
-            counted, fault = survey.read(table, lambda reading: self._count(survey, table, reading), full=found.full)
-        if fault:
-            self._unseen.append((identity, Remark(survey.name, table.name, fault)))
         if table.unsearched:
             words = f"columns of a type that is not searched: {', '.join(table.unsearched)}"
             found.beyond.append(Remark(survey.name, table.name, words))
+        if self._is_unchanged(survey, table):
+            self._seen.add(identity)
+            return
+        if table.columns:
+            counted, fault = survey.read(table, lambda reading: self._count(survey, table, reading), full=found.full)
+        if counted and self._memory:
+            self._memory.add(survey, table, self._keyrings, *counted)
+        if fault:
+            self._unseen.append((identity, Remark(survey.name, table.name, fault)))
         if counted is None:
             if table.columns and not fault:
                 found.gone.append(Remark(survey.name, table.name, DROPPED))
@@ -226,6 +235,18 @@ class DatabaseSearch:
                 name = f"{column.label} in {survey.name}" if identity[0] in self._neighbours else column.label
                 found.blind_indexes.append(IndexValues(survey.name, name, column.indexes))
         yield from (column for column in columns if column.found)
+
+    def _is_unchanged(self, survey: Survey, table: SearchableTable) -> bool:
+        """Counts a table as searched if an earlier search found nothing in any of its rows; True if it was so."""
+        memory, found = self._memory, self.discovery
+        known = memory.unchanged(survey, table, self._keyrings) if memory and table.columns else None
+        if known is None:
+            return False
+        words = f"every row was read at {known.read.isoformat(timespec='seconds')}, and no row version is newer"
+        found.unchanged.append(Remark(survey.name, table.name, words))
+        found.databases[survey.name] += 1
+        found.rows += known.rows
+        return True
 
     def _seek_indexes(self, survey: Survey) -> None:
         if self.discovery.full:

@@ -62,8 +62,9 @@ def render(done: StepResult, invocation: Invocation = PLAIN, *, show_key: bool) 
 
 
 def _outside(search: Discovery) -> Iterator[Text]:
-    """The places that *search* does not cover, under a heading for each reason, a line for each database."""
-    for heading, found in (("Not looked at", search.beyond), (UNOPENED, search.unopened), (GONE, search.gone)):
+    """What *search* did not read, or not again, under a heading for each reason, a line for each database."""
+    outside = (("Not looked at", search.beyond), (UNOPENED, search.unopened), (GONE, search.gone))
+    for heading, found in (*outside, ("Unchanged, so not read again", search.unchanged)):
         if found:
             yield Text(f"{heading}:")
         for database, subjects in by_database(found).items():
