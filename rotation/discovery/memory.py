@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from keyring_core import Keyring
 from rotation.discovery.token_column import TokenColumn
-from rotation.model.searched_table import LEAST, SearchedTable
+from rotation.model.searched_table import SearchedTable
 from rotation.model.text import release
 from rotation.stores.cells import SearchableTable
 
@@ -45,9 +44,8 @@ class SearchMemory:
         reading: TableRows,
     ) -> None:
         """Remembers *table*, in whose *columns* a search of every row found what they say."""
-        lasted = datetime.now(UTC) - reading.began
         is_empty = not any(each.parts or each.indexes or each.large or each.given_up for each in columns)
-        if reading.witness is None or lasted < LEAST or not is_empty or not _shows_all(table):
+        if reading.witness is None or not is_empty or not _shows_all(table):
             return
         with self._lock:
             searched = SearchedTable(reading.began, reading.rows, reading.witness)

@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
 from rotation.model.failures import KeylessError, UsageError
-from rotation.model.searched_table import LEAST
 from rotation.model.target import Format, Target
 from rotation.planning.inner_tokens import MARKS
 from rotation.stores.access import Access, RefusedStatement
@@ -28,6 +27,8 @@ SAMPLE_SECONDS = 5.0
 """The sample of a table ends after this time."""
 MOST = {True: 64 * 1024 * 1024, False: 1024 * 1024}
 """The largest cell that is searched, in bytes: by *full*."""
+WITNESSED = timedelta(seconds=1)
+"""A table that is read sooner has no witness: to prove that it is unchanged would take as long."""
 
 T = TypeVar("T")
 
@@ -239,8 +240,8 @@ class Survey:
         return (None, tried.words) if isinstance(tried, RefusedStatement) else (tried, None)
 
     def _witness(self, connection: sa.Connection, table: SearchableTable, reading: TableRows) -> Any:
-        """Taken at the end, in the same snapshot: few tables take so long to read that it is worth while."""
-        if datetime.now(UTC) - reading.began >= LEAST:
+        """Taken in the same snapshot; at the end, when it is known that the reading took long."""
+        if datetime.now(UTC) - reading.began >= WITNESSED:
             # All rows are read by now: if this fails, they have no witness.
             with suppress(sa.exc.DBAPIError):
                 entry = table.entry

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 REMEMBERED = timedelta(hours=1)
 """The time for which it is remembered."""
-LEAST = timedelta(seconds=1)
-"""A table that is read sooner is not remembered: the proof would cost as much."""
 
 
 class SearchedTable(NamedTuple):

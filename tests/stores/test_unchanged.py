@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import pytest
 import sqlalchemy as sa
 
 from rotation.discovery.survey import Survey, TableRows
-from rotation.model.searched_table import LEAST
 from rotation.stores.postgresql import other_writers as postgresql_others
 from rotation.stores.postgresql.catalog import PostgreSQLCatalog
 from tests.chaos.server import own_postgres
@@ -37,7 +37,7 @@ INSERT = "INSERT INTO notes VALUES (500, 'new')"
 @pytest.fixture
 def any_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table has a witness, however soon it is read."""
-    monkeypatch.setattr("rotation.discovery.survey.LEAST", 0 * LEAST)
+    monkeypatch.setattr("rotation.discovery.survey.WITNESSED", timedelta(0))
 
 
 @pytest.fixture
