@@ -104,6 +104,17 @@ def test_the_second_try_does_not_read_it_again(shop: Shop, read: list[str]) -> N
 
 
 @POSTGRESQL
+def test_a_table_that_two_urls_lead_to_is_proved_once(shop: Shop, read: list[str]) -> None:
+    """As it is read once."""
+    second = shop.config.read_text().replace('"\ntable', '&application_name=second"\ntable')
+    shop.config.write_text(f"{shop.config.read_text()}{second}")
+    refused(shop, read)
+
+    assert proved(shop) == ["notes"]
+    assert "notes" not in read
+
+
+@POSTGRESQL
 def test_what_was_written_meanwhile_is_found(shop: Shop, read: list[str]) -> None:
     """A table that changed is read again, and a token in it refuses the retirement."""
     refused(shop, read)
