@@ -7,7 +7,6 @@ still. What is deleted meanwhile makes no difference, so tables in which anythin
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -23,12 +22,11 @@ if TYPE_CHECKING:
 
 
 class SearchMemory:
-    """The tables that earlier searches remember, and those that this one adds. Several threads may share it."""
+    """The tables that earlier searches remember; several threads may ask for them, and one adds more."""
 
     def __init__(self, known: Mapping[str, SearchedTable], keep: Callable[[str, SearchedTable], None]) -> None:
         """*keep* takes one more, under the digest by which *known* has it next time."""
         self._known, self._keep = known, keep
-        self._lock = threading.Lock()
 
     def unchanged(self, survey: Survey, table: SearchableTable, keyrings: Sequence[Keyring]) -> SearchedTable | None:
         """*table* as it was read, if a search for the same keys found nothing in any row that it has now."""
@@ -47,9 +45,8 @@ class SearchMemory:
         is_empty = not any(each.parts or each.indexes or each.large or each.given_up for each in columns)
         if reading.witness is None or not is_empty or not _shows_all(table):
             return
-        with self._lock:
-            searched = SearchedTable(reading.began, reading.rows, reading.witness)
-            self._keep(_place(survey, table, keyrings), searched)
+        searched = SearchedTable(reading.began, reading.rows, reading.witness)
+        self._keep(_place(survey, table, keyrings), searched)
 
 
 def _shows_all(table: SearchableTable) -> bool:

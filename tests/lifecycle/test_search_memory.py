@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from keyring_core import Keyring
 from keyring_core.blind_index import BlindIndex
 from rotation.discovery.survey import Survey
 from rotation.model.text import UNCHANGED
+from rotation.stores.cells import SearchableTable
 from tests.databases import Database
 from tests.fakes import token
 from tests.keys import key_text
@@ -53,9 +53,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     act = Survey.read
 
-    def note(self: Survey, table: Any, count: Callable[..., Any], *, full: bool) -> Any:
+    def note(self: Survey, table: SearchableTable, *given: Any, full: bool) -> Any:
         names.extend([table.name] if full else [])
-        return act(self, table, count, full=full)
+        return act(self, table, *given, full=full)
 
     monkeypatch.setattr(Survey, "read", note)
     return names
