@@ -164,9 +164,9 @@ def test_tables_with_something_in_them_are_not_remembered(
     shop: Shop, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tokens, blind indexes, cells that are too large: the next search has to report them, too."""
-    monkeypatch.setattr("rotation.discovery.survey.MOST", {True: 1000, False: 1000})
+    monkeypatch.setattr("rotation.discovery.survey.MOST", {True: 2500, False: 2500})
     index = BlindIndex("held.text").of(Keyring(OLD), "ada@example.org")
-    cells = {"held": token("nobody"), "indexed": index, "large": "x" * 2000, "plain": "x" * 500}
+    cells = {"held": token("nobody"), "indexed": index, "large": "x" * 3000, "plain": "x" * 500}
     for name, cell in cells.items():
         shop.database.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, text TEXT)")
         shop.database.insert(name, [{"id": 1, "text": cell}])
