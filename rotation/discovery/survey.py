@@ -109,14 +109,18 @@ class OneTransaction:
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
-        self._results: list[sa.CursorResult[Any]] = []
+        self._results: list[tuple[sa.CursorResult[Any], Any]] = []
+        """Each with the driver's cursor."""
 
     def close(self) -> None:
         """Ends the transaction, and what was not read to its end."""
         # Over a lost connection each of these fails, and would hide the error that has to be reported.
-        for result in self._results:
+        for result, cursor in self._results:
             with suppress(Exception):
                 result.close()
+            # PyMySQL reads a result to its end before it forgets it, also over a lost connection, and prints the error.
+            with suppress(AttributeError):
+                cursor._result.unbuffered_active = False
         with suppress(sa.exc.SQLAlchemyError):
             self._connection.exec_driver_sql("ROLLBACK")
 
@@ -131,7 +135,7 @@ class OneTransaction:
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
         """Through a cursor on the server."""
         result = self._connection.execute(query, execution_options={"yield_per": rows})
-        self._results.append(result)
+        self._results.append((result, result.cursor))
         yield from result.partitions()
 
 
