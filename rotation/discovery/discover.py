@@ -22,6 +22,7 @@ from rotation.stores.cells import TableEntry
 from rotation.stores.databases import parse_url
 
 if TYPE_CHECKING:
+    from rotation.discovery.memory import SearchMemory
     from rotation.discovery.survey import Survey
 
 
@@ -84,6 +85,7 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     watcher: Watcher | None = None,
     keyless: bool = False,
     whole: Collection[ColumnName] = (),
+    memory: SearchMemory | None = None,
 ) -> Discovery:
     """Searches every table that the users of *databases* may read.
 
@@ -97,6 +99,7 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     *watcher*: follows the search.
     *keyless*: no key of the application is known, so that every token in a url's own database may be its.
     *whole*: columns without a target whose tables are read to the end in a sample, too, wherever they are.
+    *memory*: of earlier searches of every row; their unchanged tables are not read again.
 
     Raises StoreError and UsageError.
     """
@@ -111,7 +114,9 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     progress = SearchProgress(watcher or NoWatcher(), full=full)
     enter = full and schemas is None if whole_server is None else whole_server
     with ExitStack() as stack:
-        search = DatabaseSearch(found, sets, Ignores(ignored), LeftOut(left_out, asked_for), progress, whole=whole)
+        search = DatabaseSearch(
+            found, sets, Ignores(ignored), LeftOut(left_out, asked_for), progress, whole=whole, memory=memory
+        )
         stack.enter_context(closing(search))
         surveys: list[tuple[str, Survey]] = []
         for url, written in databases:

@@ -78,6 +78,8 @@ class Discovery:
     """Columns elsewhere that were read, with tokens that no key opens: another application's, or bound ones."""
     gone: list[Remark] = field(default_factory=list)
     """Databases and tables that were dropped before they were searched."""
+    unchanged: list[Remark] = field(default_factory=list)
+    """Tables in which an earlier search found nothing, and that were proved to be as they were then."""
     declared: list[DeclaredColumn] = field(default_factory=list)
     """The encrypted columns of the models that were named."""
     without_target: list[DeclaredColumn] = field(default_factory=list)

@@ -15,25 +15,27 @@ from rotation.discovery.reading_threads import ReadingThreads
 from rotation.discovery.result import ColumnName, Discovery, Ignores, IndexValues, Remark, label
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
+from rotation.model.searched_table import SearchedTable
 from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.stores.cells import SearchableTable, TableEntry
 from rotation.stores.courtesy import Courtesy
 
 if TYPE_CHECKING:
+    from rotation.discovery.memory import SearchMemory
     from rotation.discovery.survey import Survey, TableRows
 
 DROPPED = "it was dropped before it was searched"
 NOTHING_WRITTEN = " Nothing was written."
 
-Outcome = tuple["tuple[list[TokenColumn], TableRows] | None", str | None]
-"""The counted columns of a table, and the reading; or why it cannot be read."""
+Outcome = tuple["tuple[list[TokenColumn], TableRows] | SearchedTable | None", str | None]
+"""The counted columns of a table, and the reading; or as it was read before; or why it cannot be read."""
 
 
 class DatabaseSearch:
     """Searches each table once, whatever the number of urls that lead to it."""
 
-    def __init__(  # noqa: PLR0913 - what to look for, where, and how
+    def __init__(  # noqa: PLR0913 - what to look for, where and how, and what is known
         self,
         discovery: Discovery,
         keyrings: Mapping[str | None, Sequence[Keyring]],
@@ -42,13 +44,14 @@ class DatabaseSearch:
         progress: SearchProgress,
         *,
         whole: Collection[ColumnName] = (),
+        memory: SearchMemory | None = None,
     ) -> None:
         """*keyrings*: by the name of their key set, None for the environment's own keys.
 
         *whole*: columns of which a sample is not enough, unless a target names them.
         """
         self.discovery, self._ignores, self._left_out, self._progress = discovery, ignores, left_out, progress
-        self._whole = frozenset(whole)
+        self._whole, self._memory = frozenset(whole), memory
         self._threads = ReadingThreads()
         self._keyrings = [keyring for those in keyrings.values() for keyring in those]
         self._key_ids = {
@@ -224,7 +227,7 @@ class DatabaseSearch:
             column.keys = max(tokens, key=tokens.__getitem__)
 
     def _read(self, survey: Survey, named: tuple[SearchableTable, TableIdentity], courtesy: Courtesy) -> Outcome:
-        """The counted columns of a table, or why they cannot be read; in a thread."""
+        """The counted columns of a table, or why they cannot be read; in a thread. Or the table, if it is unchanged."""
         table, identity = named
         if not table.columns or identity in self._seen:
             self._progress.leave_out(identity)
@@ -232,6 +235,8 @@ class DatabaseSearch:
         full = self.discovery.full or self._is_to_be_whole(survey, table, identity)
         self._progress.begin_table(identity)
         try:
+            if self._memory and (known := self._memory.unchanged(survey, table, self._keyrings)):
+                return known, None
             return survey.read(
                 table, lambda reading: self._count(survey, table, reading, full=full), courtesy, full=full
             )
@@ -243,11 +248,16 @@ class DatabaseSearch:
     ) -> Iterator[TokenColumn]:
         """The columns of a table that hold tokens."""
         found, (counted, fault) = self.discovery, outcome
-        if fault:
-            self._unseen.append((identity, Remark(survey.name, table.name, fault)))
         if table.unsearched:
             words = f"columns of a type that is not searched: {', '.join(table.unsearched)}"
             found.beyond.append(Remark(survey.name, table.name, words))
+        if isinstance(counted, SearchedTable):
+            self._take_unchanged(survey, table, identity, counted)
+            return
+        if counted and self._memory:
+            self._memory.add(survey, table, self._keyrings, *counted)
+        if fault:
+            self._unseen.append((identity, Remark(survey.name, table.name, fault)))
         if counted is None:
             if table.columns and not fault:
                 found.gone.append(Remark(survey.name, table.name, DROPPED))
@@ -273,6 +283,17 @@ class DatabaseSearch:
         entries = list(survey.entries(lambda entry: wanted(entry) and entry.schema not in left_out))
         self._progress.expect_tables(survey.identity, entries)
         return entries
+
+    def _take_unchanged(
+        self, survey: Survey, table: SearchableTable, identity: TableIdentity, known: SearchedTable
+    ) -> None:
+        """Counts a table as searched in which an earlier search found nothing."""
+        found = self.discovery
+        words = f"every row was read at {known.read.isoformat(timespec='seconds')}, and no row version is newer"
+        found.unchanged.append(Remark(survey.name, table.name, words))
+        found.databases[survey.name] += 1
+        found.rows += known.rows
+        self._seen.add(identity)
 
     def _seek_indexes(self, survey: Survey) -> None:
         if self.discovery.full:

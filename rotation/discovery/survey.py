@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
@@ -38,6 +39,8 @@ SAMPLE_SECONDS = 5.0
 """The sample of a table ends after this time."""
 MOST = {True: 64 * 1024 * 1024, False: 1024 * 1024}
 """The largest cell that is searched, in bytes: by *full*."""
+WITNESSED = timedelta(seconds=1)
+"""A table that is read sooner has no witness: to prove that it is unchanged would take as long."""
 
 T = TypeVar("T")
 
@@ -66,6 +69,9 @@ class TableRows:
         """The size of the largest cell that is searched."""
         self.rows = 0
         """The number of rows that have been read."""
+        self.began = datetime.now(UTC)
+        self.witness: Any = None
+        """The proof of `Survey.is_unchanged`, if every row was read and there is one."""
         self._parts, self._seconds = parts, seconds
 
     def __iter__(self) -> Iterator[Rows]:
@@ -263,7 +269,10 @@ class Survey:
             def act(connection: sa.Connection) -> T:
                 self._catalog.hold_snapshot(connection)
                 with closing(OneTransaction(connection)) as reads:
-                    return count(self._reading(table, reads, courtesy, full=full))
+                    reading = self._reading(table, reads, courtesy, full=full)
+                    found = count(reading)
+                    reading.witness = self._witness(connection, table, reading) if full else None
+                    return found
 
             found, fault = self._attempt(act)
         else:
@@ -275,6 +284,11 @@ class Survey:
         if fault is None:
             return found, None
         return None, fault if any(self._columns(table.entry, afresh=True)) else None
+
+    def is_unchanged(self, table: SearchableTable, witness: Any) -> bool:
+        """True if each row that *table* has now was read with that *witness*, just as it is."""
+        is_unchanged, entry = self._access.dialect.other_writers.is_unchanged, table.entry
+        return bool(self._attempt(lambda connection: is_unchanged(connection, entry.schema, entry.table, witness))[0])
 
     def fit(self, table: SearchableTable, column: str, held: Format) -> Fit:
         """The key that a target for *column* of that format needs, or why it would be refused."""
@@ -289,6 +303,15 @@ class Survey:
         """The result of *act*, or the database's refusal in words."""
         tried = self._access.attempt(act, past_locks=True)
         return (None, tried.words) if isinstance(tried, RefusedStatement) else (tried, None)
+
+    def _witness(self, connection: sa.Connection, table: SearchableTable, reading: TableRows) -> Any:
+        """Taken in the same snapshot; at the end, when it is known that the reading took long."""
+        if datetime.now(UTC) - reading.began >= WITNESSED:
+            # All rows are read by now: if this fails, they have no witness.
+            with suppress(sa.exc.DBAPIError):
+                entry = table.entry
+                return self._access.dialect.other_writers.witness(connection, entry.schema, entry.table)
+        return None
 
     def _try(self, query: sa.Executable, *, past_locks: bool = False) -> Rows | RefusedStatement:
         return self._access.attempt(lambda connection: connection.execute(query).all(), past_locks=past_locks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,7 +14,9 @@ from keyring_core.environment import Settings
 from rotation import job
 from rotation.configuration.targets import without_repeats
 from rotation.context import Context
+from rotation.discovery.memory import SearchMemory
 from rotation.discovery.result import ColumnName, Discovery
+from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import place_of, took_over
 from rotation.ledger.session import Session, unexplained
@@ -23,6 +26,7 @@ from rotation.lifecycle.shared_secrets import SharedSecret, sharing
 from rotation.model.counts import Counts
 from rotation.model.failures import MissingError, StoreError
 from rotation.model.report import Report
+from rotation.model.searched_table import SearchedTable
 from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.retirement import AGAIN, Evidence, Refusal, of_report, refusals
@@ -89,7 +93,7 @@ def examine(  # noqa: PLR0913 - what the case is about
         _search(case, context, everything, keyring, full=False, whole=known_columns(session, key.id))
         if case.against:
             return _kept(case, session)
-    _search(case, context, everything, keyring, full=True)
+    _search(case, context, everything, keyring, full=True, memory=_memory(session))
     case.evidence = replace(
         case.evidence,
         uncommitted=list({one.identity: one for one in (*uncommitted, *open_writers.late())}.values()),
@@ -129,7 +133,22 @@ def _kept(case: Case, session: Session) -> Case:
     return case
 
 
-def _search(  # noqa: PLR0913 - what to search, and how
+def _memory(session: Session) -> SearchMemory | None:
+    """The searches of the last hour, in the ledger; None without one. If it fails, tables are read: that costs time."""
+    if (ledger := session.ledger) is None:
+        return None
+
+    def keep(place: str, searched: SearchedTable) -> None:
+        with suppress(LedgerError):
+            ledger.keep_search(place, searched)
+
+    known = {}
+    with suppress(LedgerError):
+        known = ledger.searches()
+    return SearchMemory(known, keep)
+
+
+def _search(  # noqa: PLR0913 - what to search, for what, and how
     case: Case,
     context: Context,
     targets: Sequence[Target],
@@ -137,12 +156,13 @@ def _search(  # noqa: PLR0913 - what to search, and how
     *,
     full: bool,
     whole: Sequence[ColumnName] = (),
+    memory: SearchMemory | None = None,
 ) -> None:
     """Adds what a search finds: a sample, but all of *whole*; or with *full* every row: a sample may miss a token."""
     found: Discovery | None = None
     fault = None
     try:
-        found = context.search(targets, keyring, full=full, whole=whole)
+        found = context.search(targets, keyring, full=full, whole=whole, memory=memory)
     except StoreError as error:
         fault = str(error)
     case.evidence = replace(case.evidence, search=found, search_fault=fault)

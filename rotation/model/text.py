@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 UNOPENED = "Read, but tokens there open under none of your keys (another application's, or bound ones)"
 GONE = "Gone meanwhile"
+UNCHANGED = "Unchanged since an earlier search, so not read again"
 NO_KEY_PAGE = "docs/how-to/no-primary-key.md"
 
 
