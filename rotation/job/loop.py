@@ -22,7 +22,7 @@ from rotation.planning.takeover import Takeover
 from rotation.stores.databases import identify
 from rotation.stores.store import Store
 
-THREAD_ROWS = 5000
+THREAD_ROWS = 50000
 """A target with fewer rows is done before a second thread has connected."""
 UNNAMED_INDEX = "holds blind indexes that no target lists as `index`; runs will not update them"
 
