@@ -57,9 +57,9 @@ class TargetRun:
         self._worker = RangeWorker(opened)
         self._last_word = LastWord(self._worker, report, self._moved, self._undo_detector)
 
-    def make_passes(self, executor_for: ExecutorFor) -> None:
-        """All passes. Raises StoreError, StoppedError and WorkerError."""
-        rows = self._store.size()
+    def make_passes(self, executor_for: ExecutorFor, rows: int = -1) -> None:
+        """All passes over about that many *rows*; asks if it is -1. Raises StoreError, StoppedError and WorkerError."""
+        rows = self._store.size() if rows < 0 else rows
         # Workers start while this process reads the first rows.
         executor = executor_for(self._opened, rows)
         if not self._dry_run and self._key_is_missing():
