@@ -430,7 +430,7 @@ def test_help_imports_no_database_library() -> None:
 
 
 def test_rich_is_imported_only_for_what_is_drawn() -> None:
-    """structlog would import it at each start; --help does without it, and it can still be imported later."""
+    """At a start structlog would import it; --help does without it, and it can still be imported later."""
     code = (
         "import atexit, sys; sys.argv[1:] = ['--help']\n"
         "atexit.register(lambda: print('rich' in sys.modules, __import__('rich').__name__))\n"
