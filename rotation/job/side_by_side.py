@@ -126,7 +126,7 @@ def _answer(answer: Future[T], act: Callable[[], T]) -> None:
 
 
 class LaterWatcher:
-    """Keeps what a watcher is to be told of one target until that target is over."""
+    """Keeps the calls for a watcher of one target until that target is over."""
 
     def __init__(self) -> None:
         """Has heard nothing."""

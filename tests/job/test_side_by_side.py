@@ -49,7 +49,7 @@ def run(database: Database, keyring: Keyring, threads: int, watcher: Watcher | N
 
 
 class Told(Silence):
-    """Keeps the thread and the target of all it is told."""
+    """Keeps the thread and the target of each call."""
 
     def __init__(self) -> None:
         self.threads: set[threading.Thread] = set()
