@@ -26,9 +26,23 @@ def start() -> NoReturn:
     if missing := [name for name in MODULES if find_spec(name) is None]:
         sys.stderr.write(f"Error: {', '.join(missing)} {be(len(missing))} missing; {install()}\n")
         sys.exit(2)
+    _import_structlog()
     from rotation.cli.main import entry  # noqa: PLC0415 - services install this package without the extra
 
     entry()
+
+
+def _import_structlog() -> None:
+    """Imports structlog without rich.
+
+    It imports rich if it can, for tracebacks with the values of variables, which this program never prints. That would
+    be a third of what `--help` costs.
+    """
+    # Python then reports that there is no such module.
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    import structlog  # noqa: F401, PLC0415 - as above
+
+    del sys.modules["rich"]
 
 
 if __name__ == "__main__":

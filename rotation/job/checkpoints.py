@@ -11,11 +11,13 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Self
 
 import structlog
 
 from keyring_core.redaction.redactor import get_redactor
+from rotation.ledger.ledger import Ledger
 from rotation.ledger.session import Session
 from rotation.model.counts import RowKey
 from rotation.model.target import Target
@@ -36,12 +38,17 @@ class Reached(NamedTuple):
     """The number of rows that are done, to estimate how long the rest takes."""
 
 
+Ask = Callable[[Callable[[Ledger], Any]], Any]
+"""Returns what the call returns that it gives the ledger to; None without a ledger."""
+
+
 class Checkpoints:
     """The progress of one target's first pass."""
 
     def __init__(self, session: Session, target: Target, primary: str, *, shard: str = "", fresh: bool = False) -> None:
         """With *fresh* it begins again from the first row."""
-        self._session, self._fresh = session, fresh
+        self._ask: Ask = session.attempt
+        self._fresh = fresh
         cells = (target.table, target.column, target.key_columns, target.where, target.context)
         self._plan = json.dumps([identify(target).digest, *cells, primary, shard])
         self._next = time.monotonic() + NOTE_SECONDS
@@ -49,12 +56,18 @@ class Checkpoints:
         self.recorded = False
         """True if the ledger has progress of it, which is to be deleted at the end."""
 
+    def through(self, call: Callable[[Callable[[], Any]], Any]) -> Self:
+        """The same, for another thread: the ledger is asked by *call*, in the thread that may."""
+        ask = self._ask
+        self._ask = lambda act: call(partial(ask, act))
+        return self
+
     def begin(self) -> Reached:
         """The progress of the last run."""
         if self._fresh:
             self.end()
             return Reached()
-        text = self._session.attempt(lambda ledger: ledger.reached(self._plan))
+        text = self._ask(lambda ledger: ledger.reached(self._plan))
         self.recorded = text is not None
         reached = _read(text) if text else Reached()
         if reached.key:
@@ -67,13 +80,13 @@ class Checkpoints:
             return False
         self._next = time.monotonic() + NOTE_SECONDS
         if text := _write(reached.key, reached.rows):
-            self._session.attempt(lambda ledger: ledger.reach(self._plan, text))
+            self._ask(lambda ledger: ledger.reach(self._plan, text))
             self.recorded = True
         return text is not None
 
     def end(self) -> None:
         """The pass is done; the next run begins at the first row."""
-        self._session.attempt(lambda ledger: ledger.forget(self._plan))
+        self._ask(lambda ledger: ledger.forget(self._plan))
 
 
 _KINDS: Mapping[str, tuple[type, Callable[[Any], str], Callable[[str], object]]] = {

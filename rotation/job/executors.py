@@ -7,9 +7,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import replace
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from keyring_core import KeyringError
 from rotation.job.pace import Pacing, Throttle
@@ -25,6 +26,7 @@ SWITCH_SECONDS = 0.0002
 """The time for which a thread keeps Python's lock while another one, back from its database, waits for it. Python's
 own 5 ms are as long as a statement, and a driver needs the lock several times in each."""
 
+T = TypeVar("T")
 Begun = tuple[Bounds, Future[RangeDone]]
 
 
@@ -53,6 +55,22 @@ class Threads:
         self._switch_seconds = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
         self._links = [SharedConnections(wait) for _ in range(count)]
+        self._free = SimpleQueue[SharedConnections]()
+        for links in self._links:
+            self._free.put(links)
+
+    def submit(self, act: Callable[[T], None], given: T) -> Future[None]:
+        """Calls *act* with what is *given* in one of the threads."""
+        return self._threads.submit(act, given)
+
+    @contextmanager
+    def links(self) -> Iterator[SharedConnections]:
+        """The connections of one thread, for its use alone; not while `for_target` has an executor at work."""
+        links = self._free.get()
+        try:
+            yield links
+        finally:
+            self._free.put(links)
 
     def for_target(self, opened: OpenTarget) -> RangeExecutor:
         """An executor for the target that is *opened*."""

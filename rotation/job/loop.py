@@ -1,10 +1,12 @@
-"""The loop: every target opened and checked first, then done one after the other."""
+"""The loop: every target opened and checked first, then small ones side by side, and large ones one by one."""
 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -12,8 +14,10 @@ import structlog
 from keyring_core import Keyring
 from rotation.job.executors import Threads
 from rotation.job.options import LocalOptions, RunOptions
+from rotation.job.pace import Speed
 from rotation.job.passes import ExecutorFor, TargetRun
 from rotation.job.ranges import OpenTarget
+from rotation.job.side_by_side import Turn, rotate_side_by_side
 from rotation.job.workers import WorkerPool, Workers
 from rotation.model.failures import MissingError, StoppedError, StoreError, UsageError, WorkerError
 from rotation.model.report import Report, TargetReport, Watcher
@@ -22,8 +26,10 @@ from rotation.planning.takeover import Takeover
 from rotation.stores.databases import identify
 from rotation.stores.store import Store
 
-THREAD_ROWS = 5000
-"""A target with fewer rows is done before a second thread has connected."""
+THREAD_ROWS = 20_000
+"""A target with fewer rows is done before several threads have shared it."""
+SMALL_ROWS = 100_000
+"""Targets with fewer rows are done side by side, if they are in several tables."""
 UNNAMED_INDEX = "holds blind indexes that no target lists as `index`; runs will not update them"
 
 log = structlog.get_logger(__name__)
@@ -74,9 +80,17 @@ def rotate_jobs(
             left_out = "; ".join(words for report in reports for words in report.left_out)
             raise MissingError(f"none of the targets is there: {left_out}")
         for job, (report, parts) in zip(jobs, opened, strict=True):
-            executor_for = _executor_for(workers, job, closing)
-            for target, part in zip(parts, report.targets, strict=True):
-                refusal = _rotate_target(target, part, watcher, executor_for)
+            threads = None
+            if isinstance(workers, int) and workers > 1:
+                threads = Threads(workers, job.local.wait)
+                closing.callback(threads.close)
+            executor_for = _executor_for(workers, threads, job)
+            turns = [Turn(*each) for each in zip(parts, report.targets, strict=True)]
+            tables, turns = _small_tables(turns, job) if threads else ([], turns)
+            if threads and tables:
+                rotate_side_by_side(tables, threads, watcher, partial(_rotate_target, executor_for=lambda *_: None))
+            for turn in turns:
+                refusal = _rotate_target(turn, watcher, executor_for)
                 if refusal and not any(each.counts.scanned for made in reports for each in made.targets):
                     raise refusal
     for job, report in zip(jobs, reports, strict=True):
@@ -121,14 +135,13 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
     return report, opened
 
 
-def _rotate_target(
-    opened: OpenTarget, part: TargetReport, watcher: Watcher, executor_for: ExecutorFor
-) -> WorkerError | None:
+def _rotate_target(turn: Turn, watcher: Watcher, executor_for: ExecutorFor) -> WorkerError | None:
     """Does one target; returns the error if its workers refuse."""
+    opened, part, rows = turn
     refusal = None
     started = time.monotonic()
     try:
-        TargetRun(opened, part, watcher).make_passes(executor_for)
+        TargetRun(opened, part, watcher).make_passes(executor_for, rows)
     except (StoreError, StoppedError, WorkerError) as error:
         part.stopped, part.interrupted = str(error), True
         refusal = error if isinstance(error, WorkerError) else None
@@ -137,14 +150,41 @@ def _rotate_target(
     return refusal
 
 
-def _executor_for(workers: Workers | int, job: Job, closing: ExitStack) -> ExecutorFor:
+def _small_tables(turns: Sequence[Turn], job: Job) -> tuple[list[list[Turn]], list[Turn]]:
+    """The small targets of *job* by their tables, if threads may do several tables side by side; and all others.
+
+    Targets of one table keep their order: two threads would wait for each other's rows.
+    """
+    # Beside services only one thread works; and the file of problems takes one target after the other.
+    if job.options.speed is not Speed.FULL or job.local.problems:
+        return [], list(turns)
+    tables: dict[tuple[str, str], list[Turn]] = defaultdict(list)
+    sized = list(map(_sized, turns))
+    for turn in sized:
+        tables[turn.opened.target.url, turn.opened.target.table].append(turn)
+    small = [table for table in tables.values() if all(0 <= turn.rows < SMALL_ROWS for turn in table)]
+    if len(small) < 2:
+        return [], sized
+    aside = {id(turn.part) for table in small for turn in table}
+    return small, [turn for turn in sized if id(turn.part) not in aside]
+
+
+def _sized(turn: Turn) -> Turn:
+    store = turn.opened.store
+    if store.takes_turns:
+        return turn
+    # What fails here fails again in its turn, and is reported there.
+    with suppress(StoreError, StoppedError):
+        return turn._replace(rows=store.size())
+    return turn
+
+
+def _executor_for(workers: Workers | int, threads: Threads | None, job: Job) -> ExecutorFor:
     if isinstance(workers, Workers):
         pool = WorkerPool(workers, job.keyring, job.options, job.local.wait)
         return lambda opened, _rows: (
             None if opened.target.local else pool.for_target(opened.target, opened.store.number())
         )
-    if workers == 1:
+    if threads is None:
         return lambda *_: None
-    threads = Threads(workers, job.local.wait)
-    closing.callback(threads.close)
     return lambda opened, rows: threads.for_target(opened) if rows >= THREAD_ROWS else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -16,7 +17,7 @@ from rotation.job.batch_results import UndoDetector
 from rotation.job.checkpoints import Reached
 from rotation.job.executors import RangeExecutor, in_order
 from rotation.job.last_word import LastWord, Moved, unsettled_in
-from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, OpenTarget, RangeWorker, Step, cut
+from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, Bounds, OpenTarget, RangeWorker, Step, cut
 from rotation.model.batch import FIRST_ROWS, BatchSize
 from rotation.model.counts import Counts, Problem, RowKey
 from rotation.model.failures import StoppedError, StoreError, WorkerError
@@ -56,9 +57,9 @@ class TargetRun:
         self._worker = RangeWorker(opened)
         self._last_word = LastWord(self._worker, report, self._moved, self._undo_detector)
 
-    def make_passes(self, executor_for: ExecutorFor) -> None:
-        """All passes. Raises StoreError, StoppedError and WorkerError."""
-        rows = self._store.size()
+    def make_passes(self, executor_for: ExecutorFor, rows: int = -1) -> None:
+        """All passes over about that many *rows*; asks if it is -1. Raises StoreError, StoppedError and WorkerError."""
+        rows = self._store.size() if rows < 0 else rows
         # Workers start while this process reads the first rows.
         executor = executor_for(self._opened, rows)
         if not self._dry_run and self._key_is_missing():
@@ -139,16 +140,16 @@ class TargetRun:
 
     def _ranges(self, executor: RangeExecutor | None, after: RowKey | None) -> Iterator[Step]:
         """Does the rows behind *after*, range by range, and yields each range with its result."""
-        seconds = executor.range_seconds if executor else RANGE_SECONDS / 2
-        size = BatchSize(MOST_ROWS, seconds, sys.maxsize, FIRST_RANGE)
-        ranges = cut(self._store, size, after)
-        follow, throttle = self._watcher.advance, self._throttle
-        steps = in_order(executor, ranges, throttle) if executor else self._worker.do_all(ranges, follow)
-        for bounds, done in steps:
+        follow = self._watcher.advance
+        if executor is None:
+            # Nobody shares the rows: a range that takes long ends by itself, and its rest comes next.
+            yield from self._worker.do_all(iter([Bounds(after)]), follow)
+            return
+        size = BatchSize(MOST_ROWS, executor.range_seconds, sys.maxsize, FIRST_RANGE)
+        for bounds, done in in_order(executor, cut(self._store, size, after), self._throttle):
             size.took(done.rows, done.seconds, 0)
-            if executor:
-                self._report.retries += done.retries
-                follow(done.rows, done.counts.outdated, done.pace)
+            self._report.retries += done.retries
+            follow(done.rows, done.counts.outdated, done.pace)
             yield bounds, done
 
     def _key_is_missing(self) -> bool:
@@ -158,13 +159,15 @@ class TargetRun:
         options = self._opened.options
         rows = min(FIRST_ROWS, options.batch_size or FIRST_ROWS)
         worker = RangeWorker(self._opened._replace(options=replace(options, batch_size=rows, dry_run=True)))
+        started, weight = time.monotonic(), 0
         for batch in worker.batches(Bounds()):
             sample.add(worker.planner.plan(batch).counts)
-            rows_seen += batch.rows
+            rows_seen, weight = rows_seen + batch.rows, weight + batch.weight
             if sample.tokens >= PROBE_TOKENS or rows_seen >= PROBE_ROWS:
                 break
         missing = self._missing_key(sample, "its first")
         if missing is None:
+            self._worker.expect(rows_seen, time.monotonic() - started, weight)
             return False
         self._list(sample.problems)
         self._end_list(whole=True)

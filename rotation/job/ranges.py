@@ -27,6 +27,8 @@ from rotation.stores.store import IndexValue, Store, Written
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""
+WRITE_TIMES = 10
+"""The most times as long as to read and plan a batch that it is expected to take if it is written, too."""
 RANGE_PROBLEMS = 10_000
 """A range with more of them ends early, so that what it reports has a bounded size."""
 
@@ -125,6 +127,10 @@ class RangeWorker:
         self._size = BatchSize(self._most_rows())
         self._planning = planning or nullcontext()
         self.planner = Planner(self._keyring, options.history, local.others, takeover, target.format, options.dry_run)
+
+    def expect(self, rows: int, seconds: float, weight: int) -> None:
+        """Sizes the first batch: to read and plan *rows* of *weight* characters and bytes took *seconds*."""
+        self._size.expect(rows, seconds * WRITE_TIMES, weight)
 
     def do_all(self, ranges: Iterator[Bounds], follow: Follow) -> Iterator[Step]:
         """Yields each of *ranges* with its result. If one ends early, its rest comes next.

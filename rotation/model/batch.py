@@ -240,6 +240,11 @@ class BatchSize:
 
     def took(self, rows: int, seconds: float, size: int) -> None:
         """Adapts to a batch of *rows* that took *seconds* and had *size* bytes."""
-        fits_time = rows * self.seconds / max(seconds, 1e-6)
-        fits_bytes = rows * self.max_bytes / max(size, 1)
-        self.rows = max(1, int(min(fits_time, fits_bytes, self.rows * 2, self.max_rows)))
+        self.rows = max(1, min(self._fitting(rows, seconds, size), self.rows * 2))
+
+    def expect(self, rows: int, seconds: float, size: int) -> None:
+        """Adapts before the first batch: *rows* like its own would take *seconds*, and had *size* bytes."""
+        self.rows = max(self.rows, self._fitting(rows, seconds, size))
+
+    def _fitting(self, rows: int, seconds: float, size: int) -> int:
+        return int(min(rows * self.seconds / max(seconds, 1e-6), rows * self.max_bytes / max(size, 1), self.max_rows))

@@ -74,9 +74,14 @@ class Store(Reader):
         fires, beside = bool(self._triggers), self._reads_beside
         return Watch(self._access, self._state, self._others, proves=proves, fires=fires, beside=beside)
 
+    @property
+    def takes_turns(self) -> bool:
+        """True if threads do best to take turns, with one connection."""
+        return self._dialect.one_connection
+
     def twin(self, links: SharedConnections) -> Store:
         """A copy for another thread, with a connection of *links*; or this store, if threads do best to take turns."""
-        if self._dialect.one_connection:
+        if self.takes_turns:
             return self
         other = copy.copy(self)
         other._access = self._access.twin(links)

@@ -429,6 +429,19 @@ def test_help_imports_no_database_library() -> None:
     assert ran.stdout.splitlines()[-1] == "0 []"
 
 
+def test_rich_is_imported_only_for_what_is_drawn() -> None:
+    """At a start structlog would import it; --help does without it, and it can still be imported later."""
+    code = (
+        "import atexit, sys; sys.argv[1:] = ['--help']\n"
+        "atexit.register(lambda: print('rich' in sys.modules, __import__('rich').__name__))\n"
+        "from rotation.__main__ import start; start()"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert ran.stdout.splitlines()[-1] == "False rich"
+
+
 @pytest.mark.parametrize("missing", [["click"], ["msgspec"], ["rich", "sqlalchemy"]], ids=" ".join)
 def test_a_missing_package_is_named_before_anything_starts(missing: list[str]) -> None:
     """Beside Flask, which brings click, the rest of the extra may lack: one sentence, exit code 2, no traceback."""

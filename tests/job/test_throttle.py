@@ -41,6 +41,24 @@ def test_a_batch_is_never_larger_than_asked_for() -> None:
     assert BatchSize(10_000).rows == FIRST_ROWS
 
 
+@pytest.mark.parametrize(
+    ("seconds", "size", "then"),
+    [
+        pytest.param(0.05, 100_000, 10_000, id="quick and light rows make the largest batch"),
+        pytest.param(0.25, 100_000, 2000, id="slow rows make a smaller one"),
+        pytest.param(0.05, 4 * 1024 * 1024, 2000, id="so do heavy ones"),
+        pytest.param(5.0, 100_000, 1000, id="the least is that of a table nobody knows"),
+    ],
+)
+def test_the_first_batch_follows_what_was_read_before(seconds: float, size: int, then: int) -> None:
+    """A table whose first 1,000 rows are known need not begin with a batch of 1,000."""
+    batches = BatchSize(10_000)
+
+    batches.expect(1000, seconds, size)
+
+    assert batches.rows == then
+
+
 @pytest.mark.parametrize(("rate", "rows"), [(None, 2000), (100.0, 50), (1.0, 1), (1e9, 2000)])
 def test_a_low_rate_makes_small_batches(rate: float | None, rows: int) -> None:
     """Ten rows a second are five every half second, not a batch of 200 and a long sleep."""

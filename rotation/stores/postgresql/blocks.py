@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
 
 from keyring_core.token_batches import is_token_size
@@ -40,6 +41,7 @@ class PostgreSQLBlocks:
         self._key, self._cell = self._table.c[cells.key[0]], self._table.c[cells.qualified.column]
         self._is_uuid = isinstance(cells.key_kinds[0], sa.Uuid)
         self._binary = isinstance(cells.kind, sa.LargeBinary)
+        self._shapes: dict[Any, SQLCompiler] = {}
         array = "uuid[]" if self._is_uuid else "bigint[]"
         key = quoted.quote(self._key.name) if self._is_uuid else f"{quoted.quote(self._key.name)}::bigint"
         cell = quoted.quote(self._cell.name)
@@ -111,10 +113,10 @@ class PostgreSQLBlocks:
 
     def _groups(self, connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
         """Size, number of rows, keys and cells of each group, without a Python object for each row."""
-        compiled = query.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
+        statement, values = self._compiled(connection.dialect, query)
         with one_trip(connection, {"lock_timeout": str(LOCK_MILLISECONDS), **PLAN}, read_only=True) as driver:
             cursor = driver.cursor(binary=True)
-            cursor.execute(str(compiled), compiled.params)
+            cursor.execute(statement, values)
         result = cursor.pgresult
         found = [[result.get_value(row, column) for column in range(4)] for row in range(result.ntuples)]
         keys_in = uuids_in if self._is_uuid else numbers_in
@@ -122,6 +124,16 @@ class PostgreSQLBlocks:
             (None if size is None else int.from_bytes(size), int.from_bytes(count), keys_in(keys), cells)
             for size, count, keys, cells in found
         ]
+
+    def _compiled(self, dialect: sa.Dialect, query: sa.Select[Any]) -> tuple[str, Mapping[str, Any]]:
+        """*query* in the driver's words, and its values. As SQLAlchemy does itself, each shape is compiled once."""
+        shape = query._generate_cache_key()
+        assert shape is not None  # noqa: S101 - for the type checker: all of its types have a key
+        compiled = self._shapes.get(shape.key)
+        if compiled is None:
+            compiled = query.compile(dialect=dialect, cache_key=shape, compile_kwargs={"render_postcompile": True})
+            self._shapes[shape.key] = compiled
+        return str(compiled), compiled.construct_params(extracted_parameters=shape.bindparams)
 
     def _by_keys(self, connection: sa.Connection, keys: Sequence[Any]) -> tuple[list[RowKey], list[Any]]:
         query = sa.select(self._key, self._cell).where(self._key.in_([sa.literal(key, AsRead()) for key in keys]))

@@ -86,7 +86,8 @@ TABLE = """SELECT 'table', CAST(c.reltuples AS bigint), 0,
 FROM pg_class c JOIN here h ON c.oid = h.oid"""
 
 PARTS = (INDEXES, TRIGGERS, FOREIGN_KEYS, REFERRERS, TABLE)
-FACTS = "\n".join([FAMILY, "\nUNION ALL ".join(PARTS), "ORDER BY fact, place, number, one"])
+# Its parameters are looked for once, and not for each target.
+FACTS = sa.text("\n".join([FAMILY, "\nUNION ALL ".join(PARTS), "ORDER BY fact, place, number, one"]))
 
 # As a text: a name that is too long would be cut, and found.
 HAS_TABLE = """SELECT EXISTS (
@@ -176,7 +177,7 @@ class PostgreSQLCatalog(Catalog):
         """The facts of the table, without columns to keep: this database changes none by itself."""
         found: dict[str, list[Any]] = defaultdict(list)
         names = {"schema": qualified.schema, "table": qualified.table, "column": qualified.column}
-        for fact, place, _, *texts in connection.execute(sa.text(FACTS), names):
+        for fact, place, _, *texts in connection.execute(FACTS, names):
             found[fact].append((*texts, place))
         [(secured, inherited, _, estimate)] = found["table"]
         # The primary key cannot hold the tokens. An expression may name the column anywhere.

@@ -71,11 +71,11 @@ ALTERED = """concat_ws(',', pg_relation_filenode(c.oid), c.xmin, n.xmin,
 """The file as it is now, not as a snapshot has it; and the transactions that last altered the table, its schema (a
 rename), each of its columns (to leave a family or join it alters them), and what fires on an UPDATE."""
 
-MEMBERS = f"""{FAMILY} SELECT c.oid IN (SELECT oid FROM here), CAST(c.oid AS text), {ALTERED},
+MEMBERS = sa.text(f"""{FAMILY} SELECT c.oid IN (SELECT oid FROM here), CAST(c.oid AS text), {ALTERED},
     row_security_active(c.oid), c.relkind = 'p' OR (c.relkind = 'r' AND a.amname = 'heap')
 FROM pg_class c JOIN family f ON f.oid = c.oid JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_am a ON a.oid = c.relam
-ORDER BY c.oid"""  # noqa: S608 - constants only
+ORDER BY c.oid""")  # noqa: S608 - constants only
 
 # Every user may read pg_locks, where each transaction holds a lock on its own number; that number is hidden in
 # pg_stat_activity. Processes of the server itself have no user.
@@ -340,7 +340,7 @@ class Member(NamedTuple):
 
 def family(connection: sa.Connection, schema: str | None, table: str) -> list[Member]:
     """The table, its partitions, and those that inherit from it; without *schema* the one on the search path."""
-    return [Member(*found) for found in connection.execute(sa.text(MEMBERS), {"schema": schema, "table": table})]
+    return [Member(*found) for found in connection.execute(MEMBERS, {"schema": schema, "table": table})]
 
 
 def _ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
