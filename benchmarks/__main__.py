@@ -14,7 +14,7 @@ import cryptography
 import sqlalchemy
 import structlog
 
-from benchmarks import check, columns, embedded, growth, hostile, keyring, redaction, run, startup
+from benchmarks import check, columns, discover, embedded, growth, hostile, keyring, redaction, run, startup
 from benchmarks.goals import show
 from benchmarks.harmless import compare as harmless
 
@@ -37,6 +37,7 @@ def main() -> None:
         *columns.compare(columns.ROWS // share),
         *embedded.compare(embedded.ROWS // share),
         *check.compare(check.ROWS // share),
+        *discover.compare(discover.ROWS // share),
         *growth.compare(growth.MOST_ROWS // share),
     ]
     show(goals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
@@ -13,12 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.databases import Database
+from tests.databases import Database, drop_databases
 from tests.keys import key_text
 
 ROOT = Path(__file__).resolve().parents[1]
 MEGABYTE = 1_000_000
 _LOOK_SECONDS = 0.25
+# A process keeps its databases for its next measurement, and nothing else drops them.
+atexit.register(drop_databases)
 
 
 class Ran(NamedTuple):

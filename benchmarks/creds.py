@@ -31,7 +31,12 @@ def make_base(database: Database, rows: int, size: int, key: str = "old") -> Non
 def fill(database: Database, rows: int, table: str = "creds") -> None:
     """A fresh table `creds`, or another *table*, with *rows* rows, copied on the server."""
     database.execute(f"DROP TABLE IF EXISTS {table}", _create(database, table))
-    copy = f"INSERT INTO {table} SELECT id + :offset, token, note FROM base WHERE id <= :left"
+    copy_base(database, rows, table, "token, note")
+
+
+def copy_base(database: Database, rows: int, table: str, columns: str) -> None:
+    """Copies the table `base` into *table* until that has *rows* rows; *columns* are those beside `id`."""
+    copy = f"INSERT INTO {table} SELECT id + :offset, {columns} FROM base WHERE id <= :left"
     for offset in range(0, rows, BASE_ROWS):
         database.execute(copy, offset=offset, left=rows - offset)
     settle(database, table)

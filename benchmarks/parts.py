@@ -46,12 +46,12 @@ def own_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def server_seconds() -> float:
-    """Processor time of every process of the server, and of those that have ended."""
+def server_seconds(program: str = "postgres") -> float:
+    """Processor time of every process of that *program* on this machine, and of those that have ended."""
     total = 0
     for folder in Path("/proc").iterdir():
         with suppress(OSError):
-            if folder.name.isdecimal() and "postgres" in (folder / "comm").read_text():
+            if folder.name.isdecimal() and program in (folder / "comm").read_text():
                 total += sum(map(int, (folder / "stat").read_text().rpartition(")")[2].split()[11:15]))
     return total / os.sysconf("SC_CLK_TCK")
 

@@ -105,9 +105,10 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     found.url = databases[0].written if len(databases) == 1 else ""
     # On MariaDB a schema is a database.
     asked_for = {*(schemas or ()), *(parsed.database for url, _ in databases if (parsed := parse_url(url)))}
-    search = DatabaseSearch(found, sets, Ignores(ignored), LeftOut(left_out, asked_for), watcher or NoWatcher())
     enter = full and schemas is None if whole_server is None else whole_server
     with ExitStack() as stack:
+        search = DatabaseSearch(found, sets, Ignores(ignored), LeftOut(left_out, asked_for), watcher or NoWatcher())
+        stack.enter_context(closing(search))
         surveys: list[tuple[str, Survey]] = []
         for url, written in databases:
             survey = stack.enter_context(closing(open_survey(url)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from keyring_core import Keyring
 from rotation.configuration.policy import LeftOut
+from rotation.discovery.reading_threads import ReadingThreads
 from rotation.discovery.result import Discovery, Ignores, IndexValues, Remark, label
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
@@ -16,6 +17,7 @@ from rotation.model.report import Watcher
 from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.stores.cells import SearchableTable, TableEntry
+from rotation.stores.courtesy import Courtesy
 
 if TYPE_CHECKING:
     from rotation.discovery.survey import Survey, TableRows
@@ -25,6 +27,8 @@ NOTHING_WRITTEN = " Nothing was written."
 
 TableIdentity = tuple[tuple[object, ...], str | None, str]
 """A table, whichever url leads to it: the database's identity, schema and table."""
+Outcome = tuple["tuple[list[TokenColumn], TableRows] | None", str | None]
+"""The counted columns of a table, and the reading; or why it cannot be read."""
 
 
 class DatabaseSearch:
@@ -40,6 +44,7 @@ class DatabaseSearch:
     ) -> None:
         """*keyrings*: by the name of their key set, None for the environment's own keys."""
         self.discovery, self._ignores, self._left_out, self._watcher = discovery, ignores, left_out, watcher
+        self._threads = ReadingThreads()
         self._number = self._total = 0
         """The database that is searched, of all."""
         self._words = ""
@@ -58,6 +63,10 @@ class DatabaseSearch:
         self._unseen: list[tuple[TableIdentity, Remark]] = []
         self._neighbours: set[tuple[object, ...]] = set()
         """Databases that no url names, under whichever host name."""
+
+    def close(self) -> None:
+        """Ends its threads."""
+        self._threads.close()
 
     def add(self, survey: Survey, targets: Sequence[Target], *, enter: bool) -> None:
         """Takes in a database, and the columns that *targets* in it name; one that is not there is remarked on.
@@ -105,10 +114,13 @@ class DatabaseSearch:
         # The databases that one connection shows and that are not searched; none that a target is in.
         left_out = survey.schemas(lambda entry: self._left_out.why(survey.database(entry)) is not None)
         left_out -= self.target_schemas(survey)
-        for table in survey.tables(lambda entry: wanted(entry) and entry.schema not in left_out):
-            identity = survey.identity, table.entry.schema, table.entry.table
+        tables = (
+            (table, (survey.identity, table.entry.schema, table.entry.table))
+            for table in survey.tables(lambda entry: wanted(entry) and entry.schema not in left_out)
+        )
+        for (table, identity), outcome in self._threads.each(survey, tables, self._read):
             reasons = self._see(survey, table, identity)
-            for column in () if identity in self._seen else self._search_table(survey, table, identity):
+            for column in () if identity in self._seen else self._search_table(survey, table, identity, outcome):
                 column.url, column.in_other_database, column.elsewhere = url or "", url is None, not near(table.entry)
                 self._judge(survey, table, column, self._targets.get((identity, column.column), ()), reasons)
                 self.discovery.columns.append(column)
@@ -202,11 +214,19 @@ class DatabaseSearch:
             # On a tie the environment's own keys, which come first.
             column.keys = max(tokens, key=tokens.__getitem__)
 
-    def _search_table(self, survey: Survey, table: SearchableTable, identity: TableIdentity) -> Iterator[TokenColumn]:
+    def _read(self, survey: Survey, named: tuple[SearchableTable, TableIdentity], courtesy: Courtesy) -> Outcome:
+        """The counted columns of a table, or why they cannot be read; in a thread."""
+        table, identity = named
+        if not table.columns or identity in self._seen:
+            return None, table.fault
+        full = self.discovery.full
+        return survey.read(table, lambda reading: self._count(survey, table, reading), courtesy, full=full)
+
+    def _search_table(
+        self, survey: Survey, table: SearchableTable, identity: TableIdentity, outcome: Outcome
+    ) -> Iterator[TokenColumn]:
         """The columns of a table that hold tokens."""
-        found, counted, fault = self.discovery, None, table.fault
-        if table.columns:
-            counted, fault = survey.read(table, lambda reading: self._count(survey, table, reading), full=found.full)
+        found, (counted, fault) = self.discovery, outcome
         if fault:
             self._unseen.append((identity, Remark(survey.name, table.name, fault)))
         if table.unsearched:
@@ -234,8 +254,10 @@ class DatabaseSearch:
     def _count(self, survey: Survey, table: SearchableTable, reading: TableRows) -> tuple[list[TokenColumn], TableRows]:
         history = table.entry.has_history and self.discovery.full
         columns = [TokenColumn(survey.name, table.name, each.name, has_history=history) for each in table.columns]
+        seen = 0
         for batch in reading:
-            self._watcher.at_work(self._words, len(batch))
+            self._watcher.at_work(self._words, reading.rows - seen)
+            seen = reading.rows
             for column, cells in zip(columns, zip(*batch, strict=True), strict=False):
                 column.take(self._keyrings, [cell for cell in cells if cell is not None])
         for column in columns:

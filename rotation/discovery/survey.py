@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
+from keyring_core.blind_index import LENGTH
 from rotation.model.failures import KeylessError, UsageError
 from rotation.model.target import Format, Target
-from rotation.planning.inner_tokens import MARKS
+from rotation.planning.inner_tokens import SPELLED, Spelled
 from rotation.stores.access import Access, RefusedStatement
-from rotation.stores.cells import CellReader, Reads, Rows, SearchableTable, SearchedColumn, TableEntry
-from rotation.stores.columns import table_clause
+from rotation.stores.cells import (
+    CellConditions,
+    CellReader,
+    Reads,
+    Rows,
+    SearchableTable,
+    SearchedColumn,
+    TableEntry,
+    TableName,
+)
 from rotation.stores.connection import SharedConnections
-from rotation.stores.table_readers import WINDOWS, TableReader, TableSource
+from rotation.stores.courtesy import Courtesy
+from rotation.stores.table_readers import WINDOWS, Part, TableReader, TableSource
 from rotation.stores.target_schema import base_type, find_target, find_unique, quietly
 
 SAMPLE_SECONDS = 5.0
@@ -44,20 +56,23 @@ class Fit(NamedTuple):
 class TableRows:
     """The rows of a table, batch by batch: of each column the cell if it holds a mark, otherwise None."""
 
-    def __init__(self, batches: Iterator[Rows], *, sampled: bool, seconds: float | None, most: int) -> None:
+    def __init__(
+        self, parts: Iterator[tuple[int, Iterable[Rows]]], *, sampled: bool, seconds: float | None, most: int
+    ) -> None:
+        """*parts*: of each the number of its rows, and the ones that hold a mark."""
         self.sampled = sampled
         """True if some rows were left out; certain once all is read."""
         self.most = most
         """The size of the largest cell that is searched."""
         self.rows = 0
         """The number of rows that have been read."""
-        self._batches, self._seconds = batches, seconds
+        self._parts, self._seconds = parts, seconds
 
     def __iter__(self) -> Iterator[Rows]:
         started = time.monotonic()
-        for rows in self._batches:
-            self.rows += len(rows)
-            yield rows
+        for rows, found in self._parts:
+            self.rows += rows
+            yield from found
             if self._seconds is not None and time.monotonic() - started > self._seconds:
                 self.sampled = True
                 return
@@ -67,13 +82,20 @@ class ShortReads:
     """Each read by itself, tried again if that may help: no writer waits, and rows may move between two reads."""
 
     def __init__(self, access: Access) -> None:
-        self._access = access
+        self._access, self.ask = access, access.read
         self.stream = access.stream
         """Is not tried again."""
 
     def read(self, query: sa.Executable) -> Rows:
-        """All rows of *query*."""
-        return self._access.read(lambda connection: connection.execute(query).all())
+        """All rows of *query*. Raises UnreadableError if only the query is at fault, and StoreError."""
+        found = self._access.attempt(lambda connection: connection.execute(query).all())
+        if isinstance(found, RefusedStatement):
+            raise UnreadableError(found.words)
+        return found
+
+
+class UnreadableError(Exception):
+    """The reason why a table cannot be read."""
 
 
 class OneTransaction:
@@ -96,6 +118,10 @@ class OneTransaction:
         """All rows of *query*."""
         return self._connection.execute(query).all()
 
+    def ask(self, act: Callable[[sa.Connection], T]) -> T:
+        """The result of *act*."""
+        return act(self._connection)
+
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
         """Through a cursor on the server."""
         result = self._connection.execute(query, execution_options={"yield_per": rows})
@@ -112,15 +138,23 @@ class Survey:
         self.name = self._access.name
         """The database as messages name it: without a password."""
         self._catalog = self._access.dialect.catalog
-        self.url, self._sleep, self._links = url, sleep, links
+        self.url, self.sleep, self._links = url, sleep, links
+        self.has_snapshots = self._catalog.has_snapshots
+        """True if each table is read in a transaction of its own, so that several may be read at once."""
         try:
             identity: tuple[object, ...] | None = self._access.read(self._catalog.identity)
             self.identity = identity or (self.name,)
             """The same for two urls that show the same tables."""
             self._entries = {(one.schema, one.table): one for one in self._access.read(self._catalog.entries)}
-            self._marks = self._access.read(lambda connection: self._catalog.marks(connection, MARKS))
-            self._of_indexes: Sequence[bytes] = ()
+            columns = self._access.attempt(self._catalog.columns)
+            self._all_columns: Mapping[TableName, list[SearchedColumn]] | None = (
+                None if isinstance(columns, RefusedStatement) else columns
+            )
+            """None: one table's are at fault, so that each is asked by itself."""
+            self._forms = self._access.read(lambda connection: self._catalog.forms(connection, SPELLED))
+            self._of_indexes: Sequence[Spelled] = ()
             self._largest = self._access.read(self._catalog.largest)
+            self._conditions = cache(self._made_conditions)
         except BaseException:
             self.close()
             raise
@@ -129,10 +163,23 @@ class Survey:
         """Gives up the connections."""
         self._access.close()
 
+    def twin(self, links: SharedConnections) -> Survey:
+        """The same database through another connection, of *links*, for a thread."""
+        other = copy.copy(self)
+        other._access = self._access.twin(links)
+        return other
+
+    def written(self) -> int | None:
+        """A number that grows with each write of others; None: there is none, or this user may not ask."""
+        found = self._access.attempt(self._access.dialect.other_writers.written)
+        return None if isinstance(found, RefusedStatement) else found
+
     def seek_indexes(self, key_ids: Iterable[str]) -> None:
         """Has blind indexes under these keys read, too."""
-        wanted = [f"{key_id}:".encode() for key_id in key_ids]
-        self._of_indexes = self._access.read(lambda connection: self._catalog.marks(connection, wanted))
+        marks = [f"{key_id}:".encode() for key_id in key_ids]
+        wanted = [Spelled((mark,), LENGTH, mark) for mark in marks]
+        self._of_indexes = self._access.read(lambda connection: self._catalog.forms(connection, wanted))
+        self._conditions.cache_clear()
 
     def find(self, target: Target) -> tuple[str | None, str, str]:
         """Schema, table and column of a target, as `TableEntry` has them. Raises UsageError if it does not fit."""
@@ -180,10 +227,10 @@ class Survey:
     def enter(self, database: str) -> Survey:
         """Another database of the server, by the same user."""
         url = sa.make_url(self.url).set(database=database)
-        return Survey(url.render_as_string(hide_password=False), sleep=self._sleep, links=self._links)
+        return Survey(url.render_as_string(hide_password=False), sleep=self.sleep, links=self._links)
 
     def read(
-        self, table: SearchableTable, count: Callable[[TableRows], T], *, full: bool
+        self, table: SearchableTable, count: Callable[[TableRows], T], courtesy: Courtesy, *, full: bool
     ) -> tuple[T | None, str | None]:
         """The result of *count* for a table's rows, or why they cannot be read; neither if the table has vanished.
 
@@ -192,24 +239,23 @@ class Survey:
         If the database can hold a snapshot, all is read in one transaction that sees one moment, so no row that moves
         is missed; if the connection is lost on the way, *count* is called again.
         """
-        key = self._key(table.entry) if self._catalog.follows_keys else ()
-        if self._catalog.has_snapshots:
+        if self.has_snapshots:
 
             def act(connection: sa.Connection) -> T:
                 self._catalog.hold_snapshot(connection)
                 with closing(OneTransaction(connection)) as reads:
-                    return count(self._reading(table, key, reads, full=full))
+                    return count(self._reading(table, reads, courtesy, full=full))
 
             found, fault = self._attempt(act)
         else:
-            # Short reads raise for a table's fault, which one row shows.
-            columns = CellReader(self._catalog, table.columns, self._marks, MOST[False]).columns
-            one = sa.select(*columns).select_from(table_clause(table.entry.schema, table.entry.table)).limit(1)
-            fault = self._attempt(lambda connection: connection.execute(one).all())[1]
-            found = None if fault else count(self._reading(table, key, ShortReads(self._access), full=full))
+            found, fault = None, None
+            try:
+                found = count(self._reading(table, ShortReads(self._access), courtesy, full=full))
+            except UnreadableError as error:
+                fault = str(error)
         if fault is None:
             return found, None
-        return None, fault if any(self._columns(table.entry)) else None
+        return None, fault if any(self._columns(table.entry, afresh=True)) else None
 
     def fit(self, table: SearchableTable, column: str, held: Format) -> Fit:
         """The key that a target for *column* of that format needs, or why it would be refused."""
@@ -241,21 +287,21 @@ class Survey:
         found, fault = self._attempt(find)
         return found or Fit(hint=fault)
 
-    def _reading(self, table: SearchableTable, key: tuple[str, ...], reads: Reads, *, full: bool) -> TableRows:
-        most = min(MOST[full], self._largest or MOST[full])
-        cells = CellReader(self._catalog, table.columns, self._marks, most, self._of_indexes)
-        chance, sendable = self._access.dialect.chance(), self._access.dialect.sendable
+    def _reading(self, table: SearchableTable, reads: Reads, courtesy: Courtesy, *, full: bool) -> TableRows:
+        conditions = self._conditions(full)
         source = TableSource(
             reads,
             table.entry,
-            cells,
-            key,
-            chance,
-            sendable,
+            CellReader(conditions, table.columns),
+            table.all_columns,
+            lambda: reads.ask(lambda connection: self._key_of(connection, table.entry)),
+            self._access.dialect.chance(),
+            self._access.dialect.sendable,
             lambda query: not isinstance(self._try(query), RefusedStatement),
+            courtesy,
         )
         readers = [self._catalog.whole(source)] if full else self._catalog.parts(source)
-        windows: list[tuple[TableReader, Callable[[], Rows]]] = []
+        windows: list[tuple[TableReader, Callable[[], Part]]] = []
         unsampled = []
         for reader in readers:
             samples = None if full else reader.samples(max(1, WINDOWS // len(readers)))
@@ -263,17 +309,28 @@ class Survey:
             unsampled += [reader] if samples is None else []
         # In random order: if the time ends a sample, it has been everywhere all the same.
         random.Random(0).shuffle(windows)  # noqa: S311 - no secret
-        batches = chain(
+        parts = chain(
             ((reader, sample()) for reader, sample in windows),
-            ((reader, rows) for reader in unsampled for rows in reader.whole()),
+            ((reader, part) for reader in unsampled for part in reader.whole()),
         )
         seconds = None if full else SAMPLE_SECONDS
-        return TableRows(self._filled(batches), sampled=bool(windows), seconds=seconds, most=most)
+        return TableRows(self._filled(parts, courtesy), sampled=bool(windows), seconds=seconds, most=conditions.most)
 
-    def _filled(self, batches: Iterator[tuple[TableReader, Rows]]) -> Iterator[Rows]:
-        for reader, rows in batches:
-            self._access.breathe()
-            yield from reader.filled(rows)
+    def _made_conditions(self, full: bool) -> CellConditions:  # noqa: FBT001 - hashed by functools
+        most = min(MOST[full], self._largest or MOST[full])
+        return CellConditions(self._catalog, self._forms, most, self._of_indexes)
+
+    def _filled(
+        self, parts: Iterator[tuple[TableReader, Part]], courtesy: Courtesy
+    ) -> Iterator[tuple[int, Iterable[Rows]]]:
+        started = time.monotonic()
+        for reader, part in parts:
+            courtesy.rest(time.monotonic() - started)
+            yield part.rows, reader.filled(part.found)
+            # Between two short reads. A transaction that sees one moment sees no other's writes.
+            if part.rows and not self.has_snapshots:
+                courtesy.look(self.written)
+            started = time.monotonic()
 
     def _read_with(self, entry: TableEntry, wanted: Callable[[TableEntry], bool]) -> Iterator[TableEntry]:
         """The parents of a table, and their parents, that its rows are read with."""
@@ -296,8 +353,7 @@ class Survey:
         if not searched:
             table = SearchableTable(entry, (), fault=denied, unsearched=unsearched, all_columns=names)
             return table if denied or unsearched else None
-        caution = self._access.read(lambda connection: self._catalog.caution(connection, entry))
-        return SearchableTable(entry, searched, caution, None, denied, unsearched, names)
+        return SearchableTable(entry, searched, entry.hidden, None, denied, unsearched, names)
 
     def _denied(self, entry: TableEntry, columns: Sequence[SearchedColumn]) -> str | None:
         names = [column.name for column in columns if column.searched and not column.readable]
@@ -312,20 +368,22 @@ class Survey:
         return None
 
     def _key(self, entry: TableEntry) -> tuple[str, ...]:
+        return self._attempt(lambda connection: self._key_of(connection, entry))[0] or ()
+
+    def _key_of(self, connection: sa.Connection, entry: TableEntry) -> tuple[str, ...]:
         """The columns of a unique key that can be followed."""
+        with suppress(sa.exc.NoSuchTableError), quietly():
+            key = find_unique(connection, self._access.dialect, entry.schema, entry.table)
+            columns = sa.inspect(connection).get_columns(entry.table, entry.schema)
+            kinds = {column["name"]: base_type(column) for column in columns}
+            unfit = self._access.dialect.unfit_key
+            return () if any(name not in kinds or unfit(kinds[name]) for name in key) else key
+        return ()
 
-        def read(connection: sa.Connection) -> tuple[str, ...]:
-            with suppress(sa.exc.NoSuchTableError), quietly():
-                key = find_unique(connection, self._access.dialect, entry.schema, entry.table)
-                columns = sa.inspect(connection).get_columns(entry.table, entry.schema)
-                kinds = {column["name"]: base_type(column) for column in columns}
-                unfit = self._access.dialect.unfit_key
-                return () if any(name not in kinds or unfit(kinds[name]) for name in key) else key
-            return ()
-
-        return self._attempt(read)[0] or ()
-
-    def _columns(self, entry: TableEntry) -> tuple[list[SearchedColumn], str | None]:
-        """The columns of a table, none if it has vanished; and why they cannot be read."""
+    def _columns(self, entry: TableEntry, *, afresh: bool = False) -> tuple[list[SearchedColumn], str | None]:
+        """The columns of a table, none if it has vanished; and why they cannot be read. *afresh*: as they are now."""
+        name = entry.schema, entry.table
+        if self._all_columns is not None and not afresh:
+            return self._all_columns.get(name, []), None
         columns, fault = self._attempt(lambda connection: self._catalog.columns(connection, entry))
-        return columns or [], fault
+        return (columns or {}).get(name, []), fault

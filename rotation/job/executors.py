@@ -15,6 +15,7 @@ from keyring_core import KeyringError
 from rotation.job.pace import Pacing, Throttle
 from rotation.job.ranges import Bounds, OpenTarget, RangeDone, RangeWorker, Step
 from rotation.model.failures import CHECK_SECONDS, CONTINUE, GRACE_SECONDS, StoppedError, StoreError, WorkerError
+from rotation.model.threads import wait_for
 from rotation.stores.columns import Forward
 from rotation.stores.connection import SharedConnections
 
@@ -139,12 +140,6 @@ def _in_order(
             throttle.wait(0 if done.rows else CHECK_SECONDS)
             rest = done.rest_of(bounds)
             waiting.appendleft((rest, executor.submit(rest)))
-
-
-def wait_for(future: Future[Any], sleep: Callable[[float], None]) -> None:
-    """Returns when *future* is done. *sleep* raises StoppedError on request."""
-    while not wait([future], CHECK_SECONDS).done:
-        sleep(0)
 
 
 def is_lost(future: Future[Any]) -> bool:

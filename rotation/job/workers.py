@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,15 +18,15 @@ import structlog
 
 from keyring_core import Keyring, KeyringError
 from rotation.job import worker
-from rotation.job.executors import RangeExecutor, is_lost, wait_for
+from rotation.job.executors import RangeExecutor, is_lost
 from rotation.job.options import RunOptions
 from rotation.job.ranges import RANGE_SECONDS, Bounds, RangeDone
+from rotation.model import threads
 from rotation.model.failures import UsageError, WorkerError
 from rotation.model.target import Target
 from rotation.model.text import install
+from rotation.model.threads import wait_for
 
-MOST_THREADS = 3
-"""Threads of one process beyond which another one gains nothing: one of them computes at a time."""
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 T = TypeVar("T")
@@ -63,7 +62,7 @@ def open_workers(
             yield workers
     else:
         # Without full speed a run pauses so that services can work; a second thread would use those pauses.
-        yield min(_cores() + 1, MOST_THREADS) if full_speed and not count else 1
+        yield threads.most_threads() if full_speed and not count else 1
 
 
 @contextmanager
@@ -140,11 +139,11 @@ def _cluster(address: str) -> Iterator[Workers]:
     if fault:
         raise WorkerError(fault)
     with client:
-        threads = sum(client.nthreads().values())
-        if not threads:
+        count = sum(client.nthreads().values())
+        if not count:
             # The cluster may add workers on demand. Until then the log must say why the run stands still.
             log.warning("rotation.waiting_for_workers", dask=address)
-        yield Workers(_executor_of(client), threads or 1)
+        yield Workers(_executor_of(client), count or 1)
 
 
 def _import_distributed(option: str) -> Any:
@@ -161,10 +160,6 @@ def _has_certificates(distributed: Any) -> bool:
         return distributed.Security().get_connection_args("client")["ssl_context"] is not None
     except (OSError, ValueError):
         return False
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _executor_of(client: Any) -> Executor:

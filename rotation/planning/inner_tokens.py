@@ -14,32 +14,87 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from keyring_core import Key, Keyring
 from keyring_core.tokens import BLOCK, OVERHEAD, TAG, Token
 
-# What the beginning of a token, `gAAAAAB` or the bytes that it spells, turns into in each form.
-_IN_TEXT = (b"gAAA", b"AAAA", b"AAAB")  # any one of them has a line break left over
-_IN_BASE64 = (b"QUFB", b"UFBQ", b"FBQU", b"BQUF")  # at any place in it, with a line break anywhere
-_IN_BASE64_TWICE = (b"RVUZC", b"UVVGQ", b"FVRkJ")
-_IN_BASE32 = (b"IFAUC", b"CQKBI")
-_IN_DECIMAL = (b"65,65,65,65", b"65, 65, 65, 65")  # text, as numbers in a list
-_IN_HEX = (b"41414", b"8000000000", b"51554642", b"00410041")  # text, a raw token, base64, UTF-16; without letters
-_OF_THESE_IN_BASE64 = (b"NDE0MT", b"QQBBAE")  # hex, UTF-16
-_IN_ESCAPES = (b"%41%41", b"u0041", b"\\x80", b"u0080")  # of URLs and JSON; a raw token in Python's repr and in JSON
-_IN_BYTES = (b"A\0\0\0A\0\0\0A", b"\0A\0A\0", b"\x80\0\0\0\0")  # UTF-32, UTF-16, a raw token
-
-MARKS: tuple[bytes, ...] = (
-    *(*_IN_TEXT, *_IN_BASE64, *_IN_BASE64_TWICE, *_IN_BASE32, *_IN_HEX, *_OF_THESE_IN_BASE64, *_IN_ESCAPES),
-    *_IN_DECIMAL,
-    *_IN_BYTES,
-)
-"""Every cell that holds a token in a form that is looked for holds one of these byte strings, so that a database can
-select the cells to fetch. The last three stand in columns of bytes alone: no text holds a NUL or is the byte 0x80."""
-
 SHORTEST = OVERHEAD + BLOCK
 """Bytes of the shortest token, decoded. It is random, so that nothing makes it shorter: no text of fewer bytes holds
 one, in whatever form."""
+
+
+def _in_base64(size: int) -> int:
+    """The characters in which base64 spells *size* bytes, without padding."""
+    return -(-size * 8 // 6)
+
+
+_TEXT = _in_base64(SHORTEST)
+"""Characters of the shortest token."""
+
+
+class Spelled(NamedTuple):
+    """What the beginning of a token, `gAAAAAB` or the bytes that it spells, turns into in forms that share a piece."""
+
+    marks: tuple[bytes, ...]
+    """Every value that holds a token in one of these forms holds one of these byte strings."""
+    least: int
+    """Bytes of the smallest such value."""
+    piece: bytes
+    """It stands in each of the marks, so that a value without it needs no further look."""
+
+
+_IN_BASE32 = (
+    Spelled((b"IFAUC",), _TEXT * 8 // 5, b"IFAUC"),
+    Spelled((b"CQKBI",), _TEXT * 8 // 5, b"CQKBI"),
+)
+# Without letters: a raw token, text, base64, UTF-16.
+_IN_HEX = (
+    Spelled((b"8000000000",), 2 * SHORTEST, b"8000000000"),
+    Spelled((b"41414",), 2 * _TEXT, b"41414"),
+    Spelled((b"51554642",), 2 * _in_base64(_TEXT), b"51554642"),
+    Spelled((b"00410041",), 4 * _TEXT, b"00410041"),
+)
+# Text, as numbers in a list.
+_IN_DECIMAL = (
+    Spelled((b"65,65,65,65",), 3 * _TEXT - 1, b"65,65,65,65"),
+    Spelled((b"65, 65, 65, 65",), 4 * _TEXT - 2, b"65, 65, 65, 65"),
+)
+
+SPELLED: tuple[Spelled, ...] = (
+    # In columns of bytes alone, since no text holds a NUL or is the byte 0x80: raw, UTF-16, UTF-32.
+    Spelled((b"\x80\0\0\0\0",), SHORTEST, b"\x80\0\0\0\0"),
+    Spelled((b"\0A\0A\0", b"A\0\0\0A\0\0\0A"), 2 * _TEXT, b"\0A\0"),
+    # In escapes: of JSON, text and a raw token; of Python, a raw token; of URLs, text.
+    Spelled((b"u0041", b"u0080"), SHORTEST + 5 * len("u0080"), b"u00"),
+    Spelled((b"\\x80",), SHORTEST + 5 * len("x80"), b"\\x80"),
+    Spelled((b"%41%41",), _TEXT + 4 * len("%4"), b"%41%41"),
+    # As it is: any one of them has a line break left over.
+    Spelled((b"gAAA", b"AAAA", b"AAAB"), _TEXT, b"AAA"),
+    # In base64, at any place in it, with a line break anywhere; in base64 twice.
+    Spelled((b"QUFB", b"UFBQ", b"FBQU", b"BQUF"), _in_base64(_TEXT), b"Q"),
+    Spelled((b"RVUZC", b"UVVGQ", b"FVRkJ"), _in_base64(_in_base64(_TEXT)), b"V"),
+    # In base64: hex; UTF-16.
+    Spelled((b"NDE0MT",), _in_base64(2 * _TEXT), b"NDE0MT"),
+    Spelled((b"QQBBAE",), _in_base64(2 * _TEXT), b"QQBBAE"),
+    *_IN_BASE32,
+    *_IN_HEX,
+    *_IN_DECIMAL,
+)
+"""Every form that is looked for, so that a database can select the cells to fetch."""
+
+
+def _marks_of(forms: Sequence[Spelled]) -> tuple[bytes, ...]:
+    return tuple(mark for spelled in forms for mark in spelled.marks)
+
+
+MARKS = _marks_of(SPELLED)
+
+
+def forms_of_texts(forms: Sequence[Spelled]) -> list[Spelled]:
+    """The ones of *forms* that a text can have: it holds no NUL, and nothing that is not UTF-8."""
+    return [form for form in forms if all(mark.isascii() and b"\0" not in mark for mark in form.marks)]
+
 
 LONGEST_OPEN = 16 * 1024
 """Bytes of the longest token, decoded, that is found where other data follow it without any sign."""
@@ -59,7 +114,7 @@ _LEAST_DIFFERENT, _MOST_NULS = 26, 8
 # What escapes, lines and wide characters stand in, and no token in any of them is shorter: in other bytes, such as an
 # image's, they mean nothing.
 _TEXT_RUN = re.compile(rb"[\0\t-\r -~]{73,}")
-_GATES = (*MARKS[:-1], *(b"\x80\0\0" + bytes([byte]) for byte in range(4)))
+_GATES = (*MARKS[1:], *(b"\x80\0\0" + bytes([byte]) for byte in range(4)))
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{98,}")
 _BASE32_RUN = re.compile(rb"[A-Z2-7]{117,}")
 _DECIMAL_RUN = re.compile(rb"(?:(?:1[01]\d|12[0-7]|\d?\d), ?){97,}\d{2,3}")
@@ -104,7 +159,7 @@ def holds_mark(data: bytes) -> bool:
     return _holds(data, _GATES)
 
 
-def _holds(data: bytes, marks: tuple[bytes, ...]) -> bool:
+def _holds(data: bytes, marks: Sequence[bytes]) -> bool:
     return any(mark in data for mark in marks)
 
 
@@ -266,12 +321,12 @@ def _decoded(data: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
         text = run[0].translate(_URL_SAFE_TO_STANDARD)
         # It is not known at which character a token begins.
         yield from ((_from_base64(text[begin:]), run.span()) for begin in range(4))
-    for run in _HEX_RUN.finditer(data if _holds(data, _IN_HEX) else b""):
+    for run in _HEX_RUN.finditer(data if _holds(data, _marks_of(_IN_HEX)) else b""):
         for begin in range(2):
             yield binascii.unhexlify(run[0][begin : begin + (len(run[0]) - begin) // 2 * 2]), run.span()
-    for run in _BASE32_RUN.finditer(data if _holds(data, _IN_BASE32) else b""):
+    for run in _BASE32_RUN.finditer(data if _holds(data, _marks_of(_IN_BASE32)) else b""):
         yield from ((_from_base32(run[0][begin:]), run.span()) for begin in range(8))
-    for run in _DECIMAL_RUN.finditer(data if _holds(data, _IN_DECIMAL) else b""):
+    for run in _DECIMAL_RUN.finditer(data if _holds(data, _marks_of(_IN_DECIMAL)) else b""):
         yield bytes(min(int(number), 0xFF) for number in run[0].split(b",")), run.span()
 
 

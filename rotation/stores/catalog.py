@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import sqlalchemy as sa
 
-from rotation.stores.cells import CellSyntax, SearchedColumn, TableEntry
+from rotation.planning.inner_tokens import Spelled
+from rotation.stores.cells import CellSyntax, SearchedColumn, TableEntry, TableName
 from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn
 from rotation.stores.table_readers import TableReader, TableSource
 
@@ -126,17 +127,19 @@ class Catalog(CellSyntax):
         del connection
         return [], []
 
-    def columns(self, connection: sa.Connection, entry: TableEntry) -> list[SearchedColumn]:
-        """The columns of a table; none if it has vanished."""
+    def columns(
+        self, connection: sa.Connection, entry: TableEntry | None = None
+    ) -> Mapping[TableName, list[SearchedColumn]]:
+        """The columns of every table, or of that one; a table that has vanished has none. One query a database."""
         raise NotImplementedError
 
     def every_column(self, entry: TableEntry) -> sa.TextClause | None:
         """A query that is refused if `columns` leaves some out, which this user may not read; None: it never does."""
 
-    def marks(self, connection: sa.Connection, marks: Sequence[bytes]) -> Sequence[bytes]:
-        """*marks* as cells hold them."""
+    def forms(self, connection: sa.Connection, forms: Sequence[Spelled]) -> Sequence[Spelled]:
+        """*forms* as cells hold them."""
         del connection
-        return marks
+        return forms
 
     def largest(self, connection: sa.Connection) -> int | None:
         """The size of the largest cell that this database returns, if that is bounded."""
@@ -152,6 +155,3 @@ class Catalog(CellSyntax):
     def parts(self, source: TableSource) -> list[TableReader]:
         """The readers for a sample, without its history: each part by itself, if it has parts."""
         return [self.whole(source)]
-
-    def caution(self, connection: sa.Connection, entry: TableEntry) -> str | None:
-        """The reason why rows may be hidden from this user."""

@@ -1,20 +1,22 @@
 """Tables and columns as a search has them, and how the cells of a row are fetched.
 
-Nothing is fetched of a cell without a mark, and a large cell is fetched by itself.
+Nothing is fetched of a cell without a mark, and a large cell is fetched by itself. The conditions are text: a search
+asks thousands of tables the same, and an expression of SQLAlchemy would be compiled for each of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from functools import cache
+from itertools import groupby
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from keyring_core.blind_index import LENGTH
-from rotation.planning.inner_tokens import SHORTEST
-from rotation.stores.columns import free_column
+from rotation.planning.inner_tokens import SHORTEST, Spelled
 
 LARGE_CELL = 64 * 1024
 """Bytes; a larger cell is fetched by itself, so that a batch of rows has a bounded size."""
@@ -22,11 +24,14 @@ TOO_LARGE = "-"
 """Stands for a cell that was too large to be searched."""
 INDEX_SIZES = tuple(LENGTH * width for width in (1, 2, 4))
 """Bytes of a blind index, in each width of characters."""
+LEAST = min(SHORTEST, *INDEX_SIZES)
+"""Bytes of the smallest cell that is searched. A column without room for it is not read."""
 
 LARGE = ""
 """Stands for a large cell that holds a mark. It and TOO_LARGE are shorter than any fetched cell."""
 
 Rows = Sequence[Sequence[Any]]
+T = TypeVar("T")
 
 
 class Reads(Protocol):
@@ -37,6 +42,13 @@ class Reads(Protocol):
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
         """The rows of *query*, *rows* at a time."""
+
+    def ask(self, act: Callable[[sa.Connection], T]) -> T:
+        """The result of *act*, which asks the catalog."""
+
+
+TableName = tuple[str | None, str]
+"""A table by its schema and its name."""
 
 
 class TableEntry(NamedTuple):
@@ -57,6 +69,12 @@ class TableEntry(NamedTuple):
     """True if it keeps the rows of the past."""
     caution: str | None = None
     """The reason why rows of it may be missed while others write."""
+    hidden: str | None = None
+    """The reason why rows may be hidden from this user."""
+    size: int = 0
+    """About how many bytes it has, with its large cells; 0 if the catalog does not say."""
+    rows: int | None = None
+    """About how many rows it has; None if the catalog does not say."""
 
     @property
     def name(self) -> str:
@@ -109,55 +127,132 @@ class SearchableTable:
 
 
 class CellSyntax:
-    """The expressions with which a database searches a cell."""
+    """The SQL with which a database searches a cell."""
 
     piece: ClassVar[int | None] = 4 * 1024 * 1024
     """The part of a large cell that is read at once, in bytes or letters; None: all of it."""
 
-    def haystack(self, column: sa.ColumnClause[Any], kind: SearchedColumn) -> ColumnElement[Any]:
+    def quote(self, name: str) -> str:
+        """*name* as an identifier. Not SQLAlchemy's own, which doubles a percent sign, as literal SQL does again."""
+        return '"' + name.replace('"', '""') + '"'
+
+    def table(self, entry: TableEntry) -> str:
+        """The rows of a table, and of those that are read with it."""
+        return ".".join(self.quote(name) for name in (entry.schema, entry.table) if name is not None)
+
+    def cell(self, kind: SearchedColumn) -> str:
         """The cell as text or bytes."""
         raise NotImplementedError
 
-    def is_marked(
-        self, haystack: ColumnElement[Any], kind: SearchedColumn, marks: Collection[bytes]
-    ) -> ColumnElement[bool]:
-        """True for a cell that holds one of *marks*."""
+    def size(self, kind: SearchedColumn) -> str:
+        """The bytes of the cell, without reading all of it if the database can do that."""
+        return f"octet_length({self.cell(kind)})"
+
+    def holds(self, kind: SearchedColumn, mark: bytes) -> str:
+        """True for a cell that holds *mark*."""
         raise NotImplementedError
 
-    def length(self, column: sa.ColumnClause[Any], haystack: ColumnElement[Any]) -> ColumnElement[int]:
-        """The size of the cell in bytes, without reading all of it if the database can do that."""
-        del column
-        return sa.func.octet_length(haystack)
+    def constant(self, kind: SearchedColumn, value: bytes) -> str:
+        """*value* as such a cell."""
+        raise NotImplementedError
+
+    def is_marked(self, kind: SearchedColumn, forms: Sequence[Spelled]) -> str:
+        """True for a cell that holds a mark of one of *forms*, and room for a token in it."""
+        return in_any_form(forms, self.size(kind), lambda mark: self.holds(kind, mark))
+
+
+def in_any_form(forms: Sequence[Spelled], size: str, holds: Callable[[bytes], str]) -> str:
+    """The SQL that is true for a cell of *size* that *holds* a mark of one of *forms*.
+
+    Most cells are too small for most forms, and have none of their pieces.
+    """
+    found: str | None = None
+    by_least = groupby(sorted(forms, key=lambda form: form.least), lambda form: form.least)
+    for least, those in reversed([(least, list(those)) for least, those in by_least]):
+        parts = [_in_form(form, holds) for form in those]
+        found = f"({size} >= {least} AND ({any_of([*parts, *([found] if found else [])])}))"
+    return found or any_of(())
+
+
+def _in_form(form: Spelled, holds: Callable[[bytes], str]) -> str:
+    marks = any_of(holds(mark) for mark in form.marks)
+    return marks if form.marks == (form.piece,) else f"({holds(form.piece)} AND ({marks}))"
+
+
+class CellConditions:
+    """The SQL for cells of one search, made once for each kind of column: *most* bytes of a cell are searched."""
+
+    def __init__(
+        self, syntax: CellSyntax, forms: Sequence[Spelled], most: int, of_indexes: Sequence[Spelled] = ()
+    ) -> None:
+        """*of_indexes*: the forms of blind indexes, which are smaller than tokens; none: they are not looked for."""
+        self.syntax, self.forms, self.most, self.of_indexes = syntax, forms, most, of_indexes
+        self._of_kind = cache(self._made)
+
+    def is_wanted(self, kind: SearchedColumn) -> str:
+        """True for a cell that holds a mark, or that is too large to be searched."""
+        return self._named(kind)[0]
+
+    def fetched(self, kind: SearchedColumn) -> str:
+        """The cell if it holds a mark. A large one is LARGE, and has to be read by itself."""
+        return self._named(kind)[1]
+
+    def whole(self, kind: SearchedColumn) -> str:
+        """As `fetched`, with a large cell as it is."""
+        return self._named(kind)[2]
+
+    def is_large(self, kind: SearchedColumn) -> str:
+        """True for a large cell."""
+        return f"COALESCE({self.syntax.size(kind)}, 0) > {LARGE_CELL}"
+
+    def _named(self, kind: SearchedColumn) -> Sequence[str]:
+        quoted = self.syntax.quote(kind.name)
+        return [
+            made.replace(self.syntax.quote(ANY_NAME), quoted) for made in self._of_kind(kind._replace(name=ANY_NAME))
+        ]
+
+    def _made(self, kind: SearchedColumn) -> Sequence[str]:
+        syntax, size = self.syntax, self.syntax.size(kind)
+        marked = syntax.is_marked(kind, self.forms)
+        if self.of_indexes:
+            is_index = any_of(syntax.holds(kind, form.piece) for form in self.of_indexes)
+            marked = f"(({size} IN ({', '.join(map(str, INDEX_SIZES))}) AND ({is_index})) OR {marked})"
+        large, too_large = (syntax.constant(kind, each.encode()) for each in (LARGE, TOO_LARGE))
+        fetched = [
+            f"CASE WHEN {size} > {self.most} THEN {too_large} WHEN NOT {marked} THEN NULL "
+            f"WHEN {size} > {whole} THEN {large} ELSE {syntax.cell(kind)} END"
+            for whole in (LARGE_CELL, self.most)
+        ]
+        return f"({size} > {self.most} OR {marked})", *fetched
+
+
+ANY_NAME = "any column"
+"""Stands for the name of a column in SQL that is made once for all columns of a kind."""
 
 
 class CellReader:
-    """Fetches the columns *kinds* of one table; a cell of more than *most* bytes is not searched.
+    """Fetches the columns *kinds* of one table."""
 
-    *of_indexes*: the marks of blind indexes, which are shorter than tokens; none, and no index is looked for.
-    """
-
-    def __init__(
-        self,
-        syntax: CellSyntax,
-        kinds: Sequence[SearchedColumn],
-        marks: Collection[bytes],
-        most: int,
-        of_indexes: Collection[bytes] = (),
-    ) -> None:
-        self._syntax, self._kinds, self._marks, self._most = syntax, kinds, marks, most
-        self._of_indexes = of_indexes
-        self.columns = [self._piece(kind, LARGE_CELL) for kind in kinds]
-        """Each cell that holds a mark. A large one is LARGE, and has to be read by itself."""
+    def __init__(self, conditions: CellConditions, kinds: Sequence[SearchedColumn]) -> None:
+        self.conditions, self.kinds = conditions, kinds
 
     # Methods, since a table may be wide and few need them.
 
+    def columns(self) -> list[ColumnElement[Any]]:
+        """Each cell that holds a mark. A large one is LARGE, and has to be read by itself."""
+        return [sa.literal_column(self.conditions.fetched(kind)) for kind in self.kinds]
+
     def whole(self) -> list[ColumnElement[Any]]:
         """As `columns`, with a large cell as it is."""
-        return [self._piece(kind, self._most) for kind in self._kinds]
+        return [sa.literal_column(self.conditions.whole(kind)) for kind in self.kinds]
+
+    def is_wanted(self) -> ColumnElement[bool]:
+        """True for a row with a cell that is wanted."""
+        return condition(map(self.conditions.is_wanted, self.kinds))
 
     def has_large(self) -> ColumnElement[bool]:
         """True for a row with a large cell."""
-        return any_of(sa.func.coalesce(self._length(kind), 0) > LARGE_CELL for kind in self._kinds)
+        return condition(map(self.conditions.is_large, self.kinds))
 
     def fill(
         self, reads: Reads, table: sa.FromClause, found_by: Sequence[ColumnElement[bool]], cells: Sequence[Any]
@@ -165,47 +260,27 @@ class CellReader:
         """*cells* of the row *found_by* these conditions, with the large ones; TOO_LARGE for one that has grown."""
         query = sa.select().select_from(table).where(*found_by)
         filled = list(cells)
-        for place, kind in enumerate(self._kinds):
+        for place, kind in enumerate(self.kinds):
             if has_large([cells[place]]):
                 pieces = list(self._pieces(reads, query, kind))
                 # Without a piece the row is gone.
                 whole = type(pieces[0])().join(pieces) if pieces else None
-                filled[place] = TOO_LARGE if sum(map(len, pieces)) > self._most else whole
+                filled[place] = TOO_LARGE if sum(map(len, pieces)) > self.conditions.most else whole
         return filled
 
     def _pieces(self, reads: Reads, query: sa.Select[Any], kind: SearchedColumn) -> Iterator[Any]:
-        haystack, size, read = self._haystack(kind), self._syntax.piece, 0
+        syntax = self.conditions.syntax
+        cell, size, read = syntax.cell(kind), syntax.piece, 0
         while True:
-            piece = haystack if size is None else sa.func.substr(haystack, read + 1, size)
-            found = reads.read(query.add_columns(piece))
+            piece = cell if size is None else f"substr({cell}, {read + 1}, {size})"
+            found = reads.read(query.add_columns(sa.literal_column(piece)))
             if not found or found[0][0] is None:
                 return
             text = found[0][0] if isinstance(found[0][0], str) else bytes(found[0][0])
             yield text
             read += len(text)
-            if size is None or len(text) < size or read > self._most:
+            if size is None or len(text) < size or read > self.conditions.most:
                 return
-
-    def _piece(self, kind: SearchedColumn, whole: int) -> ColumnElement[Any]:
-        haystack, length = self._haystack(kind), self._length(kind)
-        indexes = []
-        if self._of_indexes:
-            is_index = length.in_(INDEX_SIZES) & self._syntax.is_marked(haystack, kind, self._of_indexes)
-            indexes = [(is_index, haystack)]
-        return sa.case(
-            *indexes,
-            (length < SHORTEST, None),
-            (length > self._most, _constant(TOO_LARGE, kind)),
-            (sa.not_(self._syntax.is_marked(haystack, kind, self._marks)), None),
-            (length > whole, _constant(LARGE, kind)),
-            else_=haystack,
-        )
-
-    def _haystack(self, kind: SearchedColumn) -> ColumnElement[Any]:
-        return self._syntax.haystack(free_column(kind.name), kind)
-
-    def _length(self, kind: SearchedColumn) -> ColumnElement[int]:
-        return self._syntax.length(free_column(kind.name), self._haystack(kind))
 
 
 def has_large(cells: Sequence[Any]) -> bool:
@@ -213,10 +288,19 @@ def has_large(cells: Sequence[Any]) -> bool:
     return LARGE in cells or LARGE.encode() in cells
 
 
-def any_of(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
-    """True if one of *conditions* holds."""
-    return sa.or_(sa.false(), *conditions)
+def condition(parts: Iterable[str]) -> ColumnElement[bool]:
+    """The condition that one of *parts* is true."""
+    # Of no type: a database without booleans would get `= 1` behind it, and SQLite then computes all of it as a value.
+    return sa.literal_column(any_of(parts))
 
 
-def _constant(mark: str, kind: SearchedColumn) -> ColumnElement[Any]:
-    return sa.literal(mark.encode(), sa.LargeBinary) if kind.is_bytes else sa.literal(mark, sa.Text)
+def any_of(conditions: Iterable[str]) -> str:
+    """The SQL that is true if one of *conditions* is; nested, since SQLite bounds how deep an expression may be."""
+    parts = list(conditions)
+    while len(parts) > WIDE:
+        parts = [f"({' OR '.join(parts[start : start + WIDE])})" for start in range(0, len(parts), WIDE)]
+    return f"({' OR '.join(parts)})" if parts else "(1 = 0)"
+
+
+WIDE = 50
+"""Conditions that stand beside each other."""

@@ -121,6 +121,12 @@ class OtherWriters:
         """The rows that others have written since `begin`, or why they are not known."""
         raise NotImplementedError
 
+    @staticmethod
+    def written(connection: sa.Connection) -> int | None:
+        """A number that grows with each write of others, for one who only reads; None: there is none."""
+        del connection
+        return None
+
     # The number of their writes, for the pace.
 
     def transaction(self, connection: sa.Connection) -> int | None:

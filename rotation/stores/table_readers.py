@@ -1,4 +1,6 @@
-"""Reads a table for a search: all of it, batch by batch, or some rows from windows all over it.
+"""Reads a table for a search: all of it, part by part, or some rows from windows all over it.
+
+The database tests the rows of a part itself, and returns the ones with a cell that is wanted; most parts have none.
 
 Windows are key ranges: the key space is bisected, and empty halves are skipped, since keys have gaps. Equal steps would
 not do: one key far from all others is common, and then nearly all steps would lead to nothing.
@@ -23,10 +25,12 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.batch import BatchSize
 from rotation.stores.cells import CellReader, Reads, Rows, TableEntry, has_large
 from rotation.stores.columns import Forward, between, beyond, same_key, table_clause
+from rotation.stores.courtesy import Courtesy
 
 WINDOWS = 50
 WINDOW_ROWS = 200
 BATCH_ROWS = 2000
+RANGE_ROWS = 1_000_000
 STREAM_ROWS = 500
 SMALL = "0123456789abcdefghijklmnopqrstuvwxyz"
 """These characters have the same order in any collation, as long as one case is used."""
@@ -40,7 +44,9 @@ class TableSource:
     reads: Reads
     entry: TableEntry
     cells: CellReader
-    key: Sequence[str]
+    names: Sequence[str]
+    """All its columns, searched or not."""
+    key: Callable[[], Sequence[str]]
     """The columns of a unique key that can be followed; none: there is no such key."""
     chance: ColumnElement[Any]
     """A random number from 0 up to 1, a new one for each row."""
@@ -48,6 +54,8 @@ class TableSource:
     """Makes of what was read a value or expression that goes back as it came."""
     takes: Callable[[sa.Executable], bool]
     """True if the database takes such a query."""
+    courtesy: Courtesy
+    """Says how long a statement may take."""
 
     @property
     def table(self) -> sa.TableClause:
@@ -59,19 +67,33 @@ class TableSource:
         return next(iter(self.reads.read(query)), (None,))[0]
 
 
+class Part(NamedTuple):
+    """Some rows that were read."""
+
+    rows: int
+    """The number of them."""
+    found: Rows
+    """The ones that hold a mark: of each its cells, None for one without, and its address."""
+
+
+def all_of(rows: Rows) -> Part:
+    """The part of *rows* that were read whether they hold a mark or not."""
+    return Part(len(rows), rows)
+
+
 class TableReader:
-    """Reads a table, or a part of one: of each row its cells, then its address."""
+    """Reads a table, or a piece of one."""
 
-    def __init__(self, source: TableSource, query: sa.Select[Any], address: Sequence[ColumnElement[Any]] = ()) -> None:
+    def __init__(self, source: TableSource, address: Sequence[ColumnElement[Any]] = ()) -> None:
         """*address*: the columns that find a row again; without any, large cells are read with the others."""
-        self._source, self._reads, self._width = source, source.reads, len(source.cells.columns)
-        self.address, self._query = address, query.add_columns(*address)
+        self._source, self._reads, self._width = source, source.reads, len(source.cells.kinds)
+        self.address = address
 
-    def whole(self) -> Iterator[Rows]:
+    def whole(self) -> Iterator[Part]:
         """All rows."""
-        yield from self._reads.stream(self._query, STREAM_ROWS)
+        raise NotImplementedError
 
-    def samples(self, count: int) -> list[Callable[[], Rows]] | None:
+    def samples(self, count: int) -> list[Callable[[], Part]] | None:
         """At most *count* functions, each of which reads one window; None if the table has to be read as a whole."""
         raise NotImplementedError
 
@@ -96,33 +118,64 @@ class KeyReader(TableReader):
     """Follows a key."""
 
     def __init__(self, source: TableSource, key: Sequence[ColumnElement[Any]]) -> None:
-        super().__init__(source, sa.select(*source.cells.columns).select_from(source.table), key)
+        super().__init__(source, key)
+        self._query = sa.select(*source.cells.columns(), *key).select_from(source.table)
         self._ones = sa.select(sa.literal(1)).select_from(source.table)
+        self._count = sa.select(sa.func.count()).select_from(source.table)
 
-    def whole(self) -> Iterator[Rows]:
-        """By the key of the last row that was read."""
-        forward, size = Forward(), BatchSize(BATCH_ROWS, seconds=0.2)
-        query = behind = self._query.order_by(*self.address)
+    def whole(self) -> Iterator[Part]:
+        """By ranges of the key, in each of which the database looks for marks."""
+        forward, size = Forward(), BatchSize(RANGE_ROWS, rows=BATCH_ROWS)
+        last: list[Any] | None = None
+        wanted = self._query.where(self._source.cells.is_wanted())
         while True:
             started = time.monotonic()
-            rows = self._reads.read(behind.limit(size.rows))
-            if not rows:
+            behind: list[ColumnElement[bool]] = [] if last is None else [beyond(self.address, last)]
+            ends = self._reads.read(
+                sa.select(*self.address)
+                .select_from(self._source.table)
+                .where(*behind)
+                .order_by(*self.address)
+                .limit(1)
+                .offset(size.rows - 1)
+            )
+            end = self._parts(ends[0]) if ends else None
+            upto = [] if end is None else [sa.not_(beyond(self.address, end))]
+            rows = size.rows if ends else self._source.first(self._count.where(*behind))
+            for found in self._pages(wanted, behind, upto):
+                yield Part(0, found)
+            yield Part(rows, ())
+            if end is None:
                 return
-            last = tuple(rows[-1][self._width :])
-            forward.to(last)
-            yield rows
+            forward.to(tuple(ends[0]))
+            last = end
+            size.seconds = self._source.courtesy.seconds
             size.took(size.rows, time.monotonic() - started, 1)
-            behind = query.where(beyond(self.address, self._parts(last)))
 
-    def samples(self, count: int) -> list[Callable[[], Rows]] | None:
+    def _pages(
+        self,
+        wanted: sa.Select[Any],
+        behind: Sequence[ColumnElement[bool]],
+        upto: Sequence[ColumnElement[bool]],
+    ) -> Iterator[Rows]:
+        """The wanted rows of a range, a bounded number at a time."""
+        while True:
+            found = self._reads.read(wanted.where(*behind, *upto).order_by(*self.address).limit(BATCH_ROWS))
+            if found:
+                yield found
+            if len(found) < BATCH_ROWS:
+                return
+            behind = [beyond(self.address, self._parts(found[-1][self._width :]))]
+
+    def samples(self, count: int) -> list[Callable[[], Part]] | None:
         """By values of the key between its least and its greatest."""
         if not self._reads.read(self._ones.order_by(*self.address).limit(1).offset(count * WINDOW_ROWS)):
             return None
         return [partial(self._sample, window) for window in spread(self, count)]
 
-    def _sample(self, window: Window) -> Rows:
+    def _sample(self, window: Window) -> Part:
         query = self._query.where(*self._inside(window))
-        return self._reads.read(query.order_by(self._column(window)).limit(WINDOW_ROWS))
+        return all_of(self._reads.read(query.order_by(self._column(window)).limit(WINDOW_ROWS)))
 
     def _at(self, address: Sequence[Any]) -> list[ColumnElement[bool]]:
         return [same_key(self.address, self._parts(address))]
@@ -164,21 +217,30 @@ class KeylessReader(TableReader):
 
     def __init__(self, source: TableSource, estimate: int = 0, table: sa.TextClause | None = None) -> None:
         """*estimate*: about how many rows there are; 0: no sample. *table*: what to read instead of *source*."""
-        super().__init__(source, sa.select(*source.cells.whole()).select_from(source.table if table is None else table))
+        super().__init__(source)
+        self._table: Any = source.table if table is None else table
         self._has_large, self._estimate = source.cells.has_large(), estimate
+        self._query = sa.select(*source.cells.whole()).select_from(self._table)
 
-    def whole(self) -> Iterator[Rows]:
+    def whole(self) -> Iterator[Part]:
         """In two statements, since no key says where to go on: rows with a large cell one by one."""
-        yield from self._reads.stream(self._query.where(sa.not_(self._has_large)), STREAM_ROWS)
-        yield from self._reads.stream(self._query.where(self._has_large), 1)
+        large = sa.func.coalesce(sa.func.sum(sa.case((self._has_large, 1), else_=0)), 0)
+        [(rows, has_large)] = self._reads.read(sa.select(sa.func.count(), large).select_from(self._table))
+        yield Part(rows, ())
+        wanted = self._query.where(self._source.cells.is_wanted())
+        for found in self._reads.stream(wanted.where(sa.not_(self._has_large)), STREAM_ROWS):
+            yield Part(0, found)
+        for found in self._reads.stream(wanted.where(self._has_large), 1) if has_large else ():
+            yield Part(0, found)
 
-    def samples(self, count: int) -> list[Callable[[], Rows]] | None:
+    def samples(self, count: int) -> list[Callable[[], Part]] | None:
         """One statement that reads on until it has enough rows; it leaves out rows with a large cell."""
         wanted = count * WINDOW_ROWS
         if self._estimate <= wanted:
             return None
         is_drawn = self._source.chance < wanted / self._estimate
-        return [partial(self._reads.read, self._query.where(is_drawn, sa.not_(self._has_large)).limit(wanted))]
+        query = self._query.where(is_drawn, sa.not_(self._has_large)).limit(wanted)
+        return [lambda: all_of(self._reads.read(query))]
 
 
 class Window(NamedTuple):

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from keyring_core import Key
 from rotation.discovery import survey
-from rotation.planning.inner_tokens import MARKS
-from rotation.stores.cells import LARGE, LARGE_CELL, TOO_LARGE, CellReader, Rows, SearchedColumn
+from rotation.planning.inner_tokens import SPELLED
+from rotation.stores.cells import LARGE, LARGE_CELL, TOO_LARGE, CellConditions, CellReader, Rows, SearchedColumn
 from rotation.stores.sqlite.catalog import SQLiteCatalog
 from tests.databases import Database
 from tests.discovery.conftest import Discover, columns, remarks
@@ -73,7 +73,7 @@ class Growing:
 
 def test_a_cell_that_grows_between_two_reads_is_too_large() -> None:
     """It is counted as such, as if it had been so large from the start."""
-    reader = CellReader(SQLiteCatalog(), [SearchedColumn("token")], MARKS, most=30)
+    reader = CellReader(CellConditions(SQLiteCatalog(), SPELLED, most=30), [SearchedColumn("token")])
 
     assert reader.fill(Growing(), sa.table("creds"), (), [LARGE]) == [TOO_LARGE]
 

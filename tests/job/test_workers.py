@@ -20,11 +20,12 @@ import pytest
 from cryptography.fernet import Fernet
 
 from keyring_core import Key, Keyring
-from rotation.job import loop, workers
+from rotation.job import loop
 from rotation.job.loop import rotate
 from rotation.job.options import RunOptions
 from rotation.job.pace import Throttle
 from rotation.job.workers import Workers, open_workers
+from rotation.model import threads
 from rotation.model.failures import WorkerError
 from rotation.model.key_history import History, Promotion
 from rotation.model.target import Target
@@ -252,7 +253,7 @@ def test_threads_share_the_rate(app: Database, cli: Cli, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Throttle, "rest", rest)
     monkeypatch.setattr(loop, "THREAD_ROWS", 1000)
-    monkeypatch.setattr(workers, "_cores", lambda: 1)
+    monkeypatch.setattr(threads, "cores", lambda: 1)
     options = ("--url", app.url, "--table", "creds", "--column", "token")
     ran = cli("run", *options, "--full-speed", "--max-rate", "2000")
 

@@ -6,15 +6,15 @@ A schema is a database, and a user sees only what it may read.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
-from sqlalchemy.sql.elements import ColumnElement
 
+from rotation.stores import table_readers
 from rotation.stores.catalog import Catalog
-from rotation.stores.cells import SearchedColumn, TableEntry, any_of
+from rotation.stores.cells import LEAST, SearchedColumn, TableEntry, TableName
 from rotation.stores.columns import QualifiedName, UniqueColumn, free_column
 from rotation.stores.table_readers import KeylessReader, KeyReader, TableReader, TableSource
 
@@ -31,11 +31,13 @@ WIDE = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
 """Charsets in which a letter of a token is not its ASCII byte."""
 
 TABLES = """SELECT t.TABLE_SCHEMA, t.TABLE_NAME, COALESCE(t.TABLE_SCHEMA = DATABASE(), 0), t.TABLE_TYPE, t.ENGINE,
-e.TRANSACTIONS FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE
+e.TRANSACTIONS, t.DATA_LENGTH, t.TABLE_ROWS
+FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE
 WHERE t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')
-AND t.TABLE_SCHEMA NOT IN ('information_schema', 'mysql', 'performance_schema', 'sys') ORDER BY 1, 2"""
-COLUMNS = """SELECT COLUMN_NAME, DATA_TYPE, PRIVILEGES, CHARACTER_SET_NAME FROM information_schema.COLUMNS
-WHERE TABLE_SCHEMA = :schema AND TABLE_NAME = :table ORDER BY ORDINAL_POSITION"""
+AND t.TABLE_SCHEMA NOT IN {} ORDER BY 1, 2"""
+COLUMNS = """SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, PRIVILEGES, CHARACTER_SET_NAME,
+CHARACTER_OCTET_LENGTH FROM information_schema.COLUMNS WHERE {} ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"""
+SYSTEM = "('information_schema', 'mysql', 'performance_schema', 'sys')"
 _LINE = re.compile(
     r"(?P<word>GRANT|REVOKE) (?P<rights>.+?) ON (?P<what>(?:`(?:[^`]|``)*`|\*)\.(?:`(?:[^`]|``)*`|\*)) (?:TO|FROM) ",
     re.DOTALL,
@@ -112,8 +114,12 @@ class MySQLCatalog(Catalog):
                 bool(plain),
                 has_history=kind == "SYSTEM VERSIONED",
                 caution=None if transactions == "YES" else f"{engine} has no snapshot: a row that moves may be missed",
+                size=size or 0,
+                rows=rows,
             )
-            for schema, table, plain, kind, engine, transactions in connection.execute(sa.text(TABLES))
+            for schema, table, plain, kind, engine, transactions, size, rows in connection.execute(
+                sa.text(TABLES.format(SYSTEM))
+            )
         ]
 
     def unsearchable(self, connection: sa.Connection) -> list[tuple[str, str]]:
@@ -121,21 +127,25 @@ class MySQLCatalog(Catalog):
         grants = list(connection.scalars(sa.text("SHOW GRANTS")))
         return [("other databases of the server", words)] if (words := blind_spot(grants)) else []
 
-    def columns(self, connection: sa.Connection, entry: TableEntry) -> list[SearchedColumn]:
+    def columns(
+        self, connection: sa.Connection, entry: TableEntry | None = None
+    ) -> Mapping[TableName, list[SearchedColumn]]:
         """Texts, bytes, JSON, ENUM and SET; a column without any right to it is not shown."""
-        rows = connection.execute(sa.text(COLUMNS), {"schema": entry.schema, "table": entry.table})
-        return [
-            SearchedColumn(
+        found: dict[TableName, list[SearchedColumn]] = {}
+        query = sa.text(COLUMNS.format(f"TABLE_SCHEMA NOT IN {SYSTEM}" if entry is None else OF_TABLE))
+        names = {} if entry is None else {"schema": entry.schema, "table": entry.table}
+        for schema, table, name, kind, rights, charset, room in connection.execute(query, names):
+            column = SearchedColumn(
                 name,
-                searched=kind in TEXTS | BYTES,
+                searched=kind in TEXTS | BYTES and (room is None or room >= LEAST),
                 # Such text may hold any bytes, and a token's letters are ASCII in it.
-                is_bytes=kind in BYTES or not (charset is None or charset.startswith("utf8") or charset in WIDE),
+                is_bytes=kind in BYTES or not (charset is None or charset in WIDE),
                 readable="select" in rights,
                 unsearched=None if kind in TEXTS | BYTES | SHORT else kind,
                 is_text=kind in TEXTS,
             )
-            for name, kind, rights, charset in rows
-        ]
+            found.setdefault((schema, table), []).append(column)
+        return found
 
     def every_column(self, entry: TableEntry) -> sa.TextClause:
         """A user who may not read all columns is refused `SELECT *`."""
@@ -145,23 +155,29 @@ class MySQLCatalog(Catalog):
         """A packet: the database returns no larger value."""
         return largest_packet(connection)
 
-    def haystack(self, column: sa.ColumnClause[Any], kind: SearchedColumn) -> ColumnElement[Any]:
+    def quote(self, name: str) -> str:
+        """In the database's own quotes."""
+        return quote(name)
+
+    def cell(self, kind: SearchedColumn) -> str:
         """As bytes, whatever its charset. Converted to another charset, the bytes of a raw token would change."""
+        column = self.quote(kind.name)
         if kind.is_bytes:
-            return sa.cast(column, sa.BINARY) if kind.is_text else column
-        return sa.literal_column(as_bytes(quote(column.name)), sa.String)
+            return f"CAST({column} AS BINARY)" if kind.is_text else column
+        return as_bytes(column)
 
-    def is_marked(
-        self, haystack: ColumnElement[Any], kind: SearchedColumn, marks: Collection[bytes]
-    ) -> ColumnElement[bool]:
-        """Compares bytes."""
-        del kind
-        return any_of(sa.func.locate(sa.literal(mark, sa.LargeBinary), haystack) > 0 for mark in marks)
-
-    def length(self, column: sa.ColumnClause[Any], haystack: ColumnElement[Any]) -> ColumnElement[int]:
+    def size(self, kind: SearchedColumn) -> str:
         """Of the cell before it is converted."""
-        del haystack
-        return sa.func.octet_length(column)
+        return f"octet_length({self.quote(kind.name)})"
+
+    def holds(self, kind: SearchedColumn, mark: bytes) -> str:
+        """Compares bytes."""
+        return f"locate({self.constant(kind, mark)}, {self.cell(kind)}) > 0"
+
+    def constant(self, kind: SearchedColumn, value: bytes) -> str:
+        """As bytes, as each cell is."""
+        del kind
+        return f"x'{value.hex()}'"
 
     def hold_snapshot(self, connection: sa.Connection) -> None:
         """Of InnoDB's tables. The settings of the session stay as they are."""
@@ -180,9 +196,12 @@ class MySQLCatalog(Catalog):
         return [self._of_now(source)]
 
     def _of_now(self, source: TableSource) -> TableReader:
-        if source.key:
-            return KeyReader(source, [free_column(name) for name in source.key])
-        return KeylessReader(source, int(source.first(self.estimate(QualifiedName(*source.entry[:2], ""))) or 0))
+        # The server's estimate may be a day old.
+        few = table_readers.WINDOWS * table_readers.WINDOW_ROWS
+        has_more = source.first(sa.select(sa.literal_column("1")).select_from(source.table).limit(1).offset(few))
+        if has_more and (key := source.key()):
+            return KeyReader(source, [free_column(name) for name in key])
+        return KeylessReader(source, max(source.entry.rows or 0, few + 1) if has_more else 0)
 
 
 def quoted_pair(entry: TableEntry) -> str:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import random
-import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.planning.inner_tokens import SHORTEST
-from rotation.stores import table_readers
+from rotation.planning.inner_tokens import SHORTEST, Spelled, forms_of_texts
 from rotation.stores.catalog import Catalog
-from rotation.stores.cells import Rows, SearchedColumn, TableEntry, any_of
-from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn, between, table_clause
+from rotation.stores.cells import LEAST, SearchedColumn, TableEntry, TableName
+from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn, table_clause
+from rotation.stores.postgresql.file_reader import FileReader, Leaf
 from rotation.stores.table_readers import KeylessReader, TableReader, TableSource
 
 HERE = """WITH RECURSIVE here(oid) AS (
@@ -32,7 +28,6 @@ FAMILY = f"""{HERE}, family(oid) AS (
 """The table with its partitions, or with those that inherit from it."""
 
 HIDDEN = "row security is on for this user, so rows may be hidden; run as the owner or with BYPASSRLS"
-IS_SECURED = f"{HERE} SELECT row_security_active(oid) FROM here"  # noqa: S608 - constants only
 
 # Each fact is a row: what it is, its place among others of its kind, and up to three texts.
 INDEXES = """SELECT
@@ -111,11 +106,13 @@ OWN = r"n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersi
 """Excludes the system's schemas and temporary tables."""
 
 TABLES = f"""SELECT n.nspname, c.relname, pg_table_is_visible(c.oid), c.relispartition,
-has_any_column_privilege(c.oid, 'SELECT'), NOT has_table_privilege(c.oid, 'SELECT'),
+has_any_column_privilege(c.oid, 'SELECT'), NOT has_table_privilege(c.oid, 'SELECT'), row_security_active(c.oid),
+(c.relpages + COALESCE(t.relpages, 0)) * CAST(current_setting('block_size') AS bigint), CAST(c.reltuples AS bigint),
 (SELECT array_agg(ARRAY[pn.nspname, p.relname]) FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
 JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE i.inhrelid = c.oid)
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
 WHERE c.relkind IN ('r', 'p', 'm') AND {OWN} AND has_schema_privilege(n.oid, 'USAGE') ORDER BY 1, 2"""  # noqa: S608 - constants only
+"""Its sizes are as old as its statistics: to ask for a file's own size takes a lock."""
 
 UNSEARCHABLE = f"""SELECT 'foreign table ' || n.nspname || '.' || c.relname, 'its rows are on another server'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'f' AND {OWN}
@@ -125,30 +122,35 @@ WHERE c.relkind IN ('r', 'p', 'm') AND {OWN} AND NOT has_schema_privilege(n.oid,
 UNION ALL SELECT 'large objects', 'large objects are not searched; in this database are: ' || count(*)
 FROM pg_largeobject_metadata HAVING count(*) > 0 ORDER BY 1"""  # noqa: S608 - constants only
 
-COLUMNS = """WITH RECURSIVE below(number, name, readable, kind) AS (
-    SELECT a.attnum, a.attname, has_column_privilege(c.oid, a.attnum, 'SELECT'), a.atttypid
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
-    WHERE n.nspname = :schema AND c.relname = :table AND a.attnum > 0 AND NOT a.attisdropped
-    UNION ALL SELECT number, name, readable, t.typbasetype FROM below JOIN pg_type t ON t.oid = kind
+COLUMNS = f"""WITH RECURSIVE base(oid, kind, room) AS (
+    SELECT oid, typbasetype, typtypmod FROM pg_type WHERE typtype = 'd'
+    UNION ALL SELECT b.oid, t.typbasetype, greatest(b.room, t.typtypmod) FROM base b JOIN pg_type t ON t.oid = b.kind
     WHERE t.typtype = 'd'
-) SELECT name, readable, t.typname, t.typlen,
+) SELECT n.nspname, c.relname, a.attname, has_column_privilege(c.oid, a.attnum, 'SELECT'), t.typname, t.typlen,
     CAST(CASE WHEN e.typname IN ('int2', 'int4', 'int8') THEN 'A'
-        ELSE COALESCE(e.typcategory, t.typcategory) END AS text)
-FROM below JOIN pg_type t ON t.oid = kind
+        ELSE COALESCE(e.typcategory, t.typcategory) END AS text),
+    CASE WHEN t.typname IN ('varchar', 'bpchar') THEN greatest(a.atttypmod, b.room) - 4 END
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+LEFT JOIN base b ON b.oid = a.atttypid
+JOIN pg_type t ON t.oid = COALESCE(b.kind, a.atttypid)
 LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
-WHERE t.typtype <> 'd' ORDER BY number"""
+WHERE c.relkind IN ('r', 'p', 'm') AND {OWN} AND a.attnum > 0 AND NOT a.attisdropped AND t.typtype <> 'd' AND {{}}
+ORDER BY n.nspname, c.relname, a.attnum"""  # noqa: S608 - constants only
 """Each column with its type, of a domain the type below it, and the category of that: of an array its elements', unless
-these are whole numbers, which may be a token's letters."""
+these are whole numbers, which may be a token's letters; and the characters that it has room for, if that is bounded."""
 
 DATABASES = """SELECT datname, datallowconn AND has_database_privilege(oid, 'CONNECT') FROM pg_database
 WHERE datname NOT IN (current_database(), 'template0') ORDER BY 1"""
 
 LEAVES = f"""{FAMILY} SELECT n.nspname, c.relname, has_table_privilege(c.oid, 'SELECT'),
-pg_relation_size(c.oid) / CAST(current_setting('block_size') AS int),
-CASE WHEN relpages > 0 THEN reltuples / relpages END
+COALESCE(pg_relation_size(c.oid), 0) / CAST(current_setting('block_size') AS int),
+CASE WHEN relpages > 0 THEN reltuples / relpages END,
+c.relkind <> 'f' AND a.amname = 'heap' AND CAST(current_setting('server_version_num') AS int) >= 140000
 FROM family f JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'm')"""  # noqa: S608 - constants only
+LEFT JOIN pg_am a ON a.oid = c.relam WHERE c.relkind IN ('r', 'm', 'f')"""  # noqa: S608 - constants only
 
+TEXTS = frozenset({"text", "varchar"})
+"""Types that are text already."""
 NO_ROOM = frozenset("BDEGINT")
 """Categories of types that hold no text: booleans, dates, enums, geometry, networks, numbers, spans of time."""
 
@@ -212,8 +214,30 @@ class PostgreSQLCatalog(Catalog):
     def entries(self, connection: sa.Connection) -> list[TableEntry]:
         """Of all schemas, with their partitions and materialized views."""
         return [
-            TableEntry(schema, table, plain, tuple((one, other) for one, other in parents or ()), *rights)
-            for schema, table, plain, *rights, parents in connection.execute(sa.text(TABLES))
+            TableEntry(
+                schema,
+                table,
+                plain,
+                tuple((one, other) for one, other in parents or ()),
+                is_partition,
+                readable,
+                by_columns,
+                hidden=HIDDEN if secured else None,
+                size=size,
+                rows=None if rows < 0 else rows,
+            )
+            for (
+                schema,
+                table,
+                plain,
+                is_partition,
+                readable,
+                by_columns,
+                secured,
+                size,
+                rows,
+                parents,
+            ) in connection.execute(sa.text(TABLES))
         ]
 
     def unsearchable(self, connection: sa.Connection) -> list[tuple[str, str]]:
@@ -225,33 +249,46 @@ class PostgreSQLCatalog(Catalog):
         found = connection.execute(sa.text(DATABASES)).all()
         return [name for name, may in found if may], [name for name, may in found if not may]
 
-    def columns(self, connection: sa.Connection, entry: TableEntry) -> list[SearchedColumn]:
+    def columns(
+        self, connection: sa.Connection, entry: TableEntry | None = None
+    ) -> Mapping[TableName, list[SearchedColumn]]:
         """Texts, bytes, JSON, arrays, composite types, and whatever else has room for a token."""
-        rows = connection.execute(sa.text(COLUMNS), {"schema": entry.schema, "table": entry.table})
-        return [
-            SearchedColumn(
+        found: dict[TableName, list[SearchedColumn]] = {}
+        query = sa.text(COLUMNS.format("true" if entry is None else "n.nspname = :schema AND c.relname = :table"))
+        names = {} if entry is None else {"schema": entry.schema, "table": entry.table}
+        for schema, table, name, readable, kind, length, category, room in connection.execute(query, names):
+            has_no_room = 0 < length < SHORTEST or (room is not None and 0 < room < LEAST)
+            column = SearchedColumn(
                 name,
-                searched=not (category in NO_ROOM or category == "V" or 0 < length < SHORTEST),
+                searched=not (category in NO_ROOM or category == "V" or has_no_room),
                 is_bytes=kind == "bytea",
                 readable=readable,
                 unsearched="bit string" if category == "V" else None,
+                is_text=kind in TEXTS,
             )
-            for name, readable, kind, length, category in rows
-        ]
+            found.setdefault((schema, table), []).append(column)
+        return found
 
-    def haystack(self, column: sa.ColumnClause[Any], kind: SearchedColumn) -> ColumnElement[Any]:
+    def cell(self, kind: SearchedColumn) -> str:
         """Bytes, or text of a collation that can be searched."""
-        return column if kind.is_bytes else sa.collate(sa.cast(column, sa.Text), "C")
+        column = self.quote(kind.name)
+        return column if kind.is_bytes else f'CAST({column} AS text) COLLATE "C"'
 
-    def is_marked(
-        self, haystack: ColumnElement[Any], kind: SearchedColumn, marks: Collection[bytes]
-    ) -> ColumnElement[bool]:
-        """In bytes mark by mark; in text all at once, since each expression converts the cell to text again."""
+    def holds(self, kind: SearchedColumn, mark: bytes) -> str:
+        """In bytes or in text; no text holds what is not ASCII or a NUL."""
         if kind.is_bytes:
-            found = (sa.literal(mark, sa.LargeBinary).op("IN")(haystack) for mark in marks)
-            return any_of(sa.func.position(each, type_=sa.Integer) > 0 for each in found)
-        texts = [mark.decode() for mark in marks if mark.isascii() and b"\0" not in mark]
-        return haystack.op("~", is_comparison=True)(sa.literal("|".join(map(re.escape, texts)), sa.Text))
+            return f"position({self.constant(kind, mark)} IN {self.cell(kind)}) > 0"
+        return f"strpos({self.cell(kind)}, {self.constant(kind, mark)}) > 0"
+
+    def is_marked(self, kind: SearchedColumn, forms: Sequence[Spelled]) -> str:
+        """A text has the forms of texts alone."""
+        return super().is_marked(kind, forms if kind.is_bytes else forms_of_texts(forms))
+
+    def constant(self, kind: SearchedColumn, value: bytes) -> str:
+        """As bytes, or as text."""
+        if kind.is_bytes:
+            return f"decode('{value.hex()}', 'hex')"
+        return "E'" + value.decode().replace("\\", "\\\\") + "'"
 
     def hold_snapshot(self, connection: sa.Connection) -> None:
         """Settings are of the transaction only, because of poolers."""
@@ -264,62 +301,15 @@ class PostgreSQLCatalog(Catalog):
     def whole(self, source: TableSource) -> TableReader:
         """With its partitions: the right to read a table includes its partitions, read through it."""
         # The right to read some columns does not include the place of a row.
-        return KeylessReader(source) if source.entry.by_columns else FileReader(source)
+        return KeylessReader(source) if source.entry.by_columns else FileReader(source, self._leaves(source))
 
     def parts(self, source: TableSource) -> list[TableReader]:
         """Block by block, if this user may read each part by itself."""
-        names = {"schema": source.entry.schema, "table": source.entry.table}
-        leaves = source.reads.read(sa.text(LEAVES).bindparams(**names))
-        if not all(readable for _, _, readable, *_ in leaves):
+        leaves = self._leaves(source)
+        if not all(leaf.is_readable for leaf in leaves):
             return [self.whole(source)]
-        return [
-            FileReader(source, table_clause(schema, table), int(blocks), float(density or 50))
-            for schema, table, _, blocks, density in leaves
-        ]
+        return [FileReader(source, [leaf], table_clause(leaf.schema, leaf.table)) for leaf in leaves]
 
-    def caution(self, connection: sa.Connection, entry: TableEntry) -> str | None:
-        """Row security."""
-        secured = connection.scalar(sa.text(IS_SECURED), {"schema": entry.schema, "table": entry.table})
-        return HIDDEN if secured else None
-
-
-class FileReader(TableReader):
-    """Rows of a PostgreSQL table by their place in its file: all of them through one cursor, or a sample of blocks."""
-
-    def __init__(
-        self, source: TableSource, part: sa.TableClause | None = None, blocks: int = 0, density: float = 1.0
-    ) -> None:
-        """*part*: the one table of several to read, with its number of *blocks*, of about *density* rows."""
-        # Not quoted: no column of the table's own can be called so.
-        address: list[ColumnElement[Any]] = [sa.literal_column("tableoid"), sa.literal_column("ctid")]
-        query = sa.select(*source.cells.columns).select_from(source.table if part is None else part)
-        super().__init__(source, query if part is None else query.with_hint(part, "ONLY", "postgresql"), address)
-        self._blocks, self._window_blocks = blocks, max(1, round(table_readers.WINDOW_ROWS / max(density, 1)))
-
-    def samples(self, count: int) -> list[Callable[[], Rows]] | None:
-        """At even distances, each with a random offset that is the same each time."""
-        distance = self._blocks / count
-        if distance <= self._window_blocks:
-            return None
-        dice = random.Random(self._blocks)  # noqa: S311 - no secret
-        starts = [int(distance * number + dice.random() * (distance - self._window_blocks)) for number in range(count)]
-        return [partial(self._sample, start) for start in starts]
-
-    def _sample(self, start: int) -> Rows:
-        ends = [sa.text(rf"'({block},0)'\:\:tid") for block in (start, start + self._window_blocks)]
-        return self._reads.read(self._query.where(*between(self.address[1], *ends)).limit(table_readers.WINDOW_ROWS))
-
-    def _at(self, address: Sequence[Any]) -> list[ColumnElement[bool]]:
-        """A row does not move within a transaction that sees one moment."""
-        table, tid = self.address
-        return [table == sa.literal(int(address[0])), tid == sa.cast(sa.literal(address[1], sa.Text), _Tid())]
-
-
-class _Tid(sa.types.UserDefinedType[Any]):
-    """The place of a row in its file."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: object) -> str:
-        """As PostgreSQL calls it."""
-        return "tid"
+    def _leaves(self, source: TableSource) -> list[Leaf]:
+        names = {"schema": source.entry.schema, "table": source.entry.table}
+        return [Leaf(*row) for row in source.reads.read(sa.text(LEAVES).bindparams(**names))]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
-from functools import cache
+import sqlite3
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
-from zlib import crc32
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
+from rotation.planning.inner_tokens import SHORTEST, Spelled, forms_of_texts
 from rotation.stores.catalog import Catalog
-from rotation.stores.cells import SearchedColumn, TableEntry
+from rotation.stores.cells import SearchedColumn, TableEntry, TableName, in_any_form
 from rotation.stores.columns import QualifiedName, UniqueColumn, free_column
 from rotation.stores.sqlite.other_writers import file_status
 from rotation.stores.table_readers import KeylessReader, KeyReader, TableReader, TableSource
@@ -20,8 +20,11 @@ from rotation.stores.table_readers import KeylessReader, KeyReader, TableReader,
 OWN = frozenset({"sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3"})
 """SQLite's own tables, which hold names and numbers. Not sqlite_stat4: it holds pieces of cells."""
 EVENT = re.compile(r"\b(DELETE|INSERT|UPDATE(?:\s+OF\b.*?)?)\s+ON\b", re.DOTALL | re.IGNORECASE)
+OCTET_LENGTH = 3, 43
+"""The version that knows the size of a cell without looking at the cell."""
 ROW_NUMBERS = ("rowid", "_rowid_", "oid")
-COLUMNS = sa.text("SELECT name FROM pragma_table_xinfo(:table) WHERE hidden <> 1 ORDER BY cid")
+COLUMNS = """SELECT m.name, c.name FROM sqlite_master m, pragma_table_xinfo(m.name) c
+WHERE m.type = 'table' AND c.hidden <> 1 AND (:table IS NULL OR m.name = :table) ORDER BY m.name, c.cid"""
 
 
 class SQLiteCatalog(Catalog):
@@ -76,53 +79,70 @@ class SQLiteCatalog(Catalog):
         names = connection.scalars(sa.text("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"))
         return [TableEntry(None, name, plain=True) for name in names if name not in OWN]
 
-    def columns(self, connection: sa.Connection, entry: TableEntry) -> list[SearchedColumn]:
+    def columns(
+        self, connection: sa.Connection, entry: TableEntry | None = None
+    ) -> Mapping[TableName, list[SearchedColumn]]:
         """Generated ones too. The hidden columns of a virtual table only take its arguments."""
-        return [SearchedColumn(name) for name in connection.scalars(COLUMNS, {"table": entry.table})]
+        found: dict[TableName, list[SearchedColumn]] = {}
+        for table, name in connection.execute(sa.text(COLUMNS), {"table": entry and entry.table}):
+            found.setdefault((None, table), []).append(SearchedColumn(name))
+        return found
 
-    def marks(self, connection: sa.Connection, marks: Sequence[bytes]) -> Sequence[bytes]:
+    def forms(self, connection: sa.Connection, forms: Sequence[Spelled]) -> Sequence[Spelled]:
         """As the file holds them: its texts may be UTF-16."""
         encoding = str(connection.scalar(sa.text("PRAGMA encoding")))
         if encoding == "UTF-8":
-            return marks
-        return [*marks, *(mark.decode().encode(encoding) for mark in marks if mark.isascii())]
+            return forms
+        return [*forms, *(_recoded(form, encoding) for form in forms if all(map(bytes.isascii, form.marks)))]
 
-    def haystack(self, column: sa.ColumnClause[Any], kind: SearchedColumn) -> ColumnElement[Any]:
+    def cell(self, kind: SearchedColumn) -> str:
         """As it is."""
-        del kind
-        return column
+        return self.quote(kind.name)
 
-    def is_marked(
-        self, haystack: ColumnElement[Any], kind: SearchedColumn, marks: Collection[bytes]
-    ) -> ColumnElement[bool]:
-        """Searches all its bytes, also those after a NUL."""
-        del kind
-        sought = _table_of(tuple(marks))
-        found = sa.func.instr(sa.cast(haystack, sa.LargeBinary), sought.c.mark) > 0
-        return sa.exists(sa.select(sa.literal_column("1")).select_from(sought).where(found))
-
-    def length(self, column: sa.ColumnClause[Any], haystack: ColumnElement[Any]) -> ColumnElement[int]:
+    def size(self, kind: SearchedColumn) -> str:
         """In bytes: letters of a text are counted only up to a NUL."""
-        del column
-        return sa.func.length(sa.cast(haystack, sa.LargeBinary))
+        if sqlite3.sqlite_version_info >= OCTET_LENGTH:
+            return f"octet_length({self.quote(kind.name)})"
+        return f"length({self._bytes(kind)})"
+
+    def holds(self, kind: SearchedColumn, mark: bytes) -> str:
+        """In all its bytes, also those after a NUL."""
+        return f"instr({self._bytes(kind)}, x'{mark.hex()}')"
+
+    def constant(self, kind: SearchedColumn, value: bytes) -> str:
+        """A text: a column has no type."""
+        del kind
+        return f"'{value.decode()}'"
+
+    def is_marked(self, kind: SearchedColumn, forms: Sequence[Spelled]) -> str:
+        """By GLOB, which is faster and ends at a NUL; then by all its bytes, if it is no text or has a NUL.
+
+        SQLite leaves out what follows from the left of an OR only in a condition, not in a value.
+        """
+        cell, size = self.quote(kind.name), self.size(kind)
+        by_text = in_any_form(forms_of_texts(forms), size, lambda mark: f"{cell} GLOB '*{mark.decode()}*'")
+        has_nul = f"(length({cell}) < {size} AND instr({cell}, char(0)))"
+        by_bytes = f"((typeof({cell}) = 'blob' OR {has_nul}) AND {super().is_marked(kind, forms)})"
+        return f"({size} >= {SHORTEST} AND ({by_text} OR {by_bytes}))"
+
+    def _bytes(self, kind: SearchedColumn) -> str:
+        return f"CAST({self.quote(kind.name)} AS BLOB)"
 
     def whole(self, source: TableSource) -> TableReader:
         """By the number of a row if it has one: that has few gaps, and is never NULL."""
-        taken = {name.lower() for (name,) in source.reads.read(COLUMNS.bindparams(table=source.entry.table))}
+        taken = {name.lower() for name in source.names}
         free = [name for name in ROW_NUMBERS if name not in taken]
         for name in free:
             # Not quoted: SQLite takes a quoted name that is no column for a text.
             number: ColumnElement[Any] = sa.literal_column(name)
             if source.takes(sa.select(number).select_from(source.table).limit(1)):
                 return KeyReader(source, [number])
-        if source.key and free:
+        if free and (key := source.key()):
             # WITHOUT ROWID, so no part of its key is NULL.
-            return KeyReader(source, [free_column(name) for name in source.key])
+            return KeyReader(source, [free_column(name) for name in key])
         return KeylessReader(source, int(source.first(sa.select(sa.func.count()).select_from(source.table)) or 0))
 
 
-@cache
-def _table_of(marks: tuple[bytes, ...]) -> sa.CTE:
-    """The marks, once a statement: repeated for each column of a wide table they would be too many parameters."""
-    column, name = sa.column("mark", sa.LargeBinary), f"marks_{crc32(b''.join(marks)):x}"
-    return sa.values(column, name=name).data([(mark,) for mark in marks]).cte(name)
+def _recoded(form: Spelled, encoding: str) -> Spelled:
+    marks = tuple(mark.decode().encode(encoding) for mark in form.marks)
+    return Spelled(marks, form.least, form.piece.decode().encode(encoding))

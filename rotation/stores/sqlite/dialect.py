@@ -23,7 +23,7 @@ from rotation.model.text import many
 from rotation.stores.blocks import GridBlocks, fetch_all
 from rotation.stores.columns import QualifiedName, TargetCells, table_clause
 from rotation.stores.dialect import BatchSwap, Dialect, Mode, Tempo
-from rotation.stores.sqlite.catalog import SQLiteCatalog
+from rotation.stores.sqlite.catalog import OCTET_LENGTH, SQLiteCatalog
 from rotation.stores.sqlite.other_writers import SQLiteOthers
 from rotation.stores.watchdog import Call, Guard, NoAnswerError
 
@@ -60,8 +60,7 @@ class SQLiteBlocks(GridBlocks):
         self, key: ColumnElement[Any], cell: ColumnElement[Any], largest: int
     ) -> tuple[ColumnElement[int], ColumnElement[Any]]:
         """A text in a row whose key is a number."""
-        # Without a look at the text itself, where SQLite can.
-        size = sa.func.octet_length(cell) if sqlite3.sqlite_version_info >= (3, 43) else sa.func.length(cell)
+        size = (sa.func.octet_length if sqlite3.sqlite_version_info >= OCTET_LENGTH else sa.func.length)(cell)
         fits = sa.and_(size <= largest, sa.func.typeof(cell) == "text", sa.func.typeof(key) == "integer")
         return size, sa.func.group_concat(sa.case((fits, cell)), "")
 

@@ -60,6 +60,11 @@ class SQLiteOthers(OtherWriters):
         version, status = connection.exec_driver_sql("PRAGMA schema_version").scalar_one(), file_status(connection)
         return TableState(str(status.st_ino) if status else "", version)
 
+    @staticmethod
+    def written(connection: sa.Connection) -> int:
+        """The version of the file that this connection sees."""
+        return _version(connection)[1]
+
     def begin(self, connection: sa.Connection) -> bool:
         """Any table can be watched."""
         self._begun = _version(connection)
