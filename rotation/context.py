@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from rotation.configuration.key_sets import Keys, KeySet
     from rotation.configuration.policy import Policy
     from rotation.configuration.sections import Declaration, Ignored
-    from rotation.discovery.result import Discovery
+    from rotation.discovery.memory import SearchMemory
+    from rotation.discovery.result import ColumnName, Discovery
     from rotation.discovery.survey import Survey
     from rotation.ledger.database import LedgerPlace
     from rotation.ledger.ledger import Ledger
@@ -356,8 +357,19 @@ class Context:
         named = self._surroundings
         return find_ledger(self.environ, named and named.ledger, self.config_path() if named else None)
 
-    def search(self, targets: Sequence[Target], keyring: Keyring, *, full: bool) -> Discovery:
-        """Searches all columns of the databases of *targets*; with *full* every row. Raises StoreError, UsageError."""
+    def search(
+        self,
+        targets: Sequence[Target],
+        keyring: Keyring,
+        *,
+        full: bool,
+        whole: Sequence[ColumnName] = (),
+        memory: SearchMemory | None = None,
+    ) -> Discovery:
+        """Searches all columns of the databases of *targets*; with *full* every row, otherwise every row of *whole*.
+
+        Tables that *memory* knows and that have not changed are not read again. Raises StoreError and UsageError.
+        """
         from rotation.discovery.discover import databases_of, discover  # noqa: PLC0415 - brings SQLAlchemy
 
         self._loaded[self.key_set] = keyring
@@ -373,6 +385,8 @@ class Context:
                 keyrings=self.keyrings(),
                 left_out=self.policy().unsearched_databases,
                 watcher=watcher,
+                whole=whole,
+                memory=memory,
             )
 
     def open_survey(self, url: str) -> Survey:

@@ -14,7 +14,7 @@ from rotation.job.loop import rotate
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.model.batch import Batch, BlockSwap, Swaps
 from rotation.model.counts import RowKey
-from rotation.model.report import Report, TargetReport
+from rotation.model.report import Report, SoFar, TargetReport
 from rotation.model.target import Target
 from rotation.stores.dialect import Tempo
 from rotation.stores.other_writers import Doubt, Unknown
@@ -168,7 +168,10 @@ class Silence:
     def advance(self, rows: int, outdated: int, pace: str = "") -> None:
         """Nothing."""
 
-    def at_work(self, words: str, rows: int = 0) -> None:
+    def at_work(self, words: str, rows: int = 0, so_far: SoFar | None = None) -> None:
+        """Nothing."""
+
+    def announce(self, words: str) -> None:
         """Nothing."""
 
 

@@ -11,7 +11,8 @@ from keyring_core import Keyring
 from rotation.configuration.declarations import DeclaredColumn, uncovered_columns
 from rotation.configuration.policy import LeftOut
 from rotation.configuration.sections import Ignored
-from rotation.discovery.result import Discovery, Ignores
+from rotation.discovery.progress import SearchProgress
+from rotation.discovery.result import ColumnName, Discovery, Ignores
 from rotation.discovery.search import DatabaseSearch
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError
@@ -21,6 +22,7 @@ from rotation.stores.cells import TableEntry
 from rotation.stores.databases import parse_url
 
 if TYPE_CHECKING:
+    from rotation.discovery.memory import SearchMemory
     from rotation.discovery.survey import Survey
 
 
@@ -82,6 +84,8 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     left_out: Mapping[str, str] = MappingProxyType({}),
     watcher: Watcher | None = None,
     keyless: bool = False,
+    whole: Collection[ColumnName] = (),
+    memory: SearchMemory | None = None,
 ) -> Discovery:
     """Searches every table that the users of *databases* may read.
 
@@ -94,6 +98,8 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     *left_out*: patterns of the names of databases not to search, and why; one that a url or a target names is searched.
     *watcher*: follows the search.
     *keyless*: no key of the application is known, so that every token in a url's own database may be its.
+    *whole*: columns without a target whose tables are read to the end in a sample, too, wherever they are.
+    *memory*: of earlier searches of every row; their unchanged tables are not read again.
 
     Raises StoreError and UsageError.
     """
@@ -105,20 +111,29 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     found.url = databases[0].written if len(databases) == 1 else ""
     # On MariaDB a schema is a database.
     asked_for = {*(schemas or ()), *(parsed.database for url, _ in databases if (parsed := parse_url(url)))}
+    progress = SearchProgress(watcher or NoWatcher(), full=full)
     enter = full and schemas is None if whole_server is None else whole_server
     with ExitStack() as stack:
-        search = DatabaseSearch(found, sets, Ignores(ignored), LeftOut(left_out, asked_for), watcher or NoWatcher())
+        search = DatabaseSearch(
+            found, sets, Ignores(ignored), LeftOut(left_out, asked_for), progress, whole=whole, memory=memory
+        )
         stack.enter_context(closing(search))
         surveys: list[tuple[str, Survey]] = []
         for url, written in databases:
             survey = stack.enter_context(closing(open_survey(url)))
             surveys.append((written, survey))
-            search.add(survey, [target for target in targets if target.url == url], enter=enter)
+            search.add(survey, [target for target in targets if target.url == url])
+        parts = []
         for written, survey in surveys:
             near = _in_schemas({*search.target_schemas(survey), *(schemas or ())}, plain=True)
             chosen = _in_schemas(schemas, plain=False) if schemas else near
             near = survey.is_own if keyless else near
-            search.search_database(survey, (lambda _: True) if schemas is None else chosen, near, url=written)
+            wanted = (lambda _: True) if schemas is None else chosen
+            search.expect(survey, wanted, enter=enter)
+            parts.append((survey, wanted, near, written))
+        progress.begin()
+        for survey, wanted, near, written in parts:
+            search.search_database(survey, wanted, near, url=written)
         for _, survey in surveys:
             search.search_neighbours(survey, enter=enter)
         searched = {url for url, _ in databases}

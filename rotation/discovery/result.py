@@ -21,6 +21,10 @@ from rotation.stores.cells import SearchableTable
 UNMATCHED = "an [[ignore]] of rotation.toml names it, and no column that was searched is called so"
 
 
+ColumnName = tuple[str, str, str]
+"""A column that was searched: its database, its table and its own name, as a TokenColumn has them."""
+
+
 class Remark(NamedTuple):
     """A remark for an admin on one table, or on one target."""
 
@@ -74,6 +78,8 @@ class Discovery:
     """Columns elsewhere that were read, with tokens that no key opens: another application's, or bound ones."""
     gone: list[Remark] = field(default_factory=list)
     """Databases and tables that were dropped before they were searched."""
+    unchanged: list[Remark] = field(default_factory=list)
+    """Tables in which an earlier search found nothing, and that were proved to be as they were then."""
     declared: list[DeclaredColumn] = field(default_factory=list)
     """The encrypted columns of the models that were named."""
     without_target: list[DeclaredColumn] = field(default_factory=list)

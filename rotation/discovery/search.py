@@ -3,52 +3,56 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from keyring_core import Keyring
 from rotation.configuration.policy import LeftOut
+from rotation.discovery.progress import SearchProgress, TableIdentity
 from rotation.discovery.reading_threads import ReadingThreads
-from rotation.discovery.result import Discovery, Ignores, IndexValues, Remark, label
+from rotation.discovery.result import ColumnName, Discovery, Ignores, IndexValues, Remark, label
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.report import Watcher
+from rotation.model.searched_table import SearchedTable
 from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.stores.cells import SearchableTable, TableEntry
 from rotation.stores.courtesy import Courtesy
 
 if TYPE_CHECKING:
+    from rotation.discovery.memory import SearchMemory
     from rotation.discovery.survey import Survey, TableRows
 
 DROPPED = "it was dropped before it was searched"
 NOTHING_WRITTEN = " Nothing was written."
 
-TableIdentity = tuple[tuple[object, ...], str | None, str]
-"""A table, whichever url leads to it: the database's identity, schema and table."""
-Outcome = tuple["tuple[list[TokenColumn], TableRows] | None", str | None]
-"""The counted columns of a table, and the reading; or why it cannot be read."""
+Outcome = tuple["tuple[list[TokenColumn], TableRows] | SearchedTable | None", str | None]
+"""The counted columns of a table, and the reading; or as it was read before; or why it cannot be read."""
 
 
 class DatabaseSearch:
     """Searches each table once, whatever the number of urls that lead to it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what to look for, where and how, and what is known
         self,
         discovery: Discovery,
         keyrings: Mapping[str | None, Sequence[Keyring]],
         ignores: Ignores,
         left_out: LeftOut,
-        watcher: Watcher,
+        progress: SearchProgress,
+        *,
+        whole: Collection[ColumnName] = (),
+        memory: SearchMemory | None = None,
     ) -> None:
-        """*keyrings*: by the name of their key set, None for the environment's own keys."""
-        self.discovery, self._ignores, self._left_out, self._watcher = discovery, ignores, left_out, watcher
+        """*keyrings*: by the name of their key set, None for the environment's own keys.
+
+        *whole*: columns of which a sample is not enough, unless a target names them.
+        """
+        self.discovery, self._ignores, self._left_out, self._progress = discovery, ignores, left_out, progress
+        self._whole, self._memory = frozenset(whole), memory
         self._threads = ReadingThreads()
-        self._number = self._total = 0
-        """The database that is searched, of all."""
-        self._words = ""
-        """The words for the progress."""
         self._keyrings = [keyring for those in keyrings.values() for keyring in those]
         self._key_ids = {
             name: {key_id for keyring in those for key_id in keyring.states_by_id} for name, those in keyrings.items()
@@ -68,14 +72,8 @@ class DatabaseSearch:
         """Ends its threads."""
         self._threads.close()
 
-    def add(self, survey: Survey, targets: Sequence[Target], *, enter: bool) -> None:
-        """Takes in a database, and the columns that *targets* in it name; one that is not there is remarked on.
-
-        *enter*: whether the other databases of its server will be searched, too.
-        """
-        self._total += 1
-        if enter:
-            self._total += sum(self._left_out.why(name) is None for name in survey.neighbours()[0])
+    def add(self, survey: Survey, targets: Sequence[Target]) -> None:
+        """Takes in a database, and the columns that *targets* in it name; one that is not there is remarked on."""
         self._urls.setdefault(survey.identity, set()).add(survey.url)
         self.discovery.databases.setdefault(survey.name, 0)
         self._seek_indexes(survey)
@@ -95,6 +93,17 @@ class DatabaseSearch:
         """The schemas of the targets in that database."""
         return {schema for (identity, schema, _), _ in self._targets if identity == survey.identity}
 
+    def expect(self, survey: Survey, wanted: Callable[[TableEntry], bool], *, enter: bool) -> None:
+        """Says what will be searched, also in the other databases of the server if it is to *enter* them."""
+        entries = self._expect_tables(survey, wanted)
+        databases = len({survey.database(entry) for entry in entries})
+        self._progress.expect_database(survey.name, databases=max(1, databases))
+        if enter:
+            sizes = survey.neighbour_sizes()
+            for name in survey.neighbours()[0]:
+                if self._left_out.why(name) is None:
+                    self._progress.expect_database(survey.name_of(name), sizes.get(name, 0))
+
     def search_database(
         self,
         survey: Survey,
@@ -107,16 +116,15 @@ class DatabaseSearch:
 
         *url*: how the database's was written; None for a neighbour.
         """
-        beyond = self.discovery.beyond
-        self._number += url is not None
-        self._words = f"searching {survey.name}: {self._number} of {self._total}"
-        self._watcher.at_work(self._words)
-        # The databases that one connection shows and that are not searched; none that a target is in.
-        left_out = survey.schemas(lambda entry: self._left_out.why(survey.database(entry)) is not None)
-        left_out -= self.target_schemas(survey)
+        beyond, left_out = self.discovery.beyond, self._schemas_left_out(survey)
+        self._progress.open(survey.name)
+        self._expect_tables(survey, wanted)
         tables = (
             (table, (survey.identity, table.entry.schema, table.entry.table))
-            for table in survey.tables(lambda entry: wanted(entry) and entry.schema not in left_out)
+            for table in survey.tables(
+                lambda entry: wanted(entry) and entry.schema not in left_out,
+                lambda entry: self._progress.leave_out((survey.identity, entry.schema, entry.table)),
+            )
         )
         for (table, identity), outcome in self._threads.each(survey, tables, self._read):
             reasons = self._see(survey, table, identity)
@@ -141,18 +149,22 @@ class DatabaseSearch:
             [name for name in names if self._left_out.why(name) is None] for names in (open_ones, closed)
         )
         self._name_databases(survey, closed, "this user may not connect to them")
+        some = {(database, table) for database, table, _ in self._whole}
         if not enter:
             self._name_databases(survey, open_ones, "only a search of every row of all schemas enters them")
-            return
+            named = {database for database, _ in some}
+            open_ones = [name for name in open_ones if survey.name_of(name) in named]
         for name in open_ones:
-            self._number += 1
+            self._progress.open(survey.name_of(name))
             try:
                 with closing(survey.enter(name)) as neighbour:
                     if neighbour.identity not in self._urls:
                         self._seek_indexes(neighbour)
                         self._neighbours.add(neighbour.identity)
                         self.discovery.databases.setdefault(neighbour.name, 0)
-                        self.search_database(neighbour, lambda _: True, lambda _: False, url=None)
+                        in_it = {table for database, table in some if database == neighbour.name}
+                        wanted = partial(_is_wanted, None if enter else in_it)
+                        self.search_database(neighbour, wanted, lambda _: False, url=None)
             except (StoreError, UsageError) as error:
                 remark = Remark(survey.name, f"database {name}", str(error).removesuffix(NOTHING_WRITTEN))
                 if any(name in names for names in survey.neighbours()):
@@ -215,23 +227,37 @@ class DatabaseSearch:
             column.keys = max(tokens, key=tokens.__getitem__)
 
     def _read(self, survey: Survey, named: tuple[SearchableTable, TableIdentity], courtesy: Courtesy) -> Outcome:
-        """The counted columns of a table, or why they cannot be read; in a thread."""
+        """The counted columns of a table, or why they cannot be read; in a thread. Or the table, if it is unchanged."""
         table, identity = named
         if not table.columns or identity in self._seen:
+            self._progress.leave_out(identity)
             return None, table.fault
-        full = self.discovery.full
-        return survey.read(table, lambda reading: self._count(survey, table, reading), courtesy, full=full)
+        full = self.discovery.full or self._is_to_be_whole(survey, table, identity)
+        self._progress.begin_table(identity)
+        try:
+            if self._memory and (known := self._memory.unchanged(survey, table, self._keyrings)):
+                return known, None
+            return survey.read(
+                table, lambda reading: self._count(survey, table, reading, full=full), courtesy, full=full
+            )
+        finally:
+            self._progress.end_table(identity)
 
     def _search_table(
         self, survey: Survey, table: SearchableTable, identity: TableIdentity, outcome: Outcome
     ) -> Iterator[TokenColumn]:
         """The columns of a table that hold tokens."""
         found, (counted, fault) = self.discovery, outcome
-        if fault:
-            self._unseen.append((identity, Remark(survey.name, table.name, fault)))
         if table.unsearched:
             words = f"columns of a type that is not searched: {', '.join(table.unsearched)}"
             found.beyond.append(Remark(survey.name, table.name, words))
+        if isinstance(counted, SearchedTable):
+            self._take_unchanged(survey, table, identity, counted)
+            return
+        if counted and self._memory:
+            self._memory.add(survey, table, self._keyrings, *counted)
+        if fault:
+            self._unseen.append((identity, Remark(survey.name, table.name, fault)))
         if counted is None:
             if table.columns and not fault:
                 found.gone.append(Remark(survey.name, table.name, DROPPED))
@@ -247,16 +273,47 @@ class DatabaseSearch:
                 found.blind_indexes.append(IndexValues(survey.name, name, column.indexes))
         yield from (column for column in columns if column.found)
 
+    def _schemas_left_out(self, survey: Survey) -> set[str | None]:
+        """The databases that one connection shows and that are not searched; none that a target is in."""
+        left_out = survey.schemas(lambda entry: self._left_out.why(survey.database(entry)) is not None)
+        return left_out - self.target_schemas(survey)
+
+    def _expect_tables(self, survey: Survey, wanted: Callable[[TableEntry], bool]) -> list[TableEntry]:
+        left_out = self._schemas_left_out(survey)
+        entries = list(survey.entries(lambda entry: wanted(entry) and entry.schema not in left_out))
+        self._progress.expect_tables(survey.identity, entries)
+        return entries
+
+    def _take_unchanged(
+        self, survey: Survey, table: SearchableTable, identity: TableIdentity, known: SearchedTable
+    ) -> None:
+        """Counts a table as searched in which an earlier search found nothing."""
+        found = self.discovery
+        words = f"every row was read at {known.read.isoformat(timespec='seconds')}, and no row version is newer"
+        found.unchanged.append(Remark(survey.name, table.name, words))
+        found.databases[survey.name] += 1
+        found.rows += known.rows
+        self._seen.add(identity)
+
     def _seek_indexes(self, survey: Survey) -> None:
         if self.discovery.full:
             survey.seek_indexes(sorted({key_id for ids in self._key_ids.values() for key_id in ids}))
 
-    def _count(self, survey: Survey, table: SearchableTable, reading: TableRows) -> tuple[list[TokenColumn], TableRows]:
-        history = table.entry.has_history and self.discovery.full
+    def _is_to_be_whole(self, survey: Survey, table: SearchableTable, identity: TableIdentity) -> bool:
+        """True if a column of the table is among those of which a sample is not enough, and no target names it."""
+        return any(
+            (survey.name, table.name, column) in self._whole and (identity, column) not in self._targets
+            for column in table.all_columns
+        )
+
+    def _count(
+        self, survey: Survey, table: SearchableTable, reading: TableRows, *, full: bool
+    ) -> tuple[list[TokenColumn], TableRows]:
+        history, entry = table.entry.has_history and full, table.entry
         columns = [TokenColumn(survey.name, table.name, each.name, has_history=history) for each in table.columns]
         seen = 0
         for batch in reading:
-            self._watcher.at_work(self._words, reading.rows - seen)
+            self._progress.read((survey.identity, entry.schema, entry.table), reading.rows, reading.rows - seen)
             seen = reading.rows
             for column, cells in zip(columns, zip(*batch, strict=True), strict=False):
                 column.take(self._keyrings, [cell for cell in cells if cell is not None])
@@ -306,6 +363,11 @@ class DatabaseSearch:
         for reason, those in by_reason.items():
             self._name_databases(survey, those, f"[policy] of rotation.toml leaves them out: {reason}")
         self.discovery.left_out += self.discovery.beyond[before:]
+
+
+def _is_wanted(names: Collection[str] | None, entry: TableEntry) -> bool:
+    """True for a table of these *names*; None: for any."""
+    return names is None or entry.name in names
 
 
 def _joined(remarks: Iterable[Remark]) -> Iterator[Remark]:

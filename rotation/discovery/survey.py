@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
@@ -38,6 +39,8 @@ SAMPLE_SECONDS = 5.0
 """The sample of a table ends after this time."""
 MOST = {True: 64 * 1024 * 1024, False: 1024 * 1024}
 """The largest cell that is searched, in bytes: by *full*."""
+WITNESSED = timedelta(seconds=1)
+"""A table that is read sooner has no witness: to prove that it is unchanged would take as long."""
 
 T = TypeVar("T")
 
@@ -66,6 +69,9 @@ class TableRows:
         """The size of the largest cell that is searched."""
         self.rows = 0
         """The number of rows that have been read."""
+        self.began = datetime.now(UTC)
+        self.witness: Any = None
+        """The proof of `Survey.is_unchanged`, if every row was read and there is one."""
         self._parts, self._seconds = parts, seconds
 
     def __iter__(self) -> Iterator[Rows]:
@@ -103,14 +109,18 @@ class OneTransaction:
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
-        self._results: list[sa.CursorResult[Any]] = []
+        self._results: list[tuple[sa.CursorResult[Any], Any]] = []
+        """Each with the driver's cursor."""
 
     def close(self) -> None:
         """Ends the transaction, and what was not read to its end."""
         # Over a lost connection each of these fails, and would hide the error that has to be reported.
-        for result in self._results:
+        for result, cursor in self._results:
             with suppress(Exception):
                 result.close()
+            # PyMySQL reads a result to its end before it forgets it, also over a lost connection, and prints the error.
+            with suppress(AttributeError):
+                cursor._result.unbuffered_active = False
         with suppress(sa.exc.SQLAlchemyError):
             self._connection.exec_driver_sql("ROLLBACK")
 
@@ -125,7 +135,7 @@ class OneTransaction:
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
         """Through a cursor on the server."""
         result = self._connection.execute(query, execution_options={"yield_per": rows})
-        self._results.append(result)
+        self._results.append((result, result.cursor))
         yield from result.partitions()
 
 
@@ -203,14 +213,21 @@ class Survey:
         """The schemas of the tables that *wanted* wants."""
         return {entry.schema for entry in self._entries.values() if wanted(entry)}
 
-    def tables(self, wanted: Callable[[TableEntry], bool]) -> Iterator[SearchableTable]:
+    def entries(self, wanted: Callable[[TableEntry], bool]) -> Iterator[TableEntry]:
         """The tables that *wanted* wants, each row once: what is read with a parent is not read again."""
         for entry in self._entries.values():
-            if not wanted(entry):
-                continue
-            parents = list(self._read_with(entry, wanted))
-            if not (parents and entry.is_partition) and (table := self._hold(entry, parents)):
+            if wanted(entry) and not (entry.is_partition and any(self._read_with(entry, wanted))):
+                yield entry
+
+    def tables(
+        self, wanted: Callable[[TableEntry], bool], leave_out: Callable[[TableEntry], None]
+    ) -> Iterator[SearchableTable]:
+        """The `entries` that can be searched, or are to be remarked on; the others go to *leave_out*."""
+        for entry in self.entries(wanted):
+            if table := self._hold(entry, list(self._read_with(entry, wanted))):
                 yield table
+            else:
+                leave_out(entry)
 
     def unsearchable(self) -> list[tuple[str, str]]:
         """The parts of the database that no table shows to this user, each with the reason."""
@@ -223,6 +240,14 @@ class Survey:
     def neighbours(self) -> tuple[list[str], list[str]]:
         """The server's other databases that need a connection of their own: those this user may enter, and the rest."""
         return self._access.read(self._catalog.databases)
+
+    def neighbour_sizes(self) -> dict[str, int]:
+        """The bytes of the databases that this user may enter, as far as the server says them: of all their files."""
+        return self._attempt(self._catalog.database_sizes)[0] or {}
+
+    def name_of(self, database: str) -> str:
+        """The name of another database of the server, as its own Survey has it."""
+        return self._access.dialect.describe(sa.make_url(self.url).set(database=database))
 
     def enter(self, database: str) -> Survey:
         """Another database of the server, by the same user."""
@@ -244,7 +269,10 @@ class Survey:
             def act(connection: sa.Connection) -> T:
                 self._catalog.hold_snapshot(connection)
                 with closing(OneTransaction(connection)) as reads:
-                    return count(self._reading(table, reads, courtesy, full=full))
+                    reading = self._reading(table, reads, courtesy, full=full)
+                    found = count(reading)
+                    reading.witness = self._witness(connection, table, reading) if full else None
+                    return found
 
             found, fault = self._attempt(act)
         else:
@@ -256,6 +284,11 @@ class Survey:
         if fault is None:
             return found, None
         return None, fault if any(self._columns(table.entry, afresh=True)) else None
+
+    def is_unchanged(self, table: SearchableTable, witness: Any) -> bool:
+        """True if each row that *table* has now was read with that *witness*, just as it is."""
+        is_unchanged, entry = self._access.dialect.other_writers.is_unchanged, table.entry
+        return bool(self._attempt(lambda connection: is_unchanged(connection, entry.schema, entry.table, witness))[0])
 
     def fit(self, table: SearchableTable, column: str, held: Format) -> Fit:
         """The key that a target for *column* of that format needs, or why it would be refused."""
@@ -270,6 +303,15 @@ class Survey:
         """The result of *act*, or the database's refusal in words."""
         tried = self._access.attempt(act, past_locks=True)
         return (None, tried.words) if isinstance(tried, RefusedStatement) else (tried, None)
+
+    def _witness(self, connection: sa.Connection, table: SearchableTable, reading: TableRows) -> Any:
+        """Taken in the same snapshot; at the end, when it is known that the reading took long."""
+        if datetime.now(UTC) - reading.began >= WITNESSED:
+            # All rows are read by now: if this fails, they have no witness.
+            with suppress(sa.exc.DBAPIError):
+                entry = table.entry
+                return self._access.dialect.other_writers.witness(connection, entry.schema, entry.table)
+        return None
 
     def _try(self, query: sa.Executable, *, past_locks: bool = False) -> Rows | RefusedStatement:
         return self._access.attempt(lambda connection: connection.execute(query).all(), past_locks=past_locks)
@@ -300,7 +342,9 @@ class Survey:
             lambda query: not isinstance(self._try(query), RefusedStatement),
             courtesy,
         )
-        readers = [self._catalog.whole(source)] if full else self._catalog.parts(source)
+        readers = []
+        if not self._catalog.is_empty(source):
+            readers = [self._catalog.whole(source)] if full else self._catalog.parts(source)
         windows: list[tuple[TableReader, Callable[[], Part]]] = []
         unsampled = []
         for reader in readers:

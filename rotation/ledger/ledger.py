@@ -1,4 +1,4 @@
-"""The ledger: the dates of keys and their certificates, instances, runs, the last census of each target, checkpoints.
+"""The ledger: the dates of keys and their certificates, instances, runs, censuses, searches, checkpoints.
 
 It holds no secret; losing it loses dates, never data.
 """
@@ -21,6 +21,7 @@ from keyring_core.names import printable
 from rotation.ledger import schema as tables
 from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url, over_engine, put
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+from rotation.model.searched_table import REMEMBERED, SearchedTable
 from rotation.stores.access import ATTEMPTS
 
 T = TypeVar("T")
@@ -272,10 +273,34 @@ class Ledger:
         last = {census.place: census for census in taken if census.checked or not checked}
         return sorted(last.values(), key=lambda census: (census.service, census.name, census.label))
 
+    def keep_search(self, place: str, searched: SearchedTable) -> None:
+        """Remembers a table under the digest *place*, and deletes the ones whose time is over."""
+        values = {"taken": searched.read, "document": searched.document()}
+        over = tables.searches.delete().where(sa.not_(self._is_remembered()))
+
+        def act(connection: sa.Connection) -> None:
+            put(connection, tables.searches, {"place": place}, values)
+            connection.execute(over)
+
+        self._access.write(act)
+
+    def searches(self) -> dict[str, SearchedTable]:
+        """The tables that are still remembered, by their digests."""
+        query = tables.records_of(tables.searches).where(self._is_remembered())
+        rows = self._access.read(lambda connection: [tuple(row) for row in connection.execute(query)])
+        found = self._access.parsed(rows, lambda row: (row[0], SearchedTable.of_document(*row[1:])), "a search")
+        return dict(found)
+
+    def _is_remembered(self) -> sa.ColumnElement[bool]:
+        """Not if it is of the future either, since a clock that is ahead would make it last."""
+        now = self._now()
+        return tables.searches.c.taken.between(now - REMEMBERED, now)
+
     def reach(self, plan: str, upto: str) -> None:
         """Records that *plan* is done up to the key *upto*.
 
-        A plan is any text that names target, primary key and shard; *upto* is text that only the run reads.
+        A plan is any text that names target, primary key and shard, or a retirement; *upto* is text that only its
+        command reads.
         """
         values = {"upto_key": upto, "reached": self._now()}
         self._access.write(lambda connection: put(connection, tables.progress, {"plan": _digest(plan)}, values))

@@ -129,6 +129,13 @@ progress = sa.Table(
     sa.Column("upto_key", _LONG_TEXT, nullable=False),
     sa.Column("reached", UtcTime, nullable=False),
 )
+searches = sa.Table(
+    "keyring_ledger_searches",
+    metadata,
+    sa.Column("place", _name(64), primary_key=True),  # a digest, too
+    sa.Column("taken", UtcTime, nullable=False),
+    sa.Column("document", JsonText, nullable=False),
+)
 
 
 def _tell_found_from_made(connection: sa.Connection) -> None:
@@ -149,11 +156,16 @@ def _tell_found_from_made(connection: sa.Connection) -> None:
     connection.execute(keys.update().where(keys.c.promoted.is_not(None)).ordered_values(*values))
 
 
-MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {1: _tell_found_from_made}
+def _add_searches(connection: sa.Connection) -> None:
+    """Version 2 remembered no searches."""
+    searches.create(connection, checkfirst=True)
+
+
+MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {1: _tell_found_from_made, 2: _add_searches}
 """The steps from a version to the next one. On a database that commits each statement a step may find itself half
 done, so it checks before it changes anything."""
 
-VERSION = 2
+VERSION = 3
 """The version that this program writes."""
 
 

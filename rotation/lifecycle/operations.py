@@ -55,8 +55,8 @@ NO_ANNOUNCEMENTS = (
 )
 NOT_ARCHIVED = "This key is not archived. Without it, backups from before today cannot be read"
 NOT_SEARCHED = (
-    "of all other columns a sample was searched; every row, in every database that this user may enter, is searched "
-    "once nothing refuses any more"
+    "more reasons may follow: of all other columns only a sample was searched; every row, in every database that this "
+    "user may enter, is searched once nothing refuses any more"
 )
 DISTRIBUTE = "Give this to every service, and restart those that do not reload."
 

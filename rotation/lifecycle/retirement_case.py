@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,18 +14,23 @@ from keyring_core.environment import Settings
 from rotation import job
 from rotation.configuration.targets import without_repeats
 from rotation.context import Context
-from rotation.discovery.result import Discovery
+from rotation.discovery.memory import SearchMemory
+from rotation.discovery.result import ColumnName, Discovery
+from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Ledger
-from rotation.ledger.records import took_over
+from rotation.ledger.records import place_of, took_over
 from rotation.ledger.session import Session, unexplained
 from rotation.lifecycle.environment_keys import EnvironmentKeys
+from rotation.lifecycle.refused_columns import keep_columns, known_columns
 from rotation.lifecycle.shared_secrets import SharedSecret, sharing
 from rotation.model.counts import Counts
 from rotation.model.failures import MissingError, StoreError
 from rotation.model.report import Report
+from rotation.model.searched_table import SearchedTable
 from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.retirement import AGAIN, Evidence, Refusal, of_report, refusals
+from rotation.stores.databases import identify
 from rotation.stores.other_writers import OpenTransaction
 from rotation.stores.uncommitted import Uncommitted, uncommitted
 
@@ -62,42 +68,101 @@ def examine(  # noqa: PLR0913 - what the case is about
     everything: Sequence[Target],
     whatever: bool,
 ) -> Case:
-    """Everything on retiring *key*: transactions, census, keys of other sets, a sample of all columns, every row.
+    """Everything on retiring *key*: what is known, transactions, census, a sample of all columns, every row.
 
-    Each waits for the steps before it: once one refuses, the search of every row is left out, unless it is wanted
-    *whatever* they say. *targets* have the key set that the key is of; *everything* is the targets of all key sets.
+    What refuses without a row being read is said at once, and all that takes no longer than a sample is looked at
+    nevertheless: an admin who is refused gets every reason of it, not one after the other. The search of every row is
+    left out once anything refuses, unless it is wanted *whatever* that is. *targets* have the key set that the key is
+    of; *everything* is the targets of all key sets.
 
     Raises StoreError if a target cannot be opened, and StoppedError.
     """
+    shared, keyring = sharing(context, keys, key), Keyring(*keys.settings)
+    if not whatever:
+        lost = (SharedNeed(one, against=[refusal]) for one in shared.keys if (refusal := _lost(one)))
+        of_others = [refusal for need in lost for refusal in need.refusals(None, None)]
+        _announce(context, [*_known_reasons(session, key, keyring, targets), *of_others])
     open_writers = OpenWriters(context, everything)
-    # First of all: what is committed while this waits is counted below.
+    # Before anything is read: what is committed while this waits is counted below.
     uncommitted = open_writers.wait()
     evidence, census = _count(context, session, keys.settings, key, targets=targets, everything=everything)
-    shared = sharing(context, keys, key)
     needs = [_count_need(session, one, everything) for one in shared.keys]
     unchecked = [*open_writers.unchecked, *shared.uncompared]
     case = Case(replace(evidence, uncommitted=uncommitted), census, needs, unchecked)
-    keyring = Keyring(*keys.settings)
     if not whatever:
-        _search(case, context, everything, keyring, full=False)
+        _search(case, context, everything, keyring, full=False, whole=known_columns(session, key.id))
         if case.against:
-            return case
-    _search(case, context, everything, keyring, full=True)
+            return _kept(case, session)
+    _search(case, context, everything, keyring, full=True, memory=_memory(session))
     case.evidence = replace(
         case.evidence,
         uncommitted=list({one.identity: one for one in (*uncommitted, *open_writers.late())}.values()),
         # A search may take an hour, and a service that started meanwhile still counts.
         fleet=session.fleet(keyring.states_by_id),
     )
+    return _kept(case, session)
+
+
+def _known_reasons(session: Session, key: Key, keyring: Keyring, targets: Sequence[Target]) -> list[Refusal]:
+    """The reasons to keep *key* for which no row has to be read: its services, and tokens where no target is now."""
+    places = {place_of(session.service, identify(target)) for target in targets}
+    elsewhere = [census for census in session.censuses() if census.place not in places]
+    known = Evidence(
+        key.id,
+        keyring.primary.id,
+        unexplained=tuple(unexplained(key.id, (), elsewhere, session.service)),
+        fleet=session.fleet(keyring.states_by_id),
+    )
+    return refusals(known)
+
+
+def _announce(context: Context, reasons: Sequence[Refusal]) -> None:
+    """Says at once what will refuse."""
+    if not reasons:
+        return
+    with context.watch(dry_run=True) as watcher:
+        for reason, _ in reasons:
+            watcher.announce(f"This will refuse: {reason}")
+        watcher.announce("Looking for other reasons, to report all of them. Ctrl-C stops that, and changes nothing.")
+
+
+def _kept(case: Case, session: Session) -> Case:
+    """*case*, of which the ledger now knows the columns that refuse."""
+    if case.evidence.search:
+        keep_columns(session, case.evidence.key_id, case.evidence.search)
     return case
 
 
-def _search(case: Case, context: Context, targets: Sequence[Target], keyring: Keyring, *, full: bool) -> None:
-    """Adds what a search finds: a sample, or with *full* every row, since a sample may miss the one token."""
+def _memory(session: Session) -> SearchMemory | None:
+    """The searches of the last hour, in the ledger; None without one. If it fails, tables are read: that costs time."""
+    if (ledger := session.ledger) is None:
+        return None
+
+    def keep(place: str, searched: SearchedTable) -> None:
+        with suppress(LedgerError):
+            ledger.keep_search(place, searched)
+
+    known = {}
+    with suppress(LedgerError):
+        known = ledger.searches()
+    return SearchMemory(known, keep)
+
+
+def _search(  # noqa: PLR0913 - what to search, for what, and how
+    case: Case,
+    context: Context,
+    targets: Sequence[Target],
+    keyring: Keyring,
+    *,
+    full: bool,
+    whole: Sequence[ColumnName] = (),
+    memory: SearchMemory | None = None,
+) -> None:
+    """Adds what a search finds: a sample, but all of *whole*; or with *full* every row: a sample may miss a token."""
     found: Discovery | None = None
     fault = None
     try:
-        found = context.search(targets, keyring, full=full)
+        found = context.search(targets, keyring, full=full, whole=whole, memory=memory)
     except StoreError as error:
         fault = str(error)
     case.evidence = replace(case.evidence, search=found, search_fault=fault)
@@ -121,10 +186,8 @@ class SharedNeed(NamedTuple):
 
 def _count_need(session: Session, one: SharedSecret, targets: Sequence[Target]) -> SharedNeed:
     """The reasons that a census of the other set's targets gives. Errors as `_count`."""
-    whose = one.context.keys.words
-    if one.state is not KeyState.PREVIOUS:
-        lost = f"{whose} would have no {one.state} key" if one.may_follow else f"{whose} has it as its {one.state} key"
-        return SharedNeed(one, against=[Refusal(lost, f"give {whose} a secret of its own")])
+    if lost := _lost(one):
+        return SharedNeed(one, against=[lost])
     own = [target for target in targets if target.keys == one.context.key_set]
     if not own:
         return SharedNeed(one)
@@ -143,6 +206,15 @@ def _count_need(session: Session, one: SharedSecret, targets: Sequence[Target]) 
             raise
         return SharedNeed(one)
     return SharedNeed(one, evidence)
+
+
+def _lost(one: SharedSecret) -> Refusal | None:
+    """The refusal for a key that the other set has as its primary or staged key."""
+    if one.state is KeyState.PREVIOUS:
+        return None
+    whose = one.context.keys.words
+    lost = f"{whose} would have no {one.state} key" if one.may_follow else f"{whose} has it as its {one.state} key"
+    return Refusal(lost, f"give {whose} a secret of its own")
 
 
 def _count(  # noqa: PLR0913 - what the evidence is about

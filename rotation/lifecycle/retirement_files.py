@@ -84,6 +84,9 @@ class Certificate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         "Columns elsewhere that were read, with tokens that no key opens: another application's, or bound ones.",
     ]
     gone: Annotated[list[str], "Databases and tables that were dropped before they were searched."]
+    proved_unchanged: Annotated[
+        list[str], "Tables that were not read again: every row was read within the hour, and none has changed since."
+    ]
     ignored: Annotated[list[str], "The columns that rotation.toml ignores, and why."]
     instances: Annotated[list[str], "The running services that were asked."]
     rows: Annotated[int, "Rows that were counted."]
@@ -121,6 +124,7 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
         not_looked_at=_lines(search.beyond) if search else [],
         unopened=_lines(search.unopened) if search else [],
         gone=_lines(search.gone) if search else [],
+        proved_unchanged=[f"{one.database}: {one.subject}: {one.words}" for one in search.unchanged] if search else [],
         ignored=[f"{one.database}: {one.subject}: {one.words}" for one in search.ignored] if search else [],
         instances=[f"{one.service} on {one.instance}" for one in evidence.fleet],
         rows=_rows_of(census),

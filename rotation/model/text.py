@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 UNOPENED = "Read, but tokens there open under none of your keys (another application's, or bound ones)"
 GONE = "Gone meanwhile"
+UNCHANGED = "Unchanged since an earlier search, so not read again"
 NO_KEY_PAGE = "docs/how-to/no-primary-key.md"
 
 
@@ -59,6 +60,28 @@ def to_second(time: datetime | float) -> str:
     """`2026-01-03 12:00:00 UTC`; a token's seconds as they are, if no calendar has them."""
     when = time if isinstance(time, datetime) else issued(time)
     return f"second {time}" if when is None else f"{when.astimezone(UTC):{UTC_SECOND}}"
+
+
+def size_of(count: int) -> str:
+    """A number of bytes: `16 kB`, `12.4 GB`."""
+    units = (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
+    name, size = next(((name, size) for name, size in units if count >= size), ("", 0))
+    if not size:
+        return many(count, "byte")
+    # One digit behind the point, for a number that has one in front of it or two.
+    return (
+        f"{count / size:.1f} {name}" if count < 100 * size and name not in {"MB", "kB"} else f"{count // size} {name}"
+    )
+
+
+def time_left(seconds: float) -> str:
+    """An estimate in words: `less than a minute left`, `about 3 minutes left`, `about 2 hours left`."""
+    if seconds < 60:
+        return "less than a minute left"
+    minutes = round(seconds / 60)
+    # At least two hours, as in `span`.
+    about = many(minutes, "minute") if minutes < 120 else many(round(minutes / 60), "hour")
+    return f"about {about} left"
 
 
 def span(time: timedelta) -> str:

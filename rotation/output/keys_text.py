@@ -11,7 +11,7 @@ from rotation.discovery.result import Discovery
 from rotation.lifecycle.operations import ListedKey, StepResult
 from rotation.lifecycle.transitions import KeyStep
 from rotation.model.next_steps import PLAIN, Invocation
-from rotation.model.text import GONE, MINUTE, UNOPENED
+from rotation.model.text import GONE, MINUTE, UNCHANGED, UNOPENED
 from rotation.output.terminal import Fitting, following, rows_table
 from rotation.retirement import Standing, by_database
 
@@ -62,8 +62,9 @@ def render(done: StepResult, invocation: Invocation = PLAIN, *, show_key: bool) 
 
 
 def _outside(search: Discovery) -> Iterator[Text]:
-    """The places that *search* does not cover, under a heading for each reason, a line for each database."""
-    for heading, found in (("Not looked at", search.beyond), (UNOPENED, search.unopened), (GONE, search.gone)):
+    """What *search* did not read, or not again, under a heading for each reason, a line for each database."""
+    outside = (("Not looked at", search.beyond), (UNOPENED, search.unopened), (GONE, search.gone))
+    for heading, found in (*outside, (UNCHANGED, search.unchanged)):
         if found:
             yield Text(f"{heading}:")
         for database, subjects in by_database(found).items():

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
 import structlog
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from keyring_core.names import printable
-from rotation.model.report import TargetReport, Watcher
+from rotation.model.report import SoFar, TargetReport, Watcher
+from rotation.model.text import many
 from rotation.output.terminal import console_on
 
 LOG_SECONDS = 5.0
@@ -65,14 +67,31 @@ class LogWatcher:
             seconds_left=round(max(self._rows - self._done, 0) / max(rate, 1e-6)),
         )
 
-    def at_work(self, words: str, rows: int = 0) -> None:
+    def at_work(self, words: str, rows: int = 0, so_far: SoFar | None = None) -> None:
         """Logs what is done if the last line is LOG_SECONDS old."""
         if words != self._label:
             self._label, self._done = words, 0
         self._done += rows
         if (now := time.monotonic()) >= self._next:
             self._next = now + LOG_SECONDS
-            log.info("rotation.progress", doing=words, done=self._done)
+            known = {name: value for name, value in (so_far._asdict() if so_far else {}).items() if value is not None}
+            log.info("rotation.progress", doing=words, done=self._done, **known)
+
+    def announce(self, words: str) -> None:
+        """Logs it at once."""
+        log.info("rotation.note", words=words)
+
+
+class _Bars(Progress):
+    """Bars, and below them one line on what is no pass over a target."""
+
+    line = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """What a narrow terminal has no room for is cut off at the end of the line."""
+        yield from super().get_renderables()
+        if self.line:
+            yield Text(self.line, no_wrap=True, overflow="ellipsis")
 
 
 class BarWatcher:
@@ -81,9 +100,8 @@ class BarWatcher:
     def __init__(self, console: Console, *, verb: str) -> None:
         self._verb = verb
         self._task: TaskID | None = None
-        self._other: TaskID | None = None
-        """The line for what is no pass over a target."""
-        self._progress = Progress(
+        self._words, self._rows = "", 0
+        self._progress = _Bars(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
@@ -97,9 +115,8 @@ class BarWatcher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._other is not None:
-            # Done; the bars of targets stay.
-            self._progress.remove_task(self._other)
+        # Done; the bars of targets stay.
+        self._progress.line = ""
         self._progress.stop()
 
     def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
@@ -123,11 +140,14 @@ class BarWatcher:
         total = max(self._progress.tasks[-1].total or 0, self._done)
         self._progress.update(self._task, completed=self._done, total=total, rate=f"{rate:,.0f}/s {pace}")
 
-    def at_work(self, words: str, rows: int = 0) -> None:
-        """Shows what is done, with the rows that were read so far."""
-        words = printable(words)
-        if self._other is None:
-            self._other = self._progress.add_task(words, total=None, rate="")
-        elif self._progress.tasks[self._progress.task_ids.index(self._other)].description != words:
-            self._progress.reset(self._other, total=None, description=words, rate="")
-        self._progress.update(self._other, advance=rows)
+    def at_work(self, words: str, rows: int = 0, so_far: SoFar | None = None) -> None:
+        """Shows what is done, with the rows that were read so far: one line, what matters most at its beginning."""
+        self._rows = rows + (self._rows if words == self._words else 0)
+        self._words = words
+        parts = [so_far.words] if so_far else []
+        parts += [many(self._rows, "row")] if self._rows else []
+        self._progress.line = printable(": ".join(filter(None, (", ".join(parts), words))))
+
+    def announce(self, words: str) -> None:
+        """Prints it above the bars, where it stays."""
+        self._progress.console.print(Text(printable(words)), soft_wrap=True)

@@ -127,6 +127,11 @@ class Catalog(CellSyntax):
         del connection
         return [], []
 
+    def database_sizes(self, connection: sa.Connection) -> dict[str, int]:
+        """The bytes of those that this user may enter, if the server says them."""
+        del connection
+        return {}
+
     def columns(
         self, connection: sa.Connection, entry: TableEntry | None = None
     ) -> Mapping[TableName, list[SearchedColumn]]:
@@ -147,6 +152,10 @@ class Catalog(CellSyntax):
     def hold_snapshot(self, connection: sa.Connection) -> None:
         """Begins a transaction that sees one moment from now on, and writes nothing."""
         raise NotImplementedError
+
+    def is_empty(self, source: TableSource) -> bool:
+        """True if there is no row, so that no statement about its columns has to be made."""
+        return source.first(sa.select(sa.literal_column("1")).select_from(source.table).limit(1)) is None
 
     def whole(self, source: TableSource) -> TableReader:
         """The reader of all of the table, with its history."""

@@ -127,6 +127,22 @@ class OtherWriters:
         del connection
         return None
 
+    # All that they wrote since every row was read, for the next search.
+
+    @staticmethod
+    def witness(connection: sa.Connection, schema: str | None, table: str) -> Any:
+        """A JSON value for `is_unchanged`, taken in the transaction whose one snapshot has read every row of the table.
+
+        None if later nothing could show what was written. Raises DBAPIError.
+        """
+        del connection, schema, table
+
+    @staticmethod
+    def is_unchanged(connection: sa.Connection, schema: str | None, table: str, witness: Any) -> bool:
+        """True if each row that the table has now was read with that *witness*, also in another process."""
+        del connection, schema, table, witness
+        return False
+
     # The number of their writes, for the pace.
 
     def transaction(self, connection: sa.Connection) -> int | None:

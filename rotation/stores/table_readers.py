@@ -119,7 +119,6 @@ class KeyReader(TableReader):
 
     def __init__(self, source: TableSource, key: Sequence[ColumnElement[Any]]) -> None:
         super().__init__(source, key)
-        self._query = sa.select(*source.cells.columns(), *key).select_from(source.table)
         self._ones = sa.select(sa.literal(1)).select_from(source.table)
         self._count = sa.select(sa.func.count()).select_from(source.table)
 
@@ -127,7 +126,7 @@ class KeyReader(TableReader):
         """By ranges of the key, in each of which the database looks for marks."""
         forward, size = Forward(), BatchSize(RANGE_ROWS, rows=BATCH_ROWS)
         last: list[Any] | None = None
-        wanted = self._query.where(self._source.cells.is_wanted())
+        wanted = self._query().where(self._source.cells.is_wanted())
         while True:
             started = time.monotonic()
             behind: list[ColumnElement[bool]] = [] if last is None else [beyond(self.address, last)]
@@ -152,6 +151,9 @@ class KeyReader(TableReader):
             size.seconds = self._source.courtesy.seconds
             size.took(size.rows, time.monotonic() - started, 1)
 
+    def _query(self) -> sa.Select[Any]:
+        return sa.select(*self._source.cells.columns(), *self.address).select_from(self._source.table)
+
     def _pages(
         self,
         wanted: sa.Select[Any],
@@ -174,7 +176,7 @@ class KeyReader(TableReader):
         return [partial(self._sample, window) for window in spread(self, count)]
 
     def _sample(self, window: Window) -> Part:
-        query = self._query.where(*self._inside(window))
+        query = self._query().where(*self._inside(window))
         return all_of(self._reads.read(query.order_by(self._column(window)).limit(WINDOW_ROWS)))
 
     def _at(self, address: Sequence[Any]) -> list[ColumnElement[bool]]:

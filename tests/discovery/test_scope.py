@@ -319,12 +319,12 @@ def test_a_small_table_without_tokens_is_asked_little(
     whole: Database, discover: Discover, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There may be ten thousand of them: no statement for its columns, and none for its key."""
-    whole.execute("CREATE TABLE idle (id INTEGER PRIMARY KEY, note TEXT)")
-    whole.insert("idle", [{"id": 1, "note": "n"}])
+    whole.execute("CREATE TABLE quiet (id INTEGER PRIMARY KEY, note TEXT)")
+    whole.insert("quiet", [{"id": 1, "note": "n"}])
     asked, keys, find = [], [], Survey._key_of
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if "idle" in statement and "LIMIT 0" not in statement:
+        if "quiet" in statement and "LIMIT 0" not in statement:
             asked.append(statement)
 
     monkeypatch.setattr(Survey, "_key_of", lambda *given: keys.append(given[2].table) or find(*given))

@@ -21,6 +21,7 @@ from rotation.ledger.ledger import Ledger, service_name
 from rotation.ledger.records import CensusRecord, InstanceRecord
 from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
+from rotation.model.searched_table import SearchedTable
 from rotation.stores.databases import file_of
 from tests.databases import Database
 from tests.ledger.censuses import census_of
@@ -338,7 +339,7 @@ def test_a_ledger_of_version_1_tells_bounds(database: Database, half_done: bool)
         "never": None,
     }
     assert (kept["found"].retired, kept["staged"].staged, kept["found"].promoted) == (mar, feb, None)
-    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(2,)]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(3,)]
 
 
 STORED = {
@@ -411,17 +412,62 @@ def test_an_older_ledger_is_migrated(database: Database, monkeypatch: pytest.Mon
 
     if half_done:
         database.execute("ALTER TABLE keyring_ledger_keys ADD COLUMN note VARCHAR(10)")
-    monkeypatch.setattr(ledger_schema, "MIGRATIONS", {2: add_column, 3: lambda _: done.append("second")})
+    monkeypatch.setattr(ledger_schema, "MIGRATIONS", {3: add_column, 4: lambda _: done.append("second")})
     for module in ("schema", "database"):
-        monkeypatch.setattr(f"rotation.ledger.{module}.VERSION", 4)
+        monkeypatch.setattr(f"rotation.ledger.{module}.VERSION", 5)
 
     with Ledger.open(database.url) as migrated:
         kept = migrated.keys()
     assert [key.id for key in kept] == [OLD]
     Ledger.open(database.url).close()
     assert done == ["first", "second"]
-    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(4,)]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(5,)]
     assert database.rows("SELECT note FROM keyring_ledger_keys") == [(None,)]
+
+
+@pytest.mark.parametrize("half_done", [False, True], ids=["fresh", "half-done"])
+def test_a_ledger_of_version_2_remembers_searches(database: Database, half_done: bool) -> None:
+    """Its rows stay, and it gets the table that it lacks."""
+    with Ledger.open(database.url) as ledger:
+        ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
+    database = replace(database, engine=sa.create_engine(database.url, poolclass=sa.NullPool))
+    gone = [] if half_done else ["DROP TABLE keyring_ledger_searches"]
+    database.execute(*gone, "UPDATE keyring_ledger_schema SET version = 2")
+
+    with Ledger.open(database.url) as migrated:
+        searched = SearchedTable(datetime.now(UTC), 7, ["a", 1])
+        migrated.keep_search("a" * 64, searched)
+        assert migrated.searches() == {"a" * 64: searched}
+        kept = migrated.keys()
+    assert [key.id for key in kept] == [OLD]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(3,)]
+
+
+def test_a_search_is_remembered_for_an_hour(ledger: Ledger, clock: Clock) -> None:
+    """Not longer, and not ahead of time; what is over is deleted as another one is kept."""
+
+    def keep(place: str) -> set[str]:
+        ledger.keep_search(place, SearchedTable(clock.time, 1, None))
+        return set(ledger.searches())
+
+    early = keep("early")
+    clock.step(minutes=50)
+    both = keep("late")
+    clock.step(minutes=20)
+    over, last = set(ledger.searches()), keep("last")
+    clock.step(minutes=-70)
+    ahead = set(ledger.searches())
+
+    assert (early, both) == ({"early"}, {"early", "late"})
+    assert (over, last, ahead) == ({"late"}, {"late", "last"}, set())
+
+
+def test_a_search_is_remembered_as_the_last_one_was(ledger: Ledger, clock: Clock) -> None:
+    """Each table has one record."""
+    for rows in (1, 2):
+        ledger.keep_search("place", SearchedTable(clock.time, rows, None))
+
+    assert [one.rows for one in ledger.searches().values()] == [2]
 
 
 def test_a_newer_ledger_is_left_alone(database: Database) -> None:
@@ -429,7 +475,7 @@ def test_a_newer_ledger_is_left_alone(database: Database) -> None:
     Ledger.open(database.url).close()
     database.execute("UPDATE keyring_ledger_schema SET version = 99")
 
-    with pytest.raises(NewerLedgerError, match=r"has version 99, and this program knows 2.*Install"):
+    with pytest.raises(NewerLedgerError, match=r"has version 99, and this program knows 3.*Install"):
         Ledger.open(database.url)
     assert database.rows("SELECT version FROM keyring_ledger_schema") == [(99,)]
 
@@ -543,7 +589,7 @@ def test_an_older_ledger_that_may_not_be_changed_says_who_can(database: Database
     )
 
     with pytest.raises(
-        LedgerError, match=r"it has version 1, and could not be brought to version 2; run `keyring-rotate"
+        LedgerError, match=r"it has version 1, and could not be brought to version 3; run `keyring-rotate"
     ):
         Ledger.open(database.url)
 

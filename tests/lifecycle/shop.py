@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from dotenv import dotenv_values
 
 from keyring_core import Key
@@ -15,6 +17,7 @@ from keyring_core.environment import Settings, load_settings
 from rotation.cli.main import main
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord
+from rotation.model.report import NoWatcher, SoFar, TargetReport
 from tests.conftest import Ran
 from tests.databases import Database
 from tests.fakes import token
@@ -67,6 +70,37 @@ class Shop:
     def ledger(self) -> Ledger:
         """The ledger, opened."""
         return Ledger.open(self.ledger_url)
+
+
+class Listening(NoWatcher):
+    """Remembers what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, int, SoFar | None]] = []
+        self.announced: list[str] = []
+        self.began: list[int] = []
+        """The number of announcements before each census."""
+
+    @classmethod
+    def to_commands(cls, monkeypatch: pytest.MonkeyPatch) -> Listening:
+        """One that follows every command of this test."""
+        listening = cls()
+
+        @contextmanager
+        def watch(*_: object, **__: object) -> Iterator[Listening]:
+            yield listening
+
+        monkeypatch.setattr("rotation.cli.options.CommandContext.watch", watch)
+        return listening
+
+    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
+        self.began.append(len(self.announced))
+
+    def at_work(self, words: str, rows: int = 0, so_far: SoFar | None = None) -> None:
+        self.heard.append((words, rows, so_far))
+
+    def announce(self, words: str) -> None:
+        self.announced.append(words)
 
 
 def announce(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from rotation.discovery import survey
 from rotation.discovery.survey import Survey
-from rotation.model.report import NoWatcher
+from rotation.stores import table_readers
 from tests.conftest import Ran
 from tests.databases import Database, open_database
 from tests.fakes import token
-from tests.lifecycle.shop import OLDER, Shop, old_token, refusals
+from tests.lifecycle.shop import OLD, OLDER, Listening, Shop, announce, old_token, refusals
 
 pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
 
@@ -140,34 +142,104 @@ def test_a_database_that_is_dropped_meanwhile_is_gone(shop: Shop, monkeypatch: p
 
 @POSTGRESQL
 def test_each_database_is_named_while_it_is_searched(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its number, of how many."""
-    told: dict[str, int] = {}
-
-    class Listening(NoWatcher):
-        def at_work(self, words: str, rows: int = 0) -> None:
-            told[words] = told.get(words, 0) + rows
-
-    monkeypatch.setattr("rotation.cli.options.CommandContext.watch", lambda *_, **__: _entered(Listening()))
+    """With its number, of how many, and with the rows of it alone."""
+    listening = Listening.to_commands(monkeypatch)
     with neighbour(shop.database, token("nobody")) as name:
-        neighbours = Survey.neighbours
-
-        def lasting(survey: Survey) -> tuple[list[str], list[str]]:
-            # Other tests drop theirs meanwhile, and their numbers are passed over.
-            open_ones, closed = neighbours(survey)
-            return [each for each in open_ones if each in {name, "postgres"}], closed
-
-        monkeypatch.setattr(Survey, "neighbours", lasting)
+        see_only(monkeypatch, name, "postgres")
         retire(shop)
 
-    numbers = [words.rpartition(": ")[2].split(" of ") for words in told if "searching" in words]
-    assert [int(number) for number, _ in numbers[1:]] == list(range(1, len(numbers)))
-    assert {int(total) for _, total in numbers[1:]} == {len(numbers) - 1}
-    assert [rows for words, rows in told.items() if name in words] == [1]
+    found = [(words, rows, so_far) for words, rows, so_far in listening.heard if so_far and so_far.databases > 1]
+    assert {so_far.databases for *_, so_far in found} == {3}
+    assert sum(rows for words, rows, _ in found if name in words) == 1
+    assert {so_far.database for words, _, so_far in found if name in words} < {2, 3}
+    assert {so_far.database for words, _, so_far in found if name_of(shop.database) in words} == {1}
 
 
-@contextmanager
-def _entered(watcher: NoWatcher) -> Iterator[NoWatcher]:
-    yield watcher
+NEIGHBOURS = Survey.neighbours
+
+
+def see_only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Of other databases these alone: other tests drop theirs meanwhile, and their numbers are passed over."""
+
+    def lasting(survey: Survey) -> tuple[list[str], list[str]]:
+        open_ones, closed = NEIGHBOURS(survey)
+        return [each for each in open_ones if each in names], closed
+
+    monkeypatch.setattr(Survey, "neighbours", lasting)
+
+
+@SERVERS
+def test_the_first_line_says_how_much_there_is_to_read(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Databases, tables and bytes, in one line before every row is searched; tables only if all of them are known."""
+    listening = Listening.to_commands(monkeypatch)
+    see_only(monkeypatch)
+    shop.rotate("discover", "--full")
+    with neighbour(shop.database, token("nobody")) as name:
+        see_only(monkeypatch, name)
+        retire(shop)
+    alone, together = listening.announced
+
+    size = r"[1-9][0-9.]* [kMG]B"
+    many = rf"\(2 tables(, {size})?\)" if shop.database.kind == "mariadb" else rf"\({size}\)"
+    assert re.fullmatch(rf"Searching every row of 1 database \(1 table(, {size})?\)", alone)
+    assert re.fullmatch(rf"Searching every row of 2 databases {many}", together)
+
+
+@POSTGRESQL
+def test_progress_is_the_share_of_the_bytes(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It grows within a table, is 99 % at most, and leaves out what is not read: a table of numbers is half of all."""
+    shop.database.execute(
+        "CREATE TABLE words AS SELECT n, repeat(md5(n::text), 10) AS word FROM generate_series(1, 5000) n",
+        "CREATE TABLE numbers AS SELECT n, n AS m FROM generate_series(1, 60000) n",
+        "CREATE TABLE fewer AS SELECT * FROM words",
+        "CREATE TABLE parts (n BIGINT, word TEXT) PARTITION BY RANGE (n)",
+        "CREATE TABLE part PARTITION OF parts FOR VALUES FROM (1) TO (5001) PARTITION BY RANGE (n)",
+        "CREATE TABLE leaf PARTITION OF part FOR VALUES FROM (1) TO (5001)",
+        "INSERT INTO parts SELECT * FROM words",
+        "ANALYZE words, fewer, leaf, numbers",
+        # More rows than the catalog knows of.
+        "INSERT INTO words SELECT n, repeat(md5(n::text), 10) FROM generate_series(5001, 10000) n",
+        "DELETE FROM fewer WHERE n > 500",
+    )
+    listening = Listening.to_commands(monkeypatch)
+    see_only(monkeypatch)
+    retire(shop)
+
+    known = [so_far for *_, so_far in listening.heard if so_far and so_far.percent is not None]
+    assert (known[-1].table, known[-1].tables) == (4, 4)
+    sizes = "SELECT sum(pg_relation_size(relid)) FROM pg_stat_user_tables WHERE relname IN ('words', 'fewer', 'leaf')"
+    with shop.database.engine.connect() as connection:
+        written = int(connection.exec_driver_sql(sizes).scalar_one())
+    assert known[-1].bytes
+    assert 0.6 * written < known[-1].bytes < written, "as of the statistics, before rows were inserted"
+    percents = [so_far.percent or 0 for so_far in known]
+    assert percents == sorted(percents)
+    assert len(set(percents)) > 2
+    assert percents[-1] == 99
+    assert {so_far.seconds_left for so_far in known} == {None}, "nobody can say after less than five seconds"
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_costs_nothing_is_said_before_a_row_is_read(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service with another primary, and tokens where no target is any more; the answer has all other reasons, too."""
+    shop.database.execute(f"UPDATE creds SET token = '{old_token('older')}'")
+    retire(shop)
+    shop.database.execute("ALTER TABLE creds RENAME TO secrets")
+    shop.config.write_text(shop.config.read_text().replace('"creds"', '"secrets"'))
+    announce(shop, "web-2", OLDER, OLD)
+    listening = Listening.to_commands(monkeypatch)
+    refused = refusals(retire(shop, "--json"))
+    retire(shop)
+    elsewhere, service, following = listening.announced[:3]
+    assert listening.announced[3:] == [elsewhere, service, following], "not what the target was found to hold"
+    forced = retire(shop, "--force", OLDER.id)
+
+    assert refused[0] == f"secrets.token: 3 tokens under {OLDER.id}"
+    assert [elsewhere, service] == [f"This will refuse: {reason}" for reason in refused[1:]]
+    assert (f"3 tokens under {OLDER.id} there" in elsewhere, "web-2" in service, "Ctrl-C" in following) == (True,) * 3
+    assert listening.began[0] == 3, "said first of all"
+    assert forced.code == 0
+    assert not [words for words in listening.announced[6:] if "refuse" in words]
 
 
 def test_cells_are_counted_as_a_run_counts_them(shop: Shop) -> None:
@@ -183,3 +255,52 @@ def test_cells_are_counted_as_a_run_counts_them(shop: Shop) -> None:
 def _certificates(shop: Shop) -> list[dict[str, list[str]]]:
     with shop.ledger() as ledger:
         return list(ledger.certificates())
+
+
+@POSTGRESQL
+def test_a_column_that_refused_is_looked_at_before_every_row_is_searched(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another database, which a sample does not enter; of it the one table is read, and of the rest a sample."""
+    with neighbour(shop.database, old_token("older")) as name:
+        see_only(monkeypatch, name)
+        first = retire(shop, "--json")
+        theirs = sa.create_engine(shop.database.engine.url.set(database=name), poolclass=sa.NullPool)
+        with theirs.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE other AS SELECT 'no token' AS cell FROM generate_series(1, 9)")
+            connection.exec_driver_sql(f"GRANT SELECT ON other TO {name_of(shop.database)}")
+        listening = Listening.to_commands(monkeypatch)
+        second = retire(shop, "--json")
+        with theirs.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM theirs")
+        third = retire(shop, "--json")
+
+    assert [reason.startswith("theirs.token in ") for reason in refusals(first)] == [True]
+    assert refusals(first) == refusals(second)
+    assert [_is_sampled(ran) for ran in (first, second)] == [False, True]
+    in_it = [so_far.tables for words, _, so_far in listening.heard if name in words and so_far]
+    assert (in_it[0], in_it[-1], third.code) == (1, 2, 0), third.out
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_token_that_a_sample_missed_is_looked_for_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its table, to the end; not if a target names its column by now, since a census reads that."""
+    monkeypatch.setattr(survey, "WINDOWS", 2)
+    monkeypatch.setattr(table_readers, "WINDOW_ROWS", 2)
+    shop.database.execute("CREATE TABLE spare (id INTEGER PRIMARY KEY, token TEXT)")
+    shop.database.insert("spare", [{"id": n, "token": old_token("older") if n == 71 else "-"} for n in range(100)])
+    listening = Listening.to_commands(monkeypatch)
+    first, second = retire(shop, "--json"), retire(shop, "--json")
+    listening.heard.clear()
+    shop.config.write_text(f"{shop.config.read_text()}{shop.config.read_text().replace('creds', 'spare')}")
+    third = retire(shop, "--json")
+
+    assert refusals(first) == refusals(second)
+    assert refusals(first) == [f"spare.token: holds tokens, and no target names it: 1 token under {OLDER.id}"]
+    assert [_is_sampled(ran) for ran in (first, second)] == [False, True]
+    assert refusals(third) == [f"spare.token: 1 token under {OLDER.id}"]
+    assert sum(rows for words, rows, _ in listening.heard if "searching" in words) < 100
+
+
+def _is_sampled(ran: Ran) -> bool:
+    return any("only a sample was searched" in note for note in ran.document["notes"])

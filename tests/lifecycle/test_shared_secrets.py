@@ -12,6 +12,7 @@ from keyring_core.derivation import Derivation
 from tests.conftest import Cli, Named, Ran
 from tests.databases import Database, open_database
 from tests.keys import key_text, make_key
+from tests.lifecycle.shop import Listening
 
 pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
 
@@ -102,14 +103,18 @@ def test_a_secret_stays_whichever_way_another_set_reads_it(sets: Sets, named: Na
             assert sets.old.read_text() == f"{key_text('old')}\n"
 
 
-def test_a_secret_that_another_set_encrypts_with_stays(sets: Sets, named: Named) -> None:
-    """Or will encrypt with next: the reason does not depend on a token."""
+def test_a_secret_that_another_set_encrypts_with_stays(
+    sets: Sets, named: Named, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or will encrypt with next: the reason does not depend on a token, and is said before any is counted."""
+    listening = Listening.to_commands(monkeypatch)
     for way, source in WAYS.items():
         with named(way):
             sets.configure(source, state="staged")
             [reason] = [each["reason"] for each in sets.retire().document["refused"]]
 
             assert "a staged key of the key set b, is made of the same secret: the key set b " in reason
+            assert listening.announced[-2] == f"This will refuse: {reason}"
             assert sets.old.read_text() == f"{key_text('old')}\n"
 
 

@@ -13,7 +13,7 @@ from keyring_core import Keyring
 from rotation.job import passes
 from rotation.job.loop import rotate
 from rotation.job.options import RunOptions
-from rotation.model.report import TargetReport
+from rotation.model.report import SoFar, TargetReport
 from rotation.output import progress
 from rotation.output.progress import BarWatcher, LogWatcher
 from rotation.stores.databases import identify
@@ -89,6 +89,27 @@ def test_a_search_is_logged_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -
     ]
 
 
+def test_a_search_logs_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As numbers; what nobody knows yet is left out. What begins is logged at once."""
+    now = iter([0.0, 6.0, 12.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(progress, "log", structlog.get_logger())
+
+    with capture_logs() as logged:
+        watcher = LogWatcher()
+        watcher.announce("Searching every row of 2 databases (2.0 GB)")
+        watcher.at_work("searching a", 100, SoFar(1, 2, 3, 4))
+        watcher.at_work("searching a", 100, SoFar(1, 2, 3, 4, 43, 2_000_000_000, 90))
+
+    numbers = {"database": 1, "databases": 2, "table": 3, "tables": 4}
+    of_search = {"event": "rotation.progress", "doing": "searching a", "log_level": "info"}
+    assert logged == [
+        {"event": "rotation.note", "words": "Searching every row of 2 databases (2.0 GB)", "log_level": "info"},
+        of_search | numbers | {"done": 100},
+        of_search | numbers | {"done": 200, "percent": 43, "bytes": 2_000_000_000, "seconds_left": 90},
+    ]
+
+
 def test_a_bar_shows_what_is_done_and_the_rows() -> None:
     """An estimate that was too low is raised."""
     out = io.StringIO()
@@ -102,15 +123,38 @@ def test_a_bar_shows_what_is_done_and_the_rows() -> None:
 
 
 def test_a_search_has_one_line_while_it_lasts() -> None:
-    """It names the database, and counts its rows from zero; it goes with the last of them."""
-    with BarWatcher(Console(file=io.StringIO(), force_terminal=True), verb="reading") as bar:
+    """It names the database, counts its rows from zero, and is cut off where the terminal ends; it goes at the end."""
+    out, shown = io.StringIO(), []
+    with BarWatcher(Console(file=out, force_terminal=True, width=60), verb="reading") as bar:
         bar.begin(REPORT, 10, 1)
-        for words, rows in (("searching a: 1 of 2", 700), ("searching a: 1 of 2", 7), ("searching b: 2 of 2", 5)):
-            bar.at_work(words, rows)
-            shown = [(task.description, task.completed, task.total) for task in bar._progress.tasks]
+        for words, rows, so_far in (
+            ("searching a", 1700, None),
+            ("searching a", 7, SoFar(1, 2, 3, 4)),
+            ("searching b", 1, SoFar(2, 2, 1, 4, 43, 2_000, 170)),
+        ):
+            bar.at_work(words, rows, so_far)
+            bar._progress.refresh()
+            shown.append(bar._progress.line)
 
-    assert shown == [("reading creds.token", 0, 10), ("searching b: 2 of 2", 5, None)]
-    assert [task.description for task in bar._progress.tasks] == ["reading creds.token"]
+    assert shown == [
+        "1,700 rows: searching a",
+        "database 1 of 2, table 3 of 4, 1,707 rows: searching a",
+        "43 %, about 3 minutes left, database 2 of 2, table 1 of 4, 1 row: searching b",
+    ]
+    assert "43 %, about 3 minutes left, database 2 of 2" in out.getvalue()
+    assert "searching b" not in out.getvalue()
+    assert "database" not in out.getvalue().rpartition("reading creds.token")[2]
+
+
+def test_what_is_announced_stays_above_the_bars() -> None:
+    """It is printed once, in a line of its own, also if it is longer than the terminal is wide."""
+    out, words = io.StringIO(), "Searching every row of 3 databases (214 tables, 12.4 GB)"
+    with BarWatcher(Console(file=out, force_terminal=True, width=40), verb="reading") as bar:
+        bar.at_work("searching a", 1)
+        bar.announce(words)
+        bar._progress.refresh()
+
+    assert out.getvalue().count(f"{words}\n") == 1
 
 
 def test_each_target_has_one_bar() -> None:

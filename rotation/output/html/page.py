@@ -20,7 +20,7 @@ from rotation.ledger.ledger import UNNAMED
 from rotation.ledger.records import KeyRecord
 from rotation.model.next_steps import PLAIN
 from rotation.model.outputs import replaced
-from rotation.model.text import GONE, UNOPENED, be, many, release, span
+from rotation.model.text import GONE, UNCHANGED, UNOPENED, be, many, release, span
 from rotation.model.text import issued as issue_time
 from rotation.output.html import charts
 
@@ -97,6 +97,7 @@ def page(overview: Overview) -> str:
             facts=facts,
             unopened_heading=UNOPENED,
             gone_heading=GONE,
+            unchanged_heading=UNCHANGED,
             # "default" says nothing to a reader.
             whose="" if facts.service == UNNAMED else facts.service.removeprefix(f"{UNNAMED}/"),
             totals=PageTotals(facts),

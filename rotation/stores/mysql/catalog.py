@@ -185,6 +185,10 @@ class MySQLCatalog(Catalog):
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
+    def is_empty(self, source: TableSource) -> bool:
+        """Rows of the past are rows, too."""
+        return not source.entry.has_history and super().is_empty(source)
+
     def whole(self, source: TableSource) -> TableReader:
         """With its history, in which a key names more than one row."""
         if not source.entry.has_history:

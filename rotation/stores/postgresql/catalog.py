@@ -142,6 +142,9 @@ these are whole numbers, which may be a token's letters; and the characters that
 DATABASES = """SELECT datname, datallowconn AND has_database_privilege(oid, 'CONNECT') FROM pg_database
 WHERE datname NOT IN (current_database(), 'template0') ORDER BY 1"""
 
+DATABASE_SIZES = """SELECT datname, pg_database_size(oid) FROM pg_database
+WHERE datallowconn AND has_database_privilege(oid, 'CONNECT')"""
+
 LEAVES = f"""{FAMILY} SELECT n.nspname, c.relname, has_table_privilege(c.oid, 'SELECT'),
 COALESCE(pg_relation_size(c.oid), 0) / CAST(current_setting('block_size') AS int),
 CASE WHEN relpages > 0 THEN reltuples / relpages END,
@@ -213,7 +216,7 @@ class PostgreSQLCatalog(Catalog):
 
     def entries(self, connection: sa.Connection) -> list[TableEntry]:
         """Of all schemas, with their partitions and materialized views."""
-        return [
+        entries = [
             TableEntry(
                 schema,
                 table,
@@ -239,6 +242,7 @@ class PostgreSQLCatalog(Catalog):
                 parents,
             ) in connection.execute(sa.text(TABLES))
         ]
+        return _with_partitions(entries)
 
     def unsearchable(self, connection: sa.Connection) -> list[tuple[str, str]]:
         """Foreign tables, schemas that may not be used, and large objects."""
@@ -248,6 +252,10 @@ class PostgreSQLCatalog(Catalog):
         """All except this one and template0."""
         found = connection.execute(sa.text(DATABASES)).all()
         return [name for name, may in found if may], [name for name, may in found if not may]
+
+    def database_sizes(self, connection: sa.Connection) -> dict[str, int]:
+        """Indexes included. One that is dropped meanwhile has no size."""
+        return {name: int(size or 0) for name, size in connection.execute(sa.text(DATABASE_SIZES))}
 
     def columns(
         self, connection: sa.Connection, entry: TableEntry | None = None
@@ -298,6 +306,10 @@ class PostgreSQLCatalog(Catalog):
         # Between two batches their tokens are decrypted, which may take long.
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
 
+    def is_empty(self, source: TableSource) -> bool:
+        """Its files say so."""
+        return not source.entry.by_columns and not any(leaf.blocks for leaf in self._leaves(source))
+
     def whole(self, source: TableSource) -> TableReader:
         """With its partitions: the right to read a table includes its partitions, read through it."""
         # The right to read some columns does not include the place of a row.
@@ -313,3 +325,14 @@ class PostgreSQLCatalog(Catalog):
     def _leaves(self, source: TableSource) -> list[Leaf]:
         names = {"schema": source.entry.schema, "table": source.entry.table}
         return [Leaf(*row) for row in source.reads.read(sa.text(LEAVES).bindparams(**names))]
+
+
+def _with_partitions(entries: Sequence[TableEntry]) -> list[TableEntry]:
+    """*entries*, the partitioned ones with the sizes of their partitions: they have no rows of their own."""
+    found = {(entry.schema, entry.table): entry for entry in entries}
+    for leaf in entries:
+        each: TableEntry | None = leaf
+        while each and each.is_partition and (each := found.get(each.parents[0])):
+            rows = (each.rows or 0) + (leaf.rows or 0)
+            found[each.schema, each.table] = each._replace(size=each.size + leaf.size, rows=rows or None)
+    return list(found.values())

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from keyring_core.tokens import token_length
 from rotation.model.batch import Batch
-from rotation.stores.columns import TableState
+from rotation.stores.columns import TableState, table_clause
 from rotation.stores.other_writers import (
     CellTotals,
     Changed,
@@ -53,6 +53,13 @@ BLANKS = r"E' \t\n\r\x0b\f'"
 """For text and for bytes alike: what a pass takes for an empty cell."""
 NOW = """SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
 EXISTS (SELECT FROM pg_stat_activity WHERE pid = :pid AND backend_start = :since)"""
+
+MOMENT = """SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+extract(epoch FROM pg_postmaster_start_time()) || ' ' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time())
+|| ' ' || (SELECT CAST(oid AS text) FROM pg_database WHERE datname = current_database())"""
+"""The snapshot, and the database of a server that has not crashed since: a restart or another server has another start,
+and a recovery after a crash, which may keep the start, resets the statistics. Any user may ask for these."""
 
 ALTERED = """concat_ws(',', pg_relation_filenode(c.oid), c.xmin, n.xmin,
     (SELECT string_agg(CAST(a.xmin AS text), ',' ORDER BY a.attnum) FROM pg_attribute a
@@ -164,6 +171,32 @@ class PostgreSQLOthers(OtherWriters):
         self._start, self._pid, self._since = found
         return True
 
+    @staticmethod
+    def witness(connection: sa.Connection, schema: str | None, table: str) -> Any:
+        """Server, oldest running transaction and family, as the snapshot has them.
+
+        What alters the table after that snapshot and before the first read shows in a later look at the catalog. None
+        if rows may come in without a version here, or be hidden.
+        """
+        start, _, server = connection.execute(sa.text(MOMENT)).one()
+        members = family(connection, schema, table)
+        is_usual = members and all(each.is_plain and not each.hidden for each in members)
+        return [server, start, [[each.oid, each.altered] for each in members]] if server and is_usual else None
+
+    @staticmethod
+    def is_unchanged(connection: sa.Connection, schema: str | None, table: str, witness: Any) -> bool:
+        """By the rows, and then the catalog: what altered the table before or while they were read shows there."""
+        server, start, members = witness
+        _, now, _ = connection.execute(sa.text(MOMENT)).one()
+        if not 0 <= now - start < SPAN:
+            return False
+        connection.exec_driver_sql("SET LOCAL jit = off")
+        newer = sa.exists().select_from(table_clause(schema, table)).where(sa.literal_column(_since(start)))
+        if connection.scalar(sa.select(newer)):
+            return False
+        found = PostgreSQLOthers.witness(connection, schema, table)
+        return found is not None and [found[0], found[2]] == [server, members]
+
     def wrote(self, transactions: Iterable[int]) -> None:
         """The last MOST_OURS of them are remembered, at least."""
         self._ours.extend(transactions)
@@ -198,7 +231,8 @@ class PostgreSQLOthers(OtherWriters):
         if now - self._start >= SPAN:
             return Unknown("too many transactions have passed to distinguish old row versions from new ones")
         # A run that wrote nothing itself need not look at the cells.
-        new = sa.exists().select_from(self.scope.table).where(self.scope.rows, sa.literal_column(self._since_start()))
+        since_start = sa.literal_column(_since(self._start), sa.Boolean)
+        new = sa.exists().select_from(self.scope.table).where(self.scope.rows, since_start)
         if not self._ours and not connection.scalar(sa.select(new)):
             return Changed(Batch((), ()))
         kind = self._kind()
@@ -210,12 +244,9 @@ class PostgreSQLOthers(OtherWriters):
         read = self._read(connection, kind == sa.literal("theirs")) if others else Batch((), ())
         return Changed(read, CellTotals(held, rows - held, empty))
 
-    def _since_start(self) -> str:
-        return f"age(xmin) <= age('{self._start % 2**32}'::xid)"
-
     def _kind(self) -> sa.ColumnElement[str]:
         """Of a row: `old`, `ours` or `theirs`."""
-        age, since_start = "age(xmin)", self._since_start()
+        age, since_start = "age(xmin)", _since(self._start)
         ranges = list(_ranges(sorted(self._ours)))
         if len(ranges) <= MOST_RANGES:
             of_ours = " OR ".join(
@@ -249,6 +280,11 @@ class PostgreSQLOthers(OtherWriters):
         names = [scope.table.c[name] for name in scope.cells.key]
         rows = connection.execute(sa.select(*names, scope.cell).where(scope.rows, theirs).order_by(*names)).all()
         return Batch([tuple(key) for *key, _ in rows], [cell for *_, cell in rows])
+
+
+def _since(transaction: int) -> str:
+    """The condition of row versions that *transaction* or a later one made."""
+    return f"age(xmin) <= age('{int(transaction) % 2**32}'::xid)"
 
 
 class TransactionGaps:
