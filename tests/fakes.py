@@ -122,6 +122,9 @@ class MemoryStore:
     def watch(self, *, reads_only: bool = False) -> Unwatched:
         return Unwatched()
 
+    def pages(self, watch: object) -> None:
+        return None
+
     def twin(self, links: object) -> MemoryStore:
         return self
 

@@ -46,8 +46,12 @@ class LastWord:
         self.reason = ""
         """The reason for another pass."""
 
-    def is_over(self, counts: Counts, watch: Watch, started: datetime, *, is_last: bool) -> bool:
+    def is_over(
+        self, counts: Counts, watch: Watch, started: datetime, *, is_last: bool = False, by_pages: bool = False
+    ) -> bool:
         """True if a whole pass leaves nothing for another one. *watch* has watched it since it *started*.
+
+        *by_pages*: it read the table in the order of its pages, and so it says nothing without a proof.
 
         The only place that says so, after a pass of any kind, whatever it found. Raises StoreError if the table is not
         the one that was opened any more, or if rows of it were hidden meanwhile.
@@ -55,14 +59,15 @@ class LastWord:
         dry_run, report = self._planner.dry_run, self._report
         self._disturbed = self._disturbed or is_last
         # A conflict may be a token under an old key by now.
-        proof = self._proof(counts, watch, idle=dry_run or not (counts.rotated or unsettled_in(counts)))
+        idle = dry_run or not (counts.rotated or unsettled_in(counts))
+        proof = self._proof(counts, watch, idle=idle, by_pages=by_pages)
         if proof is None:
             return False
         report.proof = None if dry_run else proof
         report.read_from, report.read_to = started, datetime.now(UTC)
         return True
 
-    def _proof(self, counts: Counts, watch: Watch, *, idle: bool) -> str | None:
+    def _proof(self, counts: Counts, watch: Watch, *, idle: bool, by_pages: bool) -> str | None:
         """The name of the proof that nothing is left, by what others wrote since the pass began; None without a proof.
 
         *idle*: the pass found nothing to do. Rotates what others wrote and needs it. The report then has the counts of
@@ -74,15 +79,14 @@ class LastWord:
         for _ in range(MOST_LOOKS):
             changed = watch.changed(wrote=not idle)
             if isinstance(changed, Unknown):
-                return self._despite(changed, idle=idle)
+                return self._despite(changed, idle=idle and not by_pages)
             plan = self._planner.plan(changed.batch)
-            is_clean = not plan.changes and not plan.counts.categories
-            if idle and not (plan.changes or is_clean):
+            if idle and plan.counts.categories and not plan.changes:
                 # Perhaps the pass has listed them, perhaps the next one does: nothing else can be done about them.
-                return self._despite(Unknown("others wrote cells that need a person"), idle=idle)
-            if not correctable and not (is_clean if idle else _is_as_counted(changed, counts)):
+                return self._despite(Unknown("others wrote cells that need a person"), idle=not by_pages)
+            if not correctable and not (plan.is_clean if idle else _is_as_counted(changed, counts)):
                 break
-            if is_clean:
+            if plan.is_clean:
                 others.add(plan.counts)
                 if correctable and changed.totals:
                     self._report.counts = _as_changed(counts, self._moved, changed.totals, others, self._primary)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import takewhile
 
 import structlog
 
@@ -17,7 +18,18 @@ from rotation.job.batch_results import UndoDetector
 from rotation.job.checkpoints import Reached
 from rotation.job.executors import RangeExecutor, in_order
 from rotation.job.last_word import LastWord, Moved, unsettled_in
-from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, Bounds, OpenTarget, RangeWorker, Step, cut
+from rotation.job.ranges import (
+    FIRST_RANGE,
+    MOST_ROWS,
+    RANGE_SECONDS,
+    Bounds,
+    KeyOrderNeeded,
+    OpenTarget,
+    Pages,
+    RangeWorker,
+    Step,
+    cut,
+)
 from rotation.model.batch import FIRST_ROWS, BatchSize
 from rotation.model.counts import Counts, Problem, RowKey
 from rotation.model.failures import StoppedError, StoreError, WorkerError
@@ -54,6 +66,8 @@ class TargetRun:
         self._checkpoints = open_checkpoints and open_checkpoints(keyed, opened.keyring.primary.id)
         self._undo_detector = UndoDetector()
         self._moved = Moved()
+        self._seems_done = False
+        """True if the first rows need nothing."""
         self._worker = RangeWorker(opened)
         self._last_word = LastWord(self._worker, report, self._moved, self._undo_detector)
 
@@ -65,6 +79,8 @@ class TargetRun:
         if not self._dry_run and self._key_is_missing():
             return
         begun = self._checkpoints.begin() if self._checkpoints else Reached()
+        if begun.key is None and self._is_over_by_pages(executor, rows):
+            return
         for number in range(1, MAX_PASSES + 1):
             self._watcher.begin(self._report, rows, number, begun.rows)
             whole, started = begun.key is None, datetime.now(UTC)
@@ -81,14 +97,34 @@ class TargetRun:
                 return
         self._report.stopped = _still_moving(counts, self._opened.target.context, self._last_word.reason)
 
-    def _pass(self, number: int, executor: RangeExecutor | None, reached: Reached, watch: Watch) -> Counts:
+    def _is_over_by_pages(self, executor: RangeExecutor | None, rows: int) -> bool:
+        """True if a pass in the order of the pages finds nothing to do, and it is proved that it missed nothing.
+
+        Otherwise it has done nothing, and does not count. It is not even begun if the first rows need to be rotated.
+        """
+        if not self._seems_done:
+            return False
+        watch, started = self._store.watch(), datetime.now(UTC)
+        pages = self._store.pages(watch)
+        if not pages:
+            return False
+        self._watcher.begin(self._report, rows, 1)
+        try:
+            counts = self._pass(1, executor, Reached(), watch, Pages(pages, max(1, rows // pages)))
+        except KeyOrderNeeded:
+            return False
+        return self._last_word.is_over(counts, watch, started, by_pages=True)
+
+    def _pass(
+        self, number: int, executor: RangeExecutor | None, reached: Reached, watch: Watch, pages: Pages | None = None
+    ) -> Counts:
         counts, report = Counts(), self._report
         report.unreadable.clear()
         if number == 1:
             report.counts = counts
-        checkpoints = self._checkpoints if number == 1 else None
+        checkpoints = self._checkpoints if number == 1 and not pages else None
         try:
-            for bounds, done in self._ranges(executor, reached.key):
+            for bounds, done in self._ranges(executor, reached.key, pages):
                 if problems := done.counts.problems:
                     self._list(problems)
                     # Here all of a range's are; the counts of the target keep the first.
@@ -138,19 +174,31 @@ class TargetRun:
         )
         return counts
 
-    def _ranges(self, executor: RangeExecutor | None, after: RowKey | None) -> Iterator[Step]:
-        """Does the rows behind *after*, range by range, and yields each range with its result."""
-        follow = self._watcher.advance
-        if executor is None:
+    def _ranges(self, executor: RangeExecutor | None, after: RowKey | None, pages: Pages | None) -> Iterator[Step]:
+        """Does the rows behind *after*, or those of *pages*, range by range, and yields each range with its result.
+
+        Raises KeyOrderNeeded if the order of the pages does not do, when all ranges that were begun are over.
+        """
+        follow, throttle = self._watcher.advance, self._throttle
+        if executor is None and pages is None:
             # Nobody shares the rows: a range that takes long ends by itself, and its rest comes next.
             yield from self._worker.do_all(iter([Bounds(after)]), follow)
             return
-        size = BatchSize(MOST_ROWS, executor.range_seconds, sys.maxsize, FIRST_RANGE)
-        for bounds, done in in_order(executor, cut(self._store, size, after), self._throttle):
-            size.took(done.rows, done.seconds, 0)
-            self._report.retries += done.retries
-            follow(done.rows, done.counts.outdated, done.pace)
+        seconds = executor.range_seconds if executor else RANGE_SECONDS / 2
+        size = BatchSize(MOST_ROWS, seconds, sys.maxsize, FIRST_RANGE)
+        needs_keys = False
+        ranges = takewhile(lambda _: not needs_keys, pages.cut(size) if pages else cut(self._store, size, after))
+        steps = in_order(executor, ranges, throttle) if executor else self._worker.do_all(ranges, follow)
+        for bounds, done in steps:
+            needs_keys = needs_keys or done.needs_keys
+            # Pages may be empty.
+            size.took(done.rows or size.rows, done.seconds, 0)
+            if executor:
+                self._report.retries += done.retries
+                follow(done.rows, done.counts.outdated, done.pace)
             yield bounds, done
+        if needs_keys:
+            raise KeyOrderNeeded
 
     def _key_is_missing(self) -> bool:
         """True if most of the first tokens are unreadable. The report says so, and nothing is written."""
@@ -165,6 +213,7 @@ class TargetRun:
             rows_seen, weight = rows_seen + batch.rows, weight + batch.weight
             if sample.tokens >= PROBE_TOKENS or rows_seen >= PROBE_ROWS:
                 break
+        self._seems_done = not (sample.to_rotate or sample.categories)
         missing = self._missing_key(sample, "its first")
         if missing is None:
             self._worker.expect(rows_seen, time.monotonic() - started, weight)

@@ -39,10 +39,12 @@ FIRST_RANGE, MOST_ROWS = 5000, 1_000_000
 
 
 class Bounds(NamedTuple):
-    """A range of keys: behind *after*, up to and with *upto*; None is open."""
+    """A range of keys: behind *after*, up to and with *upto*; None is open. Or a range of pages."""
 
     after: RowKey | None = None
     upto: RowKey | None = None
+    page_rows: int = 0
+    """About the rows of a page, if it is a range of pages: from the number *after* on and before *upto*."""
 
 
 def cut(store: Store, size: BatchSize, after: RowKey | None = None) -> Iterator[Bounds]:
@@ -56,6 +58,26 @@ def cut(store: Store, size: BatchSize, after: RowKey | None = None) -> Iterator[
         yield Bounds(after, upto)
         after = upto
     yield Bounds(after)
+
+
+class Pages(NamedTuple):
+    """All pages of a table."""
+
+    total: int
+    rows: int
+    """About the rows of each."""
+
+    def cut(self, size: BatchSize) -> Iterator[Bounds]:
+        """Ranges of about as many rows as *size* says; each is cut when it is asked for."""
+        start = 0
+        while start < self.total:
+            end = min(start + max(1, size.rows // self.rows), self.total)
+            yield Bounds((start,), (end,), self.rows)
+            start = end
+
+
+class KeyOrderNeeded(Exception):  # noqa: N818 - no error
+    """A range of pages has a cell that is to be written or reported: that is done in the order of the keys."""
 
 
 @dataclass
@@ -78,10 +100,12 @@ class RangeDone:
     """Those that wrote, by their numbers."""
     fault: KeyringError | None = None
     """The reason for an early end, if going on at once would not help."""
+    needs_keys: bool = False
+    """True for a range of pages that ended at a cell to write or to report."""
 
     def rest_of(self, bounds: Bounds) -> Bounds:
         """What is left of the range with these *bounds*."""
-        return Bounds(self.reached or bounds.after, bounds.upto)
+        return bounds._replace(after=self.reached or bounds.after)
 
 
 Step = tuple[Bounds, RangeDone]
@@ -165,6 +189,8 @@ class RangeWorker:
         started, retries = time.monotonic(), self._store.retries
         try:
             done.whole = self._do(bounds, done, follow, started + RANGE_SECONDS)
+        except KeyOrderNeeded:
+            done.whole = done.needs_keys = True
         except (StoreError, StoppedError) as error:
             done.fault = error
         done.seconds = time.monotonic() - started
@@ -174,7 +200,7 @@ class RangeWorker:
     def batches(self, bounds: Bounds) -> Iterator[Batch]:
         """The rows of a range, as many at once as the last batch's time and size allow.
 
-        Raises StoreError if their keys do not grow.
+        Raises StoreError if their keys do not grow, and KeyOrderNeeded.
         """
         throttle, after, forward = self._throttle, bounds.after, Forward(bounds.after)
         while after != bounds.upto or after is None:
@@ -182,15 +208,25 @@ class RangeWorker:
             started = time.monotonic()
             # A store returns fewer rows than asked for if they are heavy.
             self._size.limit(self._most_rows())
-            batch = self._store.read(after, bounds.upto, self._size.rows)
+            batch = self._read(bounds._replace(after=after), self._size.rows)
             if batch.last is None:
                 return
             after = batch.last
             forward.to(after)
             yield batch
             seconds = time.monotonic() - started
-            self._size.took(batch.rows, seconds, batch.weight)
+            # Pages may be empty.
+            self._size.took(batch.rows or self._size.rows, seconds, batch.weight)
             throttle.rest(batch.rows, seconds)
+
+    def _read(self, bounds: Bounds, rows: int) -> Batch:
+        if not bounds.page_rows:
+            return self._store.read(bounds.after, bounds.upto, rows)
+        [start], [last] = bounds.after or (0,), bounds.upto or (0,)
+        batch = self._store.read_pages(start, min(start + max(1, rows // bounds.page_rows), last), rows)
+        if batch is None:
+            raise KeyOrderNeeded
+        return batch
 
     def _most_rows(self) -> int:
         return self._throttle.limit(self._pace.rows)
@@ -206,6 +242,8 @@ class RangeWorker:
                 plan = self.planner.plan(batch)
                 fixes = self.planner.fixes(batch, plan) if batch.misfits else Swaps()
                 stale = list(stale_rows(self._keyring, self._blind_index, batch, plan)) if self._blind_index else []
+            if bounds.page_rows and not plan.is_clean:
+                raise KeyOrderNeeded
             written = Written()
             if plan.changes:
                 retries = self._store.retries

@@ -18,7 +18,7 @@ from rotation.job.checkpoints import Checkpoints
 from rotation.job.executors import Threads
 from rotation.job.ranges import OpenTarget
 from rotation.model.failures import CHECK_SECONDS, STOPPED, StoppedError
-from rotation.model.report import TargetReport, Watcher
+from rotation.model.report import SoFar, TargetReport, Watcher
 from rotation.model.target import Target
 from rotation.stores.store import Store
 
@@ -145,6 +145,6 @@ class LaterWatcher:
         """Kept."""
         self._calls.append(lambda watcher: watcher.advance(rows, outdated, pace))
 
-    def at_work(self, words: str, rows: int = 0) -> None:
+    def at_work(self, words: str, rows: int = 0, so_far: SoFar | None = None) -> None:
         """Kept."""
-        self._calls.append(lambda watcher: watcher.at_work(words, rows))
+        self._calls.append(lambda watcher: watcher.at_work(words, rows, so_far))

@@ -92,6 +92,11 @@ class Plan(NamedTuple):
         """The number of cells to swap."""
         return len(self.swaps) + sum(map(len, self.blocks))
 
+    @property
+    def is_clean(self) -> bool:
+        """True if nothing is to be written, and nothing to be reported."""
+        return not self.changes and not self.counts.categories
+
 
 def are_all(values: Iterable[object], *kinds: type) -> bool:
     """True if each of *values* is of one of *kinds*, exactly."""

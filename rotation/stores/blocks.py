@@ -54,6 +54,26 @@ class BlockAccess(Protocol):
         """Swaps each cell that still holds what was read, all in one transaction."""
 
 
+class PageAccess(Protocol):
+    """Reads one target in the order of its table's pages, which is faster than the order of the keys.
+
+    A row that is written meanwhile moves to another page, so that nothing may be concluded unless it is known what
+    others write, and this run itself writes nothing.
+    """
+
+    def __init__(self, cells: TargetCells) -> None:
+        """For cells that are to be one token each."""
+
+    def count(self, connection: sa.Connection) -> int | None:
+        """The number of pages; None if the table is not one run of pages."""
+
+    def read(self, connection: sa.Connection, start: int, end: int, largest: int) -> Batch | None:
+        """The cells of the pages from *start* on and before *end* in blocks, whose keys are places and name no row.
+
+        None: some cell has no length of a token, or more than *largest* bytes. Read them by their keys.
+        """
+
+
 @contextmanager
 def drivers_errors(connection: sa.Connection) -> Iterator[None]:
     """Raises what the driver itself raises as the DBAPIError that SQLAlchemy would make of it."""

@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.batch import Swaps
 from rotation.model.failures import UsageError
 from rotation.model.target import Format
-from rotation.stores.blocks import BlockAccess, fetch_all
+from rotation.stores.blocks import BlockAccess, PageAccess, fetch_all
 from rotation.stores.catalog import Catalog
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.other_writers import OtherWriters
@@ -77,6 +77,8 @@ class Dialect:
     """Sees what others write."""
     blocks: ClassVar[type[BlockAccess] | None] = None
     """Reads and swaps cells that are tokens in blocks. None: row by row only."""
+    pages: ClassVar[type[PageAccess] | None] = None
+    """Reads cells that are tokens page by page. None: in the order of the keys only."""
     driver: ClassVar[str]
     product: ClassVar[str]
     """The name for an admin."""

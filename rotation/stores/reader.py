@@ -155,7 +155,7 @@ class Reader:
         return batch.plus(rest) if batch.rows else rest
 
     def _read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
-        largest = min(LARGE_CELL, 4 * BATCH_BYTES // limit)
+        largest = _largest(limit)
         conditions = [self._rows, self._named, *self._within(after, upto)]
         if self._blocks and limit >= LEAST_ROWS:
             query = sa.select(*self._key, self._cell).where(*conditions).order_by(*self._key).limit(limit)
@@ -165,6 +165,12 @@ class Reader:
                 return found
         batch = self._read_rows(conditions, limit, largest)
         return in_blocks(batch) if self._blocks else batch
+
+    def read_pages(self, start: int, end: int, limit: int) -> Batch | None:
+        """The cells of the pages from *start* on and before *end*, about *limit* rows, by `PageAccess.read`."""
+        assert self._pages is not None  # noqa: S101 - for the type checker: `Store.pages` gave none otherwise
+        read, largest = self._pages.read, _largest(limit)
+        return self._access.read(lambda connection: read(connection, start, end, largest))
 
     def _read_rows(self, conditions: Sequence[ColumnElement[bool]], limit: int, largest: int) -> Batch:
         large = self._dialect.length(self._cell) > largest
@@ -260,6 +266,9 @@ class Reader:
         by_rows = self._triggers or self._reads_beside or not self._cells.of_tokens
         blocks = None if by_rows else self._dialect.blocks
         self._blocks = blocks(self._cells) if blocks and blocks.serves(self._cells) else None
+        # A shard's rows are spread over all pages.
+        pages = None if self._blocks is None or self._shard else self._dialect.pages
+        self._pages = pages(self._cells) if pages else None
 
     def _keep_to(self, shard: Shard) -> None:
         """From here on only the rows of *shard* are there."""
@@ -317,3 +326,8 @@ class Reader:
             if weight > BATCH_BYTES:
                 break
         return batch._replace(keys=batch.keys[: len(cells)], cells=cells, indexes=batch.indexes[: len(cells)])
+
+
+def _largest(limit: int) -> int:
+    """The bytes of a cell that is fetched together with others, of *limit* rows."""
+    return min(LARGE_CELL, 4 * BATCH_BYTES // limit)

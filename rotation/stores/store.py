@@ -79,6 +79,14 @@ class Store(Reader):
         """True if threads do best to take turns, with one connection."""
         return self._dialect.one_connection
 
+    def pages(self, watch: Watch) -> int | None:
+        """The number of the table's pages, if a pass may read page by page what *watch* has watched until now.
+
+        A row that moves to a page that was read is found by the proof of *watch*, and by nothing else. None: rows are
+        read in the order of their keys only. Raises StoreError.
+        """
+        return self._access.read(self._pages.count) if self._pages and watch.name else None
+
     def twin(self, links: SharedConnections) -> Store:
         """A copy for another thread, with a connection of *links*; or this store, if threads do best to take turns."""
         if self.takes_turns:

@@ -48,6 +48,8 @@ class Way:
     resumed: bool = False
     threads: int = 1
     pooled: bool = False
+    by_keys: bool = False
+    """Whether it may not read page by page, which needs a proof."""
 
     def is_watched(self, kind: str) -> bool:
         """Whether the database shows what others write."""
@@ -60,6 +62,7 @@ WAYS = [
     Way("a first pass that rotates"),
     Way("a second pass", 2, where="id > 0"),
     Way("a run that goes on", 2, resumed=True),
+    Way("a first pass by keys that finds nothing", label=GOOD, by_keys=True),
     Way("a census", label=GOOD, dry_run=True),
     Way("threads", threads=2),
     Way("workers", pooled=True),
@@ -134,10 +137,15 @@ class Meddler(Silence):
 
     def meddle(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """From here on, it notices what stores read."""
-        plain_read, plain_keyless = Store.read, Store.keyless
+        plain_read, plain_pages, plain_keyless = Store.read, Store.read_pages, Store.keyless
 
         def read(store: Store, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
             batch = plain_read(store, after, upto, limit)
+            self.read()
+            return batch
+
+        def read_pages(store: Store, start: int, end: int, limit: int) -> Batch | None:
+            batch = plain_pages(store, start, end, limit)
             self.read()
             return batch
 
@@ -146,6 +154,7 @@ class Meddler(Silence):
             return plain_keyless(store)
 
         monkeypatch.setattr(Store, "read", read)
+        monkeypatch.setattr(Store, "read_pages", read_pages)
         monkeypatch.setattr(Store, "keyless", keyless)
 
 
@@ -165,6 +174,8 @@ def run(row: Row, database: Database, keyring: Keyring, monkeypatch: pytest.Monk
 
     meddler = Meddler(way.number, act, lambda: apart(database, *change.undo))
     meddler.meddle(monkeypatch)
+    if way.by_keys:
+        monkeypatch.setattr(Store, "pages", lambda *_: None)
     monkeypatch.setattr(passes, "FIRST_RANGE", BATCH)
     monkeypatch.setattr(loop, "THREAD_ROWS", 0)
     notes = Notes()

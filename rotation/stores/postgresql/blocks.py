@@ -20,7 +20,7 @@ from rotation.model.batch import Batch, Block, BlockSwap
 from rotation.model.counts import RowKey
 from rotation.stores.blocks import LEAST_ROWS, Swapped, drivers_errors
 from rotation.stores.columns import AsRead, TargetCells
-from rotation.stores.postgresql.catalog import TRANSACTION
+from rotation.stores.postgresql.catalog import LEAVES, TRANSACTION
 from rotation.stores.postgresql.codecs import bigint_array, numbers_in, uuid_array, uuids_in
 
 PLAN = {"jit": "off", "enable_seqscan": "off", "enable_sort": "off"}
@@ -96,7 +96,7 @@ class PostgreSQLBlocks:
                 null += count
             elif group_size == 0:
                 empty += count
-            elif count >= LEAST_ROWS and self._fits(group_size, keys, held_cells):
+            elif count >= LEAST_ROWS and _fit(group_size, len(keys), held_cells):
                 blocks.append(Block(keys, held_cells, group_size, self._binary))
             elif group_size > largest:
                 return None
@@ -108,21 +108,12 @@ class PostgreSQLBlocks:
         keys, cells = self._by_keys(connection, sorted(others)) if others else ([], [])
         return Batch(keys, cells, blocks, null, empty, (max(ends),) if ends else None)
 
-    def _fits(self, size: int, keys: Sequence[Any], cells: bytes | None) -> bool:
-        return cells is not None and is_token_size(size) and len(cells) == size * len(keys) and cells.isascii()
-
     def _groups(self, connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
         """Size, number of rows, keys and cells of each group, without a Python object for each row."""
         statement, values = self._compiled(connection.dialect, query)
-        with one_trip(connection, {"lock_timeout": str(LOCK_MILLISECONDS), **PLAN}, read_only=True) as driver:
-            cursor = driver.cursor(binary=True)
-            cursor.execute(statement, values)
-        result = cursor.pgresult
-        found = [[result.get_value(row, column) for column in range(4)] for row in range(result.ntuples)]
         keys_in = uuids_in if self._is_uuid else numbers_in
         return [
-            (None if size is None else int.from_bytes(size), int.from_bytes(count), keys_in(keys), cells)
-            for size, count, keys, cells in found
+            (size, count, keys_in(keys), cells) for size, count, keys, cells in _grouped(connection, statement, values)
         ]
 
     def _compiled(self, dialect: sa.Dialect, query: sa.Select[Any]) -> tuple[str, Mapping[str, Any]]:
@@ -156,6 +147,64 @@ class PostgreSQLBlocks:
             return self._by_number, values | {"first": block.keys[0], "last": block.keys[-1]}
         keys = uuid_array(block.keys) if self._is_uuid else bigint_array(block.keys)
         return self._by_search, values | {"keys": keys, "count": len(block)}
+
+
+class PostgreSQLPages:
+    """A table of the usual kind, whose rows stay where they are: a new version gets a place of its own.
+
+    https://www.postgresql.org/docs/current/storage-page-layout.html
+    """
+
+    def __init__(self, cells: TargetCells) -> None:
+        quoted = postgresql.psycopg.dialect().identifier_preparer  # type: ignore[no-untyped-call]
+        self._place = {"schema": cells.schema, "table": cells.qualified.table}
+        self._binary = isinstance(cells.kind, sa.LargeBinary)
+        table, nothing = cells.clause(), "''::bytea" if self._binary else "''"
+        cell = quoted.quote(table.c[cells.qualified.column].name)
+        size = f"octet_length({cell})"
+        # A large cell is not handed out, as in the other blocks.
+        self._query = (
+            f"SELECT {size}, count(*), string_agg(CASE WHEN {size} <= %(largest)s THEN {cell} END, {nothing}) "  # noqa: S608 - quoted
+            f"FROM {quoted.format_table(table)} "
+            "WHERE ctid >= %(start)s::tid AND ctid < %(end)s::tid GROUP BY 1"
+        )
+
+    def count(self, connection: sa.Connection) -> int | None:
+        """None for a table with partitions, or from which others inherit: each of them has pages of its own."""
+        leaves = connection.execute(sa.text(LEAVES), self._place).all()
+        return leaves[0][3] if len(leaves) == 1 else None
+
+    def read(self, connection: sa.Connection, start: int, end: int, largest: int) -> Batch | None:
+        """By groups of one length, without the keys."""
+        blocks, null, empty = [], 0, 0
+        values = {"start": f"({start},0)", "end": f"({end},0)", "largest": largest}
+        for size, count, cells in _grouped(connection, self._query, values):
+            if size is None:
+                null += count
+            elif size == 0:
+                empty += count
+            elif _fit(size, count, cells):
+                blocks.append(Block(range(count), cells, size, self._binary))
+            else:
+                return None
+        return Batch((), (), blocks, null, empty, (end,))
+
+
+def _grouped(connection: sa.Connection, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of *query*: a size, a number of rows, and further values as the server sends them."""
+    with one_trip(connection, {"lock_timeout": str(LOCK_MILLISECONDS), **PLAN}, read_only=True) as driver:
+        cursor = driver.cursor(binary=True)
+        cursor.execute(query, values)
+    result = cursor.pgresult
+    found = [[result.get_value(row, column) for column in range(result.nfields)] for row in range(result.ntuples)]
+    return [
+        (None if size is None else int.from_bytes(size), int.from_bytes(count), *more) for size, count, *more in found
+    ]
+
+
+def _fit(size: int, count: int, cells: bytes | None) -> bool:
+    """True if *cells* are *count* cells of *size* bytes each, which may be tokens."""
+    return cells is not None and is_token_size(size) and len(cells) == size * count and cells.isascii()
 
 
 @contextmanager

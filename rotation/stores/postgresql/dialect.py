@@ -17,7 +17,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.batch import Swaps
 from rotation.stores.columns import BLOCK_BITS, AsRead, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode, Tempo
-from rotation.stores.postgresql.blocks import LOCK_MILLISECONDS, PostgreSQLBlocks
+from rotation.stores.postgresql.blocks import LOCK_MILLISECONDS, PostgreSQLBlocks, PostgreSQLPages
 from rotation.stores.postgresql.catalog import PostgreSQLCatalog
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
 from rotation.stores.postgresql.other_writers import PostgreSQLOthers
@@ -69,6 +69,7 @@ class PostgreSQL(Dialect):
     catalog = PostgreSQLCatalog()
     other_writers = PostgreSQLOthers
     blocks = PostgreSQLBlocks
+    pages = PostgreSQLPages
     driver = "postgresql+psycopg"
     mixed = "PostgreSQL refuses what the application writes"
     new_key = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
