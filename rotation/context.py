@@ -357,7 +357,7 @@ class Context:
         named = self._surroundings
         return find_ledger(self.environ, named and named.ledger, self.config_path() if named else None)
 
-    def search(
+    def search(  # noqa: PLR0913 - what to search for, and how
         self,
         targets: Sequence[Target],
         keyring: Keyring,
@@ -365,6 +365,7 @@ class Context:
         full: bool,
         whole: Sequence[ColumnName] = (),
         memory: SearchMemory | None = None,
+        full_speed: bool = False,
     ) -> Discovery:
         """Searches all columns of the databases of *targets*; with *full* every row, otherwise every row of *whole*.
 
@@ -387,6 +388,7 @@ class Context:
                 watcher=watcher,
                 whole=whole,
                 memory=memory,
+                full_speed=full_speed,
             )
 
     def open_survey(self, url: str) -> Survey:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from rotation.cli.help_page import USAGE, HelpPage
-from rotation.cli.options import CommandContext, common_options
+from rotation.cli.options import CommandContext, common_options, search_pace_option
 
 
 @click.command(
@@ -33,6 +33,7 @@ from rotation.cli.options import CommandContext, common_options
 @click.option("--django", metavar="SETTINGS", help="Settings module of a Django project, whose models to import.")
 @click.option("--schema", "schemas", multiple=True, metavar="SCHEMA", help="Only this one; repeatable.  [default: all]")
 @click.option("--full", is_flag=True, help="Read every row.  [default: a sample of each large table]")
+@search_pace_option
 @common_options
 def discover(  # noqa: PLR0913 - click's
     command: CommandContext,
@@ -42,6 +43,7 @@ def discover(  # noqa: PLR0913 - click's
     django: str | None,
     schemas: tuple[str, ...],
     full: bool,
+    full_speed: bool,
 ) -> int:
     """Find columns that hold Fernet tokens and that no target covers.
 
@@ -94,6 +96,7 @@ def discover(  # noqa: PLR0913 - click's
             left_out=command.policy().unsearched_databases,
             watcher=watcher,
             keyless=keyless,
+            full_speed=full_speed,
         )
     # An application whose columns are all covered needs no preset.
     if found.uncovered:

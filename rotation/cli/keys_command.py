@@ -21,6 +21,7 @@ from rotation.cli.options import (
     complete_preset,
     key_set_option,
     path_option,
+    search_pace_option,
     target_options,
 )
 from rotation.model.failures import UsageError
@@ -252,6 +253,7 @@ def promote(command: CommandContext, key_id: str | None, force: str | None, *, s
 @path_option("--archive", help="Key file that keeps the key, for old backups; this or --no-archive has to be given.")
 @click.option("--no-archive", is_flag=True, help="Keep the key nowhere: backups from its time can then not be read.")
 @force_option
+@search_pace_option
 @step_options
 @target_options
 def retire(  # noqa: PLR0913 - click's
@@ -263,6 +265,7 @@ def retire(  # noqa: PLR0913 - click's
     archive: Path | None,
     no_archive: bool,
     force: str | None,
+    full_speed: bool,
     show_key: bool,
 ) -> int:
     """Retire a previous key, if nothing needs it.
@@ -283,7 +286,9 @@ def retire(  # noqa: PLR0913 - click's
         )
         words = "say whether the key is to be archived; without it, backups from before today cannot be read."
         raise UsageError(f"{words} Nothing was changed.", ways)
-    done = operations.retire(command, key_id, targets, proof=certificate, archive=archive, force=force)
+    done = operations.retire(
+        command, key_id, targets, proof=certificate, archive=archive, force=force, full_speed=full_speed
+    )
     return _print(command, done, show_key=show_key)
 
 

@@ -184,6 +184,11 @@ def common_options(command: Callable[..., int]) -> Callable[..., int]:
     return wrapped
 
 
+search_pace_option = click.option(
+    "--full-speed",
+    is_flag=True,
+    help="Several tables of a server at once; no rest while others write to a file.",
+)
 pace_options = adding(
     click.option("--full-speed", is_flag=True, help="No pauses, large batches, even while others write."),
     click.option("--gentle", is_flag=True, help="Small batches and pauses, even while nobody else writes."),

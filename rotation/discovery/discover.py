@@ -86,6 +86,7 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     keyless: bool = False,
     whole: Collection[ColumnName] = (),
     memory: SearchMemory | None = None,
+    full_speed: bool = False,
 ) -> Discovery:
     """Searches every table that the users of *databases* may read.
 
@@ -99,6 +100,7 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     *watcher*: follows the search.
     *keyless*: no key of the application is known, so that every token in a url's own database may be its.
     *whole*: columns without a target whose tables are read to the end in a sample, too, wherever they are.
+    *full_speed*: several tables of a server at once, and no rest while others write to a file.
     *memory*: of earlier searches of every row; their unchanged tables are not read again.
 
     Raises StoreError and UsageError.
@@ -115,7 +117,14 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     enter = full and schemas is None if whole_server is None else whole_server
     with ExitStack() as stack:
         search = DatabaseSearch(
-            found, sets, Ignores(ignored), LeftOut(left_out, asked_for), progress, whole=whole, memory=memory
+            found,
+            sets,
+            Ignores(ignored),
+            LeftOut(left_out, asked_for),
+            progress,
+            whole=whole,
+            memory=memory,
+            full_speed=full_speed,
         )
         stack.enter_context(closing(search))
         surveys: list[tuple[str, Survey]] = []

@@ -18,7 +18,8 @@ from rotation.model.text import release
 from rotation.stores.cells import SearchableTable
 
 if TYPE_CHECKING:
-    from rotation.discovery.survey import Survey, TableRows
+    from rotation.discovery.survey import Survey
+    from rotation.discovery.table_rows import TableRows
 
 
 class SearchMemory:

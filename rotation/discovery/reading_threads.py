@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
-from rotation.model.failures import CHECK_SECONDS
-from rotation.model.threads import most_threads
+from rotation.model.threads import most_threads, wait_for
 from rotation.stores.connection import SharedConnections
 from rotation.stores.courtesy import Courtesy
 
@@ -23,8 +22,9 @@ Outcome = TypeVar("Outcome")
 class ReadingThreads:
     """Starts its threads with the first database on a server; a file is read by the thread that asks."""
 
-    def __init__(self) -> None:
-        """Starts none."""
+    def __init__(self, *, full_speed: bool) -> None:
+        """With *full_speed* there are several, as for a run; otherwise the calling thread does all of it."""
+        self._full_speed = full_speed
         self._threads: ThreadPoolExecutor | None = None
         self._links: list[SharedConnections] = []
         self._idle = SimpleQueue[SharedConnections]()
@@ -33,19 +33,18 @@ class ReadingThreads:
         self, survey: Survey, items: Iterable[Item], act: Callable[[Survey, Item, Courtesy], Outcome]
     ) -> Iterator[tuple[Item, Outcome]]:
         """Each of *items* with the result of *act*, in their order. Raises what *act* raises, and StoppedError."""
-        if not survey.has_snapshots:
-            alone = Courtesy(survey.sleep, 1)
-            yield from ((item, act(survey, item, alone)) for item in items)
+        courtesy = Courtesy(survey.sleep, full_speed=self._full_speed)
+        if not (self._full_speed and survey.has_snapshots):
+            yield from ((item, act(survey, item, courtesy)) for item in items)
             return
         threads = self._threads or self._start(survey.sleep)
-        courtesy = Courtesy(survey.sleep, len(self._links))
         waiting: deque[tuple[Item, Future[Outcome]]] = deque()
         for item in items:
             waiting.append((item, threads.submit(self._do, survey, item, act, courtesy)))
             if len(waiting) > 2 * len(self._links):
-                yield _first(survey, waiting, courtesy)
+                yield _first(survey, waiting)
         while waiting:
-            yield _first(survey, waiting, courtesy)
+            yield _first(survey, waiting)
 
     def _start(self, sleep: Callable[[float], None]) -> ThreadPoolExecutor:
         self._links = [SharedConnections(sleep) for _ in range(most_threads())]
@@ -71,9 +70,7 @@ class ReadingThreads:
             self._idle.put(links)
 
 
-def _first(survey: Survey, waiting: deque[tuple[Item, Future[Outcome]]], courtesy: Courtesy) -> tuple[Item, Outcome]:
+def _first(survey: Survey, waiting: deque[tuple[Item, Future[Outcome]]]) -> tuple[Item, Outcome]:
     item, future = waiting.popleft()
-    while not wait([future], CHECK_SECONDS).done:
-        survey.sleep(0)
-        courtesy.look(survey.written)
+    wait_for(future, survey.sleep)
     return item, future.result()

@@ -23,7 +23,8 @@ from rotation.stores.courtesy import Courtesy
 
 if TYPE_CHECKING:
     from rotation.discovery.memory import SearchMemory
-    from rotation.discovery.survey import Survey, TableRows
+    from rotation.discovery.survey import Survey
+    from rotation.discovery.table_rows import TableRows
 
 DROPPED = "it was dropped before it was searched"
 NOTHING_WRITTEN = " Nothing was written."
@@ -45,14 +46,16 @@ class DatabaseSearch:
         *,
         whole: Collection[ColumnName] = (),
         memory: SearchMemory | None = None,
+        full_speed: bool = False,
     ) -> None:
         """*keyrings*: by the name of their key set, None for the environment's own keys.
 
-        *whole*: columns of which a sample is not enough, unless a target names them.
+        *whole*: columns of which a sample is not enough, unless a target names them. *full_speed*: several tables of a
+        server at once, and no rest.
         """
         self.discovery, self._ignores, self._left_out, self._progress = discovery, ignores, left_out, progress
         self._whole, self._memory = frozenset(whole), memory
-        self._threads = ReadingThreads()
+        self._threads = ReadingThreads(full_speed=full_speed)
         self._keyrings = [keyring for those in keyrings.values() for keyring in those]
         self._key_ids = {
             name: {key_id for keyring in those for key_id in keyring.states_by_id} for name, those in keyrings.items()

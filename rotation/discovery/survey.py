@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import sqlalchemy as sa
 
 from keyring_core.blind_index import LENGTH
+from rotation.discovery.table_rows import OneTransaction, ShortReads, TableRows, UnreadableError
 from rotation.model.failures import KeylessError, UsageError
 from rotation.model.target import Format, Target
 from rotation.planning.inner_tokens import SPELLED, Spelled
@@ -32,7 +33,7 @@ from rotation.stores.cells import (
 )
 from rotation.stores.connection import SharedConnections
 from rotation.stores.courtesy import Courtesy
-from rotation.stores.table_readers import WINDOWS, Part, TableReader, TableSource
+from rotation.stores.table_readers import WINDOWS, Stretch, TableReader, TableSource
 from rotation.stores.target_schema import base_type, find_target, find_unique, quietly
 
 SAMPLE_SECONDS = 5.0
@@ -54,89 +55,6 @@ class Fit(NamedTuple):
     """The reason why it would be refused."""
     add_key: str | None = None
     """The statement that adds the key that the table lacks."""
-
-
-class TableRows:
-    """The rows of a table, batch by batch: of each column the cell if it holds a mark, otherwise None."""
-
-    def __init__(
-        self, parts: Iterator[tuple[int, Iterable[Rows]]], *, sampled: bool, seconds: float | None, most: int
-    ) -> None:
-        """*parts*: of each the number of its rows, and the ones that hold a mark."""
-        self.sampled = sampled
-        """True if some rows were left out; certain once all is read."""
-        self.most = most
-        """The size of the largest cell that is searched."""
-        self.rows = 0
-        """The number of rows that have been read."""
-        self.began = datetime.now(UTC)
-        self.witness: Any = None
-        """The proof of `Survey.is_unchanged`, if every row was read and there is one."""
-        self._parts, self._seconds = parts, seconds
-
-    def __iter__(self) -> Iterator[Rows]:
-        started = time.monotonic()
-        for rows, found in self._parts:
-            self.rows += rows
-            yield from found
-            if self._seconds is not None and time.monotonic() - started > self._seconds:
-                self.sampled = True
-                return
-
-
-class ShortReads:
-    """Each read by itself, tried again if that may help: no writer waits, and rows may move between two reads."""
-
-    def __init__(self, access: Access) -> None:
-        self._access, self.ask = access, access.read
-        self.stream = access.stream
-        """Is not tried again."""
-
-    def read(self, query: sa.Executable) -> Rows:
-        """All rows of *query*. Raises UnreadableError if only the query is at fault, and StoreError."""
-        found = self._access.attempt(lambda connection: connection.execute(query).all())
-        if isinstance(found, RefusedStatement):
-            raise UnreadableError(found.words)
-        return found
-
-
-class UnreadableError(Exception):
-    """The reason why a table cannot be read."""
-
-
-class OneTransaction:
-    """All reads in the transaction of *connection*. Raises DBAPIError."""
-
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
-        self._results: list[tuple[sa.CursorResult[Any], Any]] = []
-        """Each with the driver's cursor."""
-
-    def close(self) -> None:
-        """Ends the transaction, and what was not read to its end."""
-        # Over a lost connection each of these fails, and would hide the error that has to be reported.
-        for result, cursor in self._results:
-            with suppress(Exception):
-                result.close()
-            # PyMySQL reads a result to its end before it forgets it, also over a lost connection, and prints the error.
-            with suppress(AttributeError):
-                cursor._result.unbuffered_active = False
-        with suppress(sa.exc.SQLAlchemyError):
-            self._connection.exec_driver_sql("ROLLBACK")
-
-    def read(self, query: sa.Executable) -> Rows:
-        """All rows of *query*."""
-        return self._connection.execute(query).all()
-
-    def ask(self, act: Callable[[sa.Connection], T]) -> T:
-        """The result of *act*."""
-        return act(self._connection)
-
-    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
-        """Through a cursor on the server."""
-        result = self._connection.execute(query, execution_options={"yield_per": rows})
-        self._results.append((result, result.cursor))
-        yield from result.partitions()
 
 
 class Survey:
@@ -180,7 +98,7 @@ class Survey:
         return other
 
     def written(self) -> int | None:
-        """A number that grows with each write of others; None: there is none, or this user may not ask."""
+        """A number that grows with each write of others; None if a search need not know."""
         found = self._access.attempt(self._access.dialect.other_writers.written)
         return None if isinstance(found, RefusedStatement) else found
 
@@ -220,7 +138,7 @@ class Survey:
                 yield entry
 
     def tables(
-        self, wanted: Callable[[TableEntry], bool], leave_out: Callable[[TableEntry], None]
+        self, wanted: Callable[[TableEntry], bool], leave_out: Callable[[TableEntry], None] = lambda _: None
     ) -> Iterator[SearchableTable]:
         """The `entries` that can be searched, or are to be remarked on; the others go to *leave_out*."""
         for entry in self.entries(wanted):
@@ -345,7 +263,7 @@ class Survey:
         readers = []
         if not self._catalog.is_empty(source):
             readers = [self._catalog.whole(source)] if full else self._catalog.parts(source)
-        windows: list[tuple[TableReader, Callable[[], Part]]] = []
+        windows: list[tuple[TableReader, Callable[[], Stretch]]] = []
         unsampled = []
         for reader in readers:
             samples = None if full else reader.samples(max(1, WINDOWS // len(readers)))
@@ -365,7 +283,7 @@ class Survey:
         return CellConditions(self._catalog, self._forms, most, self._of_indexes)
 
     def _filled(
-        self, parts: Iterator[tuple[TableReader, Part]], courtesy: Courtesy
+        self, parts: Iterator[tuple[TableReader, Stretch]], courtesy: Courtesy
     ) -> Iterator[tuple[int, Iterable[Rows]]]:
         started = time.monotonic()
         for reader, part in parts:

@@ -148,3 +148,7 @@ class LaterWatcher:
     def at_work(self, words: str, rows: int = 0, so_far: SoFar | None = None) -> None:
         """Kept."""
         self._calls.append(lambda watcher: watcher.at_work(words, rows, so_far))
+
+    def announce(self, words: str) -> None:
+        """Kept."""
+        self._calls.append(lambda watcher: watcher.announce(words))

@@ -203,6 +203,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     proof: Path | None = None,
     archive: Path | None = None,
     force: str | None = None,
+    full_speed: bool = False,
 ) -> StepResult:
     """Removes the previous key *key_id* if nothing needs it. *force*: the key's id again, to override refusals.
 
@@ -216,7 +217,16 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     _check_force(force, key)
     outputs = _take_outputs(context, key, targets, proof, archive)
     with _session(context, keys.states) as session:
-        case = examine(context, session, keys, key, targets=own, everything=targets, whatever=bool(force))
+        case = examine(
+            context,
+            session,
+            keys,
+            key,
+            targets=own,
+            everything=targets,
+            whatever=bool(force),
+            full_speed=full_speed,
+        )
         evidence, census, against = case.evidence, case.census, case.against
         if context.streams.stopping:
             # Even with --force: a retirement never rests on half a census.

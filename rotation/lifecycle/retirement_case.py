@@ -67,6 +67,7 @@ def examine(  # noqa: PLR0913 - what the case is about
     targets: Sequence[Target],
     everything: Sequence[Target],
     whatever: bool,
+    full_speed: bool,
 ) -> Case:
     """Everything on retiring *key*: what is known, transactions, census, a sample of all columns, every row.
 
@@ -90,10 +91,12 @@ def examine(  # noqa: PLR0913 - what the case is about
     unchecked = [*open_writers.unchecked, *shared.uncompared]
     case = Case(replace(evidence, uncommitted=uncommitted), census, needs, unchecked)
     if not whatever:
-        _search(case, context, everything, keyring, full=False, whole=known_columns(session, key.id))
+        _search(
+            case, context, everything, keyring, full=False, whole=known_columns(session, key.id), full_speed=full_speed
+        )
         if case.against:
             return _kept(case, session)
-    _search(case, context, everything, keyring, full=True, memory=_memory(session))
+    _search(case, context, everything, keyring, full=True, memory=_memory(session), full_speed=full_speed)
     case.evidence = replace(
         case.evidence,
         uncommitted=list({one.identity: one for one in (*uncommitted, *open_writers.late())}.values()),
@@ -157,12 +160,13 @@ def _search(  # noqa: PLR0913 - what to search, for what, and how
     full: bool,
     whole: Sequence[ColumnName] = (),
     memory: SearchMemory | None = None,
+    full_speed: bool,
 ) -> None:
     """Adds what a search finds: a sample, but all of *whole*; or with *full* every row: a sample may miss a token."""
     found: Discovery | None = None
     fault = None
     try:
-        found = context.search(targets, keyring, full=full, whole=whole, memory=memory)
+        found = context.search(targets, keyring, full=full, whole=whole, memory=memory, full_speed=full_speed)
     except StoreError as error:
         fault = str(error)
     case.evidence = replace(case.evidence, search=found, search_fault=fault)

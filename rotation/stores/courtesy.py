@@ -1,4 +1,4 @@
-"""A search lets services go first: while others write, its threads together read no more than one would."""
+"""A search of a file lets services go first: no process can write to it while another one reads."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ ALONE_SECONDS, BESIDE_SECONDS = 0.2, 0.02
 
 
 class Courtesy:
-    """Of one search, shared by its threads."""
+    """Of one search. Readers keep nobody waiting on a server, and need none there."""
 
     def __init__(
-        self, wait: Callable[[float], None], threads: int, *, clock: Callable[[], float] = time.monotonic
+        self, wait: Callable[[float], None], *, full_speed: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """*wait* sleeps for some seconds; it raises StoppedError as soon as a stop is requested."""
-        self._wait, self._threads, self._clock = wait, threads, clock
+        """*wait* sleeps for some seconds; it raises StoppedError as soon as a stop is requested.
+
+        *full_speed*: no rest, whoever writes.
+        """
+        self._wait, self._full_speed, self._clock = wait, full_speed, clock
         self._written: int | None = None
         self._looked = self._saw_others = -float("inf")
 
     @property
-    def is_beside(self) -> bool:
-        """True while others write."""
-        return self._clock() - self._saw_others < QUIET_SECONDS
-
-    @property
     def seconds(self) -> float:
         """The time that the next statement aims at."""
-        return BESIDE_SECONDS if self.is_beside else ALONE_SECONDS
+        return BESIDE_SECONDS if self._is_beside else ALONE_SECONDS
+
+    @property
+    def _is_beside(self) -> bool:
+        return not self._full_speed and self._clock() - self._saw_others < QUIET_SECONDS
 
     def look(self, written: Callable[[], int | None]) -> None:
         """Asks now and then for a number that grows when others write; None: it is not known."""
@@ -44,5 +46,5 @@ class Courtesy:
             self._saw_others = self._clock()
 
     def rest(self, seconds: float) -> None:
-        """After a statement that took *seconds*. A file is free for half of the time, since it has but one thread."""
-        self._wait(seconds * max(1, self._threads - 1) if self.is_beside else 0)
+        """After a statement that took *seconds*: beside services the file is free for as long."""
+        self._wait(seconds if self._is_beside else 0)

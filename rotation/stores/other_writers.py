@@ -123,7 +123,10 @@ class OtherWriters:
 
     @staticmethod
     def written(connection: sa.Connection) -> int | None:
-        """A number that grows with each write of others, for one who only reads; None: there is none."""
+        """A number that grows with each write of others, for one who only reads.
+
+        None: there is none, or readers keep nobody waiting.
+        """
         del connection
         return None
 

@@ -67,7 +67,7 @@ class TableSource:
         return next(iter(self.reads.read(query)), (None,))[0]
 
 
-class Part(NamedTuple):
+class Stretch(NamedTuple):
     """Some rows that were read."""
 
     rows: int
@@ -76,9 +76,9 @@ class Part(NamedTuple):
     """The ones that hold a mark: of each its cells, None for one without, and its address."""
 
 
-def all_of(rows: Rows) -> Part:
+def all_of(rows: Rows) -> Stretch:
     """The part of *rows* that were read whether they hold a mark or not."""
-    return Part(len(rows), rows)
+    return Stretch(len(rows), rows)
 
 
 class TableReader:
@@ -89,11 +89,11 @@ class TableReader:
         self._source, self._reads, self._width = source, source.reads, len(source.cells.kinds)
         self.address = address
 
-    def whole(self) -> Iterator[Part]:
+    def whole(self) -> Iterator[Stretch]:
         """All rows."""
         raise NotImplementedError
 
-    def samples(self, count: int) -> list[Callable[[], Part]] | None:
+    def samples(self, count: int) -> list[Callable[[], Stretch]] | None:
         """At most *count* functions, each of which reads one window; None if the table has to be read as a whole."""
         raise NotImplementedError
 
@@ -122,7 +122,7 @@ class KeyReader(TableReader):
         self._ones = sa.select(sa.literal(1)).select_from(source.table)
         self._count = sa.select(sa.func.count()).select_from(source.table)
 
-    def whole(self) -> Iterator[Part]:
+    def whole(self) -> Iterator[Stretch]:
         """By ranges of the key, in each of which the database looks for marks."""
         forward, size = Forward(), BatchSize(RANGE_ROWS, rows=BATCH_ROWS)
         last: list[Any] | None = None
@@ -142,8 +142,8 @@ class KeyReader(TableReader):
             upto = [] if end is None else [sa.not_(beyond(self.address, end))]
             rows = size.rows if ends else self._source.first(self._count.where(*behind))
             for found in self._pages(wanted, behind, upto):
-                yield Part(0, found)
-            yield Part(rows, ())
+                yield Stretch(0, found)
+            yield Stretch(rows, ())
             if end is None:
                 return
             forward.to(tuple(ends[0]))
@@ -169,13 +169,13 @@ class KeyReader(TableReader):
                 return
             behind = [beyond(self.address, self._parts(found[-1][self._width :]))]
 
-    def samples(self, count: int) -> list[Callable[[], Part]] | None:
+    def samples(self, count: int) -> list[Callable[[], Stretch]] | None:
         """By values of the key between its least and its greatest."""
         if not self._reads.read(self._ones.order_by(*self.address).limit(1).offset(count * WINDOW_ROWS)):
             return None
         return [partial(self._sample, window) for window in spread(self, count)]
 
-    def _sample(self, window: Window) -> Part:
+    def _sample(self, window: Window) -> Stretch:
         query = self._query().where(*self._inside(window))
         return all_of(self._reads.read(query.order_by(self._column(window)).limit(WINDOW_ROWS)))
 
@@ -224,18 +224,18 @@ class KeylessReader(TableReader):
         self._has_large, self._estimate = source.cells.has_large(), estimate
         self._query = sa.select(*source.cells.whole()).select_from(self._table)
 
-    def whole(self) -> Iterator[Part]:
+    def whole(self) -> Iterator[Stretch]:
         """In two statements, since no key says where to go on: rows with a large cell one by one."""
         large = sa.func.coalesce(sa.func.sum(sa.case((self._has_large, 1), else_=0)), 0)
         [(rows, has_large)] = self._reads.read(sa.select(sa.func.count(), large).select_from(self._table))
-        yield Part(rows, ())
+        yield Stretch(rows, ())
         wanted = self._query.where(self._source.cells.is_wanted())
         for found in self._reads.stream(wanted.where(sa.not_(self._has_large)), STREAM_ROWS):
-            yield Part(0, found)
+            yield Stretch(0, found)
         for found in self._reads.stream(wanted.where(self._has_large), 1) if has_large else ():
-            yield Part(0, found)
+            yield Stretch(0, found)
 
-    def samples(self, count: int) -> list[Callable[[], Part]] | None:
+    def samples(self, count: int) -> list[Callable[[], Stretch]] | None:
         """One statement that reads on until it has enough rows; it leaves out rows with a large cell."""
         wanted = count * WINDOW_ROWS
         if self._estimate <= wanted:

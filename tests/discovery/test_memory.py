@@ -11,7 +11,8 @@ import pytest
 
 from keyring_core import Keyring
 from rotation.discovery.memory import SearchMemory
-from rotation.discovery.survey import Survey, TableRows
+from rotation.discovery.survey import Survey
+from rotation.discovery.table_rows import TableRows
 from rotation.discovery.token_column import BARE, TokenColumn
 from rotation.model.searched_table import SearchedTable
 from rotation.stores.cells import SearchableTable, SearchedColumn, TableEntry

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from keyring_core import Keyring
 from rotation.discovery.discover import databases_of, discover
-from rotation.discovery.survey import OneTransaction, Survey, TableRows
+from rotation.discovery.survey import Survey
+from rotation.discovery.table_rows import OneTransaction, TableRows
 from rotation.model.target import Target
 from rotation.stores.cells import CellReader
 from rotation.stores.mysql.catalog import MySQLCatalog

@@ -335,7 +335,7 @@ def test_a_small_table_without_tokens_is_asked_little(
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
     assert (ran.code, remarks(ran.document, "unseen")) == (0, {})
-    assert len(asked) == {"postgresql": 1, "mariadb": 3}[whole.kind]
+    assert len(asked) == {"postgresql": 1, "mariadb": 4}[whole.kind]
     assert keys == []
 
 

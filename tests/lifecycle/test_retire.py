@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from freezegun import freeze_time
 
 from keyring_core import Key, KeyState
@@ -20,6 +21,8 @@ from rotation.context import Streams
 from rotation.discovery.result import Discovery
 from rotation.model.batch import Batch
 from rotation.model.failures import StoppedError, StoreError
+from rotation.stores.cells import TableEntry
+from rotation.stores.sqlite.catalog import SQLiteCatalog
 from rotation.stores.store import Store
 from tests.conftest import Ran
 from tests.fakes import token
@@ -160,7 +163,12 @@ def test_each_context_is_looked_for_in_all_rows(shop: Shop) -> None:
 def test_rows_that_may_be_hidden_keep_the_key(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """D30: with row security on, a census and a search see what this user may see, and that proves nothing."""
     shop.fill([old_token("old")])
-    monkeypatch.setattr("rotation.stores.sqlite.catalog.SQLiteCatalog.caution", lambda *_: "rows may be hidden")
+    entries = SQLiteCatalog.entries
+
+    def hidden(catalog: SQLiteCatalog, connection: sa.Connection) -> list[TableEntry]:
+        return [entry._replace(hidden="rows may be hidden") for entry in entries(catalog, connection)]
+
+    monkeypatch.setattr(SQLiteCatalog, "entries", hidden)
 
     assert refusals(retire(shop)) == ["creds cannot be looked at: rows may be hidden"]
 

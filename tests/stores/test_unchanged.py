@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rotation.discovery.survey import Survey, TableRows
+from rotation.discovery.survey import Survey
+from rotation.discovery.table_rows import TableRows
 from rotation.stores.courtesy import Courtesy
 from rotation.stores.postgresql import other_writers as postgresql_others
 from rotation.stores.postgresql.catalog import PostgreSQLCatalog

@@ -96,11 +96,6 @@ class MySQLOthers(OtherWriters):
         """By its time alone: a table's number is shown only to a user with the privilege PROCESS."""
         return TableState(version=made(connection, QualifiedName(schema, table, "")))
 
-    @staticmethod
-    def written(connection: sa.Connection) -> int:
-        """The statements of all sessions that wrote."""
-        return _total(connection, "GLOBAL")
-
     def count(self, connection: sa.Connection, transaction: int | None) -> int | None:
         """Statements of other sessions since the last look."""
         del transaction

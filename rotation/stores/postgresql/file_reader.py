@@ -1,8 +1,8 @@
 """Reads a PostgreSQL table for a search by the places of its rows in its file.
 
 The server reads some blocks at a time, puts the cells of a column on end and looks at all of them with one regular
-expression, which finds every mark in one pass: for each cell alone the server would build its automaton anew. Only in
-blocks with a mark is each row looked at.
+expression, which finds every mark in one pass: for each cell alone the server would build its automaton once more. Only
+in blocks with a mark is each row looked at.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rotation.planning.inner_tokens import SHORTEST, forms_of_texts
 from rotation.stores import table_readers
 from rotation.stores.cells import INDEX_SIZES, CellConditions, SearchedColumn, condition
 from rotation.stores.columns import between
-from rotation.stores.table_readers import Part, TableReader, TableSource, all_of
+from rotation.stores.table_readers import Stretch, TableReader, TableSource, all_of
 
 ON_END = 2000
 """Bytes of the largest cell that is put on end with others; PostgreSQL keeps larger ones elsewhere."""
@@ -55,7 +55,7 @@ class FileReader(TableReader):
         super().__init__(source, [sa.literal_column("tableoid"), sa.literal_column("ctid")])
         self._leaves, self._only = leaves, only
 
-    def whole(self) -> Iterator[Part]:
+    def whole(self) -> Iterator[Stretch]:
         """By ranges of blocks, in each table of the family the same; the last one has no end."""
         if not all(leaf.has_ranges for leaf in self._leaves):
             # It would be read from its beginning for each range.
@@ -70,17 +70,17 @@ class FileReader(TableReader):
             is_slow = time.monotonic() - started > self._source.courtesy.seconds
             if any(look.wanted):
                 for rows in self._reads.stream(self._wanted(look.wanted, start, end), table_readers.STREAM_ROWS):
-                    yield Part(0, rows)
-            yield Part(look.rows, ())
+                    yield Stretch(0, rows)
+            yield Stretch(look.rows, ())
             if end is None:
                 return
             start, size = end, _next_size(size, look.most_bytes, is_slow=is_slow)
 
-    def _streamed(self) -> Iterator[Part]:
-        yield Part(self._source.first(sa.select(sa.func.count()).select_from(self._source.table)), ())
+    def _streamed(self) -> Iterator[Stretch]:
+        yield Stretch(self._source.first(sa.select(sa.func.count()).select_from(self._source.table)), ())
         query = self._select(self._source.cells.columns()).where(self._source.cells.is_wanted())
         for rows in self._reads.stream(query, table_readers.STREAM_ROWS):
-            yield Part(0, rows)
+            yield Stretch(0, rows)
 
     def _wanted(self, wanted: Sequence[bool], start: int, end: int | None) -> sa.Select[Any]:
         """The rows between two blocks with a cell that is wanted in one of the columns that are *wanted*."""
@@ -92,7 +92,7 @@ class FileReader(TableReader):
         chosen = [conditions.is_wanted(kind) for kind, is_wanted in zip(cells.kinds, wanted, strict=True) if is_wanted]
         return self._select(columns).where(*self._between(start, end), condition(chosen))
 
-    def samples(self, count: int) -> list[Callable[[], Part]] | None:
+    def samples(self, count: int) -> list[Callable[[], Stretch]] | None:
         """At even distances, each with a random offset that is the same each time."""
         if self._only is None:
             return None
@@ -105,7 +105,7 @@ class FileReader(TableReader):
         starts = [int(distance * number + dice.random() * (distance - window)) for number in range(count)]
         return [partial(self._sample, start, start + window) for start in starts]
 
-    def _sample(self, start: int, end: int) -> Part:
+    def _sample(self, start: int, end: int) -> Stretch:
         query = self._select(self._source.cells.columns()).where(*self._between(start, end))
         return all_of(self._reads.read(query.limit(table_readers.WINDOW_ROWS)))
 

@@ -149,11 +149,6 @@ class PostgreSQLOthers(OtherWriters):
             any(member.hidden for member in first),
         )
 
-    @staticmethod
-    def written(connection: sa.Connection) -> int:
-        """The number of the next transaction that writes."""
-        return int(connection.exec_driver_sql("SELECT pg_snapshot_xmax(pg_current_snapshot())::text").scalar_one())
-
     def begin(self, connection: sa.Connection) -> bool:
         """Only tables of the usual kind, whose rows everybody sees alike."""
         found = connection.execute(sa.text(START)).first()
