@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rotation.model.threads import most_threads, wait_for
 from rotation.stores.connection import SharedConnections
-from rotation.stores.courtesy import Courtesy
+from rotation.stores.table_readers import Courtesy
 
 if TYPE_CHECKING:
     from rotation.discovery.survey import Survey
@@ -20,11 +20,10 @@ Outcome = TypeVar("Outcome")
 
 
 class ReadingThreads:
-    """Starts its threads with the first database on a server; a file is read by the thread that asks."""
+    """As many as a run has; they start with the first database."""
 
-    def __init__(self, *, full_speed: bool) -> None:
-        """With *full_speed* there are several, as for a run; otherwise the calling thread does all of it."""
-        self._full_speed = full_speed
+    def __init__(self) -> None:
+        """Starts none."""
         self._threads: ThreadPoolExecutor | None = None
         self._links: list[SharedConnections] = []
         self._idle = SimpleQueue[SharedConnections]()
@@ -33,10 +32,7 @@ class ReadingThreads:
         self, survey: Survey, items: Iterable[Item], act: Callable[[Survey, Item, Courtesy], Outcome]
     ) -> Iterator[tuple[Item, Outcome]]:
         """Each of *items* with the result of *act*, in their order. Raises what *act* raises, and StoppedError."""
-        courtesy = Courtesy(survey.sleep, full_speed=self._full_speed)
-        if not (self._full_speed and survey.has_snapshots):
-            yield from ((item, act(survey, item, courtesy)) for item in items)
-            return
+        courtesy = Courtesy(survey.sleep, full_speed=True)
         threads = self._threads or self._start(survey.sleep)
         waiting: deque[tuple[Item, Future[Outcome]]] = deque()
         for item in items:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from keyring_core import Keyring
 from rotation.configuration.policy import LeftOut
 from rotation.discovery.progress import SearchProgress, TableIdentity
-from rotation.discovery.reading_threads import ReadingThreads
 from rotation.discovery.result import ColumnName, Discovery, Ignores, IndexValues, Remark, label
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
@@ -19,10 +18,11 @@ from rotation.model.searched_table import SearchedTable
 from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.stores.cells import SearchableTable, TableEntry
-from rotation.stores.courtesy import Courtesy
+from rotation.stores.table_readers import Courtesy
 
 if TYPE_CHECKING:
     from rotation.discovery.memory import SearchMemory
+    from rotation.discovery.reading_threads import ReadingThreads
     from rotation.discovery.survey import Survey
     from rotation.discovery.table_rows import TableRows
 
@@ -55,7 +55,8 @@ class DatabaseSearch:
         """
         self.discovery, self._ignores, self._left_out, self._progress = discovery, ignores, left_out, progress
         self._whole, self._memory = frozenset(whole), memory
-        self._threads = ReadingThreads(full_speed=full_speed)
+        self._full_speed = full_speed
+        self._threads: ReadingThreads | None = None
         self._keyrings = [keyring for those in keyrings.values() for keyring in those]
         self._key_ids = {
             name: {key_id for keyring in those for key_id in keyring.states_by_id} for name, those in keyrings.items()
@@ -73,7 +74,8 @@ class DatabaseSearch:
 
     def close(self) -> None:
         """Ends its threads."""
-        self._threads.close()
+        if self._threads is not None:
+            self._threads.close()
 
     def add(self, survey: Survey, targets: Sequence[Target]) -> None:
         """Takes in a database, and the columns that *targets* in it name; one that is not there is remarked on."""
@@ -129,7 +131,7 @@ class DatabaseSearch:
                 lambda entry: self._progress.leave_out((survey.identity, entry.schema, entry.table)),
             )
         )
-        for (table, identity), outcome in self._threads.each(survey, tables, self._read):
+        for (table, identity), outcome in self._outcomes(survey, tables):
             reasons = self._see(survey, table, identity)
             for column in () if identity in self._seen else self._search_table(survey, table, identity, outcome):
                 column.url, column.in_other_database, column.elsewhere = url or "", url is None, not near(table.entry)
@@ -228,6 +230,19 @@ class DatabaseSearch:
             tokens = {name: sum(column.under[key_id] for key_id in ids) for name, ids in self._key_ids.items()}
             # On a tie the environment's own keys, which come first.
             column.keys = max(tokens, key=tokens.__getitem__)
+
+    def _outcomes(
+        self, survey: Survey, tables: Iterable[tuple[SearchableTable, TableIdentity]]
+    ) -> Iterator[tuple[tuple[SearchableTable, TableIdentity], Outcome]]:
+        """Each of *tables* with what was read of it; at full speed several tables of a server at once."""
+        if self._full_speed and survey.has_snapshots:
+            from rotation.discovery.reading_threads import ReadingThreads  # noqa: PLC0415 - few searches need threads
+
+            self._threads = self._threads or ReadingThreads()
+            yield from self._threads.each(survey, tables, self._read)
+        else:
+            courtesy = Courtesy(survey.sleep, full_speed=self._full_speed)
+            yield from ((named, self._read(survey, named, courtesy)) for named in tables)
 
     def _read(self, survey: Survey, named: tuple[SearchableTable, TableIdentity], courtesy: Courtesy) -> Outcome:
         """The counted columns of a table, or why they cannot be read; in a thread. Or the table, if it is unchanged."""

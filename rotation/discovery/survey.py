@@ -32,8 +32,7 @@ from rotation.stores.cells import (
     TableName,
 )
 from rotation.stores.connection import SharedConnections
-from rotation.stores.courtesy import Courtesy
-from rotation.stores.table_readers import WINDOWS, Stretch, TableReader, TableSource
+from rotation.stores.table_readers import WINDOWS, Courtesy, Stretch, TableReader, TableSource
 from rotation.stores.target_schema import base_type, find_target, find_unique, quietly
 
 SAMPLE_SECONDS = 5.0

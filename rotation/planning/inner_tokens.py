@@ -127,7 +127,7 @@ _OUTSIDE = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklm
 
 # Escapes of JSON and Python, apart from URLs: a raw token's own `%41` is none. More hex behind `\x` is PostgreSQL's.
 _BACKSLASH = re.compile(
-    rb"\\u00([0-9A-Fa-f]{2})|\\x(?![0-9A-Fa-f]{8})([0-9A-Fa-f]{2})|\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL
+    rb"\\u00([0-9A-Fa-f]{2})|\\x(?![0-9A-Fa-f]{18})([0-9A-Fa-f]{2})|\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL
 )
 # Of URLs, quoted-printable and HTML.
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})|=([0-9A-F]{2})|(&(?:\#[0-9]{1,4}|\#[xX][0-9A-Fa-f]{1,4}|[A-Za-z]{2,8});)")

@@ -25,16 +25,58 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.batch import BatchSize
 from rotation.stores.cells import CellReader, Reads, Rows, TableEntry, has_large
 from rotation.stores.columns import Forward, between, beyond, same_key, table_clause
-from rotation.stores.courtesy import Courtesy
 
 WINDOWS = 50
 WINDOW_ROWS = 200
 BATCH_ROWS = 2000
 RANGE_ROWS = 1_000_000
 STREAM_ROWS = 500
+LOOK_SECONDS = 0.5
+"""The time between two looks whether others write."""
+QUIET_SECONDS = 2.0
+"""Seconds without writes of others before a search stops resting."""
+ALONE_SECONDS, BESIDE_SECONDS = 0.2, 0.02
+"""The time that a statement of a search aims at: while nobody else writes, and beside services."""
 SMALL = "0123456789abcdefghijklmnopqrstuvwxyz"
 """These characters have the same order in any collation, as long as one case is used."""
 BYTES = bytes(range(256)).decode("latin-1")
+
+
+class Courtesy:
+    """Lets services write to a file between the reads of a search. On a server readers keep nobody waiting."""
+
+    def __init__(
+        self, wait: Callable[[float], None], *, full_speed: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """*wait* sleeps for some seconds; it raises StoppedError as soon as a stop is requested.
+
+        *full_speed*: no rest, also if others write.
+        """
+        self._wait, self._full_speed, self._clock = wait, full_speed, clock
+        self._written: int | None = None
+        self._looked = self._saw_others = -float("inf")
+
+    @property
+    def seconds(self) -> float:
+        """The time that the next statement aims at."""
+        return BESIDE_SECONDS if self._is_beside else ALONE_SECONDS
+
+    @property
+    def _is_beside(self) -> bool:
+        return not self._full_speed and self._clock() - self._saw_others < QUIET_SECONDS
+
+    def look(self, written: Callable[[], int | None]) -> None:
+        """Asks now and then for a number that grows when others write; None: it is not known."""
+        if self._clock() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = self._clock()
+        before, self._written = self._written, written()
+        if None not in {before, self._written} and before != self._written:
+            self._saw_others = self._clock()
+
+    def rest(self, seconds: float) -> None:
+        """After a statement that took *seconds*: beside services the file is free for as long."""
+        self._wait(seconds if self._is_beside else 0)
 
 
 @dataclass(frozen=True)

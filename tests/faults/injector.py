@@ -99,9 +99,9 @@ def failing(nth: int, fault: Fault, *, opening: bool) -> Iterator[Injected]:
         """What a connection does by itself before SQLAlchemy has it."""
         return act() if injected.inside else call(connection, act)
 
-    def make_passes(self: TargetRun, executor_for: ExecutorFor) -> None:
+    def make_passes(self: TargetRun, executor_for: ExecutorFor, rows: int = -1) -> None:
         injected.counts = True
-        plain(self, executor_for)
+        plain(self, executor_for, rows)
 
     plain = TargetRun.make_passes
     events = {"do_connect": do_connect, "do_execute": do_execute, "do_executemany": do_executemany}

@@ -227,7 +227,7 @@ def test_ranges_hold_every_row_once(keys: set[int], rows: int, behind: int | Non
     found = [key[0] for bounds in ranges for key in store.read(bounds.after, bounds.upto, 1000).keys]
     assert found == sorted(key for key in keys if behind is None or key > behind)
     assert ranges[-1].upto is None
-    assert all(len(store.read(*bounds, 1000).keys) == rows for bounds in ranges[:-1])
+    assert all(len(store.read(each.after, each.upto, 1000).keys) == rows for each in ranges[:-1])
 
 
 def _moved(database: Database) -> int:

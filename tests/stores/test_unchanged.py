@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from rotation.discovery.survey import Survey
 from rotation.discovery.table_rows import TableRows
-from rotation.stores.courtesy import Courtesy
 from rotation.stores.postgresql import other_writers as postgresql_others
 from rotation.stores.postgresql.catalog import PostgreSQLCatalog
+from rotation.stores.table_readers import Courtesy
 from tests.chaos.server import own_postgres
 from tests.databases import Database, open_database
 from tests.processes import until
@@ -77,7 +77,7 @@ def read(database: Database, *, full: bool = True) -> Any:
 
     with surveyed(database) as survey:
         [table] = survey.tables(lambda entry: entry.table == "notes")
-        found, fault = survey.read(table, count, Courtesy(survey.sleep, 1), full=full)
+        found, fault = survey.read(table, count, Courtesy(survey.sleep, full_speed=False), full=full)
     assert (found is None, fault) == (False, None)
     return json.loads(json.dumps(found and found.witness))
 

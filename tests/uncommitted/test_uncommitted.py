@@ -158,11 +158,11 @@ def test_a_reader_that_writes_during_the_search_keeps_the_key(shop: Shop) -> Non
     with session(shop.database, "SELECT count(*) FROM creds") as other:
 
         class Late(Context):
-            def search(self, *given: Any, full: bool) -> Discovery:
+            def search(self, *given: Any, full: bool, **how: Any) -> Discovery:
                 if full:
                     searches.append(full)
                     other.exec_driver_sql(INSERT)
-                return super().search(*given, full=full)
+                return super().search(*given, full=full, **how)
 
         def search() -> bool:
             reasons[:] = retired(shop, Late)
@@ -240,11 +240,11 @@ def test_a_reader_that_writes_and_prepares_during_the_search_keeps_the_key(prepa
     with session(preparing, "SELECT count(*) FROM creds") as other:
 
         class Late(Context):
-            def search(self, *given: Any, full: bool) -> Discovery:
+            def search(self, *given: Any, full: bool, **how: Any) -> Discovery:
                 if full:
                     other.exec_driver_sql(INSERT)
                     other.exec_driver_sql("PREPARE TRANSACTION 'late'")
-                return super().search(*given, full=full)
+                return super().search(*given, full=full, **how)
 
         [reason] = retired(shop, Late)
         with preparing.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:

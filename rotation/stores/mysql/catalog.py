@@ -36,7 +36,7 @@ FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENG
 WHERE t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')
 AND t.TABLE_SCHEMA NOT IN {} ORDER BY 1, 2"""
 COLUMNS = """SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, PRIVILEGES, CHARACTER_SET_NAME,
-CHARACTER_OCTET_LENGTH FROM information_schema.COLUMNS WHERE {} ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"""
+CHARACTER_MAXIMUM_LENGTH FROM information_schema.COLUMNS WHERE {} ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"""
 SYSTEM = "('information_schema', 'mysql', 'performance_schema', 'sys')"
 _LINE = re.compile(
     r"(?P<word>GRANT|REVOKE) (?P<rights>.+?) ON (?P<what>(?:`(?:[^`]|``)*`|\*)\.(?:`(?:[^`]|``)*`|\*)) (?:TO|FROM) ",
