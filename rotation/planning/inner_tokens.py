@@ -44,51 +44,35 @@ class Spelled(NamedTuple):
     """It stands in each of the marks, so that a value without it needs no further look."""
 
 
-_IN_BASE32 = (
-    Spelled((b"IFAUC",), _TEXT * 8 // 5, b"IFAUC"),
-    Spelled((b"CQKBI",), _TEXT * 8 // 5, b"CQKBI"),
-)
-# Without letters: a raw token, text, base64, UTF-16.
-_IN_HEX = (
-    Spelled((b"8000000000",), 2 * SHORTEST, b"8000000000"),
-    Spelled((b"41414",), 2 * _TEXT, b"41414"),
-    Spelled((b"51554642",), 2 * _in_base64(_TEXT), b"51554642"),
-    Spelled((b"00410041",), 4 * _TEXT, b"00410041"),
-)
-# Text, as numbers in a list.
-_IN_DECIMAL = (
-    Spelled((b"65,65,65,65",), 3 * _TEXT - 1, b"65,65,65,65"),
-    Spelled((b"65, 65, 65, 65",), 4 * _TEXT - 2, b"65, 65, 65, 65"),
-)
+_IN_BASE32 = (b"IFAUC", b"CQKBI")
+_IN_HEX = (b"8000000000", b"41414", b"51554642", b"00410041")  # a raw token, text, base64, UTF-16; without letters
+_IN_DECIMAL = (b"65,65,65,65", b"65, 65, 65, 65")  # text, as numbers in a list
 
 SPELLED: tuple[Spelled, ...] = (
     # In columns of bytes alone, since no text holds a NUL or is the byte 0x80: raw, UTF-16, UTF-32.
     Spelled((b"\x80\0\0\0\0",), SHORTEST, b"\x80\0\0\0\0"),
     Spelled((b"\0A\0A\0", b"A\0\0\0A\0\0\0A"), 2 * _TEXT, b"\0A\0"),
-    # In escapes: of JSON, text and a raw token; of Python, a raw token; of URLs, text.
-    Spelled((b"u0041", b"u0080"), SHORTEST + 5 * len("u0080"), b"u00"),
-    Spelled((b"\\x80",), SHORTEST + 5 * len("x80"), b"\\x80"),
-    Spelled((b"%41%41",), _TEXT + 4 * len("%4"), b"%41%41"),
+    # In escapes: of JSON, text and a raw token; of Python, a raw token; of URLs, text. Random bytes need many of them.
+    Spelled((b"u0041", b"u0080"), _TEXT, b"u00"),
+    Spelled((b"\\x80",), _TEXT, b"\\x80"),
+    Spelled((b"%41%41",), _TEXT, b"%41%41"),
     # As it is: any one of them has a line break left over.
     Spelled((b"gAAA", b"AAAA", b"AAAB"), _TEXT, b"AAA"),
-    # In base64, at any place in it, with a line break anywhere; in base64 twice.
-    Spelled((b"QUFB", b"UFBQ", b"FBQU", b"BQUF"), _in_base64(_TEXT), b"Q"),
+    # In base64, at any place in it, with a line break anywhere; in base32; UTF-16 in base64.
+    Spelled((b"QUFB", b"UFBQ", b"FBQU", b"BQUF", _IN_BASE32[1], b"QQBBAE"), _in_base64(_TEXT), b"Q"),
+    Spelled((_IN_BASE32[0],), _TEXT * 8 // 5, _IN_BASE32[0]),
+    # In base64 twice; hex in base64.
     Spelled((b"RVUZC", b"UVVGQ", b"FVRkJ"), _in_base64(_in_base64(_TEXT)), b"V"),
-    # In base64: hex; UTF-16.
     Spelled((b"NDE0MT",), _in_base64(2 * _TEXT), b"NDE0MT"),
-    Spelled((b"QQBBAE",), _in_base64(2 * _TEXT), b"QQBBAE"),
-    *_IN_BASE32,
-    *_IN_HEX,
-    *_IN_DECIMAL,
+    *(
+        Spelled((mark,), least, mark)
+        for mark, least in zip(_IN_HEX, (2 * SHORTEST, 2 * _TEXT, 2 * _in_base64(_TEXT), 4 * _TEXT), strict=True)
+    ),
+    *(Spelled((mark,), 3 * _TEXT - 1, mark) for mark in _IN_DECIMAL),
 )
 """Every form that is looked for, so that a database can select the cells to fetch."""
 
-
-def _marks_of(forms: Sequence[Spelled]) -> tuple[bytes, ...]:
-    return tuple(mark for spelled in forms for mark in spelled.marks)
-
-
-MARKS = _marks_of(SPELLED)
+MARKS = tuple(mark for spelled in SPELLED for mark in spelled.marks)
 
 
 def forms_of_texts(forms: Sequence[Spelled]) -> list[Spelled]:
@@ -321,12 +305,12 @@ def _decoded(data: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
         text = run[0].translate(_URL_SAFE_TO_STANDARD)
         # It is not known at which character a token begins.
         yield from ((_from_base64(text[begin:]), run.span()) for begin in range(4))
-    for run in _HEX_RUN.finditer(data if _holds(data, _marks_of(_IN_HEX)) else b""):
+    for run in _HEX_RUN.finditer(data if _holds(data, _IN_HEX) else b""):
         for begin in range(2):
             yield binascii.unhexlify(run[0][begin : begin + (len(run[0]) - begin) // 2 * 2]), run.span()
-    for run in _BASE32_RUN.finditer(data if _holds(data, _marks_of(_IN_BASE32)) else b""):
+    for run in _BASE32_RUN.finditer(data if _holds(data, _IN_BASE32) else b""):
         yield from ((_from_base32(run[0][begin:]), run.span()) for begin in range(8))
-    for run in _DECIMAL_RUN.finditer(data if _holds(data, _marks_of(_IN_DECIMAL)) else b""):
+    for run in _DECIMAL_RUN.finditer(data if _holds(data, _IN_DECIMAL) else b""):
         yield bytes(min(int(number), 0xFF) for number in run[0].split(b",")), run.span()
 
 

@@ -24,6 +24,8 @@ TOO_LARGE = "-"
 """Stands for a cell that was too large to be searched."""
 INDEX_SIZES = tuple(LENGTH * width for width in (1, 2, 4))
 """Bytes of a blind index, in each width of characters."""
+LEVELS = 98, 146, 196, 262
+"""Bytes. Each is asked of a cell by itself, so that there are fewer of them than sizes of forms; measured on SQLite."""
 LEAST = min(SHORTEST, *INDEX_SIZES)
 """Bytes of the smallest cell that is searched. A column without room for it is not read."""
 
@@ -167,11 +169,16 @@ def in_any_form(forms: Sequence[Spelled], size: str, holds: Callable[[bytes], st
     Most cells are too small for most forms, and have none of their pieces.
     """
     found: str | None = None
-    by_least = groupby(sorted(forms, key=lambda form: form.least), lambda form: form.least)
-    for least, those in reversed([(least, list(those)) for least, those in by_least]):
+    by_level = groupby(sorted(forms, key=_level), _level)
+    for least, those in reversed([(least, list(those)) for least, those in by_level]):
         parts = [_in_form(form, holds) for form in those]
         found = f"({size} >= {least} AND ({any_of([*parts, *([found] if found else [])])}))"
     return found or any_of(())
+
+
+def _level(form: Spelled) -> int:
+    """The size from which on *form* is looked for: one of LEVELS, or less."""
+    return max((level for level in LEVELS if level <= form.least), default=form.least)
 
 
 def _in_form(form: Spelled, holds: Callable[[bytes], str]) -> str:
@@ -213,17 +220,19 @@ class CellConditions:
 
     def _made(self, kind: SearchedColumn) -> Sequence[str]:
         syntax, size = self.syntax, self.syntax.size(kind)
-        marked = syntax.is_marked(kind, self.forms)
+        marked, least = syntax.is_marked(kind, self.forms), SHORTEST
         if self.of_indexes:
             is_index = any_of(syntax.holds(kind, form.piece) for form in self.of_indexes)
             marked = f"(({size} IN ({', '.join(map(str, INDEX_SIZES))}) AND ({is_index})) OR {marked})"
+            least = LEAST
         large, too_large = (syntax.constant(kind, each.encode()) for each in (LARGE, TOO_LARGE))
         fetched = [
             f"CASE WHEN {size} > {self.most} THEN {too_large} WHEN NOT {marked} THEN NULL "
             f"WHEN {size} > {whole} THEN {large} ELSE {syntax.cell(kind)} END"
             for whole in (LARGE_CELL, self.most)
         ]
-        return f"({size} > {self.most} OR {marked})", *fetched
+        # Most cells are too small for anything, so that nothing else is asked of them.
+        return f"({size} >= {least} AND ({size} > {self.most} OR {marked}))", *fetched
 
 
 ANY_NAME = "any column"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.planning.inner_tokens import SHORTEST, Spelled, forms_of_texts
+from rotation.planning.inner_tokens import Spelled, forms_of_texts
 from rotation.stores.catalog import Catalog
 from rotation.stores.cells import SearchedColumn, TableEntry, TableName, in_any_form
 from rotation.stores.columns import QualifiedName, UniqueColumn, free_column
@@ -122,8 +122,9 @@ class SQLiteCatalog(Catalog):
         cell, size = self.quote(kind.name), self.size(kind)
         by_text = in_any_form(forms_of_texts(forms), size, lambda mark: f"{cell} GLOB '*{mark.decode()}*'")
         has_nul = f"(length({cell}) < {size} AND instr({cell}, char(0)))"
-        by_bytes = f"((typeof({cell}) = 'blob' OR {has_nul}) AND {super().is_marked(kind, forms)})"
-        return f"({size} >= {SHORTEST} AND ({by_text} OR {by_bytes}))"
+        # Bytes are greater than any text; an operator costs less than a function.
+        by_bytes = f"(({cell} >= x'' OR {has_nul}) AND {super().is_marked(kind, forms)})"
+        return f"({by_text} OR {by_bytes})"
 
     def _bytes(self, kind: SearchedColumn) -> str:
         return f"CAST({self.quote(kind.name)} AS BLOB)"
