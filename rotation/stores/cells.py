@@ -73,6 +73,8 @@ class TableEntry(NamedTuple):
     """The reason why rows of it may be missed while others write."""
     hidden: str | None = None
     """The reason why rows may be hidden from this user."""
+    has_parts: bool = False
+    """True if others may be read with it."""
     size: int = 0
     """About how many bytes it has, with its large cells; 0 if the catalog does not say."""
     rows: int | None = None

@@ -108,7 +108,8 @@ OWN = r"n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersi
 
 TABLES = f"""SELECT n.nspname, c.relname, pg_table_is_visible(c.oid), c.relispartition,
 has_any_column_privilege(c.oid, 'SELECT'), NOT has_table_privilege(c.oid, 'SELECT'), row_security_active(c.oid),
-(c.relpages + COALESCE(t.relpages, 0)) * CAST(current_setting('block_size') AS bigint), CAST(c.reltuples AS bigint),
+c.relhassubclass, (c.relpages + COALESCE(t.relpages, 0)) * CAST(current_setting('block_size') AS bigint),
+CAST(c.reltuples AS bigint),
 (SELECT array_agg(ARRAY[pn.nspname, p.relname]) FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
 JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE i.inhrelid = c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
@@ -145,6 +146,13 @@ WHERE datname NOT IN (current_database(), 'template0') ORDER BY 1"""
 
 DATABASE_SIZES = """SELECT datname, pg_database_size(oid) FROM pg_database
 WHERE datallowconn AND has_database_privilege(oid, 'CONNECT')"""
+
+# Bytes within an array or a composite type are returned as text in the form that is set. Between two batches their
+# tokens are decrypted, which may take long.
+SNAPSHOT = (
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL bytea_output = 'hex'; "
+    "SET LOCAL idle_in_transaction_session_timeout = 0"
+)
 
 LEAVES = f"""{FAMILY} SELECT n.nspname, c.relname, has_table_privilege(c.oid, 'SELECT'),
 COALESCE(pg_relation_size(c.oid), 0) / CAST(current_setting('block_size') AS int),
@@ -227,6 +235,7 @@ class PostgreSQLCatalog(Catalog):
                 readable,
                 by_columns,
                 hidden=HIDDEN if secured else None,
+                has_parts=has_parts,
                 size=size,
                 rows=None if rows < 0 else rows,
             )
@@ -238,6 +247,7 @@ class PostgreSQLCatalog(Catalog):
                 readable,
                 by_columns,
                 secured,
+                has_parts,
                 size,
                 rows,
                 parents,
@@ -301,15 +311,14 @@ class PostgreSQLCatalog(Catalog):
 
     def hold_snapshot(self, connection: sa.Connection) -> None:
         """Settings are of the transaction only, because of poolers."""
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        # Bytes within an array or a composite type are returned as text in this form.
-        connection.exec_driver_sql("SET LOCAL bytea_output = 'hex'")
-        # Between two batches their tokens are decrypted, which may take long.
-        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        connection.exec_driver_sql(SNAPSHOT)
 
     def is_empty(self, source: TableSource) -> bool:
-        """Its files say so."""
-        return not source.entry.by_columns and not any(leaf.blocks for leaf in self._leaves(source))
+        """Its file says so, if it is but one."""
+        if source.entry.by_columns or source.entry.has_parts:
+            return False
+        size = sa.text("SELECT pg_relation_size(CAST(:name AS regclass))")
+        return bool(source.first(size.bindparams(name=self.table(source.entry))) == 0)
 
     def whole(self, source: TableSource) -> TableReader:
         """With its partitions: the right to read a table includes its partitions, read through it."""
