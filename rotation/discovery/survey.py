@@ -29,12 +29,13 @@ from rotation.stores.cells import (
     SearchableTable,
     SearchedColumn,
     TableEntry,
-    TableName,
 )
 from rotation.stores.connection import SharedConnections
 from rotation.stores.table_readers import WINDOWS, Courtesy, Stretch, TableReader, TableSource
 from rotation.stores.target_schema import base_type, find_target, find_unique, quietly
 
+SCHEMAS = 4
+"""Schemas whose columns are kept: a server may have one for each of thousands of customers."""
 SAMPLE_SECONDS = 5.0
 """The sample of a table ends after this time."""
 MOST = {True: 64 * 1024 * 1024, False: 1024 * 1024}
@@ -73,11 +74,8 @@ class Survey:
             self.identity = identity or (self.name,)
             """The same for two urls that show the same tables."""
             self._entries = {(one.schema, one.table): one for one in self._access.read(self._catalog.entries)}
-            columns = self._access.attempt(self._catalog.columns)
-            self._all_columns: Mapping[TableName, list[SearchedColumn]] | None = (
-                None if isinstance(columns, RefusedStatement) else columns
-            )
-            """None: one table's are at fault, so that each is asked by itself."""
+            self._of_schemas: dict[str | None, Mapping[str, list[SearchedColumn]] | None] = {}
+            """The columns of the last schemas' tables; None: one table is at fault, so that each is asked by itself."""
             self._forms = self._access.read(lambda connection: self._catalog.forms(connection, SPELLED))
             self._of_indexes: Sequence[Spelled] = ()
             self._largest = self._access.read(self._catalog.largest)
@@ -343,8 +341,15 @@ class Survey:
 
     def _columns(self, entry: TableEntry, *, afresh: bool = False) -> tuple[list[SearchedColumn], str | None]:
         """The columns of a table, none if it has vanished; and why they cannot be read. *afresh*: as they are now."""
-        name = entry.schema, entry.table
-        if self._all_columns is not None and not afresh:
-            return self._all_columns.get(name, []), None
-        columns, fault = self._attempt(lambda connection: self._catalog.columns(connection, entry))
-        return (columns or {}).get(name, []), fault
+        if not afresh and (of_schema := self._of_schema(entry.schema)) is not None:
+            return of_schema.get(entry.table, []), None
+        columns, fault = self._attempt(lambda connection: self._catalog.columns(connection, entry.schema, entry.table))
+        return (columns or {}).get(entry.table, []), fault
+
+    def _of_schema(self, schema: str | None) -> Mapping[str, list[SearchedColumn]] | None:
+        if schema not in self._of_schemas:
+            found = self._access.attempt(lambda connection: self._catalog.columns(connection, schema))
+            while len(self._of_schemas) >= SCHEMAS:
+                del self._of_schemas[next(iter(self._of_schemas))]
+            self._of_schemas[schema] = None if isinstance(found, RefusedStatement) else found
+        return self._of_schemas[schema]

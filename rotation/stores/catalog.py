@@ -8,7 +8,7 @@ from typing import ClassVar
 import sqlalchemy as sa
 
 from rotation.planning.inner_tokens import Spelled
-from rotation.stores.cells import CellSyntax, SearchedColumn, TableEntry, TableName
+from rotation.stores.cells import CellSyntax, SearchedColumn, TableEntry
 from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn
 from rotation.stores.table_readers import TableReader, TableSource
 
@@ -133,9 +133,9 @@ class Catalog(CellSyntax):
         return {}
 
     def columns(
-        self, connection: sa.Connection, entry: TableEntry | None = None
-    ) -> Mapping[TableName, list[SearchedColumn]]:
-        """The columns of every table, or of that one; a table that has vanished has none. One query a database."""
+        self, connection: sa.Connection, schema: str | None, table: str | None = None
+    ) -> Mapping[str, list[SearchedColumn]]:
+        """The columns of every table of a schema, or of that *table*, by its name; one that has vanished has none."""
         raise NotImplementedError
 
     def every_column(self, entry: TableEntry) -> sa.TextClause | None:

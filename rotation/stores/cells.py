@@ -49,10 +49,6 @@ class Reads(Protocol):
         """The result of *act*, which asks the catalog."""
 
 
-TableName = tuple[str | None, str]
-"""A table by its schema and its name."""
-
-
 class TableEntry(NamedTuple):
     """A table by its names, as the catalog has it."""
 

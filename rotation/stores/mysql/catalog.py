@@ -14,7 +14,7 @@ from sqlalchemy.dialects import mysql
 
 from rotation.stores import table_readers
 from rotation.stores.catalog import Catalog
-from rotation.stores.cells import LEAST, SearchedColumn, TableEntry, TableName
+from rotation.stores.cells import LEAST, SearchedColumn, TableEntry
 from rotation.stores.columns import QualifiedName, UniqueColumn, free_column
 from rotation.stores.table_readers import KeylessReader, KeyReader, TableReader, TableSource
 
@@ -34,10 +34,9 @@ TABLES = """SELECT t.TABLE_SCHEMA, t.TABLE_NAME, COALESCE(t.TABLE_SCHEMA = DATAB
 e.TRANSACTIONS, t.DATA_LENGTH, t.TABLE_ROWS
 FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE
 WHERE t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')
-AND t.TABLE_SCHEMA NOT IN {} ORDER BY 1, 2"""
-COLUMNS = """SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, PRIVILEGES, CHARACTER_SET_NAME,
-CHARACTER_MAXIMUM_LENGTH FROM information_schema.COLUMNS WHERE {} ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"""
-SYSTEM = "('information_schema', 'mysql', 'performance_schema', 'sys')"
+AND t.TABLE_SCHEMA NOT IN ('information_schema', 'mysql', 'performance_schema', 'sys') ORDER BY 1, 2"""
+COLUMNS = """SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, PRIVILEGES, CHARACTER_SET_NAME,
+CHARACTER_MAXIMUM_LENGTH FROM information_schema.COLUMNS WHERE {} ORDER BY TABLE_NAME, ORDINAL_POSITION"""
 _LINE = re.compile(
     r"(?P<word>GRANT|REVOKE) (?P<rights>.+?) ON (?P<what>(?:`(?:[^`]|``)*`|\*)\.(?:`(?:[^`]|``)*`|\*)) (?:TO|FROM) ",
     re.DOTALL,
@@ -117,9 +116,7 @@ class MySQLCatalog(Catalog):
                 size=size or 0,
                 rows=rows,
             )
-            for schema, table, plain, kind, engine, transactions, size, rows in connection.execute(
-                sa.text(TABLES.format(SYSTEM))
-            )
+            for schema, table, plain, kind, engine, transactions, size, rows in connection.execute(sa.text(TABLES))
         ]
 
     def unsearchable(self, connection: sa.Connection) -> list[tuple[str, str]]:
@@ -128,13 +125,13 @@ class MySQLCatalog(Catalog):
         return [("other databases of the server", words)] if (words := blind_spot(grants)) else []
 
     def columns(
-        self, connection: sa.Connection, entry: TableEntry | None = None
-    ) -> Mapping[TableName, list[SearchedColumn]]:
+        self, connection: sa.Connection, schema: str | None, table: str | None = None
+    ) -> Mapping[str, list[SearchedColumn]]:
         """Texts, bytes, JSON, ENUM and SET; a column without any right to it is not shown."""
-        found: dict[TableName, list[SearchedColumn]] = {}
-        query = sa.text(COLUMNS.format(f"TABLE_SCHEMA NOT IN {SYSTEM}" if entry is None else OF_TABLE))
-        names = {} if entry is None else {"schema": entry.schema, "table": entry.table}
-        for schema, table, name, kind, rights, charset, room in connection.execute(query, names):
+        found: dict[str, list[SearchedColumn]] = {}
+        query = sa.text(COLUMNS.format("TABLE_SCHEMA = :schema" if table is None else OF_TABLE))
+        names = {"schema": schema} | ({} if table is None else {"table": table})
+        for named, name, kind, rights, charset, room in connection.execute(query, names):
             column = SearchedColumn(
                 name,
                 searched=kind in TEXTS | BYTES and (room is None or room >= LEAST),
@@ -144,7 +141,7 @@ class MySQLCatalog(Catalog):
                 unsearched=None if kind in TEXTS | BYTES | SHORT else kind,
                 is_text=kind in TEXTS,
             )
-            found.setdefault((schema, table), []).append(column)
+            found.setdefault(named, []).append(column)
         return found
 
     def every_column(self, entry: TableEntry) -> sa.TextClause:

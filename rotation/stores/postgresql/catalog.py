@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from rotation.planning.inner_tokens import SHORTEST, Spelled, forms_of_texts
 from rotation.stores.catalog import Catalog
-from rotation.stores.cells import LEAST, SearchedColumn, TableEntry, TableName
+from rotation.stores.cells import LEAST, SearchedColumn, TableEntry
 from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn, table_clause
 from rotation.stores.postgresql.file_reader import FileReader, Leaf
 from rotation.stores.table_readers import KeylessReader, TableReader, TableSource
@@ -128,7 +128,7 @@ COLUMNS = f"""WITH RECURSIVE base(oid, kind, room) AS (
     SELECT oid, typbasetype, typtypmod FROM pg_type WHERE typtype = 'd'
     UNION ALL SELECT b.oid, t.typbasetype, greatest(b.room, t.typtypmod) FROM base b JOIN pg_type t ON t.oid = b.kind
     WHERE t.typtype = 'd'
-) SELECT n.nspname, c.relname, a.attname, has_column_privilege(c.oid, a.attnum, 'SELECT'), t.typname, t.typlen,
+) SELECT c.relname, a.attname, has_column_privilege(c.oid, a.attnum, 'SELECT'), t.typname, t.typlen,
     CAST(CASE WHEN e.typname IN ('int2', 'int4', 'int8') THEN 'A'
         ELSE COALESCE(e.typcategory, t.typcategory) END AS text),
     CASE WHEN t.typname IN ('varchar', 'bpchar') THEN greatest(a.atttypmod, b.room) - 4 END
@@ -136,8 +136,9 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute 
 LEFT JOIN base b ON b.oid = a.atttypid
 JOIN pg_type t ON t.oid = COALESCE(b.kind, a.atttypid)
 LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
-WHERE c.relkind IN ('r', 'p', 'm') AND {OWN} AND a.attnum > 0 AND NOT a.attisdropped AND t.typtype <> 'd' AND {{}}
-ORDER BY n.nspname, c.relname, a.attnum"""  # noqa: S608 - constants only
+WHERE c.relkind IN ('r', 'p', 'm') AND {OWN} AND a.attnum > 0 AND NOT a.attisdropped AND t.typtype <> 'd'
+AND n.nspname = :schema AND (CAST(:table AS text) IS NULL OR c.relname = CAST(:table AS text))
+ORDER BY c.relname, a.attnum"""  # noqa: S608 - constants only
 """Each column with its type, of a domain the type below it, and the category of that: of an array its elements', unless
 these are whole numbers, which may be a token's letters; and the characters that it has room for, if that is bounded."""
 
@@ -269,13 +270,12 @@ class PostgreSQLCatalog(Catalog):
         return {name: int(size or 0) for name, size in connection.execute(sa.text(DATABASE_SIZES))}
 
     def columns(
-        self, connection: sa.Connection, entry: TableEntry | None = None
-    ) -> Mapping[TableName, list[SearchedColumn]]:
+        self, connection: sa.Connection, schema: str | None, table: str | None = None
+    ) -> Mapping[str, list[SearchedColumn]]:
         """Texts, bytes, JSON, arrays, composite types, and whatever else has room for a token."""
-        found: dict[TableName, list[SearchedColumn]] = {}
-        query = sa.text(COLUMNS.format("true" if entry is None else "n.nspname = :schema AND c.relname = :table"))
-        names = {} if entry is None else {"schema": entry.schema, "table": entry.table}
-        for schema, table, name, readable, kind, length, category, room in connection.execute(query, names):
+        found: dict[str, list[SearchedColumn]] = {}
+        names = {"schema": schema, "table": table}
+        for named, name, readable, kind, length, category, room in connection.execute(sa.text(COLUMNS), names):
             has_no_room = 0 < length < SHORTEST or (room is not None and 0 < room < LEAST)
             column = SearchedColumn(
                 name,
@@ -285,7 +285,7 @@ class PostgreSQLCatalog(Catalog):
                 unsearched="bit string" if category == "V" else None,
                 is_text=kind in TEXTS,
             )
-            found.setdefault((schema, table), []).append(column)
+            found.setdefault(named, []).append(column)
         return found
 
     def cell(self, kind: SearchedColumn) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.planning.inner_tokens import Spelled, forms_of_texts
 from rotation.stores.catalog import Catalog
-from rotation.stores.cells import SearchedColumn, TableEntry, TableName, in_any_form
+from rotation.stores.cells import SearchedColumn, TableEntry, in_any_form
 from rotation.stores.columns import QualifiedName, UniqueColumn, free_column
 from rotation.stores.sqlite.other_writers import file_status
 from rotation.stores.table_readers import KeylessReader, KeyReader, TableReader, TableSource
@@ -80,12 +80,13 @@ class SQLiteCatalog(Catalog):
         return [TableEntry(None, name, plain=True) for name in names if name not in OWN]
 
     def columns(
-        self, connection: sa.Connection, entry: TableEntry | None = None
-    ) -> Mapping[TableName, list[SearchedColumn]]:
+        self, connection: sa.Connection, schema: str | None, table: str | None = None
+    ) -> Mapping[str, list[SearchedColumn]]:
         """Generated ones too. The hidden columns of a virtual table only take its arguments."""
-        found: dict[TableName, list[SearchedColumn]] = {}
-        for table, name in connection.execute(sa.text(COLUMNS), {"table": entry and entry.table}):
-            found.setdefault((None, table), []).append(SearchedColumn(name))
+        found: dict[str, list[SearchedColumn]] = {}
+        del schema
+        for named, name in connection.execute(sa.text(COLUMNS), {"table": table}):
+            found.setdefault(named, []).append(SearchedColumn(name))
         return found
 
     def forms(self, connection: sa.Connection, forms: Sequence[Spelled]) -> Sequence[Spelled]:
