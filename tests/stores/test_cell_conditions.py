@@ -24,14 +24,14 @@ LARGER = 5_000
 POSTGRESQL = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 
 
-def found(database: Database, table: str = "cells") -> tuple[list[list[object]], int]:
-    """The cells that a search of every row fetches of *table*, and the number of rows that it counts."""
+def found(database: Database, *, full: bool = True) -> tuple[list[list[object]], int]:
+    """The cells that a search of every row, or of a sample, fetches of the table; and the rows that it counts."""
     survey = Survey(database.url, sleep=lambda _: None)
     try:
-        [searched] = [one for one in survey.tables(lambda entry: entry.plain) if one.entry.table == table]
+        [searched] = [one for one in survey.tables(lambda entry: entry.plain) if one.entry.table == "cells"]
         courtesy = Courtesy(lambda _: None, full_speed=False)
         read, fault = survey.read(
-            searched, lambda rows: ([list(row) for some in rows for row in some], rows), courtesy, full=True
+            searched, lambda rows: ([list(row) for some in rows for row in some], rows), courtesy, full=full
         )
     finally:
         survey.close()
@@ -144,6 +144,31 @@ def test_every_range_of_blocks_is_read(database: Database, monkeypatch: pytest.M
 
     assert sorted(int(as_text(row[-1])[:4]) for row in cells) == list(range(0, 3000, 40))
     assert counted == 3000
+
+
+@POSTGRESQL
+@pytest.mark.parametrize("has_ranges", [True, False])
+def test_a_sample_reads_each_small_partition_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch, *, has_ranges: bool
+) -> None:
+    """Each by itself and as a whole, also on a server that reads no range of blocks."""
+    init = file_reader.FileReader.__init__
+    monkeypatch.setattr(
+        file_reader.FileReader,
+        "__init__",
+        lambda reader, source, leaves, *only: init(
+            reader, source, [leaf._replace(has_ranges=has_ranges) for leaf in leaves], *only
+        ),
+    )
+    database.execute(
+        "CREATE TABLE cells (id INTEGER, cell TEXT) PARTITION BY LIST (id)",
+        *(f"CREATE TABLE cells_{n} PARTITION OF cells FOR VALUES IN ({n})" for n in range(3)),
+    )
+    database.insert("cells", [{"id": n % 3, "cell": f"gAAAA{'.' * 100}"} for n in range(30)])
+
+    cells, counted = found(database, full=False)
+
+    assert (len(cells), counted) == (30, 30)
 
 
 @POSTGRESQL

@@ -61,7 +61,7 @@ class FileReader(TableReader):
             # It would be read from its beginning for each range.
             yield from self._streamed()
             return
-        seen, start, size = _Looks(self._source), 0, FIRST_BLOCKS
+        seen, start, size = _Looks(self._source, self._name()), 0, FIRST_BLOCKS
         blocks = max((leaf.blocks for leaf in self._leaves), default=0)
         while True:
             end = start + size if start + size < blocks else None
@@ -76,8 +76,15 @@ class FileReader(TableReader):
                 return
             start, size = end, _next_size(size, look.most_bytes, is_slow=is_slow)
 
+    def _name(self) -> str:
+        syntax = self._source.cells.conditions.syntax
+        if self._only is None:
+            return syntax.table(self._source.entry)
+        [leaf] = self._leaves
+        return f"ONLY {syntax.quote(leaf.schema)}.{syntax.quote(leaf.table)}"
+
     def _streamed(self) -> Iterator[Stretch]:
-        yield Stretch(self._source.first(sa.select(sa.func.count()).select_from(self._source.table)), ())
+        yield Stretch(self._source.first(sa.text(f"SELECT count(*) FROM {_as_text(self._name())}")), ())  # noqa: S608 - quoted
         query = self._select(self._source.cells.columns()).where(self._source.cells.is_wanted())
         for rows in self._reads.stream(query, table_readers.STREAM_ROWS):
             yield Stretch(0, rows)
@@ -137,18 +144,15 @@ class _Look(NamedTuple):
 class _Looks:
     """Looks at the columns of one table, some blocks at a time."""
 
-    def __init__(self, source: TableSource) -> None:
+    def __init__(self, source: TableSource, table: str) -> None:
+        """*table*: its name in SQL, or the part of it that is read by itself."""
         self._reads = source.reads
         conditions, kinds = source.cells.conditions, source.cells.kinds
-        syntax = conditions.syntax
-        columns = [_OnEnd(conditions, kind, number) for number, kind in enumerate(kinds)]
-        cells = ", ".join(
-            f'{syntax.cell(kind)} AS "{column.name}"' for kind, column in zip(kinds, columns, strict=True)
-        )
+        columns = [_on_end(conditions, kind, number) for number, kind in enumerate(kinds)]
+        cells = ", ".join(f'{conditions.syntax.cell(kind)} AS "c{number}"' for number, kind in enumerate(kinds))
         # What a cell is read as is made once, unless it is there already.
         fence = "" if all(kind.is_text or kind.is_bytes for kind in kinds) else "OFFSET 0"
-        tests, sizes, made = (", ".join(parts) for parts in zip(*map(tuple, columns), strict=True))
-        table = syntax.table(source.entry)
+        tests, sizes, made = map(", ".join, zip(*columns, strict=True))
         self._query = sa.text(
             f"SELECT n, greatest({sizes}), {_as_text(tests)} FROM (SELECT count(*) AS n, {_as_text(made)} "  # noqa: S608 - quoted identifiers
             f"FROM (SELECT {_as_text(cells)} FROM {_as_text(table)} "
@@ -162,32 +166,36 @@ class _Looks:
         return _Look(rows, wanted, most_bytes)
 
 
-class _OnEnd:
+class _OnEnd(NamedTuple):
     """The SQL for the cells of one column that are put on end; a larger one is looked at by itself."""
 
-    def __init__(self, conditions: CellConditions, kind: SearchedColumn, number: int) -> None:
-        self.name, syntax = f"c{number}", conditions.syntax
-        cell = SearchedColumn(self.name, is_bytes=kind.is_bytes)
-        name, size, nothing = syntax.quote(self.name), syntax.size(cell), syntax.constant(cell, b"")
-        has_room = f"{size} >= {SHORTEST}"
-        if conditions.of_indexes:
-            has_room = f"({has_room} OR {size} IN ({', '.join(map(str, INDEX_SIZES))}))"
-        self._ends, self._others = f"a{number}", f"b{number}"
-        self._made = (
-            f"string_agg({name}, {nothing}) FILTER (WHERE {has_room} AND {size} <= {ON_END}) AS {self._ends}, "
-            f"bool_or({size} > {ON_END} AND {conditions.is_wanted(cell)}) AS {self._others}"
-        )
-        forms = conditions.forms if kind.is_bytes else forms_of_texts(conditions.forms)
-        marks = [mark for form in (*forms, *conditions.of_indexes) for mark in form.marks]
-        ends = f"encode({self._ends}, 'escape')" if kind.is_bytes else self._ends
-        pattern = "|".join(re.escape(_escaped(mark) if kind.is_bytes else mark.decode()) for mark in marks)
-        self._test = f"{ends} ~ {syntax.constant(SearchedColumn(self.name), pattern.encode())}"
+    is_wanted: str
+    """True if one of the cells may be wanted."""
+    size: str
+    """The bytes that were put on end."""
+    aggregates: str
+    """What both are made of."""
 
-    def __iter__(self) -> Iterator[str]:
-        """Its test, the bytes that were put on end, and the aggregates for both."""
-        yield f"(COALESCE({self._others}, false) OR COALESCE({self._test}, false))"
-        yield f"COALESCE(octet_length({self._ends}), 0)"
-        yield self._made
+
+def _on_end(conditions: CellConditions, kind: SearchedColumn, number: int) -> _OnEnd:
+    """Of the column that a look calls by its *number*."""
+    syntax, cell = conditions.syntax, SearchedColumn(f"c{number}", is_bytes=kind.is_bytes)
+    size, ends, others = syntax.size(cell), f"a{number}", f"b{number}"
+    has_room = f"{size} >= {SHORTEST}"
+    if conditions.of_indexes:
+        has_room = f"({has_room} OR {size} IN ({', '.join(map(str, INDEX_SIZES))}))"
+    forms = conditions.forms if kind.is_bytes else forms_of_texts(conditions.forms)
+    marks = [mark for form in (*forms, *conditions.of_indexes) for mark in form.marks]
+    pattern = "|".join(re.escape(_escaped(mark) if kind.is_bytes else mark.decode()) for mark in marks)
+    text = f"encode({ends}, 'escape')" if kind.is_bytes else ends
+    is_marked = f"{text} ~ {syntax.constant(SearchedColumn(ends), pattern.encode())}"
+    return _OnEnd(
+        f"(COALESCE({others}, false) OR COALESCE({is_marked}, false))",
+        f"COALESCE(octet_length({ends}), 0)",
+        f"string_agg({syntax.quote(cell.name)}, {syntax.constant(cell, b'')}) "
+        f"FILTER (WHERE {has_room} AND {size} <= {ON_END}) AS {ends}, "
+        f"bool_or({size} > {ON_END} AND {conditions.is_wanted(cell)}) AS {others}",
+    )
 
 
 def _escaped(mark: bytes) -> str:

@@ -160,8 +160,7 @@ class PostgreSQLOthers(OtherWriters):
         connection.execute(sa.select(sa.literal_column("xmin")).select_from(self.scope.table).where(sa.false()))
         # Earlier ones look for a transaction among many one by one.
         is_new = (connection.dialect.server_version_info or (0,)) >= (14,)
-        is_usual = members and all(each.is_plain and not each.hidden for each in members)
-        if not is_new or found is None or not is_usual:
+        if not is_new or found is None or not _are_usual(members):
             return False
         self._start, self._pid, self._since = found
         return True
@@ -175,8 +174,9 @@ class PostgreSQLOthers(OtherWriters):
         """
         start, _, server = connection.execute(sa.text(MOMENT)).one()
         members = family(connection, schema, table)
-        is_usual = members and all(each.is_plain and not each.hidden for each in members)
-        return [server, start, [[each.oid, each.altered] for each in members]] if server and is_usual else None
+        if not (server and _are_usual(members)):
+            return None
+        return [server, start, [[each.oid, each.altered] for each in members]]
 
     @staticmethod
     def is_unchanged(connection: sa.Connection, schema: str | None, table: str, witness: Any) -> bool:
@@ -275,6 +275,11 @@ class PostgreSQLOthers(OtherWriters):
         names = [scope.table.c[name] for name in scope.cells.key]
         rows = connection.execute(sa.select(*names, scope.cell).where(scope.rows, theirs).order_by(*names)).all()
         return Batch([tuple(key) for *key, _ in rows], [cell for *_, cell in rows])
+
+
+def _are_usual(members: Sequence[Member]) -> bool:
+    """True if there are tables, all of them of the usual kind, whose rows everybody sees alike."""
+    return bool(members) and all(each.is_plain and not each.hidden for each in members)
 
 
 def _since(transaction: int) -> str:
