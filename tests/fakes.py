@@ -50,6 +50,16 @@ class Unwatched:
         return Unknown("nothing shows it", Doubt.SPAN)
 
 
+class Seconds:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class MemoryStore:
     """Cells by row; *between* is called after each read, as a service that writes before we do."""
 

@@ -10,6 +10,7 @@ import pytest
 from rotation.discovery.progress import Remaining, SearchProgress, TableIdentity
 from rotation.model.report import NoWatcher, SoFar
 from rotation.stores.cells import TableEntry
+from tests.fakes import Seconds
 
 HERE, THERE = ("here",), ("there",)
 
@@ -161,30 +162,20 @@ def test_threads_take_turns() -> None:
     assert (search.heard.last.table, search.heard.last.percent) == (40, 99)
 
 
-class Clock:
-    """Stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> Seconds:
+    return Seconds()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def remaining(clock: Clock) -> Remaining:
+def remaining(clock: Seconds) -> Remaining:
     """Of 1000 bytes."""
     made = Remaining(clock)
     made.total = 1000
     return made
 
 
-def test_the_rest_takes_as_long_as_what_is_done_did(remaining: Remaining, clock: Clock) -> None:
+def test_the_rest_takes_as_long_as_what_is_done_did(remaining: Remaining, clock: Seconds) -> None:
     """A quarter in 20 seconds: 60 more; a size that is corrected changes that."""
     clock.now += 20
     assert (remaining.percent(250), remaining.seconds(250)) == (25, 60)
@@ -193,7 +184,7 @@ def test_the_rest_takes_as_long_as_what_is_done_did(remaining: Remaining, clock:
     assert (remaining.percent(250), remaining.seconds(250)) == (50, 20)
 
 
-def test_nothing_is_estimated_in_the_first_seconds(remaining: Remaining, clock: Clock) -> None:
+def test_nothing_is_estimated_in_the_first_seconds(remaining: Remaining, clock: Seconds) -> None:
     """Nor before a byte is read. What passed before the work began does not count."""
     clock.now += 4.9
     assert remaining.seconds(250) is None
@@ -204,14 +195,14 @@ def test_nothing_is_estimated_in_the_first_seconds(remaining: Remaining, clock: 
     assert remaining.seconds(250) is None
 
 
-def test_what_is_more_than_expected_never_looks_done(remaining: Remaining, clock: Clock) -> None:
+def test_what_is_more_than_expected_never_looks_done(remaining: Remaining, clock: Seconds) -> None:
     """Neither 100 % nor more, and no time below zero."""
     clock.now += 10
     assert [remaining.percent(done) for done in (999, 1000, 5000)] == [99, 99, 99]
     assert [remaining.seconds(done) for done in (1000, 5000)] == [0, 0]
 
 
-def test_without_a_size_nothing_is_known(clock: Clock) -> None:
+def test_without_a_size_nothing_is_known(clock: Seconds) -> None:
     """Of SQLite no table has one."""
     remaining = Remaining(clock)
     clock.now += 10

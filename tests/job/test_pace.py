@@ -12,32 +12,22 @@ from rotation.job.ranges import Bounds, OpenTarget, RangeWorker
 from rotation.stores.dialect import Tempo
 from rotation.stores.store import Written
 from tests.conftest import OLD
-from tests.fakes import TARGET, MemoryStore, token
+from tests.fakes import TARGET, MemoryStore, Seconds, token
 
 TEMPO = Tempo(gentle_rows=10, rest=3.0, fast_rows=100, full_rows=500)
 
 
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> Seconds:
+    return Seconds()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def pace(clock: Clock) -> Pacing:
+def pace(clock: Seconds) -> Pacing:
     return Pacing(Speed.ADAPTIVE, TEMPO, clock=clock)
 
 
-def test_a_run_begins_gently(pace: Pacing, clock: Clock) -> None:
+def test_a_run_begins_gently(pace: Pacing, clock: Seconds) -> None:
     """For a second it looks whether others write."""
     clock.now = 0.9
     pace.wrote(0)
@@ -45,7 +35,7 @@ def test_a_run_begins_gently(pace: Pacing, clock: Clock) -> None:
     assert (pace.rows, pace.rest, pace.words) == (10, 3.0, "gentle: looking whether others write")
 
 
-def test_a_run_alone_is_fast_after_a_second(pace: Pacing, clock: Clock) -> None:
+def test_a_run_alone_is_fast_after_a_second(pace: Pacing, clock: Seconds) -> None:
     """Larger batches, and no rests."""
     clock.now = 1.0
     pace.wrote(0)
@@ -53,7 +43,7 @@ def test_a_run_alone_is_fast_after_a_second(pace: Pacing, clock: Clock) -> None:
     assert (pace.rows, pace.rest, pace.words) == (100, 0.0, "fast: nobody else writes")
 
 
-def test_a_write_of_others_makes_it_gentle_at_once(pace: Pacing, clock: Clock) -> None:
+def test_a_write_of_others_makes_it_gentle_at_once(pace: Pacing, clock: Seconds) -> None:
     """From the next batch on."""
     clock.now = 1.0
     pace.wrote(0)
@@ -62,7 +52,7 @@ def test_a_write_of_others_makes_it_gentle_at_once(pace: Pacing, clock: Clock) -
     assert (pace.rows, pace.rest, pace.words) == (10, 3.0, "gentle: others write")
 
 
-def test_each_write_that_meets_a_fast_batch_doubles_the_quiet_time(pace: Pacing, clock: Clock) -> None:
+def test_each_write_that_meets_a_fast_batch_doubles_the_quiet_time(pace: Pacing, clock: Seconds) -> None:
     """So at most one write in each quiet time meets a fast batch; five minutes are the most."""
     waited = []
     for _ in range(12):
@@ -77,7 +67,7 @@ def test_each_write_that_meets_a_fast_batch_doubles_the_quiet_time(pace: Pacing,
     assert waited[-1] == MOST_QUIET_SECONDS
 
 
-def test_writes_beside_a_gentle_run_do_not_double_it(pace: Pacing, clock: Clock) -> None:
+def test_writes_beside_a_gentle_run_do_not_double_it(pace: Pacing, clock: Seconds) -> None:
     """They begin the same quiet time again."""
     for _ in range(5):
         pace.wrote(1)
@@ -87,7 +77,7 @@ def test_writes_beside_a_gentle_run_do_not_double_it(pace: Pacing, clock: Clock)
     assert pace.rest == 0
 
 
-def test_what_cannot_be_seen_keeps_a_run_gentle(pace: Pacing, clock: Clock) -> None:
+def test_what_cannot_be_seen_keeps_a_run_gentle(pace: Pacing, clock: Seconds) -> None:
     """A database that shows nothing of others may have some."""
     clock.now = 100.0
     pace.wrote(None)
@@ -98,7 +88,7 @@ def test_what_cannot_be_seen_keeps_a_run_gentle(pace: Pacing, clock: Clock) -> N
 
 
 @pytest.mark.parametrize(("speed", "rows", "rest"), [(Speed.GENTLE, 10, 3.0), (Speed.FULL, 500, 0.0)])
-def test_a_pace_that_was_asked_for_stays(clock: Clock, speed: Speed, rows: int, rest: float) -> None:
+def test_a_pace_that_was_asked_for_stays(clock: Seconds, speed: Speed, rows: int, rest: float) -> None:
     """Others may write or not."""
     pace = Pacing(speed, TEMPO, clock=clock)
     clock.now = 100.0
@@ -108,7 +98,7 @@ def test_a_pace_that_was_asked_for_stays(clock: Clock, speed: Speed, rows: int, 
     assert (pace.rows, pace.rest) == (rows, rest)
 
 
-def test_a_given_size_bounds_every_batch(clock: Clock) -> None:
+def test_a_given_size_bounds_every_batch(clock: Seconds) -> None:
     """--batch-size counts at every pace."""
     sizes = {Pacing(speed, TEMPO, 7, clock=clock).rows for speed in Speed}
 
@@ -131,7 +121,7 @@ def test_a_run_rests_after_a_write(
     assert max(waited) == pytest.approx(rested)
 
 
-def test_a_lock_that_others_hold_is_a_write_of_others(keyring: Keyring, clock: Clock) -> None:
+def test_a_lock_that_others_hold_is_a_write_of_others(keyring: Keyring, clock: Seconds) -> None:
     """A batch that had to be tried again met somebody, even if the database's numbers do not show it."""
 
     class Busy(MemoryStore):
