@@ -147,6 +147,18 @@ def test_every_range_of_blocks_is_read(database: Database, monkeypatch: pytest.M
 
 
 @POSTGRESQL
+def test_a_table_may_have_as_many_columns_as_postgresql_allows(database: Database) -> None:
+    """A token in the last one is found, and the rows are counted once."""
+    names = [f"c{number}" for number in range(1_590)]
+    database.execute(f"CREATE TABLE cells (id INTEGER PRIMARY KEY, {', '.join(f'{name} TEXT' for name in names)})")
+    database.insert("cells", [{"id": 1, "c0": "." * 100, names[-1]: f"gAAAA{'.' * 100}"}])
+
+    cells, counted = found(database)
+
+    assert ([row[-1] for row in cells], counted) == ([f"gAAAA{'.' * 100}"], 1)
+
+
+@POSTGRESQL
 @pytest.mark.parametrize("has_ranges", [True, False])
 def test_a_sample_reads_each_small_partition_once(
     database: Database, monkeypatch: pytest.MonkeyPatch, *, has_ranges: bool

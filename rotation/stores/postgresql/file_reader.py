@@ -28,6 +28,8 @@ ON_END = 2000
 FIRST_BLOCKS, MOST_BLOCKS = 16, 256
 MOST_BYTES = 4 * 1024 * 1024
 """Bytes of one column's cells to put on end, about; the server needs five times as many."""
+MOST_COLUMNS = 500
+"""Columns to look at in one statement: each needs two of the 1,664 columns that a SELECT may have."""
 LAST_BLOCK = 2**32 - 1
 """No file has so many."""
 
@@ -146,24 +148,30 @@ class _Looks:
 
     def __init__(self, source: TableSource, table: str) -> None:
         """*table*: its name in SQL, or the part of it that is read by itself."""
-        self._reads = source.reads
-        conditions, kinds = source.cells.conditions, source.cells.kinds
-        columns = [_on_end(conditions, kind, number) for number, kind in enumerate(kinds)]
-        cells = ", ".join(f'{conditions.syntax.cell(kind)} AS "c{number}"' for number, kind in enumerate(kinds))
-        # What a cell is read as is made once, unless it is there already.
-        fence = "" if all(kind.is_text or kind.is_bytes for kind in kinds) else "OFFSET 0"
-        tests, sizes, made = map(", ".join, zip(*columns, strict=True))
-        self._query = sa.text(
-            f"SELECT n, greatest({sizes}), {_as_text(tests)} FROM (SELECT count(*) AS n, {_as_text(made)} "  # noqa: S608 - quoted identifiers
-            f"FROM (SELECT {_as_text(cells)} FROM {_as_text(table)} "
-            f"WHERE ctid >= CAST(:start AS tid) AND ctid < CAST(:end AS tid) {fence}) AS cells OFFSET 0) AS ends"
-        )
+        self._reads, conditions, kinds = source.reads, source.cells.conditions, source.cells.kinds
+        groups = (kinds[start : start + MOST_COLUMNS] for start in range(0, len(kinds), MOST_COLUMNS))
+        self._queries = [_look_at(conditions, group, table) for group in groups]
 
     def at(self, start: int, end: int | None) -> _Look:
         """Between two blocks; None: to the last one."""
         places = {"start": f"({start},0)", "end": f"({LAST_BLOCK if end is None else end},0)"}
-        [(rows, most_bytes, *wanted)] = self._reads.read(self._query.bindparams(**places))
-        return _Look(rows, wanted, most_bytes)
+        found = [self._reads.read(query.bindparams(**places))[0] for query in self._queries]
+        wanted = [is_wanted for _, _, *of_group in found for is_wanted in of_group]
+        return _Look(found[0][0], wanted, max(most_bytes for _, most_bytes, *_ in found))
+
+
+def _look_at(conditions: CellConditions, kinds: Sequence[SearchedColumn], table: str) -> sa.TextClause:
+    """The query for the number of rows, the bytes that were put on end, and for each column whether it is wanted."""
+    columns = [_on_end(conditions, kind, number) for number, kind in enumerate(kinds)]
+    cells = ", ".join(f'{conditions.syntax.cell(kind)} AS "c{number}"' for number, kind in enumerate(kinds))
+    # What a cell is read as is made once, unless it is there already.
+    fence = "" if all(kind.is_text or kind.is_bytes for kind in kinds) else "OFFSET 0"
+    tests, sizes, made = map(", ".join, zip(*columns, strict=True))
+    return sa.text(
+        f"SELECT n, greatest({sizes}), {_as_text(tests)} FROM (SELECT count(*) AS n, {_as_text(made)} "  # noqa: S608 - quoted identifiers
+        f"FROM (SELECT {_as_text(cells)} FROM {_as_text(table)} "
+        f"WHERE ctid >= CAST(:start AS tid) AND ctid < CAST(:end AS tid) {fence}) AS cells OFFSET 0) AS ends"
+    )
 
 
 class _OnEnd(NamedTuple):
