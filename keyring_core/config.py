@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cache
 
 import structlog
 
@@ -27,6 +28,7 @@ from keyring_core.sources import SourceKind
 __all__ = [
     "Settings",
     "get_keyring",
+    "key_set",
     "key_status",
     "keyring_status",
     "load_keyring",
@@ -94,6 +96,19 @@ def _fingerprint(environ: Mapping[str, str]) -> int:
 
 get_keyring = Reloader(_load)
 """The process's keyring, read on first use. It follows keys that come from files or commands."""
+
+
+@cache
+def key_set(name: str) -> Reloader:
+    """The keyring of the key set *name*, as `get_keyring` is the one of `ENCRYPTION_KEY`; read on first use.
+
+    Its variables have the name in front, in capitals: the set `billing` has `BILLING_ENCRYPTION_KEY`,
+    `BILLING_ENCRYPTION_PREVIOUS_KEYS` and `BILLING_ENCRYPTION_STAGED_KEY`, in all forms. Raises KeyConfigError for a
+    name that is none.
+    """
+    raise NotImplementedError(name)
+
+
 reload_keyring = get_keyring.reload
 keyring_status = get_keyring.status
 

@@ -146,7 +146,7 @@ class RangeWorker:
         self.opened, self._throttle = opened, opened.throttle()
         target, self._store, self._keyring, options, local, takeover = opened
         self._dry_run = options.dry_run
-        self._blind_index = BlindIndex(target.index.context) if target.index else None
+        self._blind_index = BlindIndex(target.index.context, target.index.normalize) if target.index else None
         self._pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
         self._size = BatchSize(self._most_rows())
         self._planning = planning or nullcontext()
