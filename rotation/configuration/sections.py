@@ -82,6 +82,15 @@ class IndexEntry(Section, frozen=True):
 
     column: Annotated[str, said("the column beside the tokens", '"email_index"')]
     context: Annotated[str, said("the context that the index was made with", '"users.email"')]
+    normalize: Annotated[
+        str | None,
+        said(
+            "what the index is made of: `casefold` or `lower` of a value, or `module:function` of the application's "
+            "code, which is imported",
+            '"casefold"',
+            "the value as it is",
+        ),
+    ] = None
 
 
 class LegacyEntry(Section, frozen=True):
@@ -171,7 +180,7 @@ class TargetEntry(Section, frozen=True, kw_only=True):
         IndexEntry | None,
         said(
             "the column of the blind index, which `run` keeps right",
-            '{ column = "email_index", context = "users.email" }',
+            '{ column = "email_index", context = "users.email", normalize = "casefold" }',
         ),
     ] = None
     set: Annotated[
