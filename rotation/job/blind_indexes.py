@@ -89,4 +89,4 @@ def explained(value: IndexValue, refusal: tuple[str, str], store: Store) -> tupl
     if other is None:
         return refusal
     row = ", ".join(f"{name}={part}" for name, part in legible_key(store.key_names(), other).items())
-    return category, f"its blind index equals that of {row}: two rows have one value, or one normal form; {reason}"
+    return category, f"row {row} has the same blind index: two rows have one value, or one normal form; {reason}"

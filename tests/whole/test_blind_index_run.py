@@ -451,7 +451,7 @@ def test_two_rows_of_one_normal_form_are_named(database: Database, command: Call
 
     [problem] = report(ran)["problems"]
     assert (ran.code, report(ran)["unsettled"], problem["key"], problem["category"]) == (1, 1, {"id": 3}, "refused")
-    assert problem["detail"].startswith("its blind index equals that of id=1: two rows have one value, or one normal f")
+    assert problem["detail"].startswith("row id=1 has the same blind index: two rows have one value, or one normal")
     assert report(ran)["under"] == {NEW: 4, OLD: 1}
     assert {row: index for row, (_, index) in held(database).items()} == {
         1: folded("new", "A@b"),
