@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyring_core.legacy import Legacy
-from keyring_core.legacy.django_cryptography import plaintext_in
+from keyring_core.legacy.pickles import plaintext_in
 from keyring_core.legacy.reader import LegacyPlaintext
 
 SECRET = "a test secret for the MAC, 4711"
