@@ -7,7 +7,10 @@ of AES-CBC is a field's own, or made by PBKDF2 of CRYPTOGRAPHY_KEY, otherwise of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import base64
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from hmac import compare_digest
 
 from cryptography.hazmat.primitives import hashes
@@ -26,6 +29,30 @@ _GROWTH_OF_TEXT = 2
 """The bytes of UTF-8 that one byte of a pickle can become: protocol 0 writes Latin-1."""
 _GROWTH_OF_JSON = 6
 """The same for JSON, which writes NUL as `\\u0000`."""
+
+_KEY_SIZES = {16, 24, 32}
+"""Bytes of an AES key."""
+_READINGS: tuple[Callable[[str], bytes], ...] = (
+    # As Python reads variables that are not UTF-8.
+    partial(str.encode, encoding="utf-8", errors="surrogateescape"),
+    bytes.fromhex,
+    partial(base64.b64decode, altchars="-_", validate=True),
+    partial(base64.b64decode, validate=True),
+)
+
+
+def aes_keys(value: str | bytes) -> list[bytes]:
+    """The AES keys that *value* may be: text stands for its UTF-8 bytes, or for what it spells in hex or base64.
+
+    A text of 32 hex digits is a key in three ways, and nothing in it says which one the application means.
+    """
+    if isinstance(value, bytes):
+        return [value] if len(value) in _KEY_SIZES else []
+    readings = []
+    for read in _READINGS:
+        with suppress(ValueError):
+            readings.append(read(value))
+    return [key for key in dict.fromkeys(readings) if len(key) in _KEY_SIZES]
 
 
 class DjangoCryptographyCells:

@@ -111,6 +111,8 @@ _VALUES = frozenset(
     )
 )
 """Opcodes whose argument is a value."""
+_PLAIN = (str, bytes, int, float, date, time, timedelta, Decimal, UUID)
+"""The types of values. Lists and dicts are none: one that holds another twice again and again has no end."""
 _SILENT = {"PROTO", "FRAME"}
 _PUTS, _GETS = {"MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"}, {"GET", "BINGET", "LONG_BINGET"}
 _MARK = object()
@@ -180,7 +182,7 @@ def _read(data: bytes) -> object:
     for number, (name, argument) in enumerate(_opcodes(data)):
         if name == "STOP":
             [value] = stack
-            return None if isinstance(value, _Name) else value
+            return value if isinstance(value, _PLAIN) and not isinstance(value, _Name) else None
         if number == _MOST_OPCODES:
             return None
         try:

@@ -124,10 +124,21 @@ class LegacyEntry(Section, frozen=True):
             "`CRYPTOGRAPHY_KEY` of django-cryptography, if it was set: `$NAME` of a variable", '"$OLD_KEY"', "`secret`"
         ),
     ] = None
+    key: Annotated[
+        str | Names | None,
+        said(
+            "of django-cryptography: the `key` of the field itself: `$NAME` of a variable, which holds it as text, in "
+            "hex digits or in base64",
+            '"$FIELD_KEY"',
+            "the field has none",
+        ),
+    ] = None
     unpickle: Annotated[
         bool,
         said(
-            "of django-cryptography: load pickles, which runs code if somebody who knows the secret put code in", "true"
+            "of django-cryptography: load pickles, as of lists and dicts, which runs code if somebody who knows the "
+            "secret put code in",
+            "true",
         ),
     ] = False
 

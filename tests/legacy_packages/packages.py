@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -108,16 +108,34 @@ def _django(  # noqa: PLR0913 - a row of the table
     options: Mapping[str, Any] = MappingProxyType({}),
     environ: Mapping[str, Any] = MappingProxyType({"OLD_SECRET": SECRET}),
     plaintext: str | None = None,
+    field_key: bytes | None = None,
     **more: Any,
 ) -> Case:
     variables = {"FIELD": field, "SETTINGS": json.dumps({"SECRET_KEY": SECRET, **settings})}
     variables |= {"PLAINTEXT": plaintext} if plaintext else {}
+    variables |= {"FIELD_KEY": field_key.hex()} if field_key else {}
     package = label.partition(" ")[0]
     return Case(label, package, requirements, "django_field", variables, options, environ, **more)
 
 
 _TWO = [OLDER_SECRET, SECRET]
 _CIPHER = "django_cryptography.fields.encrypt"
+_FIELD_KEY = "k7Q2wZ9xR4tB1nM8vC5yL3pD"
+
+
+def _of_type(package: str, requirements: str, plaintext: str, values: Sequence[Any]) -> Case:
+    """A field of another type than text, which needs no option."""
+    return _django(
+        f"{package} {plaintext}",
+        requirements,
+        _CIPHER,
+        settings={"USE_TZ": True, "TIME_ZONE": "Europe/Berlin"},
+        plaintext=plaintext,
+        values={str(number): value for number, value in enumerate(values, 1)},
+    )
+
+
+_TIMES = ["2026-02-28T23:59:00", "2026-06-28T01:02:03.000004+05:30", "2026-06-28T01:02:03Z"]
 
 CASES = [
     _sqlalchemy_utils("Fernet", ENGINE="FernetEngine"),
@@ -197,7 +215,35 @@ CASES = [
         environ={"OLD_SECRET": SECRET, "CRYPTOGRAPHY_KEY": OLDER_SECRET},
         plaintext="TextField",
     ),
+    _of_type("django-cryptography", "django-3", "DateTimeField", _TIMES),
     _django("django-cryptography-5", "django-5", _CIPHER, plaintext="TextField"),
+    _django(
+        "django-cryptography-5 with a field's own key",
+        "django-5",
+        _CIPHER,
+        options={"key": "$FIELD_KEY"},
+        environ={"OLD_SECRET": SECRET, "FIELD_KEY": _FIELD_KEY},
+        plaintext="TextField",
+        field_key=_FIELD_KEY.encode(),
+    ),
+    _django(
+        "django-cryptography-5 with a field's own key in hex",
+        "django-5",
+        _CIPHER,
+        options={"key": "$FIELD_KEY"},
+        environ={"OLD_SECRET": SECRET, "FIELD_KEY": bytes(range(9, 25)).hex()},
+        plaintext="TextField",
+        field_key=bytes(range(9, 25)),
+    ),
+    _of_type("django-cryptography-5", "django-5", "DateField", ["2026-02-28"]),
+    _of_type("django-cryptography-5", "django-5", "DateTimeField", _TIMES),
+    _of_type("django-cryptography-5", "django-5", "TimeField", ["23:59:00", "01:02:03.000004"]),
+    _of_type("django-cryptography-5", "django-5", "DecimalField", ["12.50", "-0.01"]),
+    _of_type("django-cryptography-5", "django-5", "UUIDField", ["0f8fad5b-d9cb-469f-a165-70867728950e"]),
+    _of_type("django-cryptography-5", "django-5", "GenericIPAddressField", ["2001:db8::1", "192.0.2.7"]),
+    _of_type("django-cryptography-5", "django-5", "IntegerField", [0, -12345]),
+    _of_type("django-cryptography-5", "django-5", "BooleanField", [True, False]),
+    _of_type("django-cryptography-5", "django-5", "FloatField", [0.1]),
     _django(
         "django-cryptography-5 JSON",
         "django-5",
