@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 
-from tests.integrations.django_project.shop.models import Account
+from tests.integrations.django_project.shop.models import Account, Person
 
 admin.site.register(Account)
+admin.site.register(Person)
