@@ -1,7 +1,8 @@
 """A table `records` whose `value` is a field of a Django package that encrypts.
 
 Variables: `FIELD` is the field, as module and name; `SETTINGS` is JSON, with Django's SECRET_KEY in it. For
-django-cryptography, whose `encrypt` takes another field, `PLAINTEXT` is that field.
+django-cryptography, whose `encrypt` takes another field, `PLAINTEXT` is that field. Values are texts or what JSON has;
+for other ones `VALUES` is the plain field that reads their text.
 """
 
 import importlib
@@ -15,11 +16,12 @@ from django.conf import settings
 
 def write(url, values):
     model = _model(url)
-    from django.db import connection
+    from django.db import connection, models
 
+    read_text = getattr(models, os.environ.get("VALUES", "JSONField"))().to_python
     with connection.schema_editor() as editor:
         editor.create_model(model)
-    model.objects.bulk_create(model(id=int(key), value=value) for key, value in values.items())
+    model.objects.bulk_create(model(id=int(key), value=read_text(value)) for key, value in values.items())
     return _values(model)
 
 
@@ -28,7 +30,11 @@ def read(url):
 
 
 def _values(model):
-    return {str(record.id): record.value for record in model.objects.all()}
+    return {str(record.id): _as_json(record.value) for record in model.objects.all()}
+
+
+def _as_json(value):
+    return value.isoformat() if hasattr(value, "isoformat") else value
 
 
 def _model(url):
