@@ -157,6 +157,11 @@ def settings_in(found: Mapping[KeyState, Sequence[tuple[Key, str]]]) -> Settings
     return Settings(primary, tuple(previous), staged)
 
 
+def key_files_in(environ: Mapping[str, str]) -> list[str]:
+    """The files that *environ* names for keys, of whatever key set."""
+    return [value for name, value in environ.items() if f"_{name}".endswith(_OF_SETS) and name.endswith("_FILE")]
+
+
 def names_primary(environ: Mapping[str, str], variables: KeyVariables = KEY_VARIABLES) -> bool:
     """True if any form of the primary key's variable holds more than blanks."""
     return any(environ.get(variables.primary + form, "").strip() for form in FORMS)
