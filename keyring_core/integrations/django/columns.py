@@ -12,6 +12,7 @@ from typing import Any
 
 from django.core.exceptions import FieldError
 from django.db.models import Case, Count, Field, Func, Value, When, Window
+from django.db.models.deletion import Collector
 from django.db.models.expressions import Col, CombinedExpression, OrderBy
 from django.db.models.functions import Cast, Coalesce
 from django.db.models.lookups import Exact, IsNull, Lookup
@@ -208,3 +209,11 @@ def row_of(expression: object) -> str:
         for (column, *_), value in zip(compiler.select or (), row, strict=False)
         if isinstance(column, Col) and column.alias == expression.alias and column.target.column in keys
     )
+
+
+def is_deletion() -> bool:
+    """True if Django reads rows that it is to delete, as for those that refer to them. Only for an error."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not isinstance(frame.f_locals.get("self"), Collector):
+        frame = frame.f_back
+    return frame is not None

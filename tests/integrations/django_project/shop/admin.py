@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from tests.integrations.django_project.shop.models import Account, Lead
+from tests.integrations.django_project.shop.models import Account, Lead, Person
 
 
 @admin.register(Account)
@@ -19,3 +19,4 @@ class AccountAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's clas
 
 
 admin.site.register(Lead)
+admin.site.register(Person)

@@ -10,6 +10,9 @@ from keyring_core.integrations.django import (
     EncryptedTextField,
 )
 from keyring_core.legacy import Legacy
+from tests.integrations.django_project.shop import typed
+
+Note, Person, Twin = typed.Note, typed.Person, typed.Twin
 
 
 class Account(models.Model):
