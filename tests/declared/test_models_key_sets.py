@@ -12,7 +12,16 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from keyring_core import KeyConfigError, Keyring, UndecryptableToken, config, environment, get_keyring, key_set
+from keyring_core import (
+    ComparisonError,
+    KeyConfigError,
+    Keyring,
+    UndecryptableToken,
+    config,
+    environment,
+    get_keyring,
+    key_set,
+)
 from rotation.configuration.declarations import DeclaredColumn
 from rotation.configuration.sections import Declaration
 from rotation.context import Context
@@ -20,8 +29,9 @@ from rotation.declared.entries import declared_targets
 from rotation.model.failures import UsageError
 from tests.conftest import Cli
 from tests.databases import Database, open_database
+from tests.declared.django_project import Project, settings_of
 from tests.declared.models import Write
-from tests.keys import make_key
+from tests.keys import key_text, make_key
 
 MODELS = """
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -199,6 +209,15 @@ def test_discover_tells_tokens_of_a_set_that_only_models_name(models: ModuleType
     assert 'keys = "billing"' in found.document["targets"]
 
 
+@pytest.mark.database
+def test_cells_are_not_copied_between_sets(models: ModuleType, app: Database) -> None:
+    """A statement that copies a column as it is would leave tokens that the other set cannot open."""
+    copy = sa.insert(models.Account).from_select(["id", "token"], sa.select(models.Card.id + 10, models.Card.note))
+
+    with Session(app.engine) as session, pytest.raises(ComparisonError, match=r"accounts\.token"):
+        session.execute(copy)
+
+
 def test_no_output_replaces_a_key_file_of_a_set(tmp_path: Path) -> None:
     """Before any model is imported, the variables of every set protect the files that they name."""
     names = ("ENCRYPTION_KEY", "BILLING_ENCRYPTION_KEY", "X_ENCRYPTION_STAGED_KEY", "Y_ENCRYPTION_PREVIOUS_KEYS")
@@ -234,3 +253,95 @@ def test_two_models_cannot_have_sets_with_the_same_variables(module: Write) -> N
 
     with pytest.raises(KeyConfigError, match="billing-eu and billing_eu would both read BILLING_EU_ENCRYPTION_KEY"):
         imported(name)
+
+
+DJANGO_MODELS = """
+from django.db import models
+from keyring_core.integrations.django import BlindIndexField, EncryptedTextField
+
+class Account(models.Model):
+    token = EncryptedTextField()
+
+class Card(models.Model):
+    number = EncryptedTextField(keys="billing", context=True)
+    number_index = BlindIndexField(of="number", context="cards.number.index")
+    note = EncryptedTextField(keys="billing", null=True)
+    own = EncryptedTextField(null=True)
+"""
+
+DJANGO_FILL = """
+from django.core.management import call_command
+call_command("migrate", run_syncdb=True, verbosity=0)
+Account.objects.create(token="of the account")
+for number in (1, 2):
+    Card.objects.create(number=f"4242 {number}", note="n", own="under no set")
+found = None
+"""
+
+DJANGO_READ = """
+found = {
+    "accounts": [*Account.objects.values_list("token", flat=True)],
+    "cards": [*map(list, Card.objects.order_by("pk").values_list("number", "note", "own"))],
+    "by_index": [*Card.objects.filter(number_index="4242 2").values_list("pk", flat=True)],
+}
+"""
+
+DJANGO_COPY = """
+from django.db.models import F
+from keyring_core import KeyringError
+found = []
+for copy in ({"note": F("own")}, {"own": F("note")}):
+    try:
+        Card.objects.update(**copy)
+    except KeyringError as error:
+        found.append(str(error))
+"""
+
+
+@pytest.mark.database
+@pytest.mark.uncounted
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_django_project_rotates_one_set(kind: str, tmp_path: Path, environ: dict[str, str]) -> None:
+    """`rotate_keys` takes the sets from the fields; what is not in the set stays, cell for cell."""
+    with open_database(kind, tmp_path) as database:
+        project = Project(tmp_path / "app", {"default": settings_of(database.url)}, environ).write()
+        (project.folder / "shop/models.py").write_text(DJANGO_MODELS)
+        project.python(DJANGO_FILL)
+        before, own = project.python(DJANGO_READ), database.column("shop_card", "own")
+        accounts = database.column("shop_account")
+
+        copied = project.python(DJANGO_COPY)
+        steps = [project.manage("rotate_keys", "keys", *step, "--keys", "billing") for step in (["stage"], ["promote"])]
+        ran = project.manage("rotate_keys", "--json")
+        retire = ["keys", "retire", BILLING.id, "--keys", "billing", "--no-archive"]
+        retired = project.manage("rotate_keys", *retire)
+
+        assert [step.code for step in (*steps, ran, retired)] == [0] * 4, retired.err
+        assert len(copied) == 2
+        assert sum(target["rotated"] for target in ran.document["targets"]) == 4
+        assert (database.column("shop_card", "own"), database.column("shop_account")) == (own, accounts)
+        assert project.python(DJANGO_READ) == before
+        assert before["cards"] == [[f"4242 {number}", "n", "under no set"] for number in (1, 2)]
+        assert before["by_index"] == [2]
+        listed = project.manage("rotate_keys", "keys", "list", "--keys", "billing", "--json").document["keys"]
+        assert {key["id"]: key["state"] for key in listed}[BILLING.id] == "retired"
+
+
+@pytest.mark.database
+def test_manage_check_knows_the_sets_of_fields(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A missing key has the name of its variable; a project whose fields all have sets needs no other key."""
+    with open_database("sqlite", tmp_path) as database:
+        project = Project(tmp_path / "app", {"default": settings_of(database.url)}, environ).write()
+        text = DJANGO_MODELS.replace("EncryptedTextField()", 'EncryptedTextField(keys="sales")')
+        (project.folder / "shop/models.py").write_text(text.replace("    own = EncryptedTextField(null=True)\n", ""))
+        del environ["ENCRYPTION_KEY"]
+        missing = project.manage("check")
+        environ["SALES_ENCRYPTION_KEY"] = key_text("sales")
+        found = project.manage("check")
+        environ["SALES_ENCRYPTION_KEY"] = "short"
+        malformed = project.manage("check")
+
+    assert "(keyring_core.W001) SALES_ENCRYPTION_KEY is not set" in missing.err
+    assert "ENCRYPTION_KEY is not set" not in missing.err.replace("SALES_ENCRYPTION_KEY is", "")
+    assert "W001" not in found.err
+    assert "(keyring_core.E001) SALES_ENCRYPTION_KEY: " in malformed.err
