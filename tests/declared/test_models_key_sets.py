@@ -22,6 +22,7 @@ from keyring_core import (
     get_keyring,
     key_set,
 )
+from rotation import fleet
 from rotation.configuration.declarations import DeclaredColumn
 from rotation.configuration.sections import Declaration
 from rotation.context import Context
@@ -140,6 +141,23 @@ def test_one_set_is_rotated_and_the_other_keys_stay(models: ModuleType, app: Dat
         assert session.scalar(sa.select(models.Account.token)) == "of the account"
     assert cli("keys", "list", "--keys", "billing").out.count("primary") == 1
     assert OWN.id in cli("keys", "list").out
+
+
+@pytest.mark.database
+def test_a_process_without_the_staged_key_holds_a_promotion_back(
+    models: ModuleType, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it announces the keys of the set, as for the keys that are in none."""
+    monkeypatch.setattr(fleet, "_remember", lambda *_: None)
+    fleet._last.clear()
+    key_set("billing")()
+
+    staged = cli("keys", "stage", "--keys", "billing")
+    assert fleet.announce(keys="billing", instance="web-1")
+    refused = cli("keys", "promote", "--keys", "billing")
+
+    assert (staged.code, refused.code) == (0, 1)
+    assert "web-1" in refused.out + refused.err
 
 
 @pytest.mark.database
