@@ -18,7 +18,6 @@ from django.db.models.sql.subqueries import UpdateQuery
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from keyring_core.blind_index import may_stand_for
 from keyring_core.errors import InvalidToken
 from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.integrations.django.checks import faults_of_encrypted
@@ -234,7 +233,7 @@ class EncryptedField(WrittenAsGiven):
                     f'update({self.name}=x, {field.name}=x), update_fields=["{self.name}", "{field.name}"], or '
                     f'bulk_update(rows, ["{self.name}", "{field.name}"])'
                 )
-            if not may_stand_for(written[field.name], written[self.name]):
+            if not field.may_be_written(written[field.name], written[self.name]):
                 raise StaleIndexError(f"{self.cells.column}: this UPDATE gives {field.name} another value")
 
 

@@ -37,7 +37,7 @@ class Lead(models.Model):
     """A value that may occur once, or be missing."""
 
     mail = EncryptedTextField(null=True)
-    mail_index = BlindIndexField("mail", unique=True)
+    mail_index = BlindIndexField("mail", unique=True, normalize=str.casefold)
 
 
 class Purchase(models.Model):
