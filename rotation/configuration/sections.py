@@ -69,7 +69,9 @@ DATABASE = said(
 )
 NAME = said("what reports call it", '"credentials"', "the table")
 KEYS = said(
-    "the key set of this file, `[keys.NAME]`, that the tokens are under", '"redash"', "the environment's own keys"
+    "the key set that the tokens are under: `[keys.NAME]` of this file, or the variables of services",
+    '"redash"',
+    "the environment's own keys",
 )
 OPTIONAL = said("`true`: leave the target out, and say so, if the database lacks its table or column", "true")
 

@@ -64,6 +64,7 @@ def declared_columns(source: Declaration) -> Iterator[DeclaredColumn]:
                     _index_of(model, field.name),
                     binary=bool(getattr(field, "binary", False)) or cells.kind is ValueKind.BYTES,
                     secrets=_secrets_of(cells.legacy),
+                    keys=cells.keys,
                 )
                 for url, optional in _urls(model).items():
                     yield replace(column, url=url, optional=optional)
@@ -114,7 +115,9 @@ def _index_of(model: type[Model], name: str) -> Index | None:
     from keyring_core.integrations.django import BlindIndexField  # noqa: PLC0415 - imports Django
 
     fields = (each for each in model._meta.local_concrete_fields if isinstance(each, BlindIndexField))
-    return next((Index(each.column or each.name, each.context) for each in fields if each.of == name), None)
+    return next(
+        (Index(each.column or each.name, each.context, each.normalize) for each in fields if each.of == name), None
+    )
 
 
 _POSTGRESQL_OPTIONS = (

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from keyring_core.integrations import django as encrypted
+from keyring_core.integrations.values import ValueForm
 from keyring_core.legacy import Legacy
 from keyring_core.legacy.reader import LegacyReader
 from keyring_core.tokens import json_of
@@ -60,6 +62,8 @@ class Case:
     """Whether PostgreSQL has the cells as JSON, and not as text or bytes."""
     json: bool = False
     """Whether the reader gives the JSON of what the package reads, a text included."""
+    form: ValueForm | None = None
+    """How an encrypted field of this project reads the cells, if they are no text; the values are in its spelling."""
 
     @property
     def legacy(self) -> Legacy:
@@ -254,3 +258,60 @@ CASES = [
         json=True,
     ),
 ]
+
+# The first value is no false one: django-fernet-encrypted-fields stores NULL for those.
+_TYPED = {
+    "Date": {"1": "1980-02-29"},
+    "DateTime": {"1": "2026-07-01T10:00:00.000005+00:00"},
+    "Integer": {"1": "-42", "2": "0"},
+    "Boolean": {"1": "True", "2": "False"},
+    "Email": {"1": "a@b.c"},
+    "Float": {"1": "0.1"},
+    "Time": {"1": "06:12:00.000005"},
+    "Duration": {"1": "P1DT2H3M4.5S", "2": "-P0DT0H0M0.000001S"},
+    "Decimal": {"1": "12.50", "2": "-0.01"},
+    "UUID": {"1": "0f8fad5b-d9cb-469f-a165-70867728950e"},
+    "GenericIPAddress": {"1": "2001:db8::1"},
+}
+_DIGITS = {"max_digits": 9, "decimal_places": 2}
+
+
+def _typed(kind: str, label: str, field: str = "", **more: Any) -> Case:
+    """The case of a field of that *kind*; without *field* it is django-cryptography's."""
+    # Datetimes are not in the zone of the database.
+    settings = {"USE_TZ": True, "TIME_ZONE": "America/Chicago", **more.pop("settings", {})}
+    own_field = getattr(encrypted, f"Encrypted{kind}Field")
+    more |= {"values": _TYPED[kind], "form": own_field(**(_DIGITS if kind == "Decimal" else {})).form}
+    more |= {} if field else {"plaintext": f"{kind}Field"}
+    case = _django(f"{label} {kind}", "django-5", field.format(kind) or _CIPHER, settings=settings, **more)
+    return replace(case, written_by={**case.written_by, "VALUES": f"{kind}Field"})
+
+
+TYPED_CASES = [
+    *(
+        _typed(kind, "django-fernet-fields-v2", "fernet_fields.Encrypted{}Field")
+        for kind in ("Date", "DateTime", "Integer", "Email")
+    ),
+    *(
+        _typed(
+            kind,
+            "django-fernet-encrypted-fields",
+            "encrypted_fields.fields.Encrypted{}Field",
+            settings={"SALT_KEY": SALT},
+            options={"salt": SALT},
+        )
+        for kind in ("Date", "DateTime", "Integer", "Boolean", "Email", "Float")
+    ),
+    *(
+        _typed(
+            kind,
+            "django-encrypted-model-fields",
+            "encrypted_model_fields.fields.Encrypted{}Field",
+            settings={"FIELD_ENCRYPTION_KEY": KEY},
+            environ={"OLD_SECRET": KEY},
+        )
+        for kind in ("Date", "DateTime", "Integer", "Boolean", "Email")
+    ),
+    *(_typed(kind, "django-cryptography-5") for kind in _TYPED),
+]
+"""Fields whose values are no text, and the e-mail field."""

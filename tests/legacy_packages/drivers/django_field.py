@@ -2,6 +2,7 @@
 
 Variables: `FIELD` is the field, as module and name; `SETTINGS` is JSON, with Django's SECRET_KEY in it. For
 django-cryptography, whose `encrypt` takes another field, `PLAINTEXT` is that field, and `FIELD_KEY` its own key in hex.
+Values are texts or what JSON has; for other ones `VALUES` is the plain field that reads their text.
 """
 
 import datetime
@@ -18,11 +19,12 @@ from django.conf import settings
 
 def write(url, values):
     model = _model(url)
-    from django.db import connection
+    from django.db import connection, models
 
+    read_text = getattr(models, os.environ.get("VALUES", "JSONField"))().to_python
     with connection.schema_editor() as editor:
         editor.create_model(model)
-    model.objects.bulk_create(model(id=int(key), value=value) for key, value in values.items())
+    model.objects.bulk_create(model(id=int(key), value=read_text(value)) for key, value in values.items())
     return _values(model)
 
 
@@ -31,16 +33,16 @@ def read(url):
 
 
 def _values(model):
-    return {str(record.id): _plain(record.value) for record in model.objects.all()}
+    return {str(record.id): _as_json(record.value) for record in model.objects.all()}
 
 
-def _plain(value):
-    """As JSON has it; a time with a zone in UTC."""
+def _as_json(value):
+    """What JSON has, or text; a time with a zone is in UTC."""
     if isinstance(value, datetime.datetime) and value.tzinfo:
         value = value.astimezone(datetime.UTC)
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
-    return str(value) if isinstance(value, (decimal.Decimal, uuid.UUID)) else value
+    return str(value) if isinstance(value, (datetime.timedelta, decimal.Decimal, uuid.UUID)) else value
 
 
 def _model(url):
