@@ -141,7 +141,7 @@ def test_a_long_value_comes_back(named):
 
 
 def test_anything_else_is_not_read_without_loading(named):
-    """Not even what is harmless: lists and dicts can repeat themselves without an end that their size tells."""
+    """Not even what is harmless: lists and dicts can repeat themselves without an end within their size."""
     cases = [
         *(None, [], ["a"], {}, {"a": "b"}, ("a",), ("a", "latin1"), bytearray(b"a"), Text("a"), Day(2026, 2, 28)),
         *(int, datetime.date, Decimal, UUID, datetime.time(1, tzinfo=datetime.UTC), Decimal("NaN"), Decimal("sNaN")),
