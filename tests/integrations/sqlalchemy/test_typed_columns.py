@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import pickle
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,11 +21,21 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
 
-from keyring_core import ComparisonError, KeyConfigError, PlaintextError, get_keyring
+from keyring_core import (
+    ComparisonError,
+    KeyConfigError,
+    Keyring,
+    PlaintextError,
+    UndecryptableToken,
+    get_keyring,
+    key_set,
+)
 from keyring_core.integrations.sqlalchemy import BlindIndexOf, EncryptedBytes, EncryptedJSON, EncryptedText
 from keyring_core.legacy import Legacy
 from tests.conftest import Named
 from tests.integrations.sqlalchemy.test_writing import shown
+from tests.keyring_core.legacy.known_cells import BY_NAME, cells_of, environ_of, legacy_of
+from tests.keys import key_text
 
 pytestmark = pytest.mark.database
 
@@ -308,6 +319,8 @@ def test_a_statement_of_other_values_is_another_one() -> None:
     legacy = Legacy("sqlalchemy-utils", secret="$OLD", engine="fernet")
     types = [
         EncryptedText(),
+        EncryptedText(keys="billing"),
+        EncryptedText(keys="staff"),
         EncryptedText(of=sa.Date()),
         EncryptedText(of=sa.DateTime()),
         EncryptedText(of=sa.Numeric(10, 2)),
@@ -457,6 +470,41 @@ def test_plaintext_of_a_text_column_is_read(session: Session, database: Any) -> 
     assert "4242" not in shown(caught.value)
 
 
+WRITTEN = {
+    "bool": sa.Boolean(),
+    "date": sa.Date(),
+    "datetime": sa.DateTime(),
+    "datetime with a zone": sa.DateTime(timezone=True),
+    "time": sa.Time(),
+    "float": sa.Float(),
+    "integer": sa.Integer(),
+}
+
+
+@pytest.mark.by_turns
+@pytest.mark.parametrize("name", WRITTEN)
+def test_typed_cells_of_sqlalchemy_utils_are_read(
+    name: str, session: Session, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same type of the values: as the package reads them; and what a run makes of them is read alike."""
+    case = BY_NAME[f"sqlalchemy-utils 0.43.0 {name}"]
+    for variable, secret in environ_of(case).items():
+        monkeypatch.setenv(variable, secret)
+    kind = EncryptedText(of=WRITTEN[name], legacy=legacy_of(case))
+    table = sa.Table("people", sa.MetaData(), sa.Column("id"), sa.Column("born", kind))
+    cells = [*cells_of(case)]
+    for number, (cell, plaintext) in enumerate(cells, 1):
+        database.execute("INSERT INTO people (id, born) VALUES (:n, :k)", n=number, k=cell)
+        token = get_keyring().encrypt_bytes(plaintext)
+        database.execute("INSERT INTO people (id, born) VALUES (:n, :k)", n=number + 10, k=token)
+
+    found = session.scalars(sa.select(table.c.born).order_by(table.c.id)).all()
+    parse = {bool: "true".__eq__, float: float, int: int}
+    read = parse.get(kind.python_type) or kind.python_type.fromisoformat
+    assert [*found] == [read(plaintext.decode()) for _, plaintext in cells] * 2
+    assert {type(value) for value in found} == {kind.python_type}
+
+
 class Dated(MappedAsDataclass, DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {dt.date: EncryptedText(of=sa.Date())}
 
@@ -512,3 +560,47 @@ def test_models_of_flask_sqlalchemy(tmp_path: Path) -> None:
         assert Pet.query.one().born == BORN
         db.session.remove()
         db.engine.dispose()
+
+
+@pytest.fixture
+def billing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keyring]:
+    """The keyring of a key set of its own."""
+    monkeypatch.setenv("BILLING_ENCRYPTION_KEY", key_text("billing"))
+    key_set("billing").reset()
+    yield key_set("billing")()
+    key_set("billing").reset()
+
+
+def test_a_column_has_the_keys_of_its_key_set(session: Session, database: Any, billing: Keyring) -> None:
+    """Each encrypted type: cells are under its primary key, bound as by any other, and under no other set's."""
+    kinds = [
+        EncryptedText(True, of=sa.Date(), keys="billing"),
+        EncryptedBytes(True, keys="billing"),
+        EncryptedJSON(True, keys="billing"),
+        EncryptedBytes("people.joined"),
+    ]
+    names = ["born", "joined", "paid"]
+    columns = [sa.Column(*each) for each in zip([*names, "seen"], kinds, strict=True)]
+    table = sa.Table("people", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), *columns)
+
+    session.execute(sa.insert(table), {"id": 1, "born": BORN, "joined": b"x", "paid": [1]})
+    assert session.execute(sa.select(table)).one() == (1, BORN, b"x", [1], None)
+    session.commit()
+    for name, text in zip(names, ["1984-02-29", "x", "[1]"], strict=True):
+        [(cell,)] = database.rows(f"SELECT {name} FROM people WHERE id = 1")
+        assert billing.bind(f"people.{name}").decrypt(cell) == text
+    assert repr(kinds[0]) == "EncryptedText(context=True, of=Date(), keys='billing')"
+    assert repr(pickle.loads(pickle.dumps(kinds[2]))) == "EncryptedJSON(context=True, keys='billing')"
+    # The other key set's cells are not opened, and not copied.
+    other = sa.Table("people", sa.MetaData(), sa.Column("joined", EncryptedBytes(True)))
+    with pytest.raises(UndecryptableToken, match=r"^people\.joined"):
+        session.execute(sa.select(other)).all()
+    with pytest.raises(ComparisonError, match=r"^people\.joined: the database cannot encrypt"):
+        session.execute(sa.update(table).values(joined=table.c.seen))
+
+
+def test_a_name_that_is_no_key_set_is_refused_when_the_column_is_declared() -> None:
+    """Without a look at the keys."""
+    assert EncryptedText(keys="nobody-has-set-it").cells.keys == "nobody-has-set-it"
+    with pytest.raises(KeyConfigError):
+        EncryptedText(keys="not a name")
