@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from keyring_core.integrations import values
 from keyring_core.integrations.values import ValueForm, choice_form, decimal_form
+from tests.project.documents import ROOT
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: dt.timezone(dt.timedelta(minutes=minutes)))
 SAFE = {"min_value": dt.datetime(2, 1, 1), "max_value": dt.datetime(9998, 1, 1)}
@@ -191,3 +192,34 @@ def test_a_form_of_members_without_a_hash_has_one() -> None:
         __hash__ = None  # type: ignore[assignment]
 
     assert hash(choice_form("a Fee", Fee.__members__.items()))
+
+
+PAGE = (ROOT / "docs" / "reference" / "values-as-text.md").read_text()
+ROWS = {
+    "a date": values.DATE,
+    "a datetime without a time zone": values.DATETIME,
+    "a datetime with a time zone": values.ZONED_DATETIME,
+    "a time without a time zone": values.TIME,
+    "a duration": values.INTERVAL,
+    "an integer": values.INTEGER,
+    "a float": values.FLOAT,
+    "a decimal number with two places": decimal_form(2),
+    "a decimal number without a number of places": decimal_form(),
+    "a boolean": values.BOOLEAN,
+    "a UUID": values.UUID_FORM,
+}
+
+
+def test_the_page_has_the_text_of_each_type() -> None:
+    """docs/reference/values-as-text.md: each text is written so, and each other one is read as one of them."""
+    rows = [[each.strip() for each in line.strip("|").split("|")] for line in PAGE.splitlines() if line[:2] == "| "]
+    named = {name: (re.findall("`(.*?)`", text), re.findall("`(.*?)`", other)) for name, text, other in rows[1:]}
+
+    assert {*named} == {*ROWS, "a choice, or a member of an enum", "text"}
+    for name, form in ROWS.items():
+        texts, others = named[name]
+        assert (name, [form.text_of(form.read(text)) for text in texts]) == (name, texts)
+        assert others
+        for other in others:
+            assert other not in texts
+            assert (name, other, form.text_of(form.read(other)) in texts) == (name, other, True)

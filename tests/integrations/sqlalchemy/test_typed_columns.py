@@ -470,6 +470,22 @@ def test_plaintext_of_a_text_column_is_read(session: Session, database: Any) -> 
     assert "4242" not in shown(caught.value)
 
 
+def test_the_text_that_a_database_makes_of_its_own_types_is_read(session: Session, named: Named) -> None:
+    """A column of dates, say, was changed to TEXT: its cells are plaintext that the column reads."""
+    values = {name: TYPES[name][2] for name in ("date", "at", "whole", "ratio", "amount", "flag", "uuid", "member")}
+    values["time"] = dt.time(6, 12)
+    if session.get_bind().dialect.name == "postgresql":
+        values |= {"zoned": TYPES["zoned"][2], "exact": Decimal("1.20")}
+    plain = sa.Table("plain", sa.MetaData(), *(sa.Column(name, TYPES[name][0]) for name in values))
+    plain.create(session.connection())
+    session.execute(sa.insert(plain), values)
+
+    for name, value in values.items():
+        with named(name):
+            text = session.scalar(sa.select(sa.cast(plain.c[name], sa.Text)))
+            assert EncryptedText(of=TYPES[name][0], accept_plaintext=True).cells.open(text or "") == value
+
+
 WRITTEN = {
     "bool": sa.Boolean(),
     "date": sa.Date(),
