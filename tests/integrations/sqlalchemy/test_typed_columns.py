@@ -80,6 +80,13 @@ class Weekday(sa.TypeDecorator[int]):
         return value - 1
 
 
+class Price(sa.TypeDecorator[Decimal]):
+    """An application's own type, with the arguments of the one below."""
+
+    impl = sa.Numeric
+    cache_ok = True
+
+
 TYPES: dict[str, tuple[Any, st.SearchStrategy[Any], Any, str]] = {
     "date": (sa.Date, st.dates(), BORN, "1984-02-29"),
     "at": (sa.DateTime(), st.datetimes(), dt.datetime(2026, 11, 29, 6, 12), "2026-11-29T06:12:00"),
@@ -327,6 +334,8 @@ def test_a_statement_of_other_values_is_another_one() -> None:
         EncryptedText(of=sa.Numeric(10, 3)),
         EncryptedText(of=sa.String(3)),
         EncryptedText(of=Reversed()),
+        EncryptedText(of=Price(10, 2)),
+        EncryptedText(of=Price(10, 3)),
         EncryptedText(of=sa.Enum(Colour)),
         EncryptedText(of=sa.Enum("RED", "GREEN")),
         EncryptedText(binary=True),
@@ -533,7 +542,7 @@ class Ticket(Dated):
     used: Mapped[dt.date | None] = mapped_column(default=None)
 
 
-class Hero(sqlmodel.SQLModel, table=True):
+class Knight(sqlmodel.SQLModel, table=True):
     id: int | None = sqlmodel.Field(default=None, primary_key=True)
     born: dt.date = sqlmodel.Field(sa_type=EncryptedText(of=sa.Date()))  # type: ignore[call-overload]
     level: Colour = sqlmodel.Field(sa_column=sa.Column(EncryptedText(of=sa.Enum(Colour))))
@@ -543,14 +552,14 @@ def test_models_of_dataclasses_and_of_sqlmodel(tmp_path: Path) -> None:
     """By an annotation that a type is given to, as sa_type and as sa_column."""
     engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")
     Dated.metadata.create_all(engine)
-    Hero.__table__.create(engine)  # type: ignore[attr-defined]
+    Knight.__table__.create(engine)  # type: ignore[attr-defined]
     with sqlmodel.Session(engine) as session:
-        session.add_all([Ticket(id=1, issued=BORN), Hero(id=1, born=BORN, level=Colour.GREEN)])
+        session.add_all([Ticket(id=1, issued=BORN), Knight(id=1, born=BORN, level=Colour.GREEN)])
         session.commit()
 
-        ticket, hero = session.get_one(Ticket, 1), session.get_one(Hero, 1)
-        assert (ticket.issued, ticket.used, hero.born, hero.level) == (BORN, None, BORN, Colour.GREEN)
-        for cell in session.scalars(sa.text("SELECT issued FROM tickets UNION SELECT born FROM hero")):
+        ticket, knight = session.get_one(Ticket, 1), session.get_one(Knight, 1)
+        assert (ticket.issued, ticket.used, knight.born, knight.level) == (BORN, None, BORN, Colour.GREEN)
+        for cell in session.scalars(sa.text("SELECT issued FROM tickets UNION SELECT born FROM knight")):
             assert get_keyring().decrypt(cell) == "1984-02-29"
     assert [column.type.cells.column for column in Ticket.__table__.c if column.name != "id"] == [
         "tickets.issued",
