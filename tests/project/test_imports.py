@@ -68,6 +68,8 @@ OF_EXTRAS = {
     "keyring_core/integrations/pydantic.py": {"pydantic", "pydantic_core"},
     "keyring_core/integrations/django": {"django"},
     "keyring_core/integrations/sqlalchemy": {"sqlalchemy"},
+    # For type checkers alone, which bring it.
+    "keyring_core/integrations/sqlalchemy/encrypted.py": {"typing_extensions"},
     "keyring_core/integrations/alembic.py": {"alembic"},
 }
 """Files and folders that only the users of a library import, with what that is."""
