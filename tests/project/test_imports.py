@@ -65,7 +65,7 @@ print(json.dumps({
 }))
 """
 OF_EXTRAS = {
-    "keyring_core/integrations/pydantic.py": {"pydantic", "pydantic_core"},
+    "keyring_core/integrations/pydantic.py": {"pydantic", "pydantic_core", "annotated_types"},
     "keyring_core/integrations/django": {"django"},
     "keyring_core/integrations/sqlalchemy": {"sqlalchemy"},
     # For type checkers alone, which bring it.
