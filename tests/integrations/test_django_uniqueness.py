@@ -141,7 +141,7 @@ def test_queries(shop: Any, db: Any) -> None:
 
 @pytest.mark.by_turns
 def test_an_applications_own_checks_stay(shop: Any, db: Any) -> None:
-    """A model's own validate_unique runs, a child's, too, and both errors are told."""
+    """A model's own validate_unique runs, a child's, too, and its error is shown."""
     from django.core.exceptions import ValidationError
 
     def validate_unique(self: Any, exclude: Any = None) -> None:
