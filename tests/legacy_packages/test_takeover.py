@@ -92,7 +92,7 @@ def test_a_table_of_the_package_is_taken_over(case: Case, kind: str, tmp_path: P
     And no plaintext is longer than the reader says, by which the width of a column is checked.
     """
     right = {name: text for several in _variables(case).values() for name, text in several}
-    wrong = {name: f"not {text}" if name != "SALT_KEY" else text for name, text in right.items()}
+    wrong = {name: f"not {text}" if name not in {"SALT_KEY", "FIELD_KEY"} else text for name, text in right.items()}
     wrong |= {name: key_text("another") for name, text in right.items() if len(text) >= 44 and text.endswith("=")}
     with open_database(kind, tmp_path) as database:
         written = Written(case, database, tmp_path, cli)
@@ -116,8 +116,9 @@ def test_a_table_of_the_package_is_taken_over(case: Case, kind: str, tmp_path: P
 @pytest.mark.parametrize(
     ("case", "kind"),
     [
-        *((case, "sqlite") for case in TYPED_CASES),
-        *((case, "postgresql") for case in TYPED_CASES if case.label.endswith("DateTime")),
+        # On SQLite django-cryptography itself cannot read its durations.
+        *((case, "sqlite") for case in TYPED_CASES if not case.label.endswith("Duration")),
+        *((case, "postgresql") for case in TYPED_CASES if case.label.endswith(("DateTime", "Duration"))),
     ],
     ids=lambda value: getattr(value, "label", value),
 )

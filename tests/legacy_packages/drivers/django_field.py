@@ -1,13 +1,16 @@
 """A table `records` whose `value` is a field of a Django package that encrypts.
 
 Variables: `FIELD` is the field, as module and name; `SETTINGS` is JSON, with Django's SECRET_KEY in it. For
-django-cryptography, whose `encrypt` takes another field, `PLAINTEXT` is that field. Values are texts or what JSON has;
-for other ones `VALUES` is the plain field that reads their text.
+django-cryptography, whose `encrypt` takes another field, `PLAINTEXT` is that field, and `FIELD_KEY` its own key in hex.
+Values are texts or what JSON has; for other ones `VALUES` is the plain field that reads their text.
 """
 
+import datetime
+import decimal
 import importlib
 import json
 import os
+import uuid
 
 import dj_database_url
 import django
@@ -34,7 +37,12 @@ def _values(model):
 
 
 def _as_json(value):
-    return value.isoformat() if hasattr(value, "isoformat") else value
+    """What JSON has, or text; a time with a zone is in UTC."""
+    if isinstance(value, datetime.datetime) and value.tzinfo:
+        value = value.astimezone(datetime.UTC)
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    return str(value) if isinstance(value, (datetime.timedelta, decimal.Decimal, uuid.UUID)) else value
 
 
 def _model(url):
@@ -51,7 +59,12 @@ def _model(url):
     field = getattr(importlib.import_module(module), name)
     plaintext = os.environ.get("PLAINTEXT")
     arguments = {"max_length": 2000} if name.endswith("CharField") else {}
-    value = field(getattr(models, plaintext)(null=True)) if plaintext else field(null=True, **arguments)
+    if plaintext:
+        digits = {"max_digits": 9, "decimal_places": 2} if plaintext == "DecimalField" else {}
+        own = {"key": bytes.fromhex(os.environ["FIELD_KEY"])} if "FIELD_KEY" in os.environ else {}
+        value = field(getattr(models, plaintext)(null=True, **digits), **own)
+    else:
+        value = field(null=True, **arguments)
     meta = type("Meta", (), {"app_label": "legacy", "db_table": "records"})
     columns = {"id": models.IntegerField(primary_key=True), "value": value}
     return type("Record", (models.Model,), {"__module__": __name__, "Meta": meta, **columns})
