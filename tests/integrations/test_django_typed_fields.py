@@ -15,12 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keyring_core import PlaintextError, UndecryptableToken
+from keyring_core import Keyring, PlaintextError, UndecryptableToken
 from keyring_core.redaction.secret import Secret
 from tests.conftest import OLD, Named
 from tests.integrations.conftest import use_keys
 from tests.integrations.test_django_fields import cell, keyring
 from tests.integrations.test_django_queries import refused
+from tests.keys import key_text
 
 pytestmark = pytest.mark.xdist_group("django")
 
@@ -252,6 +253,29 @@ def test_typed_cells_can_be_copied(shop: Any, db: Any) -> None:
     assert objects.get().one == day
     refused(lambda: objects.update(one=F("text")), "shop_twin.one")
     refused(lambda: objects.update(one=Value(day)), "shop_twin.one")
+
+
+@pytest.mark.by_turns
+def test_fields_of_a_key_set(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field with `keys` writes and reads under that set, stands so in migrations, and takes no cells of others."""
+    from django.db import connection
+
+    from keyring_core import key_set
+    from keyring_core.integrations.django import EncryptedDateField
+
+    monkeypatch.setenv("SHOP_TESTS_ENCRYPTION_KEY", key_text("of the set"))
+    key_set("shop_tests").reset()
+    field = EncryptedDateField(keys="shop_tests")
+    day = dt.date(2026, 11, 29)
+
+    stored = field.get_db_prep_save(day, connection)
+
+    assert Keyring(key_text("of the set")).decrypt(stored) == "2026-11-29"
+    assert field.from_db_value(stored, None, connection) == day
+    assert field.deconstruct()[3] == {"keys": "shop_tests"}
+    assert field.takes_cells_of(EncryptedDateField(keys="shop_tests"))
+    assert not field.takes_cells_of(EncryptedDateField())
+    key_set("shop_tests").reset()
 
 
 @pytest.mark.by_turns
