@@ -183,7 +183,7 @@ def test_a_target_names_a_set_of_the_file(tmp_path: Path) -> None:
     path.write_text(target.format("redash") + sets)
     assert [each.keys for each in read_config(path).targets({})] == ["redash"]
     path.write_text(target.format("redsh") + sets)
-    with pytest.raises(UsageError, match=r"no \[keys\.redsh\]; did you mean redash\?"):
+    with pytest.raises(UsageError, match=r"REDSH_ENCRYPTION_KEY is not set; did you mean redash\?"):
         read_config(path).targets({})
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's name
 from django.db import connections, router
@@ -18,10 +19,11 @@ from django.db.models.lookups import IsNull
 
 from keyring_core.blind_index import name_of_normal_form, normal_form
 from keyring_core.config import get_keyring
-from keyring_core.environment import KEY_VARIABLES, PRIMARY, names_primary
+from keyring_core.environment import KEY_VARIABLES, names_primary, variables_of
 from keyring_core.errors import MAKE_KEY_COMMAND, KeyConfigError, KeyringError
 from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.loaded_keys import is_loaded
+from keyring_core.reload import Reloader
 from keyring_core.tokens import token_length
 
 _BLIND_INDEX = "Index a BlindIndexField of it instead: that finds equal values, and can be unique."
@@ -33,12 +35,27 @@ _CHARACTER = 4
 
 
 def check_key(**_: object) -> list[CheckMessage]:
-    """W001: there is no key. E001: it is malformed. Migrations need none, so a missing one is no error."""
-    if not names_primary(os.environ):
-        fault = f"{PRIMARY} is not set: encrypted fields can be neither read nor written."
+    """W001: there is no key. E001: it is malformed. Migrations need none, so a missing one is no error.
+
+    Of each key set that fields have, and of the keys in none unless every field has a set.
+    """
+    return [fault for name, reloader in _keys_in_use().items() for fault in _faults_of_keys(name, reloader)]
+
+
+def _keys_in_use() -> dict[str | None, Reloader]:
+    fields = [field for model in apps.get_models(include_auto_created=True) for field in model._meta.local_fields]
+    every = [cells for field in fields if isinstance(cells := getattr(field, "cells", None), Cells)]
+    # A project without encrypted fields may encrypt by itself.
+    return {cells.keys: cells.reloader for cells in every} or {None: get_keyring}
+
+
+def _faults_of_keys(name: str | None, reloader: Reloader) -> list[CheckMessage]:
+    variables = KEY_VARIABLES if name is None else variables_of(name)
+    if not names_primary(os.environ, variables):
+        fault = f"{variables.primary} is not set: encrypted fields can be neither read nor written."
         return [message("W001", fault, f"Set it in the environment. This makes a key: {MAKE_KEY_COMMAND}")]
     try:
-        get_keyring()
+        reloader()
     except KeyringError as error:
         return [message("E001", str(error), "Correct the variable in the environment.")]
     return []
@@ -46,9 +63,12 @@ def check_key(**_: object) -> list[CheckMessage]:
 
 def check_settings(**_: object) -> list[CheckMessage]:
     """W002: a key stands in Django's settings, where error pages and other packages find it."""
-    with suppress(KeyringError):
-        # Its keys are those to look for.
-        get_keyring()
+    used = _keys_in_use()
+    for reloader in (get_keyring, *used.values()):
+        with suppress(KeyringError):
+            # Its keys are those to look for.
+            reloader()
+    variables = {*KEY_VARIABLES, *(each for name in used if name is not None for each in variables_of(name))}
     found = []
     hint = "Take it out of the settings: keys are read from the environment, which no error page shows."
     for name in filter(str.isupper, dir(settings)):
@@ -56,7 +76,7 @@ def check_settings(**_: object) -> list[CheckMessage]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = getattr(settings, name, None)
-        if name in KEY_VARIABLES or any(map(_is_key, _texts(value))):
+        if name in variables or any(map(_is_key, _texts(value))):
             found.append(
                 message("W002", f"The setting {name} holds a key of encrypted fields, or is named as one.", hint)
             )
