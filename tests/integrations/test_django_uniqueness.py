@@ -226,19 +226,24 @@ def test_the_admin_shows_it(shop: Any, db: Any) -> None:
 
 
 @pytest.mark.by_turns
-def test_rest_framework_with_the_validator_of_the_page(shop: Any, db: Any) -> None:
-    """The validator that the reference page shows finds a duplicate, and leaves the row itself out."""
+def test_rest_framework_with_the_serializer_of_the_page(shop: Any, db: Any) -> None:
+    """The serializer of the reference page finds a duplicate, leaves the row itself out, and refuses a token."""
     import re
     from pathlib import Path
 
+    from keyring_core import get_keyring
+
     page = (Path(__file__).parents[2] / "docs" / "reference" / "django-fields.md").read_text()
-    (program,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "UniqueByIndex" in block)
+    (program,) = (
+        block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "AccountSerializer" in block
+    )
     with table_of("Member", **columns(unique=True)) as model:
         scope: dict[str, Any] = {"Account": model}
         exec(program, scope)
         serializer = scope["AccountSerializer"]
         row = model.objects.create(email="a@b.c")
 
-        assert serializer(data={"email": "A@b.c"}).is_valid() is False
+        assert not serializer(data={"email": "A@b.c"}).is_valid()
+        assert not serializer(data={"email": get_keyring().encrypt("new@b.c")}).is_valid()
         assert serializer(row, data={"email": "A@b.c"}).is_valid()
         assert serializer(data={"email": "new@b.c"}).is_valid()
