@@ -366,6 +366,18 @@ def test_copies_take_the_same_values() -> None:
     assert kind.cells.column == "people.born"
 
 
+def test_a_reflected_table_takes_the_types_that_are_given(session: Session) -> None:
+    """The database knows TEXT alone; a column that is declared beside the reflected ones keeps its type."""
+    stored(session, Person(id=1, born=BORN))
+    found = sa.Table("people", sa.MetaData(), autoload_with=session.connection())
+    given = sa.Table(
+        "people", sa.MetaData(), sa.Column("born", EncryptedText(of=sa.Date())), autoload_with=session.connection()
+    )
+
+    assert isinstance(found.c.born.type, sa.Text)
+    assert session.execute(sa.select(given.c.id, given.c.born)).one() == (1, BORN)
+
+
 def test_an_equal_value_is_no_change(session: Session, sent: list[str]) -> None:
     """A flush writes what changed: not 1.00 in place of 1.0, nor the same instant in another zone."""
     at = dt.datetime(2026, 11, 29, 6, tzinfo=dt.UTC)
