@@ -140,13 +140,15 @@ def test_models_with_typed_fields_pass_the_checks(shop: Any, db: Any) -> None:
             "born": encrypted.EncryptedDateField(auto_now=True, auto_now_add=True),
             "income": encrypted.EncryptedDecimalField(max_digits=1, decimal_places=2),
             "age": encrypted.EncryptedIntegerField(unique=True),
+            "slug": models.CharField(max_length=9, unique_for_year="born"),
         }
         meta = type("Meta", (), {"app_label": "shop", "ordering": ["born"]})
         wrong: Any = type("Wrong", (models.Model,), {"__module__": __name__, "Meta": meta, **fields})
     assert sorted(each.id for each in wrong.check()) == [
         *("fields.E121", "fields.E134", "fields.E160"),
-        *("keyring_core.E002", "keyring_core.E003"),
+        *("keyring_core.E002", "keyring_core.E002", "keyring_core.E003"),
     ]
+    assert "unique_for_year of slug" in str([each.msg for each in wrong.check()])
 
 
 def test_a_form_of_typed_fields(shop: Any, db: Any) -> None:

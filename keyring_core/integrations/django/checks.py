@@ -127,9 +127,10 @@ def _indexes_with(field: Any) -> Iterator[str]:
         yield "unique"
     if field.db_index:
         yield "db_index"
-    for name in ("unique_for_date", "unique_for_month", "unique_for_year"):
-        if getattr(field, name):
-            yield name
+    for other in options.fields:
+        for name in ("unique_for_date", "unique_for_month", "unique_for_year"):
+            if (date := getattr(other, name)) and field.name in {other.name, date}:
+                yield name if other.name == field.name else f"{name} of {other.name}"
     if any(field.name in together for together in options.unique_together):
         yield "unique_together"
     for each in (*options.indexes, *options.constraints):
