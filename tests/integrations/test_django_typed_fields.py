@@ -134,6 +134,25 @@ def test_what_a_plain_field_takes_is_taken(shop: Any, db: Any, named: Named) -> 
                 assert opened(db, name) == STORED[name][1]
 
 
+@pytest.mark.by_turns
+def test_typed_fields_take_secrets(shop: Any, db: Any) -> None:
+    """A Secret goes through full_clean to the cell as what it holds, and is checked as that."""
+    from django.core.exceptions import ValidationError
+
+    held: Any = {"name": "Zoë", "born": STORED["born"][0], "income": Decimal("12.5")}
+    row = shop.Person(**{name: Secret(value) for name, value in held.items()})
+
+    row.full_clean()
+    row.save()
+
+    row.refresh_from_db()
+    assert {name: getattr(row, name) for name in held} == held
+    wrong: Any = {"name": "x" * 21, "income": Decimal("1.005")}
+    with pytest.raises(ValidationError) as raised:
+        shop.Person(**{name: Secret(value) for name, value in wrong.items()}).full_clean()
+    assert {*raised.value.error_dict} == {*wrong}
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
