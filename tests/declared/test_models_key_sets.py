@@ -114,6 +114,8 @@ def test_one_set_is_rotated_and_the_other_keys_stay(models: ModuleType, app: Dat
     with pytest.raises(UndecryptableToken):
         Keyring(OWN).decrypt(app.column("cards", "note")[1])
     account = app.column("accounts", "token")
+    # `keys stage` makes the file.
+    Path("billing_staged_key").unlink()
 
     staged = cli("keys", "stage", "--keys", "billing")
     promoted = cli("keys", "promote", "--keys", "billing")
