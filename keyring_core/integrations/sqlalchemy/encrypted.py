@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, TypeVar, Unpack, overload
 
 from sqlalchemy import LargeBinary, Text
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
-from typing_extensions import TypeVar  # SQLAlchemy needs it; Python has defaults from 3.13 on
 
 from keyring_core.errors import KeyringError
 from keyring_core.integrations.cells import Cells, ValueKind
@@ -17,12 +16,16 @@ from keyring_core.integrations.sqlalchemy.column_type import ColumnType, OnlyNul
 from keyring_core.integrations.sqlalchemy.opened_rows import Opened
 from keyring_core.integrations.sqlalchemy.value_types import form_of, instance_of, length_of, python_type_of
 
+T = TypeVar("T")
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar as DefaultTypeVar
+
     from keyring_core.integrations.values import ValueForm
     from keyring_core.legacy import Legacy
 
-T = TypeVar("T")
-V = TypeVar("V", default=str)
+    V = DefaultTypeVar("V", default=str)
+else:  # Python has defaults from 3.13 on.
+    V = TypeVar("V")
 
 
 class Options(TypedDict, total=False):

@@ -111,7 +111,7 @@ def _own_form(of: TypeDecorator[Any], inner: ValueForm | None) -> ValueForm:
     """The rule for an application's own type *of* over one with the rule *inner*: what it binds is written."""
     # Equal types have equal rules. One that has no cache key is equal to itself alone.
     key = of._static_cache_key if of.cache_ok else of
-    identity = ((f"{type(of).__module__}.{type(of).__qualname__}", key),)
+    identity = ((type(of).__qualname__, (key, inner)),)
     read, write = partial(_read_own, of, inner), partial(_write_own, of, inner)
     return ValueForm(f"a value of {type(of).__name__}", _takes_any, write, read, identity)
 
