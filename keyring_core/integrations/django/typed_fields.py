@@ -6,7 +6,8 @@ Each has its plain field beside EncryptedField, so that forms, the admin and ser
 from __future__ import annotations
 
 import warnings
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
+from datetime import timezone as tz
 from typing import Any
 
 from django.conf import settings
@@ -91,12 +92,24 @@ class EncryptedTimeField(TypedField, models.TimeField):  # type: ignore[type-arg
     form = TIME
 
 
+_OF_DATABASE = tz(timedelta(), "of the database")
+"""The zone of a text that a database wrote, as before the column was encrypted: it is known when the cell is read."""
+
+
 def _is_datetime(value: object) -> bool:
     return isinstance(value, datetime)
 
 
 def _write_datetime(value: datetime) -> str:
+    if value.tzinfo is _OF_DATABASE:
+        value = value.replace(tzinfo=None)
     return (DATETIME if timezone.is_naive(value) else ZONED_DATETIME).write(value)
+
+
+def _read_datetime(text: str) -> datetime:
+    value = datetime.fromisoformat(text)
+    # Databases write a space, and so do packages that encrypt what Django gives a database; this field writes a T.
+    return value.replace(tzinfo=_OF_DATABASE) if text[10:11] == " " and timezone.is_naive(value) else value
 
 
 class EncryptedDateTimeField(TypedField, models.DateTimeField):  # type: ignore[type-arg]
@@ -106,7 +119,7 @@ class EncryptedDateTimeField(TypedField, models.DateTimeField):  # type: ignore[
     """
 
     # Each kind is written as what it is: the setting decides which one goes in and comes out.
-    form = ValueForm("a datetime", _is_datetime, _write_datetime, datetime.fromisoformat)
+    form = ValueForm("a datetime", _is_datetime, _write_datetime, _read_datetime)
 
     def to_python(self, value: Any) -> Any:
         """The value; a date is the beginning of its day."""
@@ -126,8 +139,12 @@ class EncryptedDateTimeField(TypedField, models.DateTimeField):  # type: ignore[
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
         """The value in a cell, aware or not as USE_TZ wants it; raises what the other fields raise."""
         value = super().from_db_value(value, expression, connection)
-        if value is None or settings.USE_TZ:
-            return value and self._zoned(value)
+        if value is None:
+            return None
+        if value.tzinfo is _OF_DATABASE:
+            return value.replace(tzinfo=connection.timezone)
+        if settings.USE_TZ:
+            return self._zoned(value)
         return timezone.make_naive(value, timezone.get_default_timezone()) if timezone.is_aware(value) else value
 
     def _zoned(self, value: datetime) -> datetime:
