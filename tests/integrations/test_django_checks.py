@@ -177,6 +177,7 @@ def test_the_field_of_an_index(shop: Any) -> None:
     from keyring_core.integrations.django import (
         BlindIndexField,
         EncryptedBinaryField,
+        EncryptedDateTimeField,
         EncryptedJSONField,
         EncryptedTextField,
     )
@@ -187,6 +188,9 @@ def test_the_field_of_an_index(shop: Any) -> None:
     assert found(EncryptedTextField(), "secret") == found(EncryptedBinaryField(), "secret") == []
     assert found(EncryptedTextField(), "day") == found(EncryptedTextField(), "typo") == ["E005"]
     assert found(EncryptedJSONField(), "secret") == found(models.TextField(), "secret") == ["E005"]
+    assert found(EncryptedDateTimeField(), "secret") == []
+    for option in ("auto_now", "auto_now_add"):
+        assert found(EncryptedDateTimeField(**{option: True}), "secret") == ["E005"]
 
 
 def test_the_normal_form_of_an_index(shop: Any) -> None:
@@ -294,6 +298,7 @@ def test_the_pages_of_the_admin(shop: Any, named: Named) -> None:
     faults = [
         ({"search_fields": ["email_index"]}, '"email_index__exact"'),
         ({"search_fields": ["=email_index"]}, '"email_index__exact"'),
+        ({"search_fields": ["=email_index__exact"]}, '"email_index__exact"'),
         ({"search_fields": ["email_index__iexact"]}, '"email_index__exact"'),
         ({"search_fields": ["name", "api_key"]}, "BlindIndexField"),
         ({"search_fields": ["api_key__exact"]}, "BlindIndexField"),
@@ -323,6 +328,19 @@ def test_the_pages_of_the_admin(shop: Any, named: Named) -> None:
     ):
         with named(str(fine)):
             assert admin_faults(fine) == []
+
+
+def test_a_search_by_values_that_are_no_text(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words of a search are text, which an index of dates or bytes cannot take."""
+    from keyring_core.integrations.cells import ValueKind
+    from keyring_core.integrations.values import DATE
+
+    cells = shop.Account._meta.get_field("email").cells
+    for name, value in (("of", DATE), ("kind", ValueKind.BYTES)):
+        with monkeypatch.context() as patch:
+            patch.setattr(cells, name, value)
+            faults = admin_faults({"search_fields": ["email_index__exact"]})
+            assert {advice[:11] for _, advice in faults} == {"Take it out"}
 
 
 def test_the_longest_token(shop: Any, keys: None) -> None:

@@ -41,7 +41,7 @@ def test_the_model_of_the_page_works(shop: Any, keys: None) -> None:
     """The model that the page shows can be declared, passes every check, and finds its rows."""
     from django.test.utils import isolate_apps
 
-    (program,) = (block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "class Account" in block)
+    (program,) = (block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "class Account(" in block)
     scope: dict[str, Any] = {"__name__": "tests.integrations.django_project.shop.page"}
     with isolate_apps("tests.integrations.django_project.shop"):
         exec(inspect.cleandoc("\n" + program), scope)

@@ -10,6 +10,7 @@ import pytest
 
 from keyring_core import ComparisonError, InvalidToken, Keyring
 from tests.conftest import NEW, OLD, Named
+from tests.integrations.conftest import table_of
 from tests.keys import make_key
 
 pytestmark = pytest.mark.xdist_group("django")
@@ -159,7 +160,9 @@ def test_comparing_whole_rows_raises(shop: Any, db: Any) -> None:
 
 def test_comparing_whole_rows_with_a_key_works(shop: Any, db: Any) -> None:
     """The same with a key of the row that has the token, as Django's own pages do it, gives the rows."""
-    from django.db.models import Count, F, Max
+    from django.db.models import CharField, Count, F, Max, OuterRef, Subquery
+
+    from keyring_core.integrations.django import EncryptedTextField
 
     account = shop.Account.objects.create(name="a", api_key="x", email="e")
     for card in ("1", "2"):
@@ -189,6 +192,12 @@ def test_comparing_whole_rows_with_a_key_works(shop: Any, db: Any) -> None:
     ):
         assert len(list(query)) == size
     assert objects.distinct().count() == purchases.values("id", "account__api_key").distinct().count() - 1 == 1
+    inner = purchases.filter(account=OuterRef("pk")).annotate(key=OuterRef("api_key")).values("key")
+    assert objects.annotate(key=Subquery(inner.distinct())).get().key == "x"
+    fields = {"name": CharField(max_length=9, unique=True), "secret": EncryptedTextField()}
+    with table_of("Once", **fields) as model:
+        model.objects.create(name="a", secret="x")
+        assert [*model.objects.values("name", "secret").distinct()] == [{"name": "a", "secret": "x"}]
     if db.kind == "postgresql":
         assert [*objects.order_by("name").distinct("name").values_list("api_key", flat=True)] == ["x"]
 

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keyring_core import PlaintextError, UndecryptableToken
+from keyring_core import Keyring, PlaintextError, UndecryptableToken
 from keyring_core.redaction.secret import Secret
 from tests.conftest import OLD, Named
 from tests.integrations.conftest import use_keys
 from tests.integrations.test_django_fields import cell, keyring
 from tests.integrations.test_django_queries import refused
+from tests.keys import key_text
 
 pytestmark = pytest.mark.xdist_group("django")
 
@@ -33,7 +34,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "name": st.text(),
     "mail": st.emails(),
     "site": st.just("https://example.org/ü?q=1"),
-    "address": st.ip_addresses().map(str),
+    "address": st.ip_addresses(v=4).map(str) | st.ip_addresses(v=6, network="2000::/3").map(str),
     "born": st.dates(),
     "seen": MOMENTS,
     "wakes": st.times(),
@@ -131,6 +132,25 @@ def test_what_a_plain_field_takes_is_taken(shop: Any, db: Any, named: Named) -> 
                 shop.Person.objects.create(**{name: given_value})
 
                 assert opened(db, name) == STORED[name][1]
+
+
+@pytest.mark.by_turns
+def test_typed_fields_take_secrets(shop: Any, db: Any) -> None:
+    """A Secret goes through full_clean to the cell as what it holds, and is checked as that."""
+    from django.core.exceptions import ValidationError
+
+    held: Any = {"name": "Zoë", "born": STORED["born"][0], "income": Decimal("12.5")}
+    row = shop.Person(**{name: Secret(value) for name, value in held.items()})
+
+    row.full_clean()
+    row.save()
+
+    row.refresh_from_db()
+    assert {name: getattr(row, name) for name in held} == held
+    wrong: Any = {"name": "x" * 21, "income": Decimal("1.005")}
+    with pytest.raises(ValidationError) as raised:
+        shop.Person(**{name: Secret(value) for name, value in wrong.items()}).full_clean()
+    assert {*raised.value.error_dict} == {*wrong}
 
 
 @pytest.mark.parametrize(
@@ -255,6 +275,29 @@ def test_typed_cells_can_be_copied(shop: Any, db: Any) -> None:
 
 
 @pytest.mark.by_turns
+def test_fields_of_a_key_set(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field with `keys` writes and reads under that set, stands so in migrations, and takes no cells of others."""
+    from django.db import connection
+
+    from keyring_core import key_set
+    from keyring_core.integrations.django import EncryptedDateField
+
+    monkeypatch.setenv("SHOP_TESTS_ENCRYPTION_KEY", key_text("of the set"))
+    key_set("shop_tests").reset()
+    field = EncryptedDateField(keys="shop_tests")
+    day = dt.date(2026, 11, 29)
+
+    stored = field.get_db_prep_save(day, connection)
+
+    assert Keyring(key_text("of the set")).decrypt(stored) == "2026-11-29"
+    assert field.from_db_value(stored, None, connection) == day
+    assert field.deconstruct()[3] == {"keys": "shop_tests"}
+    assert field.takes_cells_of(EncryptedDateField(keys="shop_tests"))
+    assert not field.takes_cells_of(EncryptedDateField())
+    key_set("shop_tests").reset()
+
+
+@pytest.mark.by_turns
 def test_choices_have_their_names(shop: Any, db: Any) -> None:
     """Members of TextChoices and IntegerChoices are stored as their values, and get_FOO_display has their names."""
     from tests.integrations.django_project.shop.typed import Colour, Level
@@ -299,7 +342,7 @@ def test_typed_lookups_raise(shop: Any, db: Any, named: Named) -> None:
 
 def test_typed_expressions_raise(shop: Any, db: Any, named: Named) -> None:
     """Sorting by, computing with, and cutting of typed columns raise; so does the next row by date."""
-    from django.db.models import Avg, F, Sum
+    from django.db.models import Avg, BooleanField, Case, ExpressionWrapper, F, Sum, TextField, When
     from django.db.models.functions import Abs, ExtractYear, TruncMonth, Upper
 
     objects = shop.Person.objects
@@ -310,6 +353,10 @@ def test_typed_expressions_raise(shop: Any, db: Any, named: Named) -> None:
         "datetimes": lambda: list(objects.datetimes("seen", "year")),
         "year": lambda: list(objects.annotate(year=ExtractYear("born"))),
         "month": lambda: list(objects.annotate(month=TruncMonth("seen"))),
+        "not": lambda: list(objects.filter(~F("active"))),
+        "wrapped": lambda: list(objects.filter(ExpressionWrapper(F("active"), output_field=BooleanField()))),
+        "case": lambda: list(objects.filter(Case(When(pk__gt=0, then=F("active")), output_field=BooleanField()))),
+        "default": lambda: list(objects.annotate(text=Case(default=F("active"), output_field=TextField()))),
         "sum": lambda: objects.aggregate(Sum("age")),
         "average": lambda: objects.aggregate(Avg("income")),
         "more": lambda: list(objects.annotate(more=F("age") + 1)),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -150,3 +152,50 @@ def test_typed_fields_make_no_noise(shop: Any) -> None:
         assert path == f"keyring_core.integrations.django.{kind.__name__}"
         assert again.deconstruct()[1:] == (path, args, options)
         assert getattr(encrypted, kind.__name__) is kind
+
+
+def test_values_are_copied_as_the_page_shows(shop: Any, table: Any) -> None:
+    """The data migration of docs/reference/django-fields.md copies what AlterField would change."""
+    from django.db import connection, models
+    from django.test.utils import isolate_apps
+
+    from keyring_core.integrations.django import EncryptedDurationField
+    from tests.integrations.test_django_docs import PAGE
+
+    (program,) = (block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "def copy" in block)
+    scope: dict[str, Any] = {}
+    exec(program, scope)
+    with isolate_apps("tests.integrations.django_project.shop"):
+        meta = type("Meta", (), {"app_label": "shop", "db_table": "altered"})
+        fields = {"old": models.DurationField(null=True), "took": EncryptedDurationField(null=True)}
+        job: Any = type("Job", (models.Model,), {"__module__": __name__, "Meta": meta, **fields})
+        with connection.schema_editor() as editor:
+            editor.create_model(job)
+        job.objects.bulk_create([job(old=dt.timedelta(days=1, seconds=0.5)), job()])
+
+        scope["copy"](SimpleNamespace(get_model=lambda *_: job), None)
+
+    assert [*job.objects.order_by("id").values_list("took", flat=True)] == [dt.timedelta(days=1, seconds=0.5), None]
+
+
+def test_the_typed_model_of_the_page_works(shop: Any) -> None:
+    """The model with typed fields that docs/reference/django-fields.md shows can be declared and passes every check."""
+    from django.db import models
+    from django.test.utils import isolate_apps
+
+    from keyring_core.integrations import django as encrypted
+    from tests.integrations.django_project.shop.typed import Level
+    from tests.integrations.test_django_docs import PAGE
+
+    (program,) = (block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "class Person" in block)
+    scope = vars(encrypted) | {
+        "models": models,
+        "Level": Level,
+        "__name__": "tests.integrations.django_project.shop.page",
+    }
+    with isolate_apps("tests.integrations.django_project.shop"):
+        exec(program, scope)
+
+    assert scope["Person"].check() == []
+    named = set(re.findall(r"`(Encrypted\w+Field)`", PAGE))
+    assert named == {name for name in encrypted.__all__ if name.startswith("Encrypted") and name.endswith("Field")}

@@ -140,13 +140,15 @@ def test_models_with_typed_fields_pass_the_checks(shop: Any, db: Any) -> None:
             "born": encrypted.EncryptedDateField(auto_now=True, auto_now_add=True),
             "income": encrypted.EncryptedDecimalField(max_digits=1, decimal_places=2),
             "age": encrypted.EncryptedIntegerField(unique=True),
+            "slug": models.CharField(max_length=9, unique_for_year="born"),
         }
         meta = type("Meta", (), {"app_label": "shop", "ordering": ["born"]})
         wrong: Any = type("Wrong", (models.Model,), {"__module__": __name__, "Meta": meta, **fields})
     assert sorted(each.id for each in wrong.check()) == [
         *("fields.E121", "fields.E134", "fields.E160"),
-        *("keyring_core.E002", "keyring_core.E003"),
+        *("keyring_core.E002", "keyring_core.E002", "keyring_core.E003"),
     ]
+    assert "unique_for_year of slug" in str([each.msg for each in wrong.check()])
 
 
 def test_a_form_of_typed_fields(shop: Any, db: Any) -> None:
@@ -349,21 +351,20 @@ def test_the_admin_and_rows_that_do_not_open(shop: Any, admin: Any, monkeypatch:
 
     from keyring_core import UndecryptableToken
 
-    row = shop.Account.objects.create(api_key="x", name="n")
+    row = shop.Twin.objects.create(one=READ["born"])
+    shop.Note.objects.create(twin=row)
     use_keys(monkeypatch, OLD)
-    shop.Purchase.objects.create(account=row)
-    page = "/admin/shop/account/"
+    page = "/admin/shop/twin/"
     delete = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
-    with pytest.raises(UndecryptableToken, match=rf"^accounts\.\w+, id={row.pk}"):
+    with pytest.raises(UndecryptableToken, match=rf"^shop_twin\.one, id={row.pk}"):
         admin.get(page)
 
-    account_admin = type(site._registry[shop.Account])
-    monkeypatch.setattr(account_admin, "get_queryset", lambda self, request: shop.Account.objects.only("name"))
+    monkeypatch.setattr(site._registry[shop.Twin], "get_queryset", lambda request: shop.Twin.objects.defer("one"))
     assert admin.get(page).status_code == 200
     with pytest.raises(UndecryptableToken, match="to delete rows unread"):
         admin.post(page, delete)
-    shop.Purchase.objects.all().delete()
+    shop.Note.objects.all().delete()
 
     assert admin.post(page, delete | {"post": ""}).status_code == 200
     assert admin.post(page, delete).status_code == 302
-    assert not shop.Account.objects.exists()
+    assert not shop.Twin.objects.exists()

@@ -127,9 +127,10 @@ def _indexes_with(field: Any) -> Iterator[str]:
         yield "unique"
     if field.db_index:
         yield "db_index"
-    for name in ("unique_for_date", "unique_for_month", "unique_for_year"):
-        if getattr(field, name):
-            yield name
+    for other in options.fields:
+        for name in ("unique_for_date", "unique_for_month", "unique_for_year"):
+            if (date := getattr(other, name)) and field.name in {other.name, date}:
+                yield name if other.name == field.name else f"{name} of {other.name}"
     if any(field.name in together for together in options.unique_together):
         yield "unique_together"
     for each in (*options.indexes, *options.constraints):
@@ -201,10 +202,13 @@ def longest_token(field: Any) -> int | None:
 
 def faults_of_index(field: Any) -> list[CheckMessage]:
     """E005: a BlindIndexField is not of an encrypted field of its own table. E006: it has a `normalize` in vain."""
-    others = {other.name: getattr(other, "cells", None) for other in field.model._meta.local_concrete_fields}
-    cells = others.get(field.of)
-    if not isinstance(cells, Cells) or cells.kind is ValueKind.JSON:
-        fault = f'"{field.of}" is no encrypted field of this model\'s own table, or one of JSON.'
+    fields = (other for other in field.model._meta.local_concrete_fields if other.name == field.of)
+    source = next(fields, None)
+    cells = getattr(source, "cells", None)
+    # Each call of its pre_save gives another time: the index would be of another value than the cell.
+    is_clock = getattr(source, "auto_now", False) or getattr(source, "auto_now_add", False)
+    if not isinstance(cells, Cells) or cells.kind is ValueKind.JSON or is_clock:
+        fault = f'"{field.of}" is no encrypted field of this model\'s own table, or one of JSON or with auto_now.'
         return [message("E005", fault, "Name the field whose values the index is of.", field)]
     if field.spelling is None:
         return []

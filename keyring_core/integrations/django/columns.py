@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from django.core.exceptions import FieldError
-from django.db.models import Case, Count, Field, Func, Value, When, Window
+from django.db.models import Case, Count, ExpressionWrapper, Field, Func, Value, When, Window
 from django.db.models.deletion import Collector
 from django.db.models.expressions import Col, CombinedExpression, OrderBy
 from django.db.models.functions import Cast, Coalesce
@@ -21,8 +21,8 @@ from django.db.models.sql.compiler import SQLCompiler
 from keyring_core import errors
 from keyring_core.integrations.cells import Cells
 
-_COMPUTING = (OrderBy, Lookup, Func, CombinedExpression, Window)
-"""Expressions that compute with the columns inside of them, or compare them."""
+_COMPUTING = (OrderBy, Lookup, Func, CombinedExpression, ExpressionWrapper, Case, When, Window)
+"""Expressions that compute with the columns inside of them, compare them, or take them for values of another type."""
 
 
 class EncryptedComparisonError(errors.ComparisonError, FieldError):
@@ -71,16 +71,27 @@ class EncryptedCol(Col):
             query, grouped = frame.f_locals["self"].query, frame.f_locals["expressions"]
             return None if is_of_one_row(self, query, grouped) else "grouping without the primary key"
         parent = frame.f_locals.get("self")
-        if not isinstance(parent, _COMPUTING) or isinstance(parent, IsNull):
-            return None
-        if isinstance(parent, Count) and not vars(parent)["distinct"]:
-            return None
-        if isinstance(parent, Coalesce) and all(
-            isinstance(each, EncryptedCol) and self.target.takes_cells_of(each.target)
-            for each in parent.get_source_expressions()
-        ):
+        if not isinstance(parent, _COMPUTING) or self._is_passed_on(parent, frame):
             return None
         return "order_by()" if isinstance(parent, OrderBy) else type(parent).__name__
+
+    def _is_passed_on(self, parent: Any, frame: FrameType) -> bool:
+        """True if *parent*, which is compiled in *frame*, counts the column or gives its tokens as they are."""
+        if isinstance(parent, Count):
+            return not vars(parent)["distinct"]
+        if isinstance(parent, Case | When):
+            return bool(self.target.takes_cells_of(_type_of_case(frame)))
+        if isinstance(parent, Coalesce):
+            columns = parent.get_source_expressions()
+            return all(isinstance(each, EncryptedCol) and self.target.takes_cells_of(each.target) for each in columns)
+        return isinstance(parent, IsNull)
+
+
+def _type_of_case(frame: FrameType | None) -> object:
+    """The type of the Case that is compiled in *frame*, or that compiles the When there."""
+    while frame is not None and not isinstance(frame.f_locals.get("self"), Case):
+        frame = frame.f_back
+    return None if frame is None else frame.f_locals["self"]._output_field_or_none
 
 
 def rows_made_one(query: Any) -> str | None:

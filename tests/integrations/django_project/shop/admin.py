@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from tests.integrations.django_project.shop.models import Account, Lead, Person
+from tests.integrations.django_project.shop.models import Account, Lead, Person, Twin
 
 
 @admin.register(Account)
@@ -20,3 +20,4 @@ class AccountAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's clas
 
 admin.site.register(Lead)
 admin.site.register(Person)
+admin.site.register(Twin)
