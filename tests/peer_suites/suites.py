@@ -7,7 +7,7 @@ import os
 import subprocess
 import tarfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Suite:
     """For pytest: the place of the tests, and which to leave out."""
     tests: int
     """The number that runs."""
+    added: Mapping[str, str]
+    """Lines for the end of a file of the archive, by its path."""
     own_failures: Sequence[str]
     """The tests that do not pass with the package's own types."""
     differences: Sequence[Difference]
@@ -58,6 +60,9 @@ class Suite:
         made = environment(lists / "peer-suites.txt", with_pip=False, archives=lists / "archives.txt")
         with tarfile.open(made / f"archives/{self.archive}.tar.gz") as archive:
             archive.extractall(folder, filter="data")
+        for path, lines in self.added.items():
+            with (folder / self.archive / path).open("a") as file:
+                file.write(lines)
         outcomes = folder / "outcomes.json"
         in_place = [] if own else [f"{self.replaced}={HERE}/in_place/{self.name.replace('-', '_')}.py"]
         done = subprocess.run(
@@ -74,7 +79,8 @@ class Suite:
 
 
 def _suite(name: str, facts: dict[str, Any]) -> Suite:
-    return Suite(name, differences=[Difference(**each) for each in facts.pop("differs")], **facts)
+    differences = [Difference(**each) for each in facts.pop("differs")]
+    return Suite(name, added=facts.pop("added", {}), differences=differences, **facts)
 
 
 SUITES = [_suite(name, facts) for name, facts in tomllib.loads((HERE / "suites.toml").read_text()).items()]

@@ -8,10 +8,11 @@ import pytest
 
 from tests.peer_suites.suites import SUITES, Suite
 
+pytestmark = pytest.mark.database
+
 PAGE = Path(__file__).parents[2] / "docs/how-to/taking-over.md"
 
 
-@pytest.mark.database
 @pytest.mark.long
 @pytest.mark.parametrize("own", [False, True], ids=["types under test", "own types"])
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)

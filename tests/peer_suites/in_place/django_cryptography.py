@@ -1,4 +1,4 @@
-"""In place of `django_cryptography.fields`: `encrypt` gives the field under test that holds what the given one does."""
+"""In place of `django_cryptography.fields`: `encrypt` gives the field under test that has the given one's values."""
 
 from __future__ import annotations
 
@@ -9,28 +9,19 @@ from django.db import models
 from keyring_core.integrations import django
 
 Expired = object()
-"""Named by the tests. Nothing expires here."""
+"""Imported by the tests. Nothing expires here."""
 
 PickledField = models.BinaryField
-"""Named by models beside those under test; its own tests are left out."""
-
-FIELDS = {
-    models.CharField: django.EncryptedCharField,
-    models.DateField: django.EncryptedDateField,
-    models.DateTimeField: django.EncryptedDateTimeField,
-    models.DecimalField: django.EncryptedDecimalField,
-    models.IntegerField: django.EncryptedIntegerField,
-    models.UUIDField: django.EncryptedUUIDField,
-}
+"""Imported by the models. Its own tests are left out."""
 
 
 def encrypt(field: Any, key: object = None, ttl: object = None) -> Any:
-    """The field under test. If *field* is a class, a class like it; a field without its like holds text."""
+    """The field under test: of the type and the options of *field* or, if that is a class, a class of its name."""
     if isinstance(field, type):
-        return type(field.__name__, (_like(field.__mro__[1]),), {"__module__": field.__module__})
+        return type(field.__name__, (_encrypted(field.__base__),), {"__module__": field.__module__})
     _, _, args, options = field.deconstruct()
-    return _like(type(field))(*args, **options)
+    return _encrypted(type(field))(*args, **options)
 
 
-def _like(field: type) -> Any:
-    return FIELDS.get(field, django.EncryptedTextField)
+def _encrypted(kind: type) -> Any:
+    return getattr(django, f"Encrypted{kind.__name__}")

@@ -1,4 +1,4 @@
-"""In place of `fernet_fields.fields`: its names, and the fields under test behind them."""
+"""In place of `fernet_fields.fields`: the fields under test have the same names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ import os
 
 from cryptography.fernet import Fernet
 
-from keyring_core.integrations import django
+from keyring_core.integrations.django import (
+    EncryptedCharField,
+    EncryptedDateField,
+    EncryptedDateTimeField,
+    EncryptedEmailField,
+    EncryptedIntegerField,
+    EncryptedTextField,
+)
+from keyring_core.integrations.django.fields import EncryptedField
 
 __all__ = [
     "EncryptedCharField",
@@ -17,35 +25,5 @@ __all__ = [
     "EncryptedTextField",
 ]
 
-
-class _ReadByTests:
-    """What the tests read cells with."""
-
-    @property
-    def fernet(self) -> Fernet:
-        """Stock Fernet under the process's key."""
-        return Fernet(os.environ["ENCRYPTION_KEY"])
-
-
-class EncryptedTextField(_ReadByTests, django.EncryptedTextField):
-    """The field under test."""
-
-
-class EncryptedCharField(_ReadByTests, django.EncryptedCharField):
-    """The field under test."""
-
-
-class EncryptedEmailField(_ReadByTests, django.EncryptedEmailField):
-    """The field under test."""
-
-
-class EncryptedIntegerField(_ReadByTests, django.EncryptedIntegerField):
-    """The field under test."""
-
-
-class EncryptedDateField(_ReadByTests, django.EncryptedDateField):
-    """The field under test."""
-
-
-class EncryptedDateTimeField(_ReadByTests, django.EncryptedDateTimeField):
-    """The field under test."""
+# The tests open cells with it: stock Fernet does.
+EncryptedField.fernet = Fernet(os.environ["ENCRYPTION_KEY"])
