@@ -64,12 +64,13 @@ class Cells:
         legacy: Legacy | None = None,
         secrets: Callable[[], Mapping[str, str | Sequence[str]]] | None = None,
         of: ValueForm | None = None,
+        length: int | None = None,
         keys: str | None = None,
     ) -> None:
         """*context* binds the column: a name, or True for the name of table and column, such as `users.api_key`.
 
-        *of* is for text that stands for other values, such as dates. *keys* names a key set of its own, see
-        `keyring_core.key_set`; otherwise the keys are `ENCRYPTION_KEY`'s.
+        *of* is for text that stands for other values, such as dates; *length* is the most characters that a text may
+        have. *keys* names a key set of its own, see `keyring_core.key_set`; otherwise the keys are `ENCRYPTION_KEY`'s.
 
         While a column is taken over it also reads what *accept_unbound* (this keyring's tokens without the context),
         *accept_plaintext* and *legacy* say. *secrets* has the variables that `legacy` names, by default this process's.
@@ -87,7 +88,7 @@ class Cells:
         if keys is not None:
             # Checks the name, and reads no key.
             key_set(keys)
-        self.kind, self.of, self.keys = ValueKind(kind), of, keys
+        self.kind, self.of, self.length, self.keys = ValueKind(kind), of, length, keys
         self.context = context
         self.accept_unbound, self.accept_plaintext, self.legacy = accept_unbound, accept_plaintext, legacy
         self._secrets = secrets
@@ -244,6 +245,8 @@ class Cells:
             value = self._text_of(self.of, value)
         if not isinstance(value, str):
             raise TypeError(f"{self._place()}: takes str, not {type(value).__name__}; a JSON column takes numbers")
+        if self.length is not None and len(value) > self.length:
+            raise TypeError(f"{self._place()}: takes text of at most {self.length} characters; this one is longer")
         return utf8_of(value, f"{self._place()}: the text has a lone surrogate and so no UTF-8 form")
 
     def _text_of(self, form: ValueForm, value: object) -> str:

@@ -116,7 +116,7 @@ class Encrypted:
 def _refuse_outer_constraints(frame: FrameType | None) -> None:
     """Raises TypeError for a constraint that Pydantic would apply to the Secret, whose errors would show its input.
 
-    Pydantic tells an annotation of those before it alone, so this looks at who asks for the schema.
+    Pydantic shows an annotation those before it alone, so this looks at who asks for the schema.
     """
     while frame is not None and frame.f_code.co_name in {"new_handler", "__call__"}:
         given = frame.f_locals.get("annotation")

@@ -33,16 +33,18 @@ class ValueForm:
     """The text of a value that it takes. ValueError and OverflowError, which may show the value, if there is none."""
     read: Callable[[str], Any] = field(compare=False, repr=False)
     """The value of a text. ValueError and OverflowError, which may show the text, if it is none."""
-    members: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
+    members: tuple[tuple[str, Any], ...] = field(default=(), repr=False, hash=False)
+    """The texts and values of a choice. Members of an enum that is a dataclass, too, have no hash."""
 
     def text_of(self, value: object) -> str:
         """The text of *value*. Raises TypeError, which shows nothing of it, if it is none of the type."""
-        fault = f"takes {self.words}, not {type(value).__name__}"
+        another = "another " if any(type(each) is type(value) for _, each in self.members) else ""
+        fault = f"takes {self.words}, not {another}{type(value).__name__}"
         if self.takes(value):
             try:
                 return self.write(value)
             except (ValueError, OverflowError):
-                fault = f"takes {self.words}; this one is not finite, too long or too precise"
+                fault = f"takes {self.words}; this one is no such value, not finite, too long or too precise"
         # Outside of `except`: that error may hold the value.
         raise TypeError(fault)
 
@@ -92,6 +94,11 @@ def _write_in_utc(value: datetime) -> str:
     return value.astimezone(UTC).isoformat()
 
 
+def _read_date(text: str) -> date:
+    """The day also of a time, which sqlalchemy-utils writes if it gets one for a date."""
+    return datetime.fromisoformat(text).date()
+
+
 def _read_datetime(text: str) -> datetime:
     return _checked(datetime.fromisoformat(text), _is_local)
 
@@ -129,10 +136,11 @@ def _write_decimal(places: int | None, value: Decimal | int) -> str:
     if max(abs(number.adjusted()), abs(int(exponent)), len(digits)) > _MOST_DIGITS:
         raise ValueError("too many digits")
     whole, _, fraction = format(number.copy_abs() if number.is_zero() else number, "f").partition(".")  # no -0
+    fraction = fraction.rstrip("0")
     if places is not None:
-        if fraction[places:].strip("0"):
+        if len(fraction) > places:
             raise ValueError("more decimal places than the type has")
-        fraction = fraction[:places].ljust(places, "0")
+        fraction = fraction.ljust(places, "0")
     return f"{whole}.{fraction}" if fraction else whole
 
 
@@ -187,7 +195,7 @@ def _checked(value: T, holds: Callable[[Any], bool]) -> T:
     return value
 
 
-DATE = ValueForm("a date", _is_date, _write_iso, date.fromisoformat)
+DATE = ValueForm("a date", _is_date, _write_iso, _read_date)
 """`2026-11-29`."""
 DATETIME = ValueForm("a datetime without a time zone", _is_local_datetime, _write_iso, _read_datetime)
 """`2026-11-29T06:12:00`, with microseconds as `.000001` if there are any."""
@@ -208,7 +216,7 @@ INTERVAL = ValueForm("a timedelta", partial(_isinstance, (timedelta,)), _write_i
 
 
 def decimal_form(places: int | None = None) -> ValueForm:
-    """`12.50`, without an exponent: with exactly *places* digits behind the point, or with those that the value has.
+    """`12.50`, without an exponent: with exactly *places* digits behind the point, or with as many as it needs.
 
     A value that needs more of them raises TypeError.
     """

@@ -64,6 +64,7 @@ def declared_columns(source: Declaration) -> Iterator[DeclaredColumn]:
                     _index_of(model, field.name),
                     binary=bool(getattr(field, "binary", False)) or cells.kind is ValueKind.BYTES,
                     secrets=_secrets_of(cells.legacy),
+                    keys=cells.keys,
                 )
                 for url, optional in _urls(model).items():
                     yield replace(column, url=url, optional=optional)

@@ -62,7 +62,7 @@ def _target(column: DeclaredColumn, environ: Mapping[str, str], folder: Path | N
         table=column.table,
         columns=(column.column,),
         context=column.context,
-        keys=source.keys,
+        keys=column.key_set,
         optional=source.optional or column.optional,
         name=source.name,
     )

@@ -43,6 +43,7 @@ def declared_columns(source: Declaration) -> Iterator[DeclaredColumn]:
                     cells.legacy,
                     indexes.get(column.name),
                     binary=bool(getattr(column.type, "binary", False)),
+                    keys=cells.keys,
                 )
 
 

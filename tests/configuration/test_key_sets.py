@@ -17,7 +17,7 @@ from keyring_core.errors import WeakKeyError
 from keyring_core.key_commands import run_key_command
 from keyring_core.redaction import get_redactor
 from rotation.configuration.config_file import read_config
-from rotation.configuration.key_sets import Keys, KeySet, KeySource, read_key_set
+from rotation.configuration.key_sets import Keys, KeySet, KeySource
 from rotation.configuration.presets import load_preset, preset_names
 from rotation.context import Context
 from rotation.model.failures import UsageError
@@ -116,7 +116,7 @@ def test_a_place_is_named_in_every_refusal() -> None:
 def test_what_is_read_shows_no_secret() -> None:
     """Neither the repr of a key that was read, nor what is sent to a worker, holds one."""
     keys = a_set(primary={"secret": "$SECRET", "derive": "sha256"})
-    [read] = read_key_set("app", keys, {"SECRET": SECRET})
+    [read] = Keys("app", {"app": keys}).read({"SECRET": SECRET})
 
     assert (read.state, read.text) == (KeyState.PRIMARY, SECRET)
     assert SECRET not in repr(read)
@@ -196,7 +196,7 @@ def test_a_command_gets_no_secret_of_a_set(tmp_path: Path, monkeypatch: pytest.M
     path.write_text(f"[keys.plane]\nprimary = {primary}\n{app}")
     environ = {"PLANE_SECRET": SECRET, "PLANE_SALT": "pepper", "PLANE_URL": "http://plane"}
 
-    [read] = read_key_set("app", read_config(path).key_sets()["app"], environ)
+    [read] = Keys("app", read_config(path).key_sets()).read(environ)
 
     given = dict(line.partition("=")[::2] for line in read.text.splitlines())
     assert (given["PLANE_URL"], {"PLANE_SECRET", "PLANE_SALT"} & {*given}) == ("http://plane", set())

@@ -260,3 +260,36 @@ def test_an_entry_by_hand_and_models_are_one_target(module: Write) -> None:
     entry(f"{name}:Base", more=f'{by_hand}context = "other"\n')
     with pytest.raises(UsageError, match=r"users\.memo is named twice"):
         targets()
+
+
+TYPED = """
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from keyring_core.integrations.sqlalchemy import EncryptedText
+from keyring_core.legacy import Legacy
+
+class Base(DeclarativeBase):
+    pass
+
+class Own(sa.TypeDecorator):
+    impl = EncryptedText
+    cache_ok = True
+
+class Person(Base):
+    __tablename__ = "people"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    born = mapped_column(EncryptedText(True, of=sa.Date(), binary=True))
+    paid = mapped_column(EncryptedText(of=sa.Numeric(10, 2), legacy=Legacy("advanced-alchemy", secret="$OLD")))
+    seen = mapped_column(Own(of=sa.DateTime(timezone=True)))
+"""
+
+
+def test_columns_of_other_values_are_targets(module: Write) -> None:
+    """With their options, also below a type of the application."""
+    entry(f"{module(TYPED)}:Base")
+
+    found = {each.label: each for each in targets({"OLD": "a secret of another package"})}
+
+    assert [*found] == ["people.born", "people.paid", "people.seen"]
+    assert found["people.born"].context == "people.born"
+    assert repr(found["people.paid"].source) == "Legacy('advanced-alchemy', secret=$OLD)"

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from keyring_core.integrations import values
 from keyring_core.integrations.values import ValueForm, choice_form, decimal_form
+from tests.project.documents import ROOT
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: dt.timezone(dt.timedelta(minutes=minutes)))
 SAFE = {"min_value": dt.datetime(2, 1, 1), "max_value": dt.datetime(9998, 1, 1)}
@@ -78,8 +79,8 @@ def test_a_value_comes_back_equal_and_of_its_type(name: str) -> None:
         (values.FLOAT, 3, "3.0"),
         (values.BOOLEAN, True, "true"),
         (decimal_form(), Decimal("1E+3"), "1000"),
-        (decimal_form(), Decimal("12.50"), "12.50"),
-        (decimal_form(), Decimal("-0.0"), "0.0"),
+        (decimal_form(), Decimal("12.50"), "12.5"),
+        (decimal_form(), Decimal("-0.0"), "0"),
         (decimal_form(2), Decimal("12.5"), "12.50"),
         (decimal_form(2), Decimal("12.5000"), "12.50"),
         (decimal_form(0), Decimal(7), "7"),
@@ -101,6 +102,8 @@ def test_an_interval_is_one_of_iso_8601_as_django_reads_it(value: dt.timedelta) 
 @pytest.mark.parametrize(
     ("form", "text", "value"),
     [
+        (values.DATE, "2026-11-29T06:12:00.5+00:00", dt.date(2026, 11, 29)),
+        (values.ZONED_DATETIME, "2026-11-29 06:12:00+00", dt.datetime(2026, 11, 29, 6, 12, tzinfo=dt.UTC)),
         (values.DATETIME, "2026-11-29 06:12:00", dt.datetime(2026, 11, 29, 6, 12)),
         (values.ZONED_DATETIME, "2026-11-29 06:12:00Z", dt.datetime(2026, 11, 29, 6, 12, tzinfo=dt.UTC)),
         (values.BOOLEAN, "True", True),
@@ -170,3 +173,53 @@ def test_a_form_is_equal_to_its_pickle_and_to_no_other(name: str) -> None:
 def test_a_choice_tells_values_apart_that_are_equal_numbers() -> None:
     form = choice_form("a flag", [("one", 1), ("yes", True)])
     assert (form.text_of(1), form.text_of(True)) == ("one", "yes")
+
+
+def test_equal_numbers_have_one_text() -> None:
+    form = decimal_form()
+    assert form.text_of(Decimal("1.0")) == form.text_of(Decimal("1.000")) == form.text_of(1) == "1"
+
+
+def test_the_message_for_a_text_that_is_no_member_does_not_say_that_it_is_no_text() -> None:
+    with pytest.raises(TypeError, match=r"^takes one of new, paid, not another str$"):
+        choice_form("one of new, paid", [("new", "new"), ("paid", "paid")]).text_of("old")
+
+
+def test_a_form_of_members_without_a_hash_has_one() -> None:
+    class Fee(enum.Enum):
+        LOW = 1
+
+        __hash__ = None  # type: ignore[assignment]
+
+    assert hash(choice_form("a Fee", Fee.__members__.items()))
+
+
+PAGE = (ROOT / "docs" / "reference" / "values-as-text.md").read_text()
+ROWS = {
+    "a date": values.DATE,
+    "a datetime without a time zone": values.DATETIME,
+    "a datetime with a time zone": values.ZONED_DATETIME,
+    "a time without a time zone": values.TIME,
+    "a duration": values.INTERVAL,
+    "an integer": values.INTEGER,
+    "a float": values.FLOAT,
+    "a decimal number with two places": decimal_form(2),
+    "a decimal number without a number of places": decimal_form(),
+    "a boolean": values.BOOLEAN,
+    "a UUID": values.UUID_FORM,
+}
+
+
+def test_the_page_has_the_text_of_each_type() -> None:
+    """docs/reference/values-as-text.md: each text is written so, and each other one is read as one of them."""
+    rows = [[each.strip() for each in line.strip("|").split("|")] for line in PAGE.splitlines() if line[:2] == "| "]
+    named = {name: (re.findall("`(.*?)`", text), re.findall("`(.*?)`", other)) for name, text, other in rows[1:]}
+
+    assert {*named} == {*ROWS, "a choice, or a member of an enum", "text"}
+    for name, form in ROWS.items():
+        texts, others = named[name]
+        assert (name, [form.text_of(form.read(text)) for text in texts]) == (name, texts)
+        assert others
+        for other in others:
+            assert other not in texts
+            assert (name, other, form.text_of(form.read(other)) in texts) == (name, other, True)

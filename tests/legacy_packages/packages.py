@@ -124,6 +124,17 @@ CASES = [
     _sqlalchemy_utils("Fernet in bytes", ENGINE="FernetEngine", TYPE="EncryptedType"),
     _sqlalchemy_utils("bool", {"1": True, "2": False}, ENGINE="FernetEngine", PLAINTEXT="Boolean"),
     _sqlalchemy_utils("date", {"1": "2026-02-28"}, ENGINE="AesEngine", PADDING="pkcs5", PLAINTEXT="Date"),
+    _sqlalchemy_utils(
+        "datetime",
+        {"1": "2026-02-28T06:12:00", "2": "0001-01-01T00:00:00.000005"},
+        ENGINE="FernetEngine",
+        PLAINTEXT="DateTime",
+    ),
+    _sqlalchemy_utils(
+        "datetime with a zone", {"1": "2026-02-28T06:12:00.500000+05:30"}, ENGINE="FernetEngine", PLAINTEXT="DateTime"
+    ),
+    _sqlalchemy_utils("time", {"1": "06:12:00", "2": "23:59:59.999999"}, ENGINE="FernetEngine", PLAINTEXT="Time"),
+    _sqlalchemy_utils("float", {"1": 0.1, "2": -1e300}, ENGINE="FernetEngine", PLAINTEXT="Float"),
     _sqlalchemy_utils("integer", {"1": 0, "2": -12345}, ENGINE="AesGcmEngine", PLAINTEXT="Integer"),
     _sqlalchemy_utils("AES", ENGINE="AesEngine"),
     _sqlalchemy_utils("AES pkcs5", ENGINE="AesEngine", PADDING="pkcs5", TYPE="EncryptedType"),
