@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from keyring_core.integrations.sqlalchemy import BlindIndexOf, EncryptedBytes, EncryptedText
-from keyring_core.integrations.values import DATE
 
 
 class Indexed(DeclarativeBase):
@@ -37,16 +36,6 @@ class Lower(sa.TypeDecorator[str]):
         return value and value.lower()
 
 
-class Dated(EncryptedText):
-    """Text that stands for a date."""
-
-    cache_ok = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cells.of = DATE
-
-
 class Member(Indexed):
     __tablename__ = "members"
 
@@ -57,7 +46,7 @@ class Member(Indexed):
     city_index: Mapped[str | None] = mapped_column(BlindIndexOf("city", "town", normalize=str.casefold))
     town: Mapped[str | None] = mapped_column(EncryptedText())
     town_index: Mapped[str | None] = mapped_column(BlindIndexOf("town", "town", normalize="casefold"))
-    born: Mapped[datetime.date | None] = mapped_column(Dated())
+    born: Mapped[datetime.date | None] = mapped_column(EncryptedText(of=sa.Date()))
     born_index: Mapped[str | None] = mapped_column(BlindIndexOf("born"))
     raw: Mapped[bytes | None] = mapped_column(EncryptedBytes())
     raw_index: Mapped[str | None] = mapped_column(BlindIndexOf("raw"))

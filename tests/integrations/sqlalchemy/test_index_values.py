@@ -11,12 +11,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Session, configure_mappers
 
-from keyring_core import ComparisonError, KeyConfigError, StaleIndexError, get_keyring
+from keyring_core import ComparisonError, KeyConfigError, StaleIndexError, get_keyring, key_set
 from keyring_core.blind_index import BlindIndex
 from keyring_core.integrations.sqlalchemy import BlindIndexOf, EncryptedJSON, EncryptedText
 from keyring_core.integrations.values import DATE
 from tests.conftest import Named
-from tests.integrations.sqlalchemy.indexed_models import Dated, Indexed, Lower, Member
+from tests.integrations.sqlalchemy.indexed_models import Indexed, Lower, Member
+from tests.keys import key_text
 
 pytestmark = pytest.mark.database
 
@@ -142,7 +143,11 @@ def test_the_index_of_a_typed_column_has_the_form_of_its_type() -> None:
 REFUSED: dict[str, tuple[Any, Any, str]] = {
     "json": (EncryptedJSON(), BlindIndexOf("k"), "that is a JSON column"),
     "plain": (sa.String(), BlindIndexOf("k"), "that column is not encrypted"),
-    "two forms": (Dated(), BlindIndexOf("k", normalize=str.casefold), "leave out normalize; that column holds a date"),
+    "two forms": (
+        EncryptedText(of=sa.Date()),
+        BlindIndexOf("k", normalize=str.casefold),
+        "normalize; that column holds a date",
+    ),
 }
 
 
@@ -184,6 +189,25 @@ def test_the_normal_form_is_part_of_the_type() -> None:
     assert copied.c.city_index.type.index.normalize is str.casefold
     assert copied.c.mail_index.type.index.context == "copies.mail"
     assert repr(copied.c.mail.type) == repr(Lower())
+
+
+def test_an_index_is_under_the_keys_of_its_source(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column with a key set of its own is found by that set, and is not compared with one under other keys."""
+    monkeypatch.setenv("LEDGER_ENCRYPTION_KEY", key_text("ledger"))
+    table = sa.Table(
+        "ledger",
+        sa.MetaData(),
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("iban", EncryptedText(keys="ledger")),
+        sa.Column("iban_index", BlindIndexOf("iban", "town", normalize=str.casefold)),
+    )
+    table.create(session.connection())
+    session.execute(sa.insert(table).values(id=1, iban="CH1"))
+
+    [index] = session.scalars(sa.select(table.c.iban_index).where(table.c.iban_index == "ch1"))
+    assert index.startswith(key_set("ledger")().primary.id)
+    with pytest.raises(ComparisonError):
+        session.execute(sa.select(table).join(MEMBERS, table.c.iban_index == MEMBERS.c.town_index))
 
 
 def test_copies_of_a_table_have_their_own_source(session: Session) -> None:
