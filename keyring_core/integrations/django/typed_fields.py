@@ -79,6 +79,10 @@ class TypedField(EncryptedField):
 class EncryptedGenericIPAddressField(TypedField, models.GenericIPAddressField):  # type: ignore[type-arg]
     """An IP address, as text."""
 
+    def get_prep_value(self, value: Any) -> Any:
+        """The address; an empty text, as a form without one gives, is NULL as in the plain field."""
+        return super().get_prep_value(value) or None
+
 
 class EncryptedDateField(TypedField, models.DateField):  # type: ignore[type-arg]
     """A date."""
