@@ -100,7 +100,7 @@ _CALLS: Mapping[str, Callable[..., object]] = {
     "pytz _UTC": lambda: UTC,
     "pytz _p": _zone_of_pytz,
     # The protocols before 2 make an object by this.
-    "copy_reg _reconstructor": lambda kind, _base, _state: _made(kind, ()),
+    "copy_reg _reconstructor": lambda kind, _base, _state: _made(kind),
 }
 """What stands for the functions that a pickle calls. All of them take plain values and have no effect."""
 
@@ -141,16 +141,16 @@ def _called(function: object, arguments: tuple[Any, ...]) -> object:
     return _CALLS[function if isinstance(function, _Name) else ""](*arguments)
 
 
-def _made(kind: object, arguments: tuple[Any, ...]) -> object:
+def _made(kind: object) -> object:
     """An object of *kind* without a state, for which that stands. Raises ValueError for another one than a UUID."""
-    if kind != _UUID or arguments:
+    if kind != _UUID:
         raise ValueError("another type")
     return kind
 
 
 def _built(kind: object, state: Mapping[str, int]) -> object:
     """The object of *kind* with its *state*. Raises ValueError for another one than a UUID."""
-    return UUID(int=state["int"]) if _made(kind, ()) else None
+    return UUID(int=state["int"]) if _made(kind) else None
 
 
 _STEPS: Mapping[str, Callable[[list[Any]], object]] = {
@@ -169,7 +169,7 @@ _STEPS: Mapping[str, Callable[[list[Any]], object]] = {
     "SETITEMS": lambda stack: _with(items=_to_mark(stack), held=stack.pop()),
     "STACK_GLOBAL": lambda stack: _Name(" ".join(_taken(stack, 2))),
     "REDUCE": lambda stack: _called(*_taken(stack, 2)),
-    "NEWOBJ": lambda stack: _made(*_taken(stack, 2)),
+    "NEWOBJ": lambda stack: _made(_taken(stack, 2)[0]),
     "BUILD": lambda stack: _built(*_taken(stack, 2)),
 }
 """What each opcode puts in place of the values that it takes from the end of the stack."""

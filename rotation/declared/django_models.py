@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.sources import variable_in
+from rotation.configuration.database_urls import write_url
 from rotation.configuration.declarations import DeclaredColumn, check_found
 from rotation.configuration.sections import Declaration
 from rotation.model.failures import UsageError
@@ -145,7 +146,7 @@ def url_of(alias: str, settings: Mapping[str, Any]) -> str:
             f"DATABASES, {alias}: its ENGINE is {engine or 'not set'}; "
             f"those that can be rotated end with {', '.join(_MAKERS)}"
         )
-    return make(alias, settings).render_as_string(hide_password=False)
+    return write_url(make(alias, settings))
 
 
 def _postgresql(alias: str, settings: Mapping[str, Any]) -> sa.URL:

@@ -62,18 +62,18 @@ def make_order(keyring: Keyring, options: RunOptions) -> Order:
 
 def make_task(order: Order, target: Target, number: str, bounds: Bounds) -> Task:
     """A range for any worker, of the table of that *number*."""
-    index, function = target.index, pickled(target.index and target.index.normalize) or b""
+    index, function = target.index, pickled(target.index and target.index.normalize)
     sent = replace(target.sealed(), index=index and index._replace(normalize=None))
     return Task(order, sent, function, identify(target).digest, number, bounds)
 
 
-def pickled(function: Callable[[str], str] | None) -> bytes | None:
-    """*function* by its name, for a worker to import; None if it has no name by which it can be found."""
+def pickled(function: Callable[[str], str] | None) -> bytes:
+    """*function* by its name, for a worker to import; empty if it has no name by which it can be found."""
     try:
         return pickle.dumps(function)
     except Exception:
         # A callable of the application can raise anything.
-        return None
+        return b""
 
 
 def can_import(function: bytes) -> bool:

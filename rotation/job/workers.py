@@ -181,10 +181,9 @@ class WorkerPool:
     def can_do(self, target: Target) -> bool:
         """False if secrets of *target*, or the function of its index, are in this process alone."""
         function = target.index and target.index.normalize
-        pickled = worker.pickled(function)
-        if target.local or pickled is None:
-            return False
-        found = [self.submit(worker.can_import, pickled) for _ in range(self.workers.count if function else 0)]
+        if target.local or function is None:
+            return not target.local
+        found = [self.submit(worker.can_import, worker.pickled(function)) for _ in range(self.workers.count)]
         for each in found:
             wait_for(each, self._wait)
         # A worker that died or cannot start is not at fault here: `wait_until_checked` says so.

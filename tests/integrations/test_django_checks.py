@@ -177,6 +177,7 @@ def test_the_field_of_an_index(shop: Any) -> None:
     from keyring_core.integrations.django import (
         BlindIndexField,
         EncryptedBinaryField,
+        EncryptedDateTimeField,
         EncryptedJSONField,
         EncryptedTextField,
     )
@@ -187,6 +188,9 @@ def test_the_field_of_an_index(shop: Any) -> None:
     assert found(EncryptedTextField(), "secret") == found(EncryptedBinaryField(), "secret") == []
     assert found(EncryptedTextField(), "day") == found(EncryptedTextField(), "typo") == ["E005"]
     assert found(EncryptedJSONField(), "secret") == found(models.TextField(), "secret") == ["E005"]
+    assert found(EncryptedDateTimeField(), "secret") == []
+    for option in ("auto_now", "auto_now_add"):
+        assert found(EncryptedDateTimeField(**{option: True}), "secret") == ["E005"]
 
 
 def test_the_normal_form_of_an_index(shop: Any) -> None:

@@ -28,7 +28,8 @@ from tests.integrations.django_project.settings import *
 from settings_of_login import *
 ROOT_URLCONF = "urls"
 LOGIN_URL = "/login/"
-EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+# What Django 6.1 wants; an older one asks for EMAIL_BACKEND, which `setup_test_environment` sets.
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"}]
 TEMPLATES[0]["DIRS"] = ["templates"]
 MIGRATION_MODULES |= {"accounts": None}

@@ -122,6 +122,23 @@ def test_what_a_form_leaves_out_is_not_checked(shop: Any, db: Any) -> None:
 
 
 @pytest.mark.by_turns
+def test_a_value_that_cannot_be_stored_is_an_error_of_its_field(shop: Any, db: Any) -> None:
+    """full_clean names the field of a token, and of a text that is no date; save() raises."""
+    from keyring_core import AlreadyEncryptedError, get_keyring
+    from keyring_core.integrations.django import BlindIndexField, EncryptedDateField
+
+    with table_of("Member", **columns(unique=True)) as model:
+        token = model(email=get_keyring().encrypt("a@b.c"))
+
+        assert {*of_full_clean(token)} == {"email"}
+        assert token.email_index is None
+        with pytest.raises(AlreadyEncryptedError):
+            token.save()
+    with table_of("Born", born=EncryptedDateField(), born_index=BlindIndexField("born", unique=True)) as model:
+        assert {*of_full_clean(model(born="no date"))} == {"born"}
+
+
+@pytest.mark.by_turns
 def test_queries(shop: Any, db: Any) -> None:
     """A unique index costs one query; one that is not unique, none."""
     from django.db import connection
@@ -172,8 +189,9 @@ def test_a_race_is_left_to_the_database(shop: Any, db: Any) -> None:
             form.save()
 
 
-def test_the_rows_of_a_parent_are_checked(shop: Any, db: Any) -> None:
-    """A form of a child model finds a duplicate in its parent's table."""
+@pytest.mark.by_turns
+def test_a_proxy_is_checked(shop: Any, db: Any) -> None:
+    """A proxy finds a duplicate in its model's table."""
     from django.core.exceptions import ValidationError
 
     class Meta:
@@ -208,19 +226,24 @@ def test_the_admin_shows_it(shop: Any, db: Any) -> None:
 
 
 @pytest.mark.by_turns
-def test_rest_framework_with_the_validator_of_the_page(shop: Any, db: Any) -> None:
-    """The validator that the reference page shows finds a duplicate, and leaves the row itself out."""
+def test_rest_framework_with_the_serializer_of_the_page(shop: Any, db: Any) -> None:
+    """The serializer of the reference page finds a duplicate, leaves the row itself out, and refuses a token."""
     import re
     from pathlib import Path
 
+    from keyring_core import get_keyring
+
     page = (Path(__file__).parents[2] / "docs" / "reference" / "django-fields.md").read_text()
-    (program,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "UniqueByIndex" in block)
+    (program,) = (
+        block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "AccountSerializer" in block
+    )
     with table_of("Member", **columns(unique=True)) as model:
         scope: dict[str, Any] = {"Account": model}
         exec(program, scope)
         serializer = scope["AccountSerializer"]
         row = model.objects.create(email="a@b.c")
 
-        assert serializer(data={"email": "A@b.c"}).is_valid() is False
+        assert not serializer(data={"email": "A@b.c"}).is_valid()
+        assert not serializer(data={"email": get_keyring().encrypt("new@b.c")}).is_valid()
         assert serializer(row, data={"email": "A@b.c"}).is_valid()
         assert serializer(data={"email": "new@b.c"}).is_valid()

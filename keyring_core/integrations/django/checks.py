@@ -202,10 +202,13 @@ def longest_token(field: Any) -> int | None:
 
 def faults_of_index(field: Any) -> list[CheckMessage]:
     """E005: a BlindIndexField is not of an encrypted field of its own table. E006: it has a `normalize` in vain."""
-    others = {other.name: getattr(other, "cells", None) for other in field.model._meta.local_concrete_fields}
-    cells = others.get(field.of)
-    if not isinstance(cells, Cells) or cells.kind is ValueKind.JSON:
-        fault = f'"{field.of}" is no encrypted field of this model\'s own table, or one of JSON.'
+    fields = (other for other in field.model._meta.local_concrete_fields if other.name == field.of)
+    source = next(fields, None)
+    cells = getattr(source, "cells", None)
+    # Each call of its pre_save gives another time: the index would be of another value than the cell.
+    is_clock = getattr(source, "auto_now", False) or getattr(source, "auto_now_add", False)
+    if not isinstance(cells, Cells) or cells.kind is ValueKind.JSON or is_clock:
+        fault = f'"{field.of}" is no encrypted field of this model\'s own table, or one of JSON or with auto_now.'
         return [message("E005", fault, "Name the field whose values the index is of.", field)]
     if field.spelling is None:
         return []

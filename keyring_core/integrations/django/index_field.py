@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db import models
 
 from keyring_core.blind_index import LENGTH, BlindIndex, IndexText, name_of_normal_form, normal_form
+from keyring_core.errors import PlaintextError
 from keyring_core.integrations.django.checks import faults_of_index, is_found_by_name
 from keyring_core.integrations.django.columns import EncryptedComparisonError, WrittenAsGiven
 from keyring_core.integrations.django.fields import EncryptedField, public_path
 from keyring_core.integrations.django.index_lookups import LOOKUPS
-from keyring_core.integrations.django.uniqueness import check_with_indexes
+from keyring_core.integrations.django.uniqueness import check_by_index
 from keyring_core.keys import check_context
 
 
@@ -124,11 +125,17 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         return [*super().check(**kwargs), *faults_of_index(self)]
 
     def index_of(self, instance: models.Model) -> IndexText | None:
-        """The index of what *instance* holds, under the primary key."""
+        """The index of what *instance* holds, under the primary key; None if that cannot be stored."""
         if self._is_deferred(instance):
             return self._stored(instance)
         value = getattr(instance, self.source.attname)
-        index = self._index(value)
+        try:
+            index = self._index(value)
+        except EncryptedComparisonError:
+            raise
+        except (TypeError, PlaintextError):
+            # `full_clean` and `save` name the field itself.
+            return None
         if index is None:
             return None
         known = KnownIndex(index)
@@ -212,4 +219,14 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         return IndexText(self._blind_index().of(self.source.cells.reloader(), plaintext))
 
 
-models.signals.class_prepared.connect(check_with_indexes, dispatch_uid="keyring_core.check_with_indexes")
+def _sources_of(model: models.Model) -> dict[str, EncryptedField]:
+    fields: Iterable[Any] = model._meta.concrete_fields
+    return {field.name: field.source for field in fields if isinstance(field, BlindIndexField)}
+
+
+def _prepare(sender: type[models.Model], **_: object) -> None:
+    if any(isinstance(field, BlindIndexField) for field in sender._meta.local_fields):
+        check_by_index(sender, _sources_of)
+
+
+models.signals.class_prepared.connect(_prepare, dispatch_uid="keyring_core.check_by_index")

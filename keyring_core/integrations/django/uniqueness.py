@@ -5,7 +5,7 @@ A form leaves the index out, and Django what a form leaves out. Two requests at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from functools import wraps
 from typing import Any
 
@@ -15,19 +15,21 @@ from django.utils.text import capfirst, get_text_list
 from django.utils.translation import gettext as _
 
 
-def check_with_indexes(sender: type[models.Model], **_: object) -> None:
-    """Makes the two public methods that look for duplicates, of a model with indexes, take each for its field."""
-    if any(hasattr(field, "of") for field in sender._meta.local_fields):
-        for name in ("validate_unique", "validate_constraints"):
-            setattr(sender, name, _with_indexes(getattr(sender, name)))
+def check_by_index(model: type[models.Model], sources_of: Callable[[models.Model], dict[str, Any]]) -> None:
+    """Makes the two public methods of *model* that look for duplicates take each index for its encrypted field.
+
+    *sources_of* gives that field for the name of each index of an instance.
+    """
+    for name in ("validate_unique", "validate_constraints"):
+        setattr(model, name, _by_index(getattr(model, name), sources_of))
 
 
-def _with_indexes(validate: Callable[..., None]) -> Callable[..., None]:
+def _by_index(
+    validate: Callable[..., None], sources_of: Callable[[models.Model], dict[str, Any]]
+) -> Callable[..., None]:
     @wraps(validate)
     def checked(self: models.Model, exclude: Collection[str] | None = None) -> None:
-        indexes: Iterable[Any] = (field for field in self._meta.concrete_fields if hasattr(field, "of"))
-        sources = {index.name: index.source for index in indexes}
-        excluded = {*(exclude or ())}
+        sources, excluded = sources_of(self), {*(exclude or ())}
         hidden = {name for name, source in sources.items() if source.name in excluded}
         try:
             validate(self, exclude=(excluded - {*sources}) | hidden)

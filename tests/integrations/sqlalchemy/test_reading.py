@@ -117,7 +117,7 @@ def test_a_whole_result_is_opened_at_once(broken: Session, monkeypatch: pytest.M
 @pytest.mark.by_turns
 def test_without_the_key_the_column_is_named(broken: Session) -> None:
     """A statement that does not select the primary key: the column, and how to find the row."""
-    for statement in (sa.select(User.api_key), sa.select(sa.func.max(User.api_key)).where(User.id == 812)):
+    for statement in (sa.select(User.api_key), sa.select(sa.func.coalesce(User.api_key, None)).where(User.id == 812)):
         with pytest.raises(InvalidToken) as caught:
             broken.execute(statement).all()
 

@@ -105,11 +105,14 @@ def test_a_key_of_another_length_is_refused():
 
 
 def test_a_key_of_a_field_is_masked():
-    """As it is in the variable, and as the bytes that it spells."""
-    raw = hashlib.sha256(b"masked").digest()
-    Legacy("django-cryptography", secret="$OLD", key="$FIELD").reader({"OLD": SECRET, "FIELD": raw.hex()})
+    """As it is in the variable, and as the bytes that it spells; also if it is none, but perhaps another secret."""
+    raw, refused = hashlib.sha256(b"masked").digest()[:16], hashlib.sha256(b"refused").hexdigest()[:15]
+    legacy = Legacy("django-cryptography", secret="$OLD", key="$FIELD")
+    legacy.reader({"OLD": SECRET, "FIELD": raw.hex()})
+    with pytest.raises(KeyConfigError):
+        legacy.reader({"OLD": SECRET, "FIELD": refused})
 
-    for shown in (raw.hex(), base64.b64encode(raw).decode()):
+    for shown in (raw.hex(), base64.b64encode(raw).decode(), refused):
         assert shown not in get_redactor().redact(f"the key {shown} is shown")
 
 

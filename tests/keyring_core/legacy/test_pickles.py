@@ -90,6 +90,10 @@ def test_a_value_of_another_type_is_the_text_of_that_type(form, value):
             assert form.normal(text.decode()) == form.text_of(value)
 
 
+NOON = datetime.datetime(2026, 6, 28, 12).__reduce__()[1][0]
+"""The bytes that a datetime is made of."""
+
+
 @pytest.mark.parametrize(
     ("call", "offset"),
     [
@@ -101,8 +105,7 @@ def test_a_value_of_another_type_is_the_text_of_that_type(form, value):
 )
 def test_a_time_with_a_zone_of_pytz_is_read(call, offset):
     """Which Django used until version 4; it does not have to be installed."""
-    noon = datetime.datetime(2026, 6, 28, 12).__reduce__()[1][0]
-    data = b"cdatetime\ndatetime\nC\x0a" + noon + call + b"\x86R."
+    data = b"cdatetime\ndatetime\nC\x0a" + NOON + call + b"\x86R."
 
     assert plaintext_in(data, unpickle=False) == f"2026-06-28T{12 - offset:02d}:00:00+00:00".encode()
 
@@ -141,7 +144,7 @@ def test_a_long_value_comes_back(named):
 
 
 def test_anything_else_is_not_read_without_loading(named):
-    """Not even what is harmless: lists and dicts can repeat themselves without an end that their size tells."""
+    """Not even what is harmless: lists and dicts can repeat themselves without an end within their size."""
     cases = [
         *(None, [], ["a"], {}, {"a": "b"}, ("a",), ("a", "latin1"), bytearray(b"a"), Text("a"), Day(2026, 2, 28)),
         *(int, datetime.date, Decimal, UUID, datetime.time(1, tzinfo=datetime.UTC), Decimal("NaN"), Decimal("sNaN")),
@@ -181,6 +184,11 @@ def test_what_only_looks_like_a_text_is_not_read(named):
         b"cuuid\nUUID\n}Vint\nI5\nsVint\nI5\nb.",
         b"Vdatetime date\n(I2026\nI1\nI1\ntR.",
         b"czoneinfo\nZoneInfo._unpickle\n(V../../etc/passwd\nI1\ntR.",
+        b"cdatetime\ndatetime\nC\x0a"
+        + NOON
+        + b"c__builtin__\ngetattr\n(cdatetime\ndate\nVtoday\ntR(VUTC\nI1\ntR\x86R.",
+        b"Vtext\n" + b"p0\n" * 100 + b".",
+        b"cdatetime\ndate\n)\x81}Vint\nI5\nsb.",
         b"g0\n.",
         b"\x94.",
         b"VtextVmore\n0.",
