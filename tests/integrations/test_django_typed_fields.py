@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -456,6 +457,23 @@ def test_use_tz_may_change(shop: Any, db: Any) -> None:
     with override_settings(USE_TZ=False, TIME_ZONE="Europe/Berlin"):
         read = objects.get().seen
         assert (read, read.fold) == (dt.datetime(2026, 10, 25, 2, 30), 1)
+
+
+def test_the_text_of_a_database_has_its_zone(shop: Any, db: Any) -> None:
+    """A text with a blank is in the zone of the connection, and in none without USE_TZ; its index is of UTC."""
+    from django.db import connection
+    from django.test import override_settings
+
+    shop.Person.objects.create()
+    db.execute("UPDATE shop_person SET seen = :cell", cell=keyring().encrypt("2026-07-01 12:00:00"))
+    here = SimpleNamespace(timezone=BERLIN)
+    field = shop.Person._meta.get_field("seen")
+
+    assert shop.Person.objects.get().seen == dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
+    assert field.from_db_value(cell(db, "seen", TABLE), None, here) == dt.datetime(2026, 7, 1, 10, tzinfo=dt.UTC)
+    with override_settings(USE_TZ=False):
+        assert field.from_db_value(cell(db, "seen", TABLE), None, connection) == dt.datetime(2026, 7, 1, 12)
+    assert field.cells.of.normal("2026-07-01 12:00:00") == "2026-07-01T12:00:00+00:00"
 
 
 @pytest.mark.by_turns

@@ -316,6 +316,18 @@ def test_fixtures_hold_no_typed_value(shop: Any, db: Any, tmp_path: Path, kind: 
     assert opened(db, "age") == "41424344"
 
 
+def test_an_unsaved_row_is_serialized(shop: Any, db: Any) -> None:
+    """What a form or a program set as text is serialized as the token of the value that it is."""
+    from django.core import serializers
+
+    text = serializers.serialize("json", [shop.Twin(one="1234-05-06", two=READ["born"])])
+
+    (read,) = serializers.deserialize("json", text)
+    read.save()
+    assert "1234" not in text
+    assert shop.Twin.objects.get().one == shop.Twin.objects.get().two == READ["born"]
+
+
 def test_a_fixture_of_typed_plaintext(shop: Any, db: Any, tmp_path: Path) -> None:
     """A fixture that was written by hand may hold values, which are encrypted as they are loaded."""
     from django.core.management import call_command

@@ -97,7 +97,10 @@ class EncryptedTimeField(TypedField, models.TimeField):  # type: ignore[type-arg
 
 
 _OF_DATABASE = tz(timedelta(), "of the database")
-"""The zone of a text that a database wrote, as before the column was encrypted: it is known when the cell is read."""
+"""The zone of a text that a database wrote, as before the column was encrypted: UTC, unless its connection has another.
+
+Not known before the cell is read by a connection; a blind index takes it for UTC.
+"""
 
 
 def _is_datetime(value: object) -> bool:
@@ -105,8 +108,6 @@ def _is_datetime(value: object) -> bool:
 
 
 def _write_datetime(value: datetime) -> str:
-    if value.tzinfo is _OF_DATABASE:
-        value = value.replace(tzinfo=None)
     return (DATETIME if timezone.is_naive(value) else ZONED_DATETIME).write(value)
 
 
