@@ -109,6 +109,14 @@ def test_typed_null_is_null(shop: Any, db: Any) -> None:
 
 
 @pytest.mark.by_turns
+def test_an_empty_address_is_null(shop: Any, db: Any) -> None:
+    """As in a GenericIPAddressField: a search for rows without one finds it."""
+    shop.Person.objects.create(address="")
+
+    assert shop.Person.objects.get(address__isnull=True).address is None
+
+
+@pytest.mark.by_turns
 def test_what_a_plain_field_takes_is_taken(shop: Any, db: Any, named: Named) -> None:
     """Texts and values that a plain field converts on save are converted here, too; so is what a Secret holds."""
     cases = {
