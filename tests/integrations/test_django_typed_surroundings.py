@@ -125,6 +125,17 @@ def test_fields_are_instances_of_the_plain_ones(shop: Any, plain: Any, named: Na
             assert ours.description == field.description
 
 
+def test_a_subclass_has_validators_of_its_own(shop: Any) -> None:
+    """The default validators of an application's own integer field hold."""
+    from django.core.validators import MinValueValidator
+
+    from keyring_core.integrations.django import EncryptedIntegerField
+
+    own = type("Own", (EncryptedIntegerField,), {"default_validators": [MinValueValidator(0)]})
+
+    assert MinValueValidator(0) in own().validators
+
+
 def test_models_with_typed_fields_pass_the_checks(shop: Any, db: Any) -> None:
     """check() finds nothing in them, on the database, too; wrong options are found as in the plain fields."""
     from django.db import models
