@@ -118,8 +118,9 @@ def key_set(name: str) -> Reloader:
     set has these variables.
 
     Examples:
-        >>> key_set("billing")().encrypt("4242")
-        'gAAAA...'
+        >>> billing = key_set("billing")()
+        >>> billing.decrypt(billing.encrypt("4242"))
+        '4242'
         >>> key_set("billing").status()["primary"] == key_set("billing")().primary.id
         True
     """

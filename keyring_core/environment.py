@@ -119,8 +119,8 @@ def read_keys(
     seconds: float,
     known: Mapping[KeyState, NamedKeys] = MappingProxyType({}),
 ) -> dict[KeyState, NamedKeys]:
-    """The keys of each state that *variables* name; a command has *seconds*. Those in *known* are not read."""
-    found = _read({state: name for state, name in variables.states.items() if state not in known}, environ, seconds)
+    """The keys of each state that *variables* name; a command has *seconds*. The rest is *known*."""
+    found = _read(variables.states, environ, seconds)
     if KeyState.PRIMARY not in found and KeyState.PRIMARY not in known:
         Key.parse(None, variables.primary)
     allow_weak = environ.get(ALLOW_WEAK_PREVIOUS) == "1"

@@ -209,12 +209,13 @@ class Context:
 
     def keys_in_use(self) -> set[str | None]:
         """The key sets that targets have; None: the environment's own keys. Imports models. Raises UsageError."""
-        if self.declares or not self.is_configured:
-            columns = self.declares() if self.declares else ()
-            in_use = {column.key_set for column in columns}
+        if self.declares:
+            in_use = {column.key_set for column in self.declares()}
+        elif self.is_configured:
+            declared = self.declared_columns(self.file.declarations)
+            in_use = {each.keys for each in self.file.entries} | {column.key_set for column in declared}
         else:
-            columns = self.declared_columns(self.file.declarations)
-            in_use = {*(entry.keys for entry in self.file.entries), *(column.key_set for column in columns)}
+            in_use = set()
         self._imply(in_use)
         return in_use
 
@@ -241,9 +242,7 @@ class Context:
         """The name in the ledger of the owner of these keys: the service, and its key set."""
         from rotation.ledger.ledger import service_name  # noqa: PLC0415 - brings SQLAlchemy
 
-        service = service_name(self.environ)
-        # A cut name must not become the name of another set.
-        return service if self.key_set is None else f"{service[: 99 - len(self.key_set)]}/{self.key_set}"
+        return service_name(self.environ, self.key_set)
 
     def policy(self) -> Policy:
         """The policy of rotation.toml, or the default one without that. Raises UsageError."""

@@ -81,6 +81,10 @@ class Database:
         """*name* as an identifier."""
         return self.engine.dialect.identifier_preparer.quote_identifier(name)
 
+    def misreads(self, name: str) -> bool:
+        """Whether SQLAlchemy itself takes *name* for a parameter, and fails: on SQLite before 2.0.55, and in 2.1.0."""
+        return "%(" in name and self.quote(name) not in str(sa.select(sa.column(name)).compile(self.engine))
+
     def make_creds(self, values: Sequence[object], kind: str | None = None) -> None:
         """The table most tests use: creds(id, token, note), with *values* as tokens of the rows 1, 2, ..."""
         kind = kind or "TEXT"

@@ -232,6 +232,12 @@ def search_columns(context: Context, targets: Sequence[Target], keyring: Keyring
     Raises StoppedError.
     """
     found: dict[str, Any] = {}
+    # First, since models may name key sets.
+    try:
+        left = uncovered_columns(context.declared_columns(context.models()), targets, context.ignored())
+        found["declared"] = tuple(dict.fromkeys(column.label for column in left))
+    except UsageError as error:
+        found["models_fault"] = str(error)
     try:
         found["search"] = context.search(targets, keyring, full=False)
         unseen = [f"{remark.subject} cannot be looked at: {remark.words}" for remark in found["search"].unseen]
@@ -240,11 +246,6 @@ def search_columns(context: Context, targets: Sequence[Target], keyring: Keyring
         raise
     except KeyringError as error:
         found["search_fault"] = str(error)
-    try:
-        left = uncovered_columns(context.declared_columns(context.models()), targets, context.ignored())
-        found["declared"] = tuple(dict.fromkeys(column.label for column in left))
-    except UsageError as error:
-        found["models_fault"] = str(error)
     return found
 
 

@@ -161,7 +161,8 @@ def keep_from_key_commands(sets: Mapping[str, KeySet | None]) -> None:
     """Key commands do not get the variables of *sets*, which are in force: those of a known application may not be."""
     for name, keys in sets.items():
         if keys is None:
-            keep_from_commands(*variables_of(name))
+            # Which does that.
+            variables_of(name)
             continue
         for _, _, source in keys.sources():
             keep_from_commands(*filter(None, (source.variable, variable_in(source.salt or ""))))

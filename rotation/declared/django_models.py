@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.sources import variable_in
+from rotation.configuration.database_urls import write_url
 from rotation.configuration.declarations import DeclaredColumn, check_found
 from rotation.configuration.sections import Declaration
 from rotation.model.failures import UsageError
@@ -89,7 +90,8 @@ def _secrets_of(legacy: Legacy | None) -> Mapping[str, object]:
     """The settings of the project that *legacy* names, as the fields themselves find them."""
     from django.conf import settings  # noqa: PLC0415 - only if a Django project is named
 
-    spelled = chain.from_iterable((legacy.secret, legacy.encryption_secret or (), legacy.salt or ()) if legacy else ())
+    options = (legacy.secret, legacy.encryption_secret, legacy.key, legacy.salt) if legacy else ()
+    spelled = chain.from_iterable(option or () for option in options)
     names = filter(None, map(variable_in, spelled))
     return {name: getattr(settings, name) for name in names if hasattr(settings, name)}
 
@@ -114,7 +116,9 @@ def _index_of(model: type[Model], name: str) -> Index | None:
     from keyring_core.integrations.django import BlindIndexField  # noqa: PLC0415 - imports Django
 
     fields = (each for each in model._meta.local_concrete_fields if isinstance(each, BlindIndexField))
-    return next((Index(each.column or each.name, each.context) for each in fields if each.of == name), None)
+    return next(
+        (Index(each.column or each.name, each.context, each.normalize) for each in fields if each.of == name), None
+    )
 
 
 _POSTGRESQL_OPTIONS = (
@@ -142,7 +146,7 @@ def url_of(alias: str, settings: Mapping[str, Any]) -> str:
             f"DATABASES, {alias}: its ENGINE is {engine or 'not set'}; "
             f"those that can be rotated end with {', '.join(_MAKERS)}"
         )
-    return make(alias, settings).render_as_string(hide_password=False)
+    return write_url(make(alias, settings))
 
 
 def _postgresql(alias: str, settings: Mapping[str, Any]) -> sa.URL:

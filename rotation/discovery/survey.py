@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import sqlalchemy as sa
 
 from keyring_core.blind_index import LENGTH
+from rotation.configuration.database_urls import read_url, write_url
 from rotation.discovery.table_rows import OneTransaction, ShortReads, TableRows, UnreadableError
 from rotation.model.failures import KeylessError, UsageError
 from rotation.model.target import Format, Target
@@ -162,12 +163,12 @@ class Survey:
 
     def name_of(self, database: str) -> str:
         """The name of another database of the server, as its own Survey has it."""
-        return self._access.dialect.describe(sa.make_url(self.url).set(database=database))
+        return self._access.dialect.describe(read_url(self.url).set(database=database))
 
     def enter(self, database: str) -> Survey:
         """Another database of the server, by the same user."""
-        url = sa.make_url(self.url).set(database=database)
-        return Survey(url.render_as_string(hide_password=False), sleep=self.sleep, links=self._links)
+        url = read_url(self.url).set(database=database)
+        return Survey(write_url(url), sleep=self.sleep, links=self._links)
 
     def read(
         self, table: SearchableTable, count: Callable[[TableRows], T], courtesy: Courtesy, *, full: bool

@@ -51,7 +51,8 @@ NO_FLEET = (
     f"if they announce them in another ledger, set {LEDGER_URL}"
 )
 NO_ANNOUNCEMENTS = (
-    "an application with the key set {} announces no keys, so it was not checked that every process of it has them"
+    "no service announces the keys of the key set {} (a service of yours: announce(keys=...)), so it was not checked "
+    "that every process that uses it has them"
 )
 NOT_ARCHIVED = "This key is not archived. Without it, backups from before today cannot be read"
 NOT_SEARCHED = (
@@ -305,9 +306,11 @@ def _unchecked(context: Context, session: Session, fleet: Sequence[InstanceRecor
     """The notes on checks that could not be made."""
     if session.ledger is None:
         return [NO_LEDGER]
+    if fleet:
+        return []
     if context.key_set is not None:
         return [NO_ANNOUNCEMENTS.format(context.key_set)]
-    return [] if fleet else [NO_FLEET.format(session.ledger.name)]
+    return [NO_FLEET.format(session.ledger.name)]
 
 
 def _mark(session: Session, done: StepResult) -> list[str]:

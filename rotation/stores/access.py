@@ -83,7 +83,8 @@ def retry(  # noqa: PLR0913 - how often, how long, and what is called meanwhile
 
     return tenacity.Retrying(
         stop=tenacity.stop_after_attempt(attempts or ATTEMPTS),
-        wait=tenacity.wait_exponential_jitter(multiplier=longest / 100, max=longest, jitter=longest / 25),
+        # In the words that every version has: those of its wait with jitter changed.
+        wait=tenacity.wait_exponential(multiplier=longest / 100, max=longest) + tenacity.wait_random(max=longest / 25),
         retry=tenacity.retry_if_exception(is_transient),
         before_sleep=before_sleep,
         sleep=sleep,

@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from keyring_core import KeyringError
+from rotation.configuration.database_urls import write_url
 from rotation.model.failures import CHECK_SECONDS, StoppedError
 from rotation.stores import watchdog
 from rotation.stores.dialect import Dialect, Mode
@@ -240,7 +241,7 @@ class SharedConnections:
 
     def to(self, dialect: Dialect, url: URL) -> Connection:
         """The connection to *url*. Raises ImportError if the driver is missing, and the driver's errors for options."""
-        text = url.render_as_string(hide_password=False)
+        text = write_url(url)
         if text not in self._connections:
             # Several urls may lead to one server, such as one for each schema.
             made = Connection(dialect, url, wait=self._wait, before_use=self._disconnect_others)

@@ -8,11 +8,11 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
-import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from keyring_core.redaction.redactor import get_redactor
+from rotation.configuration.database_urls import read_url, write_url
 from rotation.configuration.urls import path_of
 from rotation.model.failures import UsageError
 from rotation.model.target import Target, TargetId
@@ -59,7 +59,7 @@ DIALECTS: dict[str, Callable[[], Dialect]] = {
 def parse_url(text: str) -> URL | None:
     """The url; None if *text* is not a url. SQLAlchemy's own message would show it, password and all."""
     with suppress(ArgumentError, ValueError, NoSuchModuleError):
-        return sa.make_url(text)
+        return read_url(text)
     return None
 
 
@@ -100,7 +100,7 @@ def identify(target: Target) -> TargetId:
         database = dialect.describe(url if path is None else url.set(database=quote(path)))
     with suppress(ArgumentError, ValueError):
         # A password may differ from machine to machine, and must not travel, even as a digest.
-        shown = sa.make_url(target.given or target.url).difference_update_query(SECRET_OPTIONS)
-        digest = sha256(shown.render_as_string(hide_password=True).encode("utf-8", "surrogatepass")).hexdigest()
+        shown = read_url(target.given or target.url).difference_update_query(SECRET_OPTIONS)
+        digest = sha256(write_url(shown, hide_password=True).encode("utf-8", "surrogatepass")).hexdigest()
     where = target.where and get_redactor().redact(target.where)
     return TargetId(database, digest, target.table, target.column, where, target.context)

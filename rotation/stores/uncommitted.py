@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from typing import NamedTuple
 
-import sqlalchemy as sa
-
+from rotation.configuration.database_urls import read_url
 from rotation.configuration.policy import LeftOut
 from rotation.stores.access import Access, RefusedStatement
 from rotation.stores.connection import SharedConnections
@@ -56,7 +55,7 @@ def uncommitted(
                 for one in seen:
                     if skipped.why(one.database) is None:
                         # With two urls of one server the same name for both.
-                        place = one.database and access.dialect.describe(sa.make_url(url).set(database=one.database))
+                        place = one.database and access.dialect.describe(read_url(url).set(database=one.database))
                         name = place or access.name
                         named = one._replace(identity=f"{name}: {one.identity}", words=f"{name}: {one.words}")
                         found[named.identity] = named

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
+from rotation.configuration.database_urls import read_url
 from rotation.declared.django_models import url_of
 from rotation.model.failures import UsageError
 
@@ -56,8 +56,8 @@ def test_a_database_has_its_url(settings: dict[str, Any], url: str) -> None:
     """With all that says which database it is and how it is reached; other options are left out."""
     made = url_of("default", settings)
 
-    assert sa.make_url(made) == sa.make_url(url)
-    assert sa.make_url(made).password == (settings.get("PASSWORD") or None)
+    assert read_url(made) == read_url(url)
+    assert read_url(made).password == (settings.get("PASSWORD") or None)
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

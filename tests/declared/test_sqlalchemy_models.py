@@ -38,6 +38,33 @@ def test_every_encrypted_column_is_a_target(module: Write) -> None:
     }
 
 
+FOLDED = """
+from keyring_core.blind_index import BlindIndex
+
+class Folded(BlindIndexOf):
+    @property
+    def index(self):
+        return BlindIndex("users.email.index", str.casefold)
+
+User.__table__.c.email_index.type = Folded("email")
+"""
+
+
+def test_an_index_has_the_normal_form_of_its_type(module: Write) -> None:
+    """Otherwise a run would make indexes that no lookup asks for; an entry by hand has to say the same."""
+    name = module(MODELS + FOLDED)
+    by_hand = '[[target]]\nurl = "sqlite:///app.db"\ntable = "users"\ncolumns = ["email"]\ncontext = "users.email"\n'
+    index = 'index = { column = "email_index", context = "users.email.index", normalize = "NAME" }\n'
+    entry(f"{name}:Base", more=by_hand + index.replace("NAME", "casefold"))
+
+    [email] = [each for each in targets() if each.label == "users.email"]
+
+    assert email.index == Index("email_index", "users.email.index", str.casefold)
+    entry(f"{name}:Base", more=by_hand + index.replace("NAME", "lower"))
+    with pytest.raises(UsageError, match=r"users\.email is named twice"):
+        targets()
+
+
 @pytest.mark.parametrize("path", ["Base", "Base.metadata", "User", "db.metadatas.other"])
 def test_anything_with_metadata_will_do(module: Write, path: str) -> None:
     """A declarative base, its metadata, a model, or one of several in a mapping."""

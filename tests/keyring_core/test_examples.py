@@ -35,7 +35,7 @@ def names(monkeypatch):
     get_keyring.reset()
     get_encryption_service.reset()
     public = {name: getattr(owner, name) for owner in (keyring_core, redaction) for name in owner.__all__}
-    of_sqlalchemy = {name: getattr(sqlalchemy, name) for name in ("Column", "MetaData", "Table", "select")}
+    of_sqlalchemy = {name: getattr(sqlalchemy, name) for name in ("Column", "Date", "MetaData", "Table", "select")}
     of_sqlalchemy["EncryptedText"] = EncryptedText
     yield {**public, **of_sqlalchemy, "keyring": Keyring(Key.generate()), "logging": logging, "sys": sys}
     get_keyring.reset()

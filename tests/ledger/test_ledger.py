@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from keyring_core import KeyState
+from rotation.configuration.database_urls import read_url
 from rotation.ledger import schema as ledger_schema
 from rotation.ledger.database import LedgerError, NewerLedgerError
 from rotation.ledger.ledger import Ledger, service_name
@@ -557,7 +558,7 @@ def test_a_uri_names_the_file_that_every_guard_sees(tmp_path: Path) -> None:
     url, file = f"sqlite:///file:{tmp_path}/a%2520b?uri=true", tmp_path / "a b"
     with Ledger.open(url) as ledger:
         assert (ledger.name, file_of(url)) == (f"ledger {file}", file)
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(read_url(url))
     assert Ledger.over(engine).name == f"ledger {file}"
     engine.dispose()
     assert [path.name for path in tmp_path.iterdir()] == ["a b"]

@@ -97,4 +97,6 @@ def test_a_target_beside_others_takes_few_statements(database: Database) -> None
         finally:
             sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
-    assert len(statements) <= {"sqlite": 24, "postgresql": 12, "mariadb": 21}[database.kind]
+    # SQLAlchemy 2.0 asks PostgreSQL for all its domains and enums each time, 2.1 only if a column has one.
+    on_postgresql = 14 if sa.__version__ < "2.1" else 12
+    assert len(statements) <= {"sqlite": 24, "postgresql": on_postgresql, "mariadb": 21}[database.kind]

@@ -51,7 +51,7 @@ def test_names_of_any_kind_are_quoted(database: Database, cli: Cli, key: str, na
     database.insert("bystander", [{"id": number, "token": token} for number, token in enumerate(make_tokens(3))])
     for name in NAMES:
         # SQLAlchemy reads such a column's name doubled: the next test.
-        if database.kind == "mariadb" and "`" in name:
+        if (database.kind == "mariadb" and "`" in name) or database.misreads(name):
             continue
         with named(name):
             table, column, row = (spelt(database, part) for part in (name, f"{name[:58]}_t", f"{name[:58]}_k"))
