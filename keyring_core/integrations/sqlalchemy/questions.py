@@ -21,7 +21,6 @@ from sqlalchemy.sql.elements import (
 )
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import CompoundSelect, ScalarSelect, Select, SelectBase, SelectStatementGrouping
-from sqlalchemy.types import NullType
 
 from keyring_core.errors import ComparisonError
 from keyring_core.integrations.sqlalchemy.blind_index import BlindIndexOf
@@ -72,7 +71,7 @@ def _of_comparison(compared: Sequence[Any], what: str) -> Iterator[ComparisonErr
     kinds = [each.type for each in sides if isinstance(getattr(each, "type", None), BlindIndexOf)]
     for side in sides if kinds else ():
         kind = getattr(side, "type", None)
-        if not (isinstance(kind, SoughtIndexes | NullType) or getattr(kind, "identity", None) == kinds[0].identity):
+        if not (isinstance(kind, SoughtIndexes) or getattr(kind, "identity", None) == kinds[0].identity):
             yield refused(kinds[0], what)
 
 

@@ -188,16 +188,38 @@ def test_columns_of_two_contexts_are_not_compared(database: Any) -> None:
         assert ids(session, sa.select(Member.id).where(same)) == [1]
         for condition in (
             lambda: Member.city_index == Member.mail_index,
+            lambda: Member.raw_index == Member.mail_index,
             lambda: Member.mail_index == Member.__table__.c.city_index,
             lambda: Member.city_index.in_(sa.select(Member.mail_index)),
             lambda: Member.mail == Member.city_index,
             lambda: sa.literal("x") == Member.city_index,
+            lambda: sa.literal_column("'x'") == Member.city_index,
             lambda: sa.tuple_(Member.id, Member.city_index).in_([(1, "Bern")]),
             lambda: sa.case({"Bern": True}, value=Member.city_index, else_=False),
             lambda: sa.or_(Member.city_index == sa.bindparam("m"), Member.mail_index == sa.bindparam("m")),
         ):
             with pytest.raises(ComparisonError):
                 session.execute(sa.select(Member.id).where(condition()), {"m": "x"})
+
+
+def test_what_cannot_be_looked_up_is_refused_where_it_is_written() -> None:
+    """Also in the default of a parameter, and of a column whose values a type of the application changes."""
+    with pytest.raises(ComparisonError, match=r"users.email: takes str, not int"):
+        User.email_index == sa.bindparam("m", 1)  # noqa: B015 - raises
+    with pytest.raises(ComparisonError, match="'==' with IndexText"):
+        Member.mail_index == IndexText("x")  # noqa: B015 - raises
+
+
+@pytest.mark.by_turns
+def test_a_list_is_copied(session: Session) -> None:
+    """What happens to it after the comparison was written changes no statement."""
+    session.add_all([User(id=1, email="a"), User(id=2, email="b")])
+    session.commit()
+    mails = ["a"]
+    statement = sa.select(User.id).where(User.email_index.in_(mails))
+    mails.append("b")
+
+    assert ids(session, statement) == [1]
 
 
 @pytest.mark.parametrize("sync", ["auto", "evaluate", "fetch", False])
