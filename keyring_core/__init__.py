@@ -11,14 +11,14 @@ Every token is an ordinary Fernet token. A keyring encrypts with its primary key
 
     environment, sources, key_text  from a variable, a file or a command to 32 bytes, or to an error that says the fault
     keys, keyring, tokens, bulk     one key; all keys of a process; one token; many at once
-    config, reload                  the keyring of this process, which follows its files
+    config, reload                  the keyrings of this process, which follow their files
     redaction                       masks what must not be in a log
     integrations, legacy            encrypted columns and fields; what other packages have encrypted
 
 `__all__` is the promise; other names may change.
 """
 
-from keyring_core.config import get_keyring, keyring_status, log_key_status, reload_keyring
+from keyring_core.config import get_keyring, key_set, keyring_status, log_key_status, reload_keyring
 from keyring_core.derivation import Derivation
 from keyring_core.encryption_service import CredentialEncryptionService, get_encryption_service
 from keyring_core.errors import (
@@ -62,6 +62,7 @@ __all__ = [
     "configure_logging",
     "get_encryption_service",
     "get_keyring",
+    "key_set",
     "keyring_status",
     "log_key_status",
     "reload_keyring",

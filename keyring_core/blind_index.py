@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import hmac
+import importlib
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from keyring_core.errors import without_frames
+from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.keyring import Keyring
 from keyring_core.keys import Key, check_context
 from keyring_core.redaction.secret import Secret
@@ -29,10 +31,41 @@ class IndexText(str):
     __slots__ = ()
 
 
+NORMAL_FORMS: Mapping[str, Callable[[str], str]] = {"casefold": str.casefold, "lower": str.lower}
+"""The normal forms that have a name of their own."""
+
+
+def normal_form(spelling: str | Callable[[str], str] | None) -> Callable[[str], str] | None:
+    """The function for *normalize*: itself, or by its name, `casefold` or `module:function`, whose module is imported.
+
+    Raises KeyConfigError for a name that is neither, and whatever the import raises.
+    """
+    if spelling is None or callable(spelling):
+        return spelling
+    if spelling in NORMAL_FORMS:
+        return NORMAL_FORMS[spelling]
+    module, colon, name = spelling.partition(":")
+    found: object = getattr(importlib.import_module(module), name, None) if colon and module and name else None
+    if not callable(found):
+        raise KeyConfigError(
+            f"normalize {spelling!r}: give a function of a text, {' or '.join(NORMAL_FORMS)}, or "
+            '"module:function" of one that can be imported'
+        )
+    return found
+
+
+def name_of_normal_form(function: Callable[[str], str]) -> str:
+    """The name by which `normal_form` finds *function*; a lambda has none, and gets what it is called."""
+    known = (name for name, each in NORMAL_FORMS.items() if each is function)
+    return next(known, f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}")
+
+
 class BlindIndex:
     """The index of one column, named by its *context*, such as `users.email`. Raises KeyConfigError without one.
 
-    Holds no key. A text and its UTF-8 bytes are the same value; a Secret is what it holds.
+    Holds no key. A text and its UTF-8 bytes are the same value; a Secret is what it holds. With *normalize* the index
+    is of what that makes of the text: values whose normal forms are equal have one index. Bytes that are no UTF-8 are
+    taken as they are.
 
     Examples:
         >>> index = BlindIndex("users.email")
@@ -41,9 +74,9 @@ class BlindIndex:
     """
 
     @without_frames
-    def __init__(self, context: str) -> None:
+    def __init__(self, context: str, normalize: Callable[[str], str] | None = None) -> None:
         check_context(context)
-        self.context = context
+        self.context, self.normalize = context, normalize
 
     def of(self, keyring: Keyring, value: str | bytes | Secret) -> str:
         """The index of *value* under the primary key: what to store beside its token.
@@ -66,11 +99,28 @@ class BlindIndex:
     def _as_bytes(self, value: str | bytes | Secret) -> bytes:
         if isinstance(value, Secret):
             value = value.reveal()
+        if not isinstance(value, str | bytes):
+            raise TypeError(f"{self.context}: a blind index is of str or bytes, not of {type(value).__name__}")
+        if self.normalize is not None:
+            value = self._normal(self.normalize, value)
         if isinstance(value, bytes):
             return value
-        if not isinstance(value, str):
-            raise TypeError(f"{self.context}: a blind index is of str or bytes, not of {type(value).__name__}")
         return utf8_of(value, f"{self.context}: the text has a lone surrogate and so no UTF-8 form, and no blind index")
+
+    def _normal(self, normalize: Callable[[str], str], value: str | bytes) -> str | bytes:
+        """What *normalize* makes of *value*. Its errors are raised outside of `except`: theirs may hold the value."""
+        try:
+            text = value if isinstance(value, str) else value.decode("utf-8")
+        except UnicodeDecodeError:
+            return value
+        try:
+            made: object = normalize(text)
+            fault = f"returned {type(made).__name__}"
+        except Exception as error:
+            made, fault = None, f"raised {type(error).__name__}"
+        if isinstance(made, str):
+            return made
+        raise TypeError(f"{self.context}: normalize takes a text and returns one; it {fault}")
 
     def __repr__(self) -> str:
         return f"<BlindIndex {self.context}>"

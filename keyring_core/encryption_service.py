@@ -12,6 +12,7 @@ from keyring_core.config import present_reloader
 from keyring_core.errors import KeyringError, MalformedToken, without_frames
 from keyring_core.forks import call_in_children
 from keyring_core.keyring import Keyring
+from keyring_core.reload import Reloader
 
 T = TypeVar("T")
 
@@ -28,11 +29,15 @@ class CredentialEncryptionService:
     """
 
     @without_frames
-    def __init__(self, keyring: Keyring | None = None) -> None:
+    def __init__(self, keyring: Keyring | Reloader | None = None) -> None:
         """Uses *keyring*; by default the one that this process's variables name, also when its keys change.
 
-        Raises KeyConfigError, a ValueError, if no key is set.
+        `CredentialEncryptionService(key_set("billing"))` uses the keys of a key set in the same way. Raises
+        KeyConfigError, a ValueError, if no key is set.
         """
+        if isinstance(keyring, Reloader):
+            # Now, and not at the first credential.
+            keyring()
         self._source = keyring or present_reloader()
 
     @property

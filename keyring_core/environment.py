@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -25,21 +26,37 @@ ROTATION_CONFIG = "ROTATION_CONFIG"
 LEDGER_URL = "ROTATION_LEDGER_URL"
 SERVICE = "ROTATION_SERVICE"
 
-KEY_VARIABLES = (PRIMARY, PREVIOUS, STAGED)
-"""The variables that hold keys; each has its forms, such as `ENCRYPTION_KEY_FILE`."""
+
+class KeyVariables(NamedTuple):
+    """The names of the variables that hold the keys of one set; each has its forms, such as `ENCRYPTION_KEY_FILE`."""
+
+    primary: str
+    previous: str
+    staged: str
+
+    @property
+    def states(self) -> dict[KeyState, str]:
+        """The variable that holds the keys of each state."""
+        return {KeyState.PRIMARY: self.primary, KeyState.STAGED: self.staged, KeyState.PREVIOUS: self.previous}
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """The names of all variables that loading these keys reads."""
+        return (*(name + form for name in self for form in FORMS), ALLOW_WEAK_PREVIOUS, RELOAD_SECONDS)
+
+
+KEY_VARIABLES = KeyVariables(PRIMARY, PREVIOUS, STAGED)
+"""The variables that hold the keys that are in no key set."""
 keep_from_commands(*KEY_VARIABLES)
 
-VARIABLES = (
-    *(name + form for name in KEY_VARIABLES for form in FORMS),
-    ALLOW_WEAK_PREVIOUS,
-    RELOAD_SECONDS,
-    ROTATION_CONFIG,
-    LEDGER_URL,
-    SERVICE,
-)
-"""Every variable that this project reads."""
+VARIABLES = (*KEY_VARIABLES.every, ROTATION_CONFIG, LEDGER_URL, SERVICE)
+"""Every variable that this project reads, but for those of key sets."""
 
-_STATES = {PRIMARY: KeyState.PRIMARY, STAGED: KeyState.STAGED, PREVIOUS: KeyState.PREVIOUS}
+_OF_SETS = tuple(f"_{name}{form}" for name in KEY_VARIABLES for form in FORMS)
+"""The endings of the variables of key sets."""
+_SET_NAME = re.compile(r"[A-Za-z][\w.-]{0,49}", re.ASCII)
+_sets: dict[str, str] = {}
+"""The key set that each primary key's variable belongs to."""
 
 MAX_PREVIOUS_KEYS = 1000
 DEFAULT_RELOAD_SECONDS = 60.0
@@ -62,34 +79,61 @@ class NamedKeys(NamedTuple):
 
 
 @without_frames
-def load_settings(environ: Mapping[str, str]) -> Settings:
-    """The keys that *environ* names, strictly parsed.
+def variables_of(key_set: str) -> KeyVariables:
+    """The variables of a key set, whose name they have in front: `BILLING_ENCRYPTION_KEY` for `billing`.
+
+    Key commands do not get them from then on. Raises KeyConfigError for a name that is none, and for one whose
+    variables are another set's.
+    """
+    if not isinstance(key_set, str) or not _SET_NAME.fullmatch(key_set):
+        raise KeyConfigError(
+            "the name of a key set is a letter and up to 49 letters, digits, dots, hyphens and underscores"
+        )
+    prefix = re.sub(r"[.-]", "_", key_set).upper()
+    names = KeyVariables(*(f"{prefix}_{name}" for name in KEY_VARIABLES))
+    other = _sets.setdefault(names.primary, key_set)
+    if other != key_set:
+        raise KeyConfigError(
+            f"the key sets {other} and {key_set} would both read {names.primary}: use one of these names, or give one "
+            "set another name"
+        )
+    keep_from_commands(*names)
+    return names
+
+
+@without_frames
+def load_settings(environ: Mapping[str, str], variables: KeyVariables = KEY_VARIABLES) -> Settings:
+    """The keys that *environ* names in these *variables*, strictly parsed.
 
     What works but should be tidied up gives a KeyConfigWarning. Raises KeyConfigError for the rest: a primary that is
     missing (no other key ever takes its place), a malformed key, two keys that sign alike, two forms of one variable.
     """
-    warn_of_misspelt_names(environ)
-    return settings_of(read_keys(environ, COMMAND_SECONDS))
+    warn_of_misspelt_names(environ, variables)
+    return settings_of(read_keys(environ, variables, COMMAND_SECONDS))
 
 
 @without_frames
 def read_keys(
-    environ: Mapping[str, str], seconds: float, known: Mapping[str, NamedKeys] = MappingProxyType({})
-) -> dict[str, NamedKeys]:
-    """The keys that each variable names; a command has *seconds*. The variables in *known* are not read."""
-    found = _read(environ, seconds)
-    if PRIMARY not in found and PRIMARY not in known:
-        Key.parse(None, PRIMARY)
+    environ: Mapping[str, str],
+    variables: KeyVariables,
+    seconds: float,
+    known: Mapping[KeyState, NamedKeys] = MappingProxyType({}),
+) -> dict[KeyState, NamedKeys]:
+    """The keys of each state that *variables* name; a command has *seconds*. The rest is *known*."""
+    found = _read(variables.states, environ, seconds)
+    if KeyState.PRIMARY not in found and KeyState.PRIMARY not in known:
+        Key.parse(None, variables.primary)
     allow_weak = environ.get(ALLOW_WEAK_PREVIOUS) == "1"
     read = {
-        name: NamedKeys(tuple(_keys_in(name, each, allow_weak=allow_weak)), each.source) for name, each in found.items()
+        state: NamedKeys(tuple(_keys_in(state, each, allow_weak=allow_weak)), each.source)
+        for state, each in found.items()
     }
     return {**known, **read}
 
 
-def settings_of(named: Mapping[str, NamedKeys]) -> Settings:
+def settings_of(named: Mapping[KeyState, NamedKeys]) -> Settings:
     """The settings that *named* keys make. Warns of a key that has two places; raises KeyConfigError as above."""
-    return settings_in({state: named[name].keys if name in named else () for name, state in _STATES.items()})
+    return settings_in({state: named[state].keys if state in named else () for state in KeyState})
 
 
 def settings_in(found: Mapping[KeyState, Sequence[tuple[Key, str]]]) -> Settings:
@@ -113,9 +157,14 @@ def settings_in(found: Mapping[KeyState, Sequence[tuple[Key, str]]]) -> Settings
     return Settings(primary, tuple(previous), staged)
 
 
-def names_primary(environ: Mapping[str, str]) -> bool:
+def key_files_in(environ: Mapping[str, str]) -> list[str]:
+    """The files that *environ* names for keys, of whatever key set."""
+    return [value for name, value in environ.items() if f"_{name}".endswith(_OF_SETS) and name.endswith("_FILE")]
+
+
+def names_primary(environ: Mapping[str, str], variables: KeyVariables = KEY_VARIABLES) -> bool:
     """True if any form of the primary key's variable holds more than blanks."""
-    return any(environ.get(PRIMARY + form, "").strip() for form in FORMS)
+    return any(environ.get(variables.primary + form, "").strip() for form in FORMS)
 
 
 @without_frames
@@ -133,10 +182,18 @@ def reload_seconds(environ: Mapping[str, str]) -> float:
 
 
 @without_frames
-def warn_of_misspelt_names(environ: Mapping[str, str]) -> None:
-    """Gives a KeyConfigWarning for each name that is nearly one of VARIABLES."""
+def warn_of_misspelt_names(environ: Mapping[str, str], variables: KeyVariables = KEY_VARIABLES) -> None:
+    """Gives a KeyConfigWarning for each name that is nearly one of VARIABLES, or of *variables*."""
+    prefix = variables.primary.removesuffix(PRIMARY)
     for name in environ:
-        if name not in VARIABLES and (meant := _meant_by(name)):
+        if name in VARIABLES or name.endswith(_OF_SETS):
+            continue
+        meant = _meant_by(name)
+        if prefix and name.upper().startswith(prefix):
+            own = _meant_by(name[len(prefix) :])
+            # The other settings are for all sets.
+            meant = f"{prefix}{own}" if f"_{own}" in _OF_SETS else meant
+        if meant:
             message = f"{name} is not a variable of this project; did you mean {meant}?"
             warnings.warn(message, KeyConfigWarning, stacklevel=2)
 
@@ -155,28 +212,28 @@ def _meant_by(name: str) -> str | None:
     return next((f"{word}_{each}" for each in difflib.get_close_matches(rest, rests, n=1, cutoff=_LIKENESS)), None)
 
 
-def _read(environ: Mapping[str, str], seconds: float) -> dict[str, FoundText]:
-    every = {name: read_source(name, environ, seconds) for name in (PRIMARY, STAGED, PREVIOUS)}
-    found = {name: each for name, each in every.items() if each}
+def _read(names: Mapping[KeyState, str], environ: Mapping[str, str], seconds: float) -> dict[KeyState, FoundText]:
+    """The text that the variable of each state in *names* leads to, if it is set."""
+    found = {state: each for state, name in names.items() if (each := read_source(name, environ, seconds))}
     for _ in range(5):
         # A mix of files from before and after a promotion would lack a key.
-        moved = [name for name, each in found.items() if each.source.moved()]
+        moved = [state for state, each in found.items() if each.source.moved()]
         if not moved:
             break
-        found |= {name: again for name in moved if (again := read_source(name, environ, seconds))}
+        found |= {state: again for state in moved if (again := read_source(names[state], environ, seconds))}
     return found
 
 
-def _keys_in(name: str, found: FoundText, *, allow_weak: bool) -> Iterator[tuple[Key, str]]:
-    """The keys that were found for the variable *name*, each with its place in words."""
-    if name == PREVIOUS:
+def _keys_in(state: KeyState, found: FoundText, *, allow_weak: bool) -> Iterator[tuple[Key, str]]:
+    """The keys of *state* that were found, each with its place in words."""
+    if state is KeyState.PREVIOUS:
         items = split_key_list(found.text, found.where)
         if len(items) > MAX_PREVIOUS_KEYS:
-            raise KeyConfigError(f"{PREVIOUS}: {len(items)} keys; at most {MAX_PREVIOUS_KEYS}. Retire some.")
+            raise KeyConfigError(f"{found.where}: {len(items)} keys; at most {MAX_PREVIOUS_KEYS}. Retire some.")
         for text, place in items:
             yield _previous_key(text, place, allow_weak=allow_weak), place
     # A deployment template that has nothing to stage leaves the variable empty.
-    elif name == PRIMARY or found.text.strip():
+    elif state is KeyState.PRIMARY or found.text.strip():
         yield Key.parse(found.text, found.where), found.where
 
 

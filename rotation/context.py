@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
-from keyring_core.environment import KEY_VARIABLES, ROTATION_CONFIG, Settings, load_settings, names_primary
+from keyring_core.environment import ROTATION_CONFIG, Settings, key_files_in, load_settings, names_primary
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.names import printable_lines
 from rotation.configuration.env_file import OPTION, environment, read_env_file
@@ -97,6 +97,8 @@ class Context:
         """The environment before rotation.toml, which this may name, is read."""
         self.secrets: dict[str, Any] = {}
         """Settings of an application, in which targets find secrets of other packages that the environment lacks."""
+        self._implied: dict[str, None] = {}
+        """The key sets that are not in rotation.toml, as far as models or options have named them."""
         if self.declares and not self.config and is_missing(self.config_path()):
             self.uses_config = False
 
@@ -170,16 +172,24 @@ class Context:
         for column in columns:
             self.secrets.update(column.secrets)
         if self.declares:
-            return declared_targets(columns, self.environ)
-        declared = declared_targets(columns, self.environ, self.file.path.parent) if columns else ()
-        return self.file.targets(self.environ, needed=needed, declared=declared)
+            targets = declared_targets(columns, self.environ)
+        else:
+            declared = declared_targets(columns, self.environ, self.file.path.parent) if columns else ()
+            targets = self.file.targets(self.environ, needed=needed, declared=declared)
+        self._imply(target.keys for target in targets)
+        return targets
 
     def declared_columns(self, sources: Iterable[Declaration]) -> list[DeclaredColumn]:
         """The encrypted columns of the models of *sources*; imports the application's code. Raises UsageError."""
         from rotation.declared.entries import declared_columns  # noqa: PLC0415 - brings msgspec
 
         folder = self.config_path().parent
-        return [column for source in sources for column in declared_columns(source, folder, self.environ)]
+        found = [column for source in sources for column in declared_columns(source, folder, self.environ)]
+        self._imply(column.key_set for column in found)
+        return found
+
+    def _imply(self, names: Iterable[str | None]) -> None:
+        self._implied.update(dict.fromkeys(name for name in names if name is not None))
 
     def models(self) -> list[Declaration]:
         """The models that rotation.toml names for `check` and `discover` to look at. Raises UsageError."""
@@ -189,9 +199,25 @@ class Context:
         """The columns that rotation.toml ignores; none if that is not there, or not read. Raises UsageError."""
         return self.file.ignored(self.environ) if self._has_config else []
 
-    def key_sets(self) -> Mapping[str, KeySet]:
-        """The key sets of rotation.toml; none if that is not read, or is not there. Raises UsageError."""
-        return self.file.key_sets() if self.is_configured else {}
+    def key_sets(self) -> Mapping[str, KeySet | None]:
+        """The key sets of rotation.toml, and None for each that only models or options have named. Raises UsageError.
+
+        The keys of the latter are in the variables that services read.
+        """
+        written = self.file.key_sets() if self.is_configured else {}
+        return {**written, **{name: None for name in self._implied if name not in written}}
+
+    def keys_in_use(self) -> set[str | None]:
+        """The key sets that targets have; None: the environment's own keys. Imports models. Raises UsageError."""
+        if self.declares:
+            in_use = {column.key_set for column in self.declares()}
+        elif self.is_configured:
+            declared = self.declared_columns(self.file.declarations)
+            in_use = {each.keys for each in self.file.entries} | {column.key_set for column in declared}
+        else:
+            in_use = set()
+        self._imply(in_use)
+        return in_use
 
     def with_keys(self, key_set: str | None) -> Self:
         """The same with the keys of another set, sharing the connections. Raises UsageError if the set is missing."""
@@ -200,9 +226,9 @@ class Context:
         if key_set is not None:
             from rotation.configuration.key_sets import check_name  # noqa: PLC0415 - as above
 
-            check_name(key_set, self.key_sets(), "--keys")
+            check_name(key_set, self.key_sets(), self.environ, "--keys")
+            self._imply([key_set])
         other = copy.copy(self)
-        other.__dict__.pop("keys", None)
         other.key_set, other.__dict__["links"], other.__dict__["_loaded"] = key_set, self.links, self._loaded
         return other
 
@@ -216,9 +242,7 @@ class Context:
         """The name in the ledger of the owner of these keys: the service, and its key set."""
         from rotation.ledger.ledger import service_name  # noqa: PLC0415 - brings SQLAlchemy
 
-        service = service_name(self.environ)
-        # A cut name must not become the name of another set.
-        return service if self.key_set is None else f"{service[: 99 - len(self.key_set)]}/{self.key_set}"
+        return service_name(self.environ, self.key_set)
 
     def policy(self) -> Policy:
         """The policy of rotation.toml, or the default one without that. Raises UsageError."""
@@ -285,7 +309,7 @@ class Context:
             named = self.file.surroundings().env_file
         return None if named is None else _IS_NOT_READ.format(path, shlex.quote(str(path.parent / named)))
 
-    @cached_property
+    @property
     def keys(self) -> Keys:
         """The keys that this is about, by their name and the sets of rotation.toml. Raises UsageError."""
         from rotation.configuration.key_sets import Keys  # noqa: PLC0415 - brings msgspec
@@ -336,15 +360,15 @@ class Context:
         """
         found: list[Kept] = []
         environ = self.process_environ
-        sets: Mapping[str, KeySet] = {}
+        sets: Mapping[str, KeySet | None] = {}
         with suppress(UsageError, KeyConfigError, OSError):
             found += [Kept(self.dotenv.path, Holds.VARIABLES)] if self.dotenv else []
         with suppress(UsageError, KeyConfigError, OSError):
             environ = self.environ
         with suppress(UsageError, KeyConfigError, OSError):
             sets = self.key_sets()
-        named = [environ.get(f"{name}_FILE") for name in KEY_VARIABLES]
-        named += [source.file for keys in sets.values() for _, _, source in keys.sources()]
+        named: list[str | None] = [*key_files_in(environ)]
+        named += [source.file for keys in sets.values() if keys for _, _, source in keys.sources()]
         for name in filter(None, named):
             with suppress(KeyConfigError):
                 found.append(Kept(key_path(name, environ, "file"), Holds.KEYS))

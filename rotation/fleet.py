@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from keyring_core import Keyring, KeyringError, KeyState, get_keyring
+from keyring_core import Keyring, KeyringError, KeyState, get_keyring, key_set
 from keyring_core.environment import LEDGER_URL
 from rotation.model.text import install
 
@@ -30,9 +30,9 @@ LEAVE_SECONDS = 2.0
 log = structlog.get_logger(__name__)
 _lock = threading.Lock()
 _last: dict[str, float] = {}
-"""When this process wrote last, per instance name."""
-_logged: dict[str, tuple[str, str]] = {}
-"""The ledger and the primary key that were logged last, per instance name."""
+"""When this process wrote last, per instance name and key set."""
+_logged: dict[tuple[str, str], tuple[str, str]] = {}
+"""The ledger and the primary key that were logged last, per service and instance name."""
 
 TABLE_PREFIX = "keyring_ledger_"
 _NO_LEDGER = f"no engine, and {LEDGER_URL} is not set: give it the ledger that keyring-rotate reads"
@@ -42,23 +42,29 @@ _ASYNCHRONOUS = (
 )
 
 
-def announce(engine: sa.Engine | None = None, *, keyring: Keyring | None = None, instance: str | None = None) -> bool:
+def announce(
+    engine: sa.Engine | None = None,
+    *,
+    keyring: Keyring | None = None,
+    instance: str | None = None,
+    keys: str | None = None,
+) -> bool:
     """Records instance name, key ids and time in the ledger; returns whether it did.
 
     Made for a health endpoint: it writes at most once a minute, and never raises. It logs errors, and the ledger's name
     and the primary key's id at first and when one of them changes. *engine* is a synchronous SQLAlchemy engine; without
     it `ROTATION_LEDGER_URL` names the ledger. *keyring* is the one in use (default: `get_keyring()`), *instance* the
-    name of this process (default: host and process id). It waits for the database: an asynchronous service calls it
-    through `asyncio.to_thread`.
+    name of this process (default: host and process id). *keys* names a key set of this process, which has an entry of
+    its own. It waits for the database: an asynchronous service calls it through `asyncio.to_thread`.
 
     When the process ends normally, it removes its entry, for which it waits at most two seconds. The entry of a process
     that was killed counts for ten minutes after it was written.
     """
     name = instance or f"{socket.gethostname()}:{os.getpid()}"
-    if not _due(name):
+    if not _due(name if keys is None else f"{name}/{keys}"):
         return False
     try:
-        return _write(engine, keyring or get_keyring(), name)
+        return _write(engine, keyring or (get_keyring if keys is None else key_set(keys))(), name, keys)
     except Exception as error:
         # A service must not fail because of the ledger. The text of an unknown error may hold a URL: log its class.
         reason = str(error) if isinstance(error, KeyringError) else None
@@ -89,7 +95,7 @@ class _Leaver:
 
     def __init__(self) -> None:
         self.process = os.getpid()
-        self._entries: dict[str, tuple[Ledger, InstanceRecord]] = {}
+        self._entries: dict[tuple[str, str], tuple[Ledger, InstanceRecord]] = {}
         self._ending = threading.Event()
         # Started early, since Python starts no thread while it ends. A daemon: a silent ledger must not keep it alive.
         self._thread = threading.Thread(target=self._wait, name=__name__, daemon=True)
@@ -97,7 +103,7 @@ class _Leaver:
 
     def keep(self, ledger: Ledger, record: InstanceRecord) -> None:
         """Keeps what was written last under a name."""
-        self._entries[record.instance] = ledger, record
+        self._entries[record.service, record.instance] = ledger, record
 
     def leave(self) -> None:
         """Removes the entries, as far as the ledger answers in time."""
@@ -142,7 +148,7 @@ os.register_at_fork(after_in_child=_reset)
 atexit.register(_leave)
 
 
-def _write(engine: sa.Engine | None, keyring: Keyring, name: str) -> bool:
+def _write(engine: sa.Engine | None, keyring: Keyring, name: str, keys: str | None) -> bool:
     from rotation.context import Context  # noqa: PLC0415 - as below
     from rotation.ledger.database import LedgerPlace  # noqa: PLC0415 - as above
     from rotation.ledger.ledger import Ledger, service_name, utc_now  # noqa: PLC0415 - SQLAlchemy is heavy
@@ -156,7 +162,7 @@ def _write(engine: sa.Engine | None, keyring: Keyring, name: str) -> bool:
     ids = {state: [key.id for key, its in keyring.states.items() if its is state] for state in KeyState}
     record = InstanceRecord(
         instance=name[:200],
-        service=service_name(os.environ),
+        service=service_name(os.environ, keys),
         primary=keyring.primary.id,
         seen=utc_now(),
         previous=tuple(ids[KeyState.PREVIOUS]),
@@ -171,8 +177,8 @@ def _write(engine: sa.Engine | None, keyring: Keyring, name: str) -> bool:
         ledger.announce(record)
         _remember(ledger, record)
         # Both are to be compared with those that `keys promote` names.
-        if _logged.get(name) != (ledger.name, record.primary):
-            _logged[name] = ledger.name, record.primary
+        if _logged.get((record.service, name)) != (ledger.name, record.primary):
+            _logged[record.service, name] = ledger.name, record.primary
             log.info("rotation.announced", instance=name, ledger=ledger.name, primary=record.primary)
     finally:
         if engine is None:

@@ -17,7 +17,7 @@ from freezegun import freeze_time
 from sqlalchemy.ext.asyncio import create_async_engine
 from structlog.testing import capture_logs
 
-from keyring_core import Keyring
+from keyring_core import Keyring, config
 from rotation import fleet
 from rotation.fleet import announce
 from rotation.ledger.ledger import Ledger
@@ -63,6 +63,23 @@ def test_an_instance_tells_its_keys(database: Database, ring: Keyring) -> None:
     old, older, new = (make_key(label).id for label in ("old", "older", "new"))
     assert (told.service, told.primary, told.previous, told.staged) == ("billing", old, (older,), new)
     assert told.instance.endswith(f":{os.getpid()}")
+
+
+@pytest.mark.by_turns
+def test_each_key_set_has_an_entry(database: Database, ring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for the process's own keys and one for each set that it names, in the same minute; a wrong name is logged."""
+    monkeypatch.setenv("CARDS_ENCRYPTION_KEY", make_key("cards").reveal())
+    monkeypatch.setattr(config, "_key_sets", {})
+
+    assert announce(database.engine, keyring=ring)
+    assert announce(database.engine, keys="cards")
+    assert not announce(database.engine, keys="cards"), "once a minute"
+    with capture_logs() as logs:
+        assert not announce(database.engine, keys="no name")
+
+    found = {each.service: each.primary for each in instances(database.url)}
+    assert found == {"billing": make_key("old").id, "billing/cards": make_key("cards").id}
+    assert "the name of a key set" in logs[0]["reason"]
 
 
 def test_a_ledger_s_url_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ring: Keyring) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from keyring_core.config import get_keyring
+from keyring_core.config import get_keyring, key_set
 from keyring_core.errors import (
     AlreadyEncryptedError,
     InvalidToken,
@@ -30,8 +30,10 @@ from keyring_core.redaction.secret import Secret
 from keyring_core.tokens import TokenText, is_token, json_of, may_hold_token, raw_of, utf8_of
 
 if TYPE_CHECKING:
+    from keyring_core.integrations.values import ValueForm
     from keyring_core.legacy import Legacy
     from keyring_core.legacy.reader import LegacyReader
+    from keyring_core.reload import Reloader
 
 LIST_THEM = '"keyring-rotate status" lists the rows of such cells'
 READ_UNBOUND = "add accept_unbound=True until a run has bound it"
@@ -61,8 +63,14 @@ class Cells:
         accept_plaintext: bool = False,
         legacy: Legacy | None = None,
         secrets: Callable[[], Mapping[str, str | Sequence[str]]] | None = None,
+        of: ValueForm | None = None,
+        length: int | None = None,
+        keys: str | None = None,
     ) -> None:
         """*context* binds the column: a name, or True for the name of table and column, such as `users.api_key`.
+
+        *of* is for text that stands for other values, such as dates; *length* is the most characters that a text may
+        have. *keys* names a key set of its own, see `keyring_core.key_set`; otherwise the keys are `ENCRYPTION_KEY`'s.
 
         While a column is taken over it also reads what *accept_unbound* (this keyring's tokens without the context),
         *accept_plaintext* and *legacy* say. *secrets* has the variables that `legacy` names, by default this process's.
@@ -77,7 +85,10 @@ class Cells:
                 f"{legacy.package} writes no tokens, so that its ciphertext under a wrong secret looks like plaintext: "
                 "take its cells over first, then drop legacy and accept plaintext"
             )
-        self.kind = ValueKind(kind)
+        if keys is not None:
+            # Checks the name, and reads no key.
+            key_set(keys)
+        self.kind, self.of, self.length, self.keys = ValueKind(kind), of, length, keys
         self.context = context
         self.accept_unbound, self.accept_plaintext, self.legacy = accept_unbound, accept_plaintext, legacy
         self._secrets = secrets
@@ -89,9 +100,14 @@ class Cells:
         self._reader: LegacyReader | None = None
         self._logged = False
 
+    @property
+    def reloader(self) -> Reloader:
+        """Called for the column's keyring, at each value."""
+        return get_keyring if self.keys is None else key_set(self.keys)
+
     def seal(self, value: object) -> str:
         """The token of *value*. Raises KeyConfigError if this process has no key, and what `plaintext_of` raises."""
-        return self.bound(get_keyring()).encrypt_bytes(self.plaintext_of(value))
+        return self.bound(self.reloader()).encrypt_bytes(self.plaintext_of(value))
 
     def plaintext_of(self, value: object) -> bytes:
         """The bytes that `seal` encrypts for *value*, or for what a Secret holds. Needs no key.
@@ -130,9 +146,10 @@ class Cells:
         """
         if not cells:  # NULL alone needs no key.
             return []
-        ring = get_keyring()
+        reloader = self.reloader
+        ring = reloader()
         opened = self._opened(ring, cells)
-        if any(type(each) is UndecryptableToken for each in opened) and (newer := get_keyring.renew(ring)):
+        if any(type(each) is UndecryptableToken for each in opened) and (newer := reloader.renew(ring)):
             opened = self._opened(newer, cells)
         return [self._decoded(each) if isinstance(each, bytes) else each for each in opened]
 
@@ -164,7 +181,8 @@ class Cells:
     @property
     def reading(self) -> tuple[object, ...]:
         """The options that decide how a cell is read: a cell can be copied between columns for which they are equal."""
-        return self.kind, self.context_name, self.accept_unbound, self.accept_plaintext, self.legacy
+        options = self.accept_unbound, self.accept_plaintext, self.legacy
+        return self.kind, self.of, self.keys, self.context_name, *options
 
     def _opened(self, ring: Keyring, cells: Sequence[TokenText]) -> list[bytes | InvalidToken]:
         opened: list[bytes | InvalidToken]
@@ -183,7 +201,7 @@ class Cells:
     def _otherwise(self, ring: Keyring, cell: TokenText, refusal: InvalidToken) -> bytes | InvalidToken:
         """The plaintext of *cell*, if the column takes it in another way; otherwise *refusal*, with a hint."""
         data = cell if isinstance(cell, str) else bytes(cell)
-        if not data and self.kind is not ValueKind.JSON:
+        if not data and self.kind is not ValueKind.JSON and self.of is None:
             # As for `CredentialEncryptionService`: nothing was encrypted.
             return b""
         if self.legacy is not None:
@@ -223,19 +241,34 @@ class Cells:
             if isinstance(value, bytes | bytearray | memoryview):
                 return bytes(value)
             raise TypeError(f"{self._place()}: takes bytes, not {type(value).__name__}")
+        if self.of is not None:
+            value = self._text_of(self.of, value)
         if not isinstance(value, str):
             raise TypeError(f"{self._place()}: takes str, not {type(value).__name__}; a JSON column takes numbers")
+        if self.length is not None and len(value) > self.length:
+            raise TypeError(f"{self._place()}: takes text of at most {self.length} characters; this one is longer")
         return utf8_of(value, f"{self._place()}: the text has a lone surrogate and so no UTF-8 form")
+
+    def _text_of(self, form: ValueForm, value: object) -> str:
+        fault = ""
+        try:
+            return form.text_of(value)
+        except TypeError as error:
+            fault = str(error)
+        raise TypeError(f"{self._place()}: {fault}")
 
     def _decoded(self, data: bytes) -> Any:
         """The value, or PlaintextError: made outside of `except`, whose error holds the plaintext."""
         if self.kind is ValueKind.BYTES:
             return data
         try:
-            return json.loads(data) if self.kind is ValueKind.JSON else data.decode("utf-8")
-        except (ValueError, RecursionError):
+            if self.kind is ValueKind.JSON:
+                return json.loads(data)
+            text = data.decode("utf-8")
+            return text if self.of is None else self.of.read(text)
+        except (ValueError, RecursionError, OverflowError):
             pass
-        words = "JSON" if self.kind is ValueKind.JSON else "UTF-8 text"
+        words = "JSON" if self.kind is ValueKind.JSON else self.of.words if self.of else "UTF-8 text"
         return PlaintextError(f"{self._place()}: the cell opens, but what it holds is not {words}")
 
     def _place(self) -> str:
@@ -246,6 +279,6 @@ class Cells:
         return vars(self) | {"_bound": None, "_reader": None, "_logged": False}
 
     def __repr__(self) -> str:
-        names = ("context", "accept_unbound", "accept_plaintext", "legacy")
+        names = ("of", "keys", "context", "accept_unbound", "accept_plaintext", "legacy")
         shown = "".join(f" {name}={value!r}" for name in names if (value := getattr(self, name)))
         return f"<Cells {self.kind}{f' of {self.column}' if self.column else ''}{shown}>"

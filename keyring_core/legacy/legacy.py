@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import difflib
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import NamedTuple, final
 
 from keyring_core.derivation import Derivation, protect
-from keyring_core.errors import KeyConfigError, without_frames
+from keyring_core.errors import KeyConfigError, KeyConfigWarning, without_frames
 from keyring_core.key_commands import keep_from_commands
-from keyring_core.key_text import split_key_list
+from keyring_core.key_text import refuse_weak_secret, split_key_list
 from keyring_core.keys import Key
 from keyring_core.legacy.aes_cells import PADDINGS, AesCells, GcmCells, check_of
-from keyring_core.legacy.django_cryptography import ITERATIONS, SALT, DjangoCryptographyCells
+from keyring_core.legacy.django_cryptography import ITERATIONS, SALT, DjangoCryptographyCells, aes_keys
 from keyring_core.legacy.reader import LegacyReader, PackageCells, TokenCells, TokenOrJsonCells
 from keyring_core.sources import FORMS, FoundText, KeyOrigin, SourceKind, read_source, variable_in
 
@@ -22,8 +23,10 @@ _SHA256 = Derivation("sha256")
 _RAW = Derivation("raw")
 _VARIABLE = KeyOrigin(SourceKind.VARIABLE)
 _ENGINES = {"aes": "AES", "aes-gcm": "AES-GCM", "fernet": "Fernet"}
-_NAMES = {"secret", "encryption_secret"}
+_NAMES = ("secret", "encryption_secret", "key")
 """Options that are names of variables."""
+_LISTS = (*_NAMES, "salt")
+"""Options that may have several values."""
 
 Environ = Mapping[str, str | Sequence[str]]
 """Variables, or an application's settings, in which a list is several secrets."""
@@ -64,12 +67,14 @@ class Legacy:
     """`DJFERNET_PREFIX` of djfernet, as text; versions before 0.8 had the prefix `djfernet`."""
     encryption_secret: str | Sequence[str] | None = None
     """`CRYPTOGRAPHY_KEY` of django-cryptography, if it was set; otherwise both of its keys are of *secret*."""
+    key: str | Sequence[str] | None = None
+    """Of django-cryptography: the `key` of the field, if it has one of its own."""
     unpickle: bool = False
     """Of django-cryptography: loads pickles, which runs code if somebody who knows the secret put code in."""
 
     def __post_init__(self) -> None:
         self._check_types()
-        for name in ("secret", "encryption_secret", "salt"):
+        for name in _LISTS:
             value = getattr(self, name)
             if value is None:
                 continue
@@ -80,7 +85,7 @@ class Legacy:
             near = difflib.get_close_matches(str(self.package), PACKAGES, n=1, cutoff=0.5)
             meant = f"; did you mean {near[0]}?" if near else "."
             raise KeyConfigError(f"no such package{meant} The packages are {', '.join(PACKAGES)}")
-        for name in _NAMES & {*self._given()}:
+        for name in _NAMES:
             check_variable_names(name, _names(getattr(self, name)))
         PACKAGES[self.package].check_options(self)
 
@@ -98,7 +103,7 @@ class Legacy:
         """
         cells = PACKAGES[self.package].cells(self, environ)
         engine = f" {_ENGINES[self.engine]}" if self.engine else ""
-        names = [*_names(self.secret), *_names(self.encryption_secret)]
+        names = [each for name in _NAMES for each in _names(getattr(self, name))]
         plural = "s" if len(names) > 1 else ""
         return LegacyReader(cells, f"{self.package}{engine}, secret{plural} {' and '.join(names)}")
 
@@ -108,7 +113,7 @@ class Legacy:
 
     def _shown(self, name: str) -> str:
         value = getattr(self, name)
-        if name not in {*_NAMES, "salt"}:
+        if name not in _LISTS:
             return repr(value)
         # A salt that is no name of a variable may be secret.
         return " and ".join(each if isinstance(each, str) and variable_in(each) else "..." for each in value)
@@ -121,7 +126,7 @@ class Legacy:
         for name in ("package", "engine", "padding", "check", "prefix"):
             if not isinstance(getattr(self, name), str | None):
                 raise KeyConfigError(f"{name} is text")
-        for name in ("secret", "encryption_secret", "salt"):
+        for name in _LISTS:
             value = getattr(self, name)
             if not isinstance(value, Sequence) and (value is not None or name == "secret"):
                 raise KeyConfigError(f"{name} is text, or a list of texts")
@@ -161,6 +166,8 @@ class Package(NamedTuple):
             raise KeyConfigError(f"{package}: set {' and '.join(missing)} as the application does{engines}")
         if extra := sorted(given - self.needs - self.takes):
             raise KeyConfigError(f"{package}: it has no {' and no '.join(extra)}; leave that out")
+        if legacy.key is not None and (spare := sorted({"encryption_secret", "salt"} & given)):
+            raise KeyConfigError(f"{package}: a field with a key of its own uses no {' and no '.join(spare)}")
         if legacy.engine is not None:
             _check_engine(legacy)
 
@@ -276,22 +283,39 @@ def _fernet_encrypted_fields(legacy: Legacy, environ: Environ) -> PackageCells:
     return TokenOrJsonCells(_keys(rules, _secrets(legacy, environ)))
 
 
+def _aes_keys(value: str | bytes, where: str) -> list[bytes]:
+    """The keys that a field's `key` in *value* may be. Raises KeyConfigError without any."""
+    keys = aes_keys(value)
+    if not keys:
+        # It may be another secret.
+        protect(value, "secret")
+        raise KeyConfigError(f"{where}: an AES key is 16, 24 or 32 bytes: a text of that length, or in hex or base64")
+    reasons = [reason for secret in (value, *keys) if (reason := protect(secret, "key of another package"))]
+    if reasons:
+        warnings.warn(f"{where}: logs are not masked for it: {reasons[0]}", KeyConfigWarning, 2)
+    refuse_weak_secret(keys[0], keys[0], where, allow_weak=True)
+    return keys
+
+
 def _django_cryptography(legacy: Legacy, environ: Environ) -> PackageCells:
     salts = list(_salts(legacy, environ)) or [SALT]
     rules = [Derivation("pbkdf2-sha256", salt, iterations=ITERATIONS) for salt in salts]
     named = _names(legacy.encryption_secret)
-    encryption = _keys(rules, read_variables(named, environ, "encryption_secret")) if named else None
+    encryption = _raw(_keys(rules, read_variables(named, environ, "encryption_secret"))) if named else None
+    if legacy.key is not None:
+        found_keys = read_variables(_names(legacy.key), environ, "key")
+        encryption = [key for each in found_keys for key in _aes_keys(each.text, each.where)]
     keys = []
     for found in _secrets(legacy, environ):
         # Also with an encryption secret: it masks this one, and warns of a weak one.
         own = _keys(rules, [found])
         mac_key = found.text if isinstance(found.text, bytes) else found.text.encode("utf-8", "surrogateescape")
-        keys.append((mac_key, _raw(encryption or own)))
+        keys.append((mac_key, encryption or _raw(own)))
     return DjangoCryptographyCells(keys, unpickle=legacy.unpickle)
 
 
 _DJANGO_CRYPTOGRAPHY = Package(
-    _django_cryptography, takes=frozenset({"salt", "encryption_secret", "unpickle"}), writes_tokens=False
+    _django_cryptography, takes=frozenset({"salt", "encryption_secret", "key", "unpickle"}), writes_tokens=False
 )
 PACKAGES = {
     "sqlalchemy-utils": Package(_sqlalchemy_utils, frozenset({"engine"}), frozenset({"padding", "check"})),

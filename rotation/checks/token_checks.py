@@ -48,6 +48,9 @@ def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Findi
         if cells := min(target.counts.taken_over, target.counts.to_rotate):
             message = f"{many(cells, 'cell')} of another package, which no key of this keyring opens"
             found.append(Finding(Level.WARNING, target.label, message, RUN))
+        if rows := min(target.counts.reindexed, target.counts.to_rotate):
+            message = f"{many(rows, 'row')} that lookups miss: the blind index is of another normal form or value"
+            found.append(Finding(Level.WARNING, target.label, message, RUN))
     return found
 
 

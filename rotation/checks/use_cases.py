@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 from msgspec import structs
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring, KeyringError, KeyState
-from keyring_core.environment import KEY_VARIABLES
 from keyring_core.errors import WeakKeyError, WeakKeyWarning
 from keyring_core.key_files import key_path
 from rotation import job
@@ -191,14 +190,14 @@ def key_files(context: Context, archives: Iterable[str]) -> Iterator[SeenFile]:
 
     The *archives* of retired keys are among them, if they are still where `keys retire` wrote them.
     """
-    environ, dotenv = context.environ, context.dotenv
-    if context.key_set is None:
-        variables: Sequence[str] = KEY_VARIABLES
-        named = [(f"{name}_FILE", environ[f"{name}_FILE"]) for name in KEY_VARIABLES if environ.get(f"{name}_FILE")]
+    environ, dotenv, keys = context.environ, context.dotenv, context.keys
+    if keys.written is None:
+        variables: Sequence[str] = keys.variables
+        named = [(f"{name}_FILE", environ[f"{name}_FILE"]) for name in variables if environ.get(f"{name}_FILE")]
     else:
-        sources = list(context.keys.sets[context.key_set].sources())
+        sources = list(keys.written.sources())
         variables = [source.variable for _, _, source in sources if source.variable]
-        named = [(f"[keys.{context.key_set}] {place}", source.file) for _, place, source in sources if source.file]
+        named = [(f"[keys.{keys.name}] {place}", source.file) for _, place, source in sources if source.file]
     if dotenv and any(environ.get(name) for name in variables):
         named.append((dotenv.named_by.rstrip(":"), str(dotenv.path)))
     for variable, value in named:
@@ -233,6 +232,12 @@ def search_columns(context: Context, targets: Sequence[Target], keyring: Keyring
     Raises StoppedError.
     """
     found: dict[str, Any] = {}
+    # First, since models may name key sets.
+    try:
+        left = uncovered_columns(context.declared_columns(context.models()), targets, context.ignored())
+        found["declared"] = tuple(dict.fromkeys(column.label for column in left))
+    except UsageError as error:
+        found["models_fault"] = str(error)
     try:
         found["search"] = context.search(targets, keyring, full=False)
         unseen = [f"{remark.subject} cannot be looked at: {remark.words}" for remark in found["search"].unseen]
@@ -241,11 +246,6 @@ def search_columns(context: Context, targets: Sequence[Target], keyring: Keyring
         raise
     except KeyringError as error:
         found["search_fault"] = str(error)
-    try:
-        left = uncovered_columns(context.declared_columns(context.models()), targets, context.ignored())
-        found["declared"] = tuple(dict.fromkeys(column.label for column in left))
-    except UsageError as error:
-        found["models_fault"] = str(error)
     return found
 
 

@@ -62,15 +62,6 @@ def discover(  # noqa: PLR0913 - click's
     from rotation.output.discovery_text import render_discovery
     from rotation.output.documents.found import DiscoverJson
 
-    keyrings = command.keyrings()
-    keyless = not keyrings and bool(urls) and not names_primary(command.environ)
-    if keyless:
-        # An admin who looks for an application's tokens may have no key at hand.
-        command.streams.warn("Note: no key is set, so every token counts as one that no key opens.")
-        keyring = Keyring(Key.generate())
-    else:
-        # If the keys of none can be loaded, that says why.
-        keyring = command.keyring() if None in keyrings or not keyrings else next(iter(keyrings.values()))
     folder = command.config_path().parent
     databases = [DatabaseUrl(expand_url(url, command.environ, "--url"), for_folder(url, folder)) for url in urls]
     named = [*(Declaration(models=each) for each in models), *([Declaration(django=django)] if django else [])]
@@ -80,6 +71,16 @@ def discover(  # noqa: PLR0913 - click's
     elsewhere = [] if databases else databases_of(of_projects)
     needed = not (databases or elsewhere)
     targets = command.targets(needed=needed) if needed or command.declares or command.is_configured else []
+    # After the models, which may name key sets.
+    keyrings = command.keyrings()
+    keyless = not keyrings and bool(urls) and not names_primary(command.environ)
+    if keyless:
+        # An admin who looks for an application's tokens may have no key at hand.
+        command.streams.warn("Note: no key is set, so every token counts as one that no key opens.")
+        keyring = Keyring(Key.generate())
+    else:
+        # If the keys of none can be loaded, that says why.
+        keyring = command.keyring() if None in keyrings or not keyrings else next(iter(keyrings.values()))
     databases = databases or list({each.url: each for each in (*databases_of(targets), *elsewhere)}.values())
     ignored = command.ignored()
     with command.watch(dry_run=True) as watcher:

@@ -46,17 +46,17 @@ def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def _only_key_set(command: CommandContext) -> str | None:
-    """The one key set of rotation.toml, if neither the environment has keys of its own nor a target needs them.
+    """The one key set that there is, if neither the environment has keys of its own nor a target needs them.
 
     Raises UsageError, which names them, if there are several.
     """
-    sets = [] if names_primary(command.environ) else list(command.key_sets())
-    if not sets or command.file.needs_own_keys():
+    if names_primary(command.environ) or None in command.keys_in_use():
         return None
+    sets = list(command.key_sets())
     if len(sets) > 1:
         names = " or ".join(f"--keys {name}" for name in sets)
-        raise UsageError(f"ENCRYPTION_KEY is not set, and rotation.toml has {len(sets)} key sets; name one: {names}")
-    return sets[0]
+        raise UsageError(f"ENCRYPTION_KEY is not set, and there are {len(sets)} key sets; name one: {names}")
+    return next(iter(sets), None)
 
 
 step_options = adding(

@@ -249,7 +249,7 @@ def key_set_option(command: Callable[..., int]) -> Callable[..., int]:
         "key_set",
         metavar="NAME",
         shell_complete=complete_key_set,
-        help="Key set of rotation.toml.  [default: the environment's]",
+        help="Key set of rotation.toml or of a model.  [default: the environment's]",
     )
     @wraps(command)
     def wrapped(ready: CommandContext, key_set: str | None, **options: Any) -> int:

@@ -68,9 +68,10 @@ class ConfigFile(NamedTuple):
                 f"{self.path}: names no target, so there is nothing to rotate. Each is a [[target]] with url, table "
                 "and columns, or with models or django"
             )
-        for target in targets:
-            if target.keys is not None:
-                check_name(target.keys, self.keys, f"target {target.table}: keys")
+        entries = [(entry.keys, f"target {entry.table}") for entry in self.entries]
+        for keys, whose in (*entries, *((each.keys, each.place) for each in self.declarations)):
+            if keys is not None:
+                check_name(keys, self.keys, environ, f"{whose}: keys")
         refuse_rivals(targets)
         return without_repeats(targets)
 
@@ -84,10 +85,6 @@ class ConfigFile(NamedTuple):
         for name, keys in self.keys.items():
             check_set(name, keys)
         return self.keys
-
-    def needs_own_keys(self) -> bool:
-        """True if a target uses the environment's own keys."""
-        return None in {*(entry.keys for entry in self.entries), *(entry.keys for entry in self.declarations)}
 
     def ignored(self, environ: Mapping[str, str]) -> list[Ignored]:
         """The columns that it ignores."""
@@ -134,7 +131,7 @@ def _parsed(path: Path, table: dict[str, Any]) -> ConfigFile:
     # A preset's entries stand behind the file's own, and a key set of the file in place of a preset's.
     own = {name: convert(keys, KeySet, f"[keys.{name}]") for name, keys in top.keys.items()}
     sets = {name: keys for preset in reversed(presets) for name, keys in preset.keys.items()} | own
-    keep_from_key_commands(sets.values())
+    keep_from_key_commands(sets)
     return ConfigFile(
         path,
         top,

@@ -36,6 +36,18 @@ class DeclaredColumn:
     """True if the application writes the bytes of tokens, and not their text."""
     secrets: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """Settings of its application that *legacy* names."""
+    keys: str | None = None
+    """The key set that its model names."""
+
+    @property
+    def key_set(self) -> str | None:
+        """The key set of its tokens: its model's, otherwise its entry's. Raises UsageError if these are two."""
+        if self.keys and self.source.keys and self.keys != self.source.keys:
+            raise UsageError(
+                f'{self.source.place}: the entry has keys = "{self.source.keys}", and the model of {self.label} has '
+                f'keys="{self.keys}"; drop one of them'
+            )
+        return self.keys or self.source.keys
 
     @property
     def label(self) -> str:

@@ -7,19 +7,22 @@ import secrets
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import chain
 from typing import Annotated, NamedTuple
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
 from keyring_core.derivation import KINDS, Derivation, protect
 from keyring_core.environment import (
     ALLOW_WEAK_PREVIOUS,
+    KEY_VARIABLES,
     PREVIOUS,
     PRIMARY,
     STAGED,
+    KeyVariables,
     Settings,
     load_settings,
+    names_primary,
     settings_in,
+    variables_of,
 )
 from keyring_core.errors import WeakKeyError, without_frames
 from keyring_core.key_commands import keep_from_commands
@@ -154,10 +157,15 @@ class KeySet(Section, frozen=True):
             yield KeyState.PREVIOUS, f"previous {number}", source
 
 
-def keep_from_key_commands(sets: Iterable[KeySet]) -> None:
+def keep_from_key_commands(sets: Mapping[str, KeySet | None]) -> None:
     """Key commands do not get the variables of *sets*, which are in force: those of a known application may not be."""
-    for _, _, source in chain.from_iterable(keys.sources() for keys in sets):
-        keep_from_commands(*filter(None, (source.variable, variable_in(source.salt or ""))))
+    for name, keys in sets.items():
+        if keys is None:
+            # Which does that.
+            variables_of(name)
+            continue
+        for _, _, source in keys.sources():
+            keep_from_commands(*filter(None, (source.variable, variable_in(source.salt or ""))))
 
 
 class Keys(NamedTuple):
@@ -165,20 +173,35 @@ class Keys(NamedTuple):
 
     name: str | None = None
     """None: the environment's own."""
-    sets: Mapping[str, KeySet] = {}
-    """All of rotation.toml."""
+    sets: Mapping[str, KeySet | None] = {}
+    """All of rotation.toml, and None for each other one: its keys are where services read them."""
 
     @property
     def words(self) -> str:
         """Whose keys they are, in words."""
         return f"the key set {self.name}" if self.name else "the environment"
 
+    @property
+    def written(self) -> KeySet | None:
+        """The key set as rotation.toml has it; None if services and this program read the same variables."""
+        return None if self.name is None else self.sets[self.name]
+
+    @property
+    def variables(self) -> KeyVariables:
+        """The variables that services read for these keys. Raises KeyConfigError if no service can have the set."""
+        return KEY_VARIABLES if self.name is None else variables_of(self.name)
+
+    def place(self, state: KeyState) -> str:
+        """The setting or variable that has the keys of *state*."""
+        return self.variables.states[state] if self.written is None else f"[keys.{self.name}] {state}"
+
     def sources(self, environ: Mapping[str, str]) -> Iterator[tuple[KeyState, KeySource]]:
         """The places where *environ* has the keys of each state; no key is read."""
-        if self.name is not None:
-            yield from ((state, source) for state, _, source in self.sets[self.name].sources())
+        if self.written is not None:
+            yield from ((state, source) for state, _, source in self.written.sources())
             return
-        for state, name in VARIABLES.items():
+        for state in VARIABLES:
+            name = self.variables.states[state]
             file, command = environ.get(f"{name}_FILE"), environ.get(f"{name}_COMMAND")
             yield state, KeySource(None if file or command else f"${name}", file, command)
 
@@ -191,10 +214,19 @@ class Keys(NamedTuple):
     def settings(self, environ: Mapping[str, str]) -> Settings:
         """The keys themselves. Raises KeyConfigError."""
         # A worker gets the sets without rotation.toml.
-        keep_from_key_commands(self.sets.values())
-        if self.name is None:
-            return load_settings(environ)
-        return settings_of_read(read_key_set(self.name, self.sets[self.name], environ))
+        keep_from_key_commands(self.sets)
+        if self.written is None:
+            return load_settings(environ, self.variables)
+        return settings_of_read(self.read(environ))
+
+    @without_frames
+    def read(self, environ: Mapping[str, str]) -> list[ReadKey]:
+        """The keys of a set that rotation.toml has, one by one. Raises KeyConfigError, and gives warnings."""
+        return [
+            each
+            for state, place, source in (self.written.sources() if self.written else ())
+            for each in keys_of_source(source, state, f"[keys.{self.name}] {place} ({source.place})", environ)
+        ]
 
     def every(self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | None]) -> dict[str | None, Keyring]:
         """The keyring of each set, the environment's own first; without those that cannot be loaded.
@@ -232,13 +264,20 @@ def check_set(name: str, keys: KeySet) -> None:
             raise UsageError(f"[keys.{name}] {place}: {fault}")
 
 
-def check_name(name: str, sets: Iterable[str], whose: str) -> None:
-    """Raises UsageError if there is no key set *name*; *whose* setting names it."""
+def check_name(name: str, sets: Iterable[str], environ: Mapping[str, str], whose: str) -> None:
+    """Raises UsageError if neither *sets* nor *environ* have a key set *name*; *whose* setting names it."""
     known = list(sets)
-    if name not in known:
-        near = nearest(name, known)
-        hint = f"did you mean {near}?" if near else f"there are {', '.join(known) or 'none'}"
-        raise UsageError(f"{whose}: rotation.toml has no [keys.{name}]; {hint}")
+    if name in known:
+        return
+    near = nearest(name, known)
+    hint = f"did you mean {near}?" if near else f"there are {', '.join(known) or 'none'}"
+    fault = f"{whose}: rotation.toml has no [keys.{name}]"
+    with suppress(KeyConfigError):
+        variables = variables_of(name)
+        if names_primary(environ, variables):
+            return
+        fault += f", and {variables.primary} is not set"
+    raise UsageError(f"{fault}; {hint}")
 
 
 class ReadKey(NamedTuple):
@@ -252,16 +291,6 @@ class ReadKey(NamedTuple):
 
     def __repr__(self) -> str:
         return f"<ReadKey {self.key.id} {self.state} {self.place}>"
-
-
-@without_frames
-def read_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> list[ReadKey]:
-    """The keys of the set *name*, one by one. Raises KeyConfigError, and gives warnings."""
-    return [
-        each
-        for state, place, source in keys.sources()
-        for each in keys_of_source(source, state, f"[keys.{name}] {place} ({source.place})", environ)
-    ]
 
 
 def settings_of_read(read: Iterable[ReadKey]) -> Settings:

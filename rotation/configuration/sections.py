@@ -69,7 +69,9 @@ DATABASE = said(
 )
 NAME = said("what reports call it", '"credentials"', "the table")
 KEYS = said(
-    "the key set of this file, `[keys.NAME]`, that the tokens are under", '"redash"', "the environment's own keys"
+    "the key set that the tokens are under: `[keys.NAME]` of this file, or the variables of services",
+    '"redash"',
+    "the environment's own keys",
 )
 OPTIONAL = said("`true`: leave the target out, and say so, if the database lacks its table or column", "true")
 
@@ -82,6 +84,15 @@ class IndexEntry(Section, frozen=True):
 
     column: Annotated[str, said("the column beside the tokens", '"email_index"')]
     context: Annotated[str, said("the context that the index was made with", '"users.email"')]
+    normalize: Annotated[
+        str | None,
+        said(
+            "what the index is made of: `casefold` or `lower` of a value, or `module:function` of the application's "
+            "code, which is imported",
+            '"casefold"',
+            "the value as it is",
+        ),
+    ] = None
 
 
 class LegacyEntry(Section, frozen=True):
@@ -115,10 +126,21 @@ class LegacyEntry(Section, frozen=True):
             "`CRYPTOGRAPHY_KEY` of django-cryptography, if it was set: `$NAME` of a variable", '"$OLD_KEY"', "`secret`"
         ),
     ] = None
+    key: Annotated[
+        str | Names | None,
+        said(
+            "of django-cryptography: the `key` of the field itself: `$NAME` of a variable, which holds it as text, in "
+            "hex digits or in base64",
+            '"$FIELD_KEY"',
+            "the field has none",
+        ),
+    ] = None
     unpickle: Annotated[
         bool,
         said(
-            "of django-cryptography: load pickles, which runs code if somebody who knows the secret put code in", "true"
+            "of django-cryptography: load pickles, as of lists and dicts, which runs code if somebody who knows the "
+            "secret put code in",
+            "true",
         ),
     ] = False
 
@@ -171,7 +193,7 @@ class TargetEntry(Section, frozen=True, kw_only=True):
         IndexEntry | None,
         said(
             "the column of the blind index, which `run` keeps right",
-            '{ column = "email_index", context = "users.email" }',
+            '{ column = "email_index", context = "users.email", normalize = "casefold" }',
         ),
     ] = None
     set: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from keyring_core import Key, KeyConfigError
+from keyring_core.blind_index import NORMAL_FORMS, normal_form
 from keyring_core.keys import check_context
+from rotation.configuration.application import imported, in_application
 from rotation.configuration.sections import VALUES, TargetEntry
 from rotation.configuration.urls import expand_url, from_folder, located
 from rotation.model.failures import UsageError
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 def make_targets(entry: TargetEntry, *, environ: Mapping[str, str], folder: Path | None = None) -> list[Target]:
     """One target per column. A relative path in the url counts from *folder*; None: from the current one.
 
-    Raises UsageError if a setting is empty or a variable is not set.
+    Raises UsageError if a setting is empty, a variable is not set, or the function of an index cannot be imported.
     """
     table, columns, where = entry.table, entry.columns, entry.where
     if not table or not columns or not all(columns):
@@ -50,7 +52,7 @@ def make_targets(entry: TargetEntry, *, environ: Mapping[str, str], folder: Path
         _companions_of(entry),
         entry.optional,
         _source_of(entry),
-        _index_of(entry),
+        _index_of(entry, environ, folder),
         written=entry.url,
         given=given,
         folder=str(folder),
@@ -75,7 +77,7 @@ def _source_of(entry: TargetEntry) -> Legacy | None:
     raise UsageError(f"target {entry.table}: from: {fault}")
 
 
-def _index_of(entry: TargetEntry) -> Index | None:
+def _index_of(entry: TargetEntry, environ: Mapping[str, str], folder: Path) -> Index | None:
     index, table = entry.index, entry.table
     if index is None:
         return None
@@ -92,7 +94,24 @@ def _index_of(entry: TargetEntry) -> Index | None:
         raise UsageError(f"target {table}: index names the column of the tokens; it is a column beside it")
     if index.column in {*entry.set, *entry.key_columns}:
         raise UsageError(f"target {table}: index names {index.column}, which is a key column or one of set")
-    return Index(index.column, index.context)
+    if index.normalize is None or index.normalize in NORMAL_FORMS:
+        return Index(index.column, index.context, normal_form(index.normalize))
+    place, spelling = f"target {table}: index", index.normalize
+    return Index(
+        index.column, index.context, in_application(folder, environ, place, lambda: _function(spelling, place))
+    )
+
+
+def _function(spelling: str, place: str) -> Callable[[str], str] | None:
+    """The function that *spelling* names. Raises UsageError, or whatever its module raises."""
+    module, _, name = spelling.partition(":")
+    if module and name:
+        imported(module, place)
+    try:
+        return normal_form(spelling)
+    except KeyConfigError as error:
+        fault = str(error)
+    raise UsageError(f"{place}: {fault}")
 
 
 def _companions_of(entry: TargetEntry) -> tuple[tuple[str, str], ...]:
@@ -144,7 +163,15 @@ def _place(target: Target) -> tuple[str | None, ...]:
 
 def _way(target: Target) -> tuple[object, ...]:
     """The settings by which its cells are read."""
-    return target.context, target.format, target.keys, target.companions, target.source, target.index
+    return target.context, target.format, target.keys, target.companions, target.source, *_parts(target.index)
+
+
+def _parts(index: Index | None) -> tuple[object, ...]:
+    """The settings of *index*. Two methods are one if their objects are equal; for Python these have to be the same."""
+    if index is None:
+        return ()
+    function = index.normalize
+    return index.column, index.context, getattr(function, "__func__", function), getattr(function, "__self__", None)
 
 
 def _check_condition(where: str, url: str, table: str) -> None:

@@ -65,6 +65,7 @@ def declared_columns(source: Declaration) -> Iterator[DeclaredColumn]:
                     _index_of(model, field.name),
                     binary=bool(getattr(field, "binary", False)) or cells.kind is ValueKind.BYTES,
                     secrets=_secrets_of(cells.legacy),
+                    keys=cells.keys,
                 )
                 for url, optional in _urls(model).items():
                     yield replace(column, url=url, optional=optional)
@@ -89,7 +90,8 @@ def _secrets_of(legacy: Legacy | None) -> Mapping[str, object]:
     """The settings of the project that *legacy* names, as the fields themselves find them."""
     from django.conf import settings  # noqa: PLC0415 - only if a Django project is named
 
-    spelled = chain.from_iterable((legacy.secret, legacy.encryption_secret or (), legacy.salt or ()) if legacy else ())
+    options = (legacy.secret, legacy.encryption_secret, legacy.key, legacy.salt) if legacy else ()
+    spelled = chain.from_iterable(option or () for option in options)
     names = filter(None, map(variable_in, spelled))
     return {name: getattr(settings, name) for name in names if hasattr(settings, name)}
 
@@ -114,7 +116,9 @@ def _index_of(model: type[Model], name: str) -> Index | None:
     from keyring_core.integrations.django import BlindIndexField  # noqa: PLC0415 - imports Django
 
     fields = (each for each in model._meta.local_concrete_fields if isinstance(each, BlindIndexField))
-    return next((Index(each.column or each.name, each.context) for each in fields if each.of == name), None)
+    return next(
+        (Index(each.column or each.name, each.context, each.normalize) for each in fields if each.of == name), None
+    )
 
 
 _POSTGRESQL_OPTIONS = (

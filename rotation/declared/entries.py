@@ -1,27 +1,19 @@
 """An entry of rotation.toml that names models in; the encrypted columns that they declare, and their targets, out.
 
-Imports the application's code, which may do anything, and names what fails there.
+Imports the application's code.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
-from keyring_core.redaction import get_redactor
+from rotation.configuration.application import in_application
 from rotation.configuration.declarations import DeclaredColumn, check_found
 from rotation.configuration.sections import Declaration, TargetEntry
 from rotation.configuration.targets import make_targets, refuse_rivals, without_repeats
-from rotation.model.failures import UsageError
 from rotation.model.target import Target
-
-Result = TypeVar("Result")
 
 
 def declared_columns(source: Declaration, folder: Path, environ: Mapping[str, str]) -> Sequence[DeclaredColumn]:
@@ -62,7 +54,7 @@ def _target(column: DeclaredColumn, environ: Mapping[str, str], folder: Path | N
         table=column.table,
         columns=(column.column,),
         context=column.context,
-        keys=source.keys,
+        keys=column.key_set,
         optional=source.optional or column.optional,
         name=source.name,
     )
@@ -77,32 +69,3 @@ def _target(column: DeclaredColumn, environ: Mapping[str, str], folder: Path | N
         binary=column.binary,
         local=not set(column.secrets) <= set(environ),
     )
-
-
-def in_application(folder: Path, environ: Mapping[str, str], place: str, work: Callable[[], Result]) -> Result:
-    """Returns the result of *work*, which imports code of an application, as that would find it.
-
-    *folder* and the current folder are the first that modules are looked for in, and stay so. Meanwhile the variables
-    of *environ* are the process's own, and the output of the code goes to stderr. Raises UsageError, which begins
-    with *place*, for whatever the code raises.
-    """
-    for path in (os.getcwd(), str(folder.resolve())):
-        if path not in sys.path:
-            sys.path.insert(0, path)
-    before = dict(os.environ)
-    try:
-        os.environ.update(environ)
-        with redirect_stdout(sys.stderr):
-            return work()
-    except UsageError:
-        raise
-    except (Exception, SystemExit) as error:
-        # Its frames and its context may hold values of the application: only its words go on.
-        message = get_redactor().redact(" ".join(str(error).split()))
-        fault = f"importing it fails: {type(error).__name__}{f': {message}' if message else ''}"
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-        # Django sets the time zone of the process.
-        time.tzset()
-    raise UsageError(f"{place}: {fault}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -13,6 +12,7 @@ from sqlalchemy.orm import configure_mappers
 from keyring_core import KeyConfigError
 from keyring_core.integrations.cells import Cells
 from keyring_core.integrations.sqlalchemy import BlindIndexOf
+from rotation.configuration.application import imported
 from rotation.configuration.declarations import DeclaredColumn
 from rotation.configuration.sections import Declaration
 from rotation.model.failures import UsageError
@@ -31,7 +31,10 @@ def declared_columns(source: Declaration) -> Iterator[DeclaredColumn]:
         name = f"{table.schema}.{table.name}" if table.schema else str(table.name)
         found = [(column, column.type) for column in table.columns if isinstance(column.type, BlindIndexOf)]
         # By the names of the columns that they are of.
-        indexes = {_source_of(column, kind): Index(str(column.name), kind.index.context) for column, kind in found}
+        indexes = {
+            _source_of(column, kind): Index(str(column.name), kind.index.context, kind.index.normalize)
+            for column, kind in found
+        }
         for column in table.columns:
             # A TypeDecorator of the application over an encrypted type has its cells, too.
             if isinstance(cells := getattr(column.type, "cells", None), Cells):
@@ -43,6 +46,7 @@ def declared_columns(source: Declaration) -> Iterator[DeclaredColumn]:
                     cells.legacy,
                     indexes.get(column.name),
                     binary=bool(getattr(column.type, "binary", False)),
+                    keys=cells.keys,
                 )
 
 
@@ -60,7 +64,7 @@ def _named(path: str) -> object:
     name, colon, attributes = path.partition(":")
     if not (colon and name and attributes):
         raise UsageError(f'models {path}: write it as "module:attribute", such as "app.models:Base.metadata"')
-    found: object = _imported(name)
+    found: object = imported(name, f"models {name}")
     for attribute in attributes.split("."):
         # `db.metadatas` of Flask-SQLAlchemy is a mapping, with one for each bind.
         item = found.get(attribute) if isinstance(found, Mapping) else None
@@ -68,17 +72,3 @@ def _named(path: str) -> object:
         if found is None:
             raise UsageError(f"models {path}: {name} is imported, and has no {attributes}")
     return found
-
-
-def _imported(name: str) -> object:
-    fault = None
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise
-        fault = f"there is no module {error.name}"
-    raise UsageError(
-        f"models {name}: {fault}; it is looked for in the folder of rotation.toml, in the current folder, and where "
-        "this Python finds modules: run the command in the application's environment"
-    )

@@ -33,6 +33,8 @@ class Moved:
     cells: int = 0
     taken_over: int = 0
     """Cells that were no token before."""
+    reindexed: int = 0
+    """Cells whose index is of another text than before."""
 
 
 class LastWord:
@@ -138,6 +140,7 @@ def _as_changed(last: Counts, moved: Moved, totals: CellTotals, others: Counts, 
     counts = replace(last, scanned=totals.held, null=totals.null, empty=totals.empty, rotated=min(moved.cells, tokens))
     counts.current = tokens - counts.rotated
     counts.taken_over = min(moved.taken_over + others.taken_over, counts.rotated)
+    counts.reindexed = min(moved.reindexed, counts.rotated)
     counts.under = Counter({primary: tokens})
     if others.under:
         # A token that a service replaced since counts twice among the months.

@@ -183,7 +183,7 @@ def _executor_for(workers: Workers | int, threads: Threads | None, job: Job) -> 
     if isinstance(workers, Workers):
         pool = WorkerPool(workers, job.keyring, job.options, job.local.wait)
         return lambda opened, _rows: (
-            None if opened.target.local else pool.for_target(opened.target, opened.store.number())
+            pool.for_target(opened.target, opened.store.number()) if pool.can_do(opened.target) else None
         )
     if threads is None:
         return lambda *_: None

@@ -163,6 +163,7 @@ class TargetRun:
         report.passes = number
         self._moved.cells += counts.rotated
         self._moved.taken_over += counts.taken_over
+        self._moved.reindexed += counts.reindexed
         log.info(
             "rotation.pass",
             target=report.target.label,
@@ -320,4 +321,6 @@ def _in_view_of_earlier_passes(last: Counts, moved: Moved) -> Counts:
     still_there = min(moved.cells, last.current)
     rotated = last.rotated + still_there
     taken_over = min(last.taken_over + moved.taken_over, rotated + last.to_rotate)
-    return replace(last, current=last.current - still_there, rotated=rotated, taken_over=taken_over)
+    reindexed = min(last.reindexed + moved.reindexed, rotated + last.to_rotate)
+    current = last.current - still_there
+    return replace(last, current=current, rotated=rotated, taken_over=taken_over, reindexed=reindexed)

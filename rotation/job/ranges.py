@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import structlog
 
-from keyring_core import InvalidToken, Keyring, KeyringError
+from keyring_core import Keyring, KeyringError
 from keyring_core.blind_index import BlindIndex
 from rotation.job.batch_results import RANGE_KEPT, REWRITTEN, Trace, count_swaps, traces_of
+from rotation.job.blind_indexes import NO_INDEX, Stale, explained, index_values, stale_rows
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import Pacing, Throttle
 from rotation.model.batch import Batch, BatchSize, Plan, Swaps
@@ -23,7 +24,7 @@ from rotation.model.target import Target
 from rotation.planning.planner import Planner
 from rotation.planning.takeover import NOTHING, Takeover
 from rotation.stores.columns import Forward
-from rotation.stores.store import IndexValue, Store, Written
+from rotation.stores.store import Store, Written
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""
@@ -146,7 +147,7 @@ class RangeWorker:
         self.opened, self._throttle = opened, opened.throttle()
         target, self._store, self._keyring, options, local, takeover = opened
         self._dry_run = options.dry_run
-        self._blind_index = BlindIndex(target.index.context) if target.index else None
+        self._blind_index = BlindIndex(target.index.context, target.index.normalize) if target.index else None
         self._pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
         self._size = BatchSize(self._most_rows())
         self._planning = planning or nullcontext()
@@ -278,17 +279,22 @@ class RangeWorker:
         indexed = self._store.write_indexes(values)
         if values:
             self._pace.wrote(indexed.others)
+        for value in values:
+            if refusal := indexed.refused.get(value.key):
+                indexed.refused[value.key] = explained(value, refusal, self._store)
+        indexed.refused |= {row.key: (NO_INDEX, row.fault) for row in stale if row.fault}
         done = {value.key for value in values if not indexed.failed(value.key)}
         for row in stale:
             left = row.key not in done
+            counts.reindexed += row.changes and (dry_run or not left)
             if row.under and left:
                 # Counts as a token under that key: without the key nobody finds the row by its value.
                 counts.under[row.under] += 1
             if row.is_current and row.cell is not None and row.key not in counted:
                 counts.current -= 1
-                counts.to_rotate += dry_run
+                counts.to_rotate += dry_run and not row.fault
                 counts.rotated += not left
-                counts.unsettled += left and not dry_run
+                counts.unsettled += left and bool(row.fault or not dry_run)
             if indexed.failed(row.key):
                 counts.note(row.key, *indexed.refused.get(row.key, REWRITTEN))
         log.info("rotation.blind_index", rows=len(stale), dry_run=dry_run)
@@ -309,53 +315,3 @@ class RangeWorker:
             counts.note(key, *written.refused.get(key, REWRITTEN))
         log.warning("rotation.companions", rows=len(fixes), failed=len(failed))
         return written.transactions
-
-
-class Stale(NamedTuple):
-    """A row whose index is to be written."""
-
-    key: RowKey
-    cell: str | bytes | None
-    """As it was read."""
-    wanted: str | None
-    under: str | None
-    """The id of the older key that the present index is under; None if the cell has the same key."""
-    is_current: bool
-    """True if the cell is under the primary key already, or holds nothing."""
-
-
-def stale_rows(keyring: Keyring, index: BlindIndex, batch: Batch, plan: Plan) -> Iterator[Stale]:
-    """The rows of *batch* whose index does not belong to their value under the primary key.
-
-    The value of a cell that *plan* takes over is in its new token: the keyring does not open the cell itself.
-    """
-    new = dict(zip(plan.swaps.keys, plan.swaps.new, strict=True))
-    full = [place for place, cell in enumerate(batch.cells) if isinstance(cell, str | bytes) and cell]
-    opened = keyring.decrypt_bytes_many([new.get(batch.keys[place], batch.cells[place] or "") for place in full])
-    values = dict(zip(full, opened, strict=True))
-    for place, (key, cell, read) in enumerate(zip(batch.keys, batch.cells, batch.indexes, strict=True)):
-        value = values.get(place)
-        if isinstance(value, InvalidToken) or (value is None and cell is not None):
-            # What does not open, or is empty, has no index; it is reported, or the service's own.
-            continue
-        # A column of type CHAR is filled up with blanks.
-        held = read.rstrip(" ") if isinstance(read, str) else read
-        wanted = None if value is None else index.of(keyring, value)
-        if held == wanted or not (held or wanted):
-            continue
-        is_swapped = key in new
-        own = None if cell is None or is_swapped else keyring.key_for(cell)
-        older = str(held).partition(":")[0]
-        under = older if older in keyring.states_by_id and older != keyring.primary.id else None
-        is_current = not is_swapped and own in {None, keyring.primary}
-        yield Stale(key, cell, wanted, None if own and own.id == under else under, is_current)
-
-
-def index_values(stale: list[Stale], plan: Plan, written: Written) -> Iterator[IndexValue]:
-    """The values to write beside the cells of *stale* as they are now, some of them swapped a moment ago."""
-    swapped = dict(zip(plan.swaps.keys, plan.swaps.new, strict=True))
-    for key, cell, wanted, _, is_current in stale:
-        if key in swapped and not written.failed(key):
-            yield IndexValue(key, swapped[key], wanted)
-        elif is_current:
-            yield IndexValue(key, cell, wanted)

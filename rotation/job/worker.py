@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import socket
 import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import replace
 from typing import NamedTuple
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
@@ -43,6 +46,8 @@ class Task(NamedTuple):
     order: Order
     target: Target
     """If a variable holds its url, the worker reads that variable from its own environment."""
+    normalize: bytes
+    """Pickled: the function of the target's index, which the worker imports."""
     database: str
     """A digest of the database that the url leads to where the run was started."""
     number: str
@@ -57,7 +62,38 @@ def make_order(keyring: Keyring, options: RunOptions) -> Order:
 
 def make_task(order: Order, target: Target, number: str, bounds: Bounds) -> Task:
     """A range for any worker, of the table of that *number*."""
-    return Task(order, target.sealed(), identify(target).digest, number, bounds)
+    index, function = target.index, pickled(target.index and target.index.normalize)
+    sent = replace(target.sealed(), index=index and index._replace(normalize=None))
+    return Task(order, sent, function, identify(target).digest, number, bounds)
+
+
+def pickled(function: Callable[[str], str] | None) -> bytes:
+    """*function* by its name, for a worker to import; empty if it has no name by which it can be found."""
+    try:
+        return pickle.dumps(function)
+    except Exception:
+        # A callable of the application can raise anything.
+        return b""
+
+
+def can_import(function: bytes) -> bool:
+    """True if this process can import that pickled *function*."""
+    try:
+        _imported(function)
+    except UsageError:
+        return False
+    return True
+
+
+def _imported(function: bytes) -> Callable[[str], str] | None:
+    """The pickled *function*; what its module prints goes to stderr. Raises UsageError."""
+    try:
+        with redirect_stdout(sys.stderr):
+            found: Callable[[str], str] | None = pickle.loads(function)  # noqa: S301 - from where the run was started
+        return found
+    except (Exception, SystemExit) as error:
+        fault = f"the function of the index cannot be imported ({type(error).__name__})"
+    raise UsageError(fault)
 
 
 def ask_to_stop() -> None:
@@ -109,6 +145,8 @@ def _open(of: Task) -> RangeWorker:
     keyring, environ = _load(of.order)
     try:
         target = unsealed(of.target, environ)
+        if target.index:
+            target = replace(target, index=target.index._replace(normalize=_imported(of.normalize)))
         local = LocalOptions(stop_request.wait, others=_others(options.keys, environ), environ=environ)
         takeover = Takeover.of(target, environ)
         if identify(target).digest != of.database:

@@ -178,6 +178,17 @@ class WorkerPool:
         self._wait = wait
         self._checks: list[Future[None]] | None = None
 
+    def can_do(self, target: Target) -> bool:
+        """False if secrets of *target*, or the function of its index, are in this process alone."""
+        function = target.index and target.index.normalize
+        if target.local or function is None:
+            return not target.local
+        found = [self.submit(worker.can_import, worker.pickled(function)) for _ in range(self.workers.count)]
+        for each in found:
+            wait_for(each, self._wait)
+        # A worker that died or cannot start is not at fault here: `wait_until_checked` says so.
+        return all(is_lost(each) or each.exception() or each.result() for each in found)
+
     def for_target(self, target: Target, number: str) -> RangeExecutor:
         """An executor for *target*, whose table has that *number*."""
         if self._checks is None:

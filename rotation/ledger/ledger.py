@@ -47,9 +47,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def service_name(environ: Mapping[str, str]) -> str:
-    """The name of this service or environment in the ledger: `ROTATION_SERVICE`, or `default`."""
-    return printable(environ.get(SERVICE, "").strip())[:100] or UNNAMED
+def service_name(environ: Mapping[str, str], key_set: str | None = None) -> str:
+    """The name of this service or environment in the ledger: `ROTATION_SERVICE`, or `default`; and of its key set."""
+    name = printable(environ.get(SERVICE, "").strip())[:100] or UNNAMED
+    # A cut name must not become the name of another set.
+    return name if key_set is None else f"{name[: 99 - len(key_set)]}/{key_set}"
 
 
 class Ledger:

@@ -20,7 +20,6 @@ from rotation.configuration.key_sets import (
     LISTED,
     VARIABLES,
     KeySource,
-    read_key_set,
     settings_of_read,
 )
 from rotation.context import Context
@@ -88,14 +87,15 @@ class EnvironmentKeys:
         """Loads the keys, and prints warnings on stderr. Raises KeyConfigError."""
         self._context = context
         # The environment's own keys need no rotation.toml.
-        self._keys = ENVIRONMENT if context.key_set is None else context.keys
+        self.keys = ENVIRONMENT if context.key_set is None else context.keys
+        """The keys' set, and where they are."""
         self._secrets: dict[Key, tuple[KeySource, str]] = {}
         with context.reporting_warnings():
             environ = self._environ()
-            if context.key_set is None:
+            if self.keys.written is None:
                 self.settings = context.load_settings(environ)
             else:
-                read = read_key_set(context.key_set, self._keys.sets[context.key_set], environ)
+                read = self.keys.read(environ)
                 self.settings = settings_of_read(read)
                 self._secrets = {each.key: (each.source, each.text) for each in read}
 
@@ -123,16 +123,15 @@ class EnvironmentKeys:
         """The source of *key*, one of these."""
         if key in self._secrets:
             return self._secrets[key][0]
-        return dict(self._keys.sources(self._environ()))[self.states[key.id]]
+        return dict(self.keys.sources(self._environ()))[self.states[key.id]]
 
     def new_key(self) -> Key:
         """A new key, to be staged; in a key set one that is derived as its staged key is."""
-        name = self._context.key_set
-        if name is None:
+        if self.keys.written is None:
             return Key.generate()
-        source = self._keys.sets[name].staged or KEY_ITSELF
+        source = self.keys.written.staged or KEY_ITSELF
         text = source.new_text()
-        key = source.derivation(self._environ(), f"[keys.{name}] staged").key(text)
+        key = source.derivation(self._environ(), self.keys.place(KeyState.STAGED)).key(text)
         self._secrets[key] = source, text
         return key
 
@@ -208,7 +207,7 @@ class EnvironmentKeys:
         """Raises UsageError if one file or variable is read for keys of two states: one would replace the other."""
         environ, dotenv = self._context.read_environ(), self._context.dotenv
         seen = {str(dotenv.path.resolve()): "variables"} if dotenv else {}
-        for state, source in self._keys.sources(environ):
+        for state, source in self.keys.sources(environ):
             words = f"{state} keys"
             if (first := seen.setdefault(source.origin(environ), words)) != words:
                 raise UsageError(
@@ -218,7 +217,9 @@ class EnvironmentKeys:
 
     def _environ(self) -> Mapping[str, str]:
         environ = self._context.read_environ()
-        form = f"{STAGED}_FILE"
+        if self.keys.written is not None:
+            return environ
+        form = f"{self.keys.place(KeyState.STAGED)}_FILE"
         if (named := environ.get(form)) and is_missing(key_path(named, environ, form)):
             # No key is staged yet; `keys stage` makes the file.
             del environ[form]
@@ -234,7 +235,7 @@ class EnvironmentKeys:
         in_file = self._context.read_env_file()
         environ = {**self._context.process_environ, **in_file}
         sources: dict[KeyState, KeySource] = {}
-        for state, source in self._keys.sources(environ):
+        for state, source in self.keys.sources(environ):
             if state not in sources or (key in self._secrets and source == self._secrets[key][0]):
                 sources[state] = source
         return {name: self._location(state, sources.get(state), environ, in_file) for state, name in VARIABLES.items()}
@@ -243,13 +244,12 @@ class EnvironmentKeys:
         self, state: KeyState, source: KeySource | None, environ: Mapping[str, str], in_file: Mapping[str, str]
     ) -> KeyLocation:
         """The location of the keys of *state*. *environ* is the whole environment, and *in_file* the dotenv file's."""
-        key_set, dotenv = self._context.key_set, self._context.dotenv
-        where = VARIABLES[state] if key_set is None else f"[keys.{key_set}] {state}"
+        key_set, dotenv, where = self._context.key_set, self._context.dotenv, self.keys.place(state)
         name, path, in_dotenv, known = where, None, False, self._secrets
         if source is None:
             source, known, words = KEY_ITSELF, {}, "not set; name a variable or a file of its own there"
         elif source.command:
-            words = f"read by the command in {where}_COMMAND" if key_set is None else "read by a command"
+            words = "read by a command" if self.keys.written else f"read by the command in {where}_COMMAND"
         elif source.file:
             path, words = key_path(source.file, environ, where), f"in {source.file}"
         else:

@@ -51,7 +51,8 @@ NO_FLEET = (
     f"if they announce them in another ledger, set {LEDGER_URL}"
 )
 NO_ANNOUNCEMENTS = (
-    "an application with the key set {} announces no keys, so it was not checked that every process of it has them"
+    "no service announces the keys of the key set {} (a service of yours: announce(keys=...)), so it was not checked "
+    "that every process that uses it has them"
 )
 NOT_ARCHIVED = "This key is not archived. Without it, backups from before today cannot be read"
 NOT_SEARCHED = (
@@ -144,7 +145,7 @@ def stage(context: Context) -> StepResult:
     """Makes a key and writes it as staged. Raises UsageError if one is staged, StoreError, and LedgerError."""
     keys = EnvironmentKeys(context)
     key = keys.new_key()
-    check_order(keys.settings, KeyStep.STAGE, key, context.key_set)
+    check_order(keys.settings, KeyStep.STAGE, key, keys.keys)
     with _session(context, keys.states) as session:
         following = Steps(Next(("keys", "promote"), keys=context.key_set), when=f"{DISTRIBUTE} When all have it:")
         written = keys.take(KeyStep.STAGE, key)
@@ -175,7 +176,7 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
         return StepResult(KeyStep.PROMOTE, primary, f"{was} is the primary key already", RUN)
     key = find_key(keys.settings, key_id or keys.staged().id)
     step = KeyStep.PROMOTE if key == keys.settings.staged else KeyStep.GO_BACK
-    check_order(keys.settings, step, key, context.key_set)
+    check_order(keys.settings, step, key, keys.keys)
     _check_force(force, key)
     with _session(context, keys.states) as session:
         fleet = session.fleet(keys.states)
@@ -213,7 +214,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     own, keys = own_targets(targets, context.key_set), EnvironmentKeys(context)
     _check_not_retired(context, keys, key_id)
     key = find_key(keys.settings, key_id)
-    check_order(keys.settings, KeyStep.RETIRE, key, context.key_set)
+    check_order(keys.settings, KeyStep.RETIRE, key, keys.keys)
     _check_force(force, key)
     outputs = _take_outputs(context, key, targets, proof, archive)
     with _session(context, keys.states) as session:
@@ -282,7 +283,7 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
     if warning := legible_to_others(archive):
         context.streams.warn(f"Warning: {warning}")
     keys, key = EnvironmentKeys(context), find_archived(archive, key_id)
-    check_order(keys.settings, KeyStep.RESTORE, key, context.key_set)
+    check_order(keys.settings, KeyStep.RESTORE, key, keys.keys)
     with _session(context, keys.states) as session:
         following = _then_run(retire_step(key.id, context.key_set))
         written, notes = keys.take(KeyStep.RESTORE, key), [] if session.ledger else [NO_LEDGER]
@@ -305,9 +306,11 @@ def _unchecked(context: Context, session: Session, fleet: Sequence[InstanceRecor
     """The notes on checks that could not be made."""
     if session.ledger is None:
         return [NO_LEDGER]
+    if fleet:
+        return []
     if context.key_set is not None:
         return [NO_ANNOUNCEMENTS.format(context.key_set)]
-    return [] if fleet else [NO_FLEET.format(session.ledger.name)]
+    return [NO_FLEET.format(session.ledger.name)]
 
 
 def _mark(session: Session, done: StepResult) -> list[str]:

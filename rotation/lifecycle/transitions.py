@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from keyring_core import Key, KeyState
 from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
-from rotation.configuration.key_sets import VARIABLES
+from rotation.configuration.key_sets import ENVIRONMENT, VARIABLES, Keys
 from rotation.ledger.records import InstanceRecord, lacking
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import RUN, STATUS, Next, Steps
@@ -72,18 +72,18 @@ def find_key(settings: Settings, key_id: str) -> Key:
     raise UsageError(f"no key {key_id} in this environment; {hint}")
 
 
-def check_order(settings: Settings, step: KeyStep, key: Key, key_set: str | None = None) -> None:
+def check_order(settings: Settings, step: KeyStep, key: Key, keys: Keys = ENVIRONMENT) -> None:
     """Raises UsageError if *step* is out of order for *key*; the message has the step that comes first."""
     state = states(settings).get(key)
     if state is not MOVES[step][0].before:
         fault = _OUT_OF_ORDER[step].format(id=key.id, state=state)
         if step is KeyStep.RETIRE and settings.previous:
             fault += f" Here that is {' or '.join(each.id for each in settings.previous)}."
-        raise UsageError(fault, *([_before_retire(settings, state, key_set)] if step is KeyStep.RETIRE else []))
+        raise UsageError(fault, *([_before_retire(settings, state, keys)] if step is KeyStep.RETIRE else []))
     if step is KeyStep.STAGE and settings.staged:
         raise UsageError(
             f"{settings.staged.id} is staged already; two at once would leave services with different ones.",
-            Steps(Next(("keys", "promote"), keys=key_set)),
+            Steps(Next(("keys", "promote"), keys=keys.name)),
         )
 
 
@@ -141,9 +141,9 @@ _OUT_OF_ORDER = {
 }
 
 
-def _before_retire(settings: Settings, state: KeyState | None, key_set: str | None) -> Steps:
+def _before_retire(settings: Settings, state: KeyState | None, keys: Keys) -> Steps:
     if state is KeyState.PRIMARY:
         left = ["promote"] if settings.staged else ["stage", "promote"]
-        return Steps(*(Next(("keys", word), keys=key_set) for word in left), RUN)
-    place = STAGED if key_set is None else f"what [keys.{key_set}] names as staged"
+        return Steps(*(Next(("keys", word), keys=keys.name) for word in left), RUN)
+    place = keys.place(KeyState.STAGED)
     return Steps(STATUS.after("see that no token is under it:"), f"take it out of {place} everywhere")

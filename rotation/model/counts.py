@@ -94,6 +94,12 @@ class CellCounts:
         int, "Tokens that are to be bound to the target's context; only of a command that writes nothing."
     ] = 0
     taken_over: Annotated[int, "Cells, of to_rotate or rotated, that were no tokens of these keys."] = 0
+    # Not those whose index only follows its token to another key.
+    reindexed: Annotated[
+        int,
+        "Cells, of to_rotate or rotated, whose blind index is made of another text than before: their normal form is "
+        "another one, or the index was of another value.",
+    ] = 0
     under: Annotated[Counter[str], "Tokens for each key id."] = field(default_factory=Counter)
     # A rotation keeps the time of a token.
     oldest: Annotated[dict[str, int], "When the oldest token under each key id was issued, in seconds since 1970."] = (

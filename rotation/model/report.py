@@ -164,7 +164,7 @@ MOST_MARKS = 100_000
 NOT_UNREADABLE = frozenset(
     (
         *("nested", "plaintext", "suspect", "staged-key", "newer-key"),
-        *("no-key", "locked", "rewritten", "refused", "not-written"),
+        *("no-key", "locked", "rewritten", "refused", "not-written", "no-index"),
     )
 )
 """Categories of problems that are not about cells that cannot be read."""

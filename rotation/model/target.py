@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
@@ -45,6 +45,8 @@ class Index(NamedTuple):
 
     column: str
     context: str
+    normalize: Callable[[str], str] | None = None
+    """Makes the text that the index is of; None: the value itself."""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def render(report: Report, invocation: Invocation = PLAIN) -> Iterator[Renderabl
         if target.stopped:
             yield Text(f"{target.target.label}: {target.stopped}", "red")
         yield from samples(target)
+        yield from _reindexed(target, dry_run=report.dry_run)
         # If a key is missing, every row has the same problem.
         shown = [] if target.lacks_key and target.stopped else target.counts.problems[:room]
         room -= len(shown)
@@ -82,6 +83,17 @@ def samples(target: TargetReport) -> Iterator[Text]:
         yield Text(f"{target.target.label}: {many(number, 'cell')} that {be(number)} no token, such as", "bold")
     for key, words in target.counts.samples:
         yield Text(f"  {_cell(target, key)}: {words}")
+
+
+def _reindexed(target: TargetReport, *, dry_run: bool) -> Iterator[Text]:
+    """The number of blind indexes that change by more than their key, so that a new normal form is seen to work."""
+    if number := target.counts.reindexed:
+        verb, cause = ("changes", "it is of") if dry_run else ("changed", "it was of")
+        yield Text(
+            f"{target.target.label}: the blind index of {many(number, 'row')} {verb}, and not only its key: "
+            f"the normal form is another one, or {cause} another value",
+            "bold",
+        )
 
 
 def _problems(target: TargetReport, shown: Sequence[Problem]) -> Iterator[Text]:
@@ -165,9 +177,10 @@ def _waiting(report: Report, waiting: int) -> str:
     counts = [target.counts for target in report.targets]
     taken = sum(each.taken_over for each in counts)
     unbound = " or not bound yet" if any(each.unbound for each in counts) else ""
+    indexed = " or have a blind index of another form" if any(each.reindexed for each in counts) else ""
     older = waiting - taken
     verb = be(older) if _unit(report) == "token" else "with tokens"
-    words = [f"{many(older, _unit(report))} {verb} under older keys{unbound}"] if older else []
+    words = [f"{many(older, _unit(report))} {verb} under older keys{unbound}{indexed}"] if older else []
     words += [f"{many(taken, 'cell')} {be(taken)} to become {'a token' if taken == 1 else 'tokens'}"] if taken else []
     return ", and ".join(words)
 

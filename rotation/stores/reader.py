@@ -205,6 +205,14 @@ class Reader:
         first = rows.limit(LOOKED_AT).subquery()
         return self._scalar(sa.select(value).select_from(first).where(value.is_not(None)).limit(1))
 
+    def holder(self, index: str, key: RowKey) -> RowKey | None:
+        """The key of a row, other than that of *key*, with the blind index *index*; None if there is none."""
+        assert self._index is not None  # noqa: S101 - for the type checker: the target has an index
+        others = sa.not_(same_key(self._key, self._parts(key)))
+        query = sa.select(*self._key).where(self._index == sa.literal(index, AsRead()), others).limit(1)
+        found = self._access.read(lambda connection: connection.execute(query).first())
+        return None if found is None else tuple(found)
+
     def lacks_room(self, longest: Callable[[int], int]) -> str | None:
         """By the column's declared size and its longest cell that does not begin as a token does."""
         room = self._dialect.room(self._cells.kind)

@@ -102,26 +102,38 @@ def drive(  # noqa: PLR0913 - which driver, what to do, and in which surrounding
     return json.loads(done.stdout)
 
 
-def environment(requirements: Path, *, with_pip: bool = True) -> Path:
+def environment(requirements: Path, *, with_pip: bool = True, archives: Path | None = None) -> Path:
     """The folder of a virtual environment: made at the first call, and again when its *requirements* change.
 
     To leave out pip, and the setuptools that come with it, saves four seconds.
+    Its folder `archives` gets the source archives that the list *archives* names, with their hashes; they are built by
+    what the requirements install.
     """
     folder = FOLDER / requirements.stem
     installed = folder / "installed.txt"
+    wanted = requirements.read_text() + (archives.read_text() if archives else "")
     with _locked(FOLDER / f"{requirements.stem}.lock"):
-        if not installed.exists() or installed.read_text() != requirements.read_text():
+        if not installed.exists() or installed.read_text() != wanted:
             python = folder / "bin/python"
             _run(sys.executable, "-m", "venv", "--clear", *([] if with_pip else ["--without-pip"]), folder)
             pip = [python, "-m", "pip"] if with_pip else [sys.executable, "-m", "pip", "--python", python]
-            _run(*pip, "install", "-q", "--no-deps", "-r", requirements)
-            installed.write_text(requirements.read_text())
+            _pip(*pip, "install", "-q", "--no-deps", "-r", requirements)
+            if archives:
+                source = ["--no-binary", ":all:", "--no-build-isolation", "--require-hashes"]
+                _pip(*pip, "download", "-q", "--no-deps", *source, "-d", folder / "archives", "-r", archives)
+            installed.write_text(wanted)
     return folder
 
 
-def _run(*argv: str | Path) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def _pip(*argv: str | Path) -> None:
+    _run(*argv, fault=f"pip could not get what {argv[-1]} lists: is the package index reachable from here?")
+
+
+def _run(*argv: str | Path, fault: str = "") -> None:
+    # Some packages take their version from git: not from the repository around their environment.
+    environ = {**os.environ, "GIT_CEILING_DIRECTORIES": str(FOLDER)}
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{fault}\n{done.stderr}"
 
 
 @contextmanager

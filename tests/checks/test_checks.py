@@ -120,6 +120,10 @@ CASES = {
         "tokens_left", WARNING, {"targets": (target(taken_over=2, to_rotate=2),)}, "2 cells of another package"
     ),
     "cells that a run took over": Case("tokens_left", OK, {"targets": (target(taken_over=2, rotated=2),)}),
+    "indexes of another form": Case(
+        "tokens_left", WARNING, {"targets": (target(reindexed=2, to_rotate=2),)}, "2 rows that lookups miss"
+    ),
+    "indexes that a run changed": Case("tokens_left", OK, {"targets": (target(reindexed=2, rotated=2),)}),
     "no weak key": Case("weak_keys", OK, {}),
     "a weak key": Case("weak_keys", CRITICAL, {"weak": ("ENCRYPTION_PREVIOUS_KEYS: a weak key",)}, "a weak key"),
     "file for its owner": Case("key_files", OK, {"key_files": (SeenFile("F", "k", 0o100600),)}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,12 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from keyring_core import Derivation, Key, KeyConfigError, KeyState
+from keyring_core import Derivation, Key, KeyConfigError, KeyState, key_commands
 from keyring_core.errors import WeakKeyError
 from keyring_core.key_commands import run_key_command
 from keyring_core.redaction import get_redactor
 from rotation.configuration.config_file import read_config
-from rotation.configuration.key_sets import Keys, KeySet, KeySource, read_key_set
+from rotation.configuration.key_sets import Keys, KeySet, KeySource
 from rotation.configuration.presets import load_preset, preset_names
 from rotation.context import Context
 from rotation.model.failures import UsageError
@@ -116,7 +117,7 @@ def test_a_place_is_named_in_every_refusal() -> None:
 def test_what_is_read_shows_no_secret() -> None:
     """Neither the repr of a key that was read, nor what is sent to a worker, holds one."""
     keys = a_set(primary={"secret": "$SECRET", "derive": "sha256"})
-    [read] = read_key_set("app", keys, {"SECRET": SECRET})
+    [read] = Keys("app", {"app": keys}).read({"SECRET": SECRET})
 
     assert (read.state, read.text) == (KeyState.PRIMARY, SECRET)
     assert SECRET not in repr(read)
@@ -183,7 +184,7 @@ def test_a_target_names_a_set_of_the_file(tmp_path: Path) -> None:
     path.write_text(target.format("redash") + sets)
     assert [each.keys for each in read_config(path).targets({})] == ["redash"]
     path.write_text(target.format("redsh") + sets)
-    with pytest.raises(UsageError, match=r"no \[keys\.redsh\]; did you mean redash\?"):
+    with pytest.raises(UsageError, match=r"REDSH_ENCRYPTION_KEY is not set; did you mean redash\?"):
         read_config(path).targets({})
 
 
@@ -196,10 +197,25 @@ def test_a_command_gets_no_secret_of_a_set(tmp_path: Path, monkeypatch: pytest.M
     path.write_text(f"[keys.plane]\nprimary = {primary}\n{app}")
     environ = {"PLANE_SECRET": SECRET, "PLANE_SALT": "pepper", "PLANE_URL": "http://plane"}
 
-    [read] = read_key_set("app", read_config(path).key_sets()["app"], environ)
+    [read] = Keys("app", read_config(path).key_sets()).read(environ)
 
     given = dict(line.partition("=")[::2] for line in read.text.splitlines())
     assert (given["PLANE_URL"], {"PLANE_SECRET", "PLANE_SALT"} & {*given}) == ("http://plane", set())
+
+
+def test_a_worker_knows_the_sets_that_models_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets their names alone, reads the same variables as a service, and keeps these from key commands."""
+    monkeypatch.setattr(key_commands, "_holding_keys", set())
+    sent = pickle.loads(pickle.dumps(Keys(None, {"billing": None})))
+    seen, key = tmp_path / "seen", key_text("a")
+    code = f"import os, pathlib; pathlib.Path({str(seen)!r}).write_text(' '.join(os.environ)); print({key!r})"
+    environ = {"ENCRYPTION_KEY_COMMAND": shlex.join([sys.executable, "-c", code]), "BILLING_ENCRYPTION_KEY": SECRET}
+
+    own, billing = sent.keyring(environ), Keys("billing", sent.sets).keyring(environ | {"BILLING_ENCRYPTION_KEY": key})
+
+    assert own.primary == billing.primary == make_key("a")
+    assert "BILLING_ENCRYPTION_KEY" not in seen.read_text().split()
+    assert Keys("billing", sent.sets).place(KeyState.STAGED) == "BILLING_ENCRYPTION_STAGED_KEY"
 
 
 @pytest.mark.parametrize("read", [Keys.keyring, Keys.settings])

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from keyring_core.integrations.values import decimal_form
 from keyring_core.legacy import Legacy
 from rotation.configuration.config_file import read_config
 from rotation.configuration.sections import TargetEntry
-from rotation.configuration.targets import make_targets, without_repeats
+from rotation.configuration.targets import make_targets, refuse_rivals, without_repeats
 from rotation.model.failures import UsageError
 from rotation.model.target import Index, Target
-from tests.conftest import Named
+from tests.conftest import Cli, Named
 
 ENTRY = """[[target]]
 url = "sqlite:///app.db"
@@ -236,3 +238,77 @@ def test_an_index_is_of_one_column(tmp_path: Path) -> None:
             tmp_path,
             ENTRY + INDEX + ENTRY.replace('"token"', '"refresh"') + 'set = { token_index = "primary-key-id" }\n',
         )
+
+
+def normalized(spelling: str) -> str:
+    """The setting `index` with that normal form."""
+    return INDEX.replace(" }", f", normalize = '{spelling}' }}")
+
+
+def test_a_normal_form_is_a_function(tmp_path: Path) -> None:
+    """By a short name, or by its module, which is looked for in the folder of rotation.toml first."""
+    (tmp_path / "forms_of_a_shop.py").write_text("def plain(text):\n    return text.strip()\n")
+    functions: dict[str, Callable[[str], str] | None] = {}
+    for spelling in ("casefold", "lower", "forms_of_a_shop:plain"):
+        [target] = load(tmp_path, ENTRY + normalized(spelling))
+        assert target.index
+        functions[spelling] = target.index.normalize
+
+    assert (functions["casefold"], functions["lower"]) == (str.casefold, str.lower)
+    assert (plain := functions["forms_of_a_shop:plain"])
+    assert plain(" A ") == "A"
+
+
+BAD_FORMS = {
+    "no such name": ("upper", "target creds: index: normalize 'upper': give a function of a text, casefold or lower"),
+    "empty": ("", "target creds: index: normalize '': give a function"),
+    "no module": (":plain", "target creds: index: normalize ':plain': give a function"),
+    "no function": ("bad_forms:", "target creds: index: normalize 'bad_forms:': give a function"),
+    "a value": ("bad_forms:number", "target creds: index: normalize 'bad_forms:number': give a function"),
+    "a missing module": (
+        "forms_that_are_not:f",
+        "target creds: index: there is no module forms_that_are_not; it is lo",
+    ),
+    "a failing module": ("failing_forms:f", "target creds: index: importing it fails: ValueError: no settings"),
+}
+
+
+def test_a_normal_form_that_is_no_function_is_an_error_of_usage(tmp_path: Path, cli: Cli, named: Named) -> None:
+    """With exit code 2, and 3 of `check`: the target and the fault, without a traceback."""
+    (tmp_path / "bad_forms.py").write_text("number = 7\n")
+    (tmp_path / "failing_forms.py").write_text("raise ValueError('no settings')\n")
+    for name, (spelling, words) in BAD_FORMS.items():
+        with named(name):
+            with pytest.raises(UsageError) as refused:
+                load(tmp_path, ENTRY + normalized(spelling))
+            ran, checked = (cli(each, "--config", str(tmp_path / "rotation.toml")) for each in ("run", "check"))
+
+            assert words in str(refused.value)
+            assert (refused.value.__cause__, refused.value.__context__) == (None, None)
+            assert (ran.code, checked.code) == (2, 3)
+            assert words in " ".join(ran.err.split())
+            assert "Traceback" not in ran.err + checked.err
+
+
+def test_one_index_has_one_normal_form(tmp_path: Path) -> None:
+    """Two entries, or an entry and a model, that say different ones are refused."""
+    folded = ENTRY + normalized("casefold")
+
+    assert len(load(tmp_path, folded + folded)) == 1
+    for other in (ENTRY + INDEX, ENTRY + normalized("lower")):
+        with pytest.raises(UsageError, match=r"creds\.token is named twice"):
+            load(tmp_path, folded + other)
+
+
+def test_equal_forms_of_values_are_one(tmp_path: Path) -> None:
+    """Two columns of a model may have equal forms, each its own object."""
+    [target] = load(tmp_path, ENTRY + INDEX)
+
+    def of_decimals(places: int) -> Target:
+        return replace(target, index=Index("token_index", "creds.token", decimal_form(places).normal))
+
+    assert of_decimals(2).index != of_decimals(2).index
+    refuse_rivals([of_decimals(2), of_decimals(2)])
+    assert len(without_repeats([of_decimals(2), of_decimals(2)])) == 1
+    with pytest.raises(UsageError, match=r"creds\.token is named twice"):
+        refuse_rivals([of_decimals(2), of_decimals(3)])

@@ -62,7 +62,7 @@ class Account(models.Model):
     owner = models.TextField()
     api_key = EncryptedTextField(null=True, context=True)
     note = EncryptedTextField(null=True, db_column="Memo")
-    note_index = BlindIndexField(of="note", context="shop.note.index", null=True)
+    note_index = BlindIndexField(of="note", context="shop.note.index", normalize="casefold", null=True)
     history = HistoricalRecords()
 
 class Company(Account):

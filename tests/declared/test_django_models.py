@@ -142,3 +142,15 @@ def test_a_schema_in_the_name_of_a_table_is_that_of_the_target() -> None:
     from rotation.declared.django_models import _unquoted
 
     assert [_unquoted(name) for name in ('crm"."lead', '"crm"."lead"', "lead")] == ["crm.lead", "crm.lead", "lead"]
+
+
+def test_an_index_keeps_the_normal_form_of_its_field(project: Project) -> None:
+    """The model says it: after a rotation a lookup by another spelling finds the row, under the new key alone."""
+    project.python('Account.objects.create(owner="o", note="NoTe")\nfound = None')
+    project.rotate_with()
+
+    ran = project.manage("rotate_keys", "--json")
+    project.environ["ENCRYPTION_PREVIOUS_KEYS"] = ""
+
+    assert (ran.code, {each["reindexed"] for each in ran.document["targets"]}) == (0, {0})
+    assert project.python('found = Account.objects.filter(note_index="nOtE").count()') == 1

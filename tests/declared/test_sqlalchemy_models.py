@@ -38,6 +38,33 @@ def test_every_encrypted_column_is_a_target(module: Write) -> None:
     }
 
 
+FOLDED = """
+from keyring_core.blind_index import BlindIndex
+
+class Folded(BlindIndexOf):
+    @property
+    def index(self):
+        return BlindIndex("users.email.index", str.casefold)
+
+User.__table__.c.email_index.type = Folded("email")
+"""
+
+
+def test_an_index_has_the_normal_form_of_its_type(module: Write) -> None:
+    """Otherwise a run would make indexes that no lookup asks for; an entry by hand has to say the same."""
+    name = module(MODELS + FOLDED)
+    by_hand = '[[target]]\nurl = "sqlite:///app.db"\ntable = "users"\ncolumns = ["email"]\ncontext = "users.email"\n'
+    index = 'index = { column = "email_index", context = "users.email.index", normalize = "NAME" }\n'
+    entry(f"{name}:Base", more=by_hand + index.replace("NAME", "casefold"))
+
+    [email] = [each for each in targets() if each.label == "users.email"]
+
+    assert email.index == Index("email_index", "users.email.index", str.casefold)
+    entry(f"{name}:Base", more=by_hand + index.replace("NAME", "lower"))
+    with pytest.raises(UsageError, match=r"users\.email is named twice"):
+        targets()
+
+
 @pytest.mark.parametrize("path", ["Base", "Base.metadata", "User", "db.metadatas.other"])
 def test_anything_with_metadata_will_do(module: Write, path: str) -> None:
     """A declarative base, its metadata, a model, or one of several in a mapping."""
@@ -260,3 +287,36 @@ def test_an_entry_by_hand_and_models_are_one_target(module: Write) -> None:
     entry(f"{name}:Base", more=f'{by_hand}context = "other"\n')
     with pytest.raises(UsageError, match=r"users\.memo is named twice"):
         targets()
+
+
+TYPED = """
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from keyring_core.integrations.sqlalchemy import EncryptedText
+from keyring_core.legacy import Legacy
+
+class Base(DeclarativeBase):
+    pass
+
+class Own(sa.TypeDecorator):
+    impl = EncryptedText
+    cache_ok = True
+
+class Person(Base):
+    __tablename__ = "people"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    born = mapped_column(EncryptedText(True, of=sa.Date(), binary=True))
+    paid = mapped_column(EncryptedText(of=sa.Numeric(10, 2), legacy=Legacy("advanced-alchemy", secret="$OLD")))
+    seen = mapped_column(Own(of=sa.DateTime(timezone=True)))
+"""
+
+
+def test_columns_of_other_values_are_targets(module: Write) -> None:
+    """With their options, also below a type of the application."""
+    entry(f"{module(TYPED)}:Base")
+
+    found = {each.label: each for each in targets({"OLD": "a secret of another package"})}
+
+    assert [*found] == ["people.born", "people.paid", "people.seen"]
+    assert found["people.born"].context == "people.born"
+    assert repr(found["people.paid"].source) == "Legacy('advanced-alchemy', secret=$OLD)"

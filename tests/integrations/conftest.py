@@ -6,6 +6,7 @@ import gc
 import importlib
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -97,3 +98,21 @@ def db(django_database: Any, keys: None) -> Iterator[Any]:
     for model in [*reversed([*apps.get_app_config("shop").get_models()]), *others]:
         if not model._meta.proxy:
             model._base_manager.all()._raw_delete("default")
+
+
+@contextmanager
+def table_of(name: str, /, **attributes: Any) -> Iterator[Any]:
+    """A model with *attributes*, in an app registry of its own, and its table, which is gone afterwards."""
+    from django.db import connection, models
+    from django.test.utils import isolate_apps
+
+    meta = {"app_label": "shop", "db_table": name.lower()} | attributes.pop("meta", {})
+    with isolate_apps("tests.integrations.django_project.shop"):
+        model = type(name, (models.Model,), {"__module__": __name__, "Meta": type("Meta", (), meta)} | attributes)
+        with connection.schema_editor() as editor:
+            editor.create_model(model)
+        try:
+            yield model
+        finally:
+            with connection.schema_editor() as editor:
+                editor.delete_model(model)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import NEW, OLD, Named
-from tests.integrations.conftest import use_keys
+from tests.integrations.conftest import table_of, use_keys
 from tests.keys import key_text, mistyped
 
 pytestmark = pytest.mark.xdist_group("django")
@@ -84,8 +84,18 @@ def test_a_key_in_settings(shop: Any, keys: None, name: str, value: Any, found: 
 def indexed(models: Any, name: str) -> dict[str, Any]:
     """The options of a Meta class, one of each kind that names columns."""
     from django.db.models.functions import Lower
+    from django.db.models.lookups import Exact
 
+    q = models.Q
     return {
+        "check Q": {"constraints": [models.CheckConstraint(condition=q(day=1) | ~q(q(secret="x")), name="check Q")]},
+        "check F": {"constraints": [models.CheckConstraint(condition=q(day=models.F("secret")), name="check F")]},
+        "check Exact": {
+            "constraints": [models.CheckConstraint(condition=q(Exact(Lower("secret"), "x")), name="check Exact")]
+        },
+        "some": {"constraints": [models.UniqueConstraint(fields=["day"], condition=q(secret__gt="x"), name="some")]},
+        "partial": {"indexes": [models.Index(fields=["day"], condition=q(secret__in=["x"]), name="partial")]},
+        "include": {"indexes": [models.Index(fields=["day"], include=["secret"], name="include")]},
         "Index": {"indexes": [models.Index(fields=["day", "-secret"], name="i")]},
         "Lower": {"indexes": [models.Index(Lower("secret").desc(), name="Lower")]},
         "F": {"constraints": [models.UniqueConstraint(models.F("secret"), name="F")]},
@@ -110,22 +120,44 @@ def test_indexes(shop: Any, named: Named) -> None:
         "F",
         "UniqueConstraint",
         "unique_together",
+        *("check Q", "check F", "check Exact", "some", "partial", "include"),
     ]
 
     for kind in ("Text", "Binary", "JSON"):
         for option in cases:
             with named(kind, option):
                 field = getattr(django, f"Encrypted{kind}Field")
-                if option[0].isupper() or option == "unique_together":
-                    model = model_with(field(), **indexed(models, option))
-                else:
+                if option in ("unique", "primary_key", "db_index", "unique_for_date"):
                     model = model_with(field(**{option: "day" if option == "unique_for_date" else True}))
+                else:
+                    model = model_with(field(), **indexed(models, option))
 
                 (fault,) = [each for each in model.check() if each.id.startswith("keyring_core")]
 
                 assert (fault.id, "BlindIndexField" in fault.hint) == ("keyring_core.E002", True)
                 assert option in fault.msg
                 assert ids(model_with(field()).check()) == []
+
+
+def test_a_constraint_may_look_for_null(shop: Any, db: Any) -> None:
+    """A constraint that asks for NULL passes the check, and holds in the database and in full_clean."""
+    from django.core.exceptions import ValidationError
+    from django.db import IntegrityError, models, transaction
+    from django.db.models.lookups import IsNull
+
+    from keyring_core.integrations.django import EncryptedTextField
+
+    conditions = [models.Q(secret__isnull=False), models.Q(IsNull(models.F("secret"), False))]
+    constraints = [models.CheckConstraint(condition=each, name=f"c{n}") for n, each in enumerate(conditions)]
+    fields = {"secret": EncryptedTextField(null=True, blank=True)}
+    with table_of("Held", **fields, meta={"constraints": constraints}) as model:
+        assert ids(model.check()) == []
+        model.objects.create(secret="x")
+        model(secret="x").full_clean()
+        with pytest.raises(IntegrityError), transaction.atomic():
+            model.objects.create(secret=None)
+        with pytest.raises(ValidationError, match="c0"):
+            model(secret=None).full_clean()
 
 
 def test_orders_and_defaults(shop: Any) -> None:
@@ -145,6 +177,7 @@ def test_the_field_of_an_index(shop: Any) -> None:
     from keyring_core.integrations.django import (
         BlindIndexField,
         EncryptedBinaryField,
+        EncryptedDateTimeField,
         EncryptedJSONField,
         EncryptedTextField,
     )
@@ -155,6 +188,25 @@ def test_the_field_of_an_index(shop: Any) -> None:
     assert found(EncryptedTextField(), "secret") == found(EncryptedBinaryField(), "secret") == []
     assert found(EncryptedTextField(), "day") == found(EncryptedTextField(), "typo") == ["E005"]
     assert found(EncryptedJSONField(), "secret") == found(models.TextField(), "secret") == ["E005"]
+    assert found(EncryptedDateTimeField(), "secret") == []
+    for option in ("auto_now", "auto_now_add"):
+        assert found(EncryptedDateTimeField(**{option: True}), "secret") == ["E005"]
+
+
+def test_the_normal_form_of_an_index(shop: Any) -> None:
+    """A function that a migration could not import is an error; so is one for values that have one text each."""
+    from keyring_core.integrations.django import BlindIndexField, EncryptedTextField
+    from keyring_core.integrations.values import DATE
+
+    dates = EncryptedTextField()
+    dates.cells.of = DATE
+
+    def found(field: Any, normalize: Any) -> list[str]:
+        return ids(model_with(field, BlindIndexField("secret", normalize=normalize)).check())
+
+    assert found(EncryptedTextField(), str.casefold) == found(EncryptedTextField(), "lower") == found(dates, None) == []
+    assert found(EncryptedTextField(), lambda text: text) == found(EncryptedTextField(), "no:such") == ["E006"]
+    assert found(dates, "casefold") == ["E006"]
 
 
 NARROW: dict[str, Callable[[Any], str]] = {
@@ -210,6 +262,85 @@ def test_a_field_of_another_kind_than_its_column_is_a_warning(shop: Any, db: Any
         db.execute("DROP TABLE kinds")
 
     assert faults == [["W004"], [], ["W004"], []]
+
+
+def admin_faults(options: dict[str, Any], of: str = "Account") -> list[tuple[str, str]]:
+    """What the check says of an admin page of the model *of* with *options*."""
+    from django.apps import apps
+    from django.contrib import admin
+    from django.contrib.admin import sites
+    from django.core import checks
+
+    site = admin.AdminSite()
+    site.register(apps.get_model("shop", of), type("Page", (admin.ModelAdmin,), options))
+    try:
+        return [(each.msg, each.hint) for each in checks.run_checks(tags=["admin"]) if each.id == "keyring_core.W005"]
+    finally:
+        sites.all_sites.discard(site)
+
+
+def test_the_pages_of_the_admin(shop: Any, named: Named) -> None:
+    """A page that would search, filter or order by an encrypted column is a warning, with what to write instead."""
+    from django.contrib import admin
+    from django.db.models import F
+    from django.db.models.functions import Lower
+
+    class NullFilter(admin.FieldListFilter):
+        """One of the application."""
+
+    def shown(account: Any) -> str:
+        return ""
+
+    def ordered(account: Any) -> str:
+        return ""
+
+    ordered.admin_order_field = "-api_key"  # type: ignore[attr-defined]
+    faults = [
+        ({"search_fields": ["email_index"]}, '"email_index__exact"'),
+        ({"search_fields": ["=email_index"]}, '"email_index__exact"'),
+        ({"search_fields": ["=email_index__exact"]}, '"email_index__exact"'),
+        ({"search_fields": ["email_index__iexact"]}, '"email_index__exact"'),
+        ({"search_fields": ["name", "api_key"]}, "BlindIndexField"),
+        ({"search_fields": ["api_key__exact"]}, "BlindIndexField"),
+        ({"list_filter": ["api_key"]}, "Take it out"),
+        ({"list_filter": [("api_key", admin.AllValuesFieldListFilter)]}, "Take it out"),
+        ({"list_filter": ["email_index"]}, "Take it out"),
+        ({"date_hierarchy": "api_key"}, "Take it out"),
+        ({"ordering": ["name", "-api_key"]}, "Take it out"),
+        ({"ordering": [F("api_key").desc()]}, "Take it out"),
+        ({"ordering": [Lower("api_key")]}, "Take it out"),
+        ({"list_display": ["name", "api_key"], "sortable_by": ["name"]}, "@admin.display"),
+        ({"list_display": [ordered]}, "Take it out"),
+        ({"list_display": ["method"], "method": ordered}, "Take it out"),
+    ]
+    for options, hint in faults:
+        with named(str(options)):
+            [(words, advice)] = admin_faults(options)
+            assert next(iter(options)) in words or "admin_order_field" in words
+            assert hint in advice
+    assert len(admin_faults({"search_fields": ["account__email_index"]}, of="Purchase")) == 1
+    assert len(admin_faults({"list_display": ["account__api_key"]}, of="Purchase")) == 1
+    for fine in (
+        {"search_fields": ["name", "^name", "email_index__exact", "id__exact", "no_such"]},
+        {"list_filter": ["name", ("api_key", NullFilter)]},
+        {"list_display": ["__str__", "name", "email_index", shown]},
+        {"ordering": ["name", F("id").asc(), "?"]},
+    ):
+        with named(str(fine)):
+            assert admin_faults(fine) == []
+
+
+def test_a_search_by_values_that_are_no_text(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words of a search are text, which an index of dates or bytes cannot take."""
+    from keyring_core.integrations.cells import ValueKind
+    from keyring_core.integrations.values import DATE
+
+    cells = shop.Account._meta.get_field("email").cells
+    for name, value in (("of", DATE), ("kind", ValueKind.BYTES)):
+        with monkeypatch.context() as patch:
+            patch.setattr(cells, name, value)
+            faults = admin_faults({"search_fields": ["email_index__exact"]})
+            assert {advice[:11] for _, advice in faults} == {"Take it out"}
 
 
 def test_the_longest_token(shop: Any, keys: None) -> None:

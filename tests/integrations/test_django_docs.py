@@ -17,12 +17,13 @@ PAGE = (ROOT / "docs" / "reference" / "django-fields.md").read_text()
 
 def test_every_check_is_explained(shop: Any) -> None:
     """The page has a row for the id of each check, and no others."""
-    from keyring_core.integrations.django import checks
+    from keyring_core.integrations.django import admin_checks, checks
 
-    raised = set(re.findall(r'_found\(\s*"(\w+)"', inspect.getsource(checks)))
+    sources = inspect.getsource(checks) + inspect.getsource(admin_checks)
+    raised = set(re.findall(r'\bmessage\(\s*"(\w+)"', sources))
 
     assert raised == set(re.findall(r"^\| keyring_core\.(\w+) \|", PAGE, re.MULTILINE))
-    assert len(raised) == 9
+    assert len(raised) == 11
 
 
 def test_every_option_is_explained(shop: Any) -> None:
@@ -40,7 +41,7 @@ def test_the_model_of_the_page_works(shop: Any, keys: None) -> None:
     """The model that the page shows can be declared, passes every check, and finds its rows."""
     from django.test.utils import isolate_apps
 
-    (program,) = (block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "class Account" in block)
+    (program,) = (block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "class Account(" in block)
     scope: dict[str, Any] = {"__name__": "tests.integrations.django_project.shop.page"}
     with isolate_apps("tests.integrations.django_project.shop"):
         exec(inspect.cleandoc("\n" + program), scope)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,14 @@ import pytest
 from keyring_core import ComparisonError, KeyConfigError, Keyring
 from keyring_core.blind_index import BlindIndex
 from keyring_core.redaction.secret import Secret
+from rotation.job.loop import rotate
+from rotation.job.options import RunOptions
+from rotation.model.target import Index, Target
+from rotation.stores.store import Store
 from tests.conftest import NEW, OLD, Named
-from tests.integrations.conftest import use_keys
-from tests.keys import make_key
+from tests.fakes import Silence
+from tests.integrations.conftest import table_of, use_keys
+from tests.keys import key_text, make_key
 
 pytestmark = pytest.mark.xdist_group("django")
 
@@ -27,13 +33,13 @@ def stored(db: Any) -> list[str | None]:
     return [text for (text,) in db.rows("SELECT email_index FROM accounts ORDER BY id")]
 
 
-def stale(write: Callable[[], object]) -> None:
+def stale(write: Callable[[], object], name: str = "mail_index") -> None:
     """Proves that the write raises an error that says what to write, too."""
     from django.core.exceptions import FieldError
 
     from keyring_core.integrations.django import StaleIndexError
 
-    with pytest.raises(StaleIndexError, match="email_index") as raised:
+    with pytest.raises(StaleIndexError, match=name) as raised:
         write()
     assert isinstance(raised.value, FieldError)
     assert "b@b.c" not in str(raised.value)
@@ -83,18 +89,252 @@ def test_other_lookups_raise(shop: Any, db: Any, named: Named) -> None:
             shop.Account.objects.filter(**{f"email_index__{lookup}": "a"})
 
 
+def words(**options: Any) -> dict[str, Any]:
+    """Fields of a model with two indexes of one context, and two of other ones."""
+    from django.db import models
+
+    from keyring_core.integrations.django import BlindIndexField, EncryptedTextField
+
+    fields = {each: EncryptedTextField(null=True) for each in ("one", "two", "lower", "bound")}
+    return fields | {
+        "name": models.CharField(max_length=9, default=""),
+        "one_index": BlindIndexField("one", context="words"),
+        "two_index": BlindIndexField("two", context="words"),
+        "lower_index": BlindIndexField("lower", context="words", normalize="lower"),
+        "bound_index": BlindIndexField("bound"),
+    }
+
+
+def test_columns_with_one_context_can_be_compared(shop: Any, db: Any) -> None:
+    """F, OuterRef and subqueries find equal values of two columns whose indexes are made alike."""
+    from django.db.models import Exists, F, OuterRef, Q, Subquery
+
+    with table_of("Words", **words()) as model:
+        objects = model.objects
+        for name, one, two in (("same", "a", "a"), ("other", "a", "b"), ("third", "c", None)):
+            objects.create(name=name, one=one, two=two)
+        same = model.objects.filter(one_index=OuterRef("one_index")).exclude(pk=OuterRef("pk"))
+
+        for found, names in (
+            (objects.filter(one_index=F("two_index")), ["same"]),
+            (objects.exclude(one_index=F("two_index")), ["other", "third"]),
+            (objects.filter(Exists(same)), ["same", "other"]),
+            (objects.filter(one_index__in=objects.values("two_index")), ["same", "other"]),
+            (objects.filter(one_index__in=Subquery(objects.values_list("two_index"))), ["same", "other"]),
+            (objects.filter(one_index=objects.filter(name="third").values("one_index")[:1]), ["third"]),
+            (objects.filter(Q(one_index="c") | Q(one_index=F("two_index"))), ["same", "third"]),
+            (objects.annotate(copy=F("two_index")).filter(copy=F("one_index")), ["same"]),
+        ):
+            assert [each.name for each in found.order_by("id")] == names
+
+
 @pytest.mark.by_turns
 def test_comparing_with_other_columns_raises(shop: Any, db: Any) -> None:
-    """Indexes of two columns never match, so an expression in place of a value is refused."""
-    from django.db.models import F
+    """Indexes of two columns that are not made alike never match, so such a comparison is refused."""
+    from django.db.models import Exists, F, Max, OuterRef, Value
 
+    objects = shop.Account.objects
     for condition in (
         {"email_index": F("name")},
+        {"email_index": F("email")},
+        {"email_index": Value("a@b.c")},
         {"email_index__in": [F("name")]},
-        {"email_index__in": shop.Account.objects.values("name")},
+        {"email_index__in": [F("email_index")]},
+        {"email_index__in": objects.values("name")},
+        {"email_index__in": objects.all()},
+        {"email_index": shop.Lead.objects.values("mail_index")[:1]},
+        {"email_index": Max("email_index")},
     ):
         with pytest.raises(ComparisonError, match=r"^accounts\.email_index: "):
-            shop.Account.objects.filter(**condition)
+            list(objects.filter(**condition))
+    inner = objects.filter(email_index=OuterRef("mail_index"))
+    with pytest.raises(ComparisonError, match=r"^accounts\.email_index: "):
+        list(shop.Lead.objects.filter(Exists(inner)))
+    with table_of("Words", **words()) as model:
+        for other in ("lower_index", "bound_index"):
+            with pytest.raises(ComparisonError, match=r"^words\.one_index: "):
+                list(model.objects.filter(one_index=F(other)))
+
+
+def own_fields() -> dict[str, Any]:
+    """An application's own fields over one of these, each of which stores lower case."""
+    from keyring_core.integrations.django import EncryptedTextField
+
+    class Prepared(EncryptedTextField):
+        def get_prep_value(self, value: Any) -> Any:
+            made = super().get_prep_value(value)
+            return made and made.lower()
+
+    class Saved(EncryptedTextField):
+        def pre_save(self, model_instance: Any, add: bool) -> Any:
+            made = super().pre_save(model_instance, add)
+            return made and made.lower()
+
+    return {"prepared": Prepared(null=True), "saved": Saved(null=True)}
+
+
+def run_over(model: Any, name: str, db: Any, keyring: Keyring) -> Any:
+    """The report of a run over the encrypted field *name* and its index, as the model declares them."""
+    from rotation.declared.django_models import _index_of
+
+    table = model._meta.db_table
+    target = Target(db.url, table, name, table, index=_index_of(model, name))
+    return rotate(
+        [target], keyring, lambda each: Store(each, read_only=False, sleep=time.sleep), RunOptions(), Silence()
+    )
+
+
+def test_the_index_is_of_what_the_cell_holds(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field that changes its value has the index of what it stores, by every way of writing, as after a run."""
+    from keyring_core.integrations.django import BlindIndexField
+
+    indexes = {"prepared_index": BlindIndexField("prepared"), "saved_index": BlindIndexField("saved")}
+    # The index may be declared first.
+    with table_of("Owned", **indexes, **own_fields()) as model:
+        use_keys(monkeypatch, OLD)
+        objects = model.objects
+        objects.create(prepared="A", saved="A")
+        objects.bulk_create([model(prepared="B", saved="B")])
+        row = objects.create(prepared="x", saved="x")
+        row.prepared = "C"
+        objects.bulk_update([row], ["prepared", "prepared_index"])
+        objects.filter(pk=row.pk).update(prepared="D", prepared_index="d")
+        objects.update_or_create(prepared_index="E", defaults={"prepared": "E", "saved": "E"})
+        assert not objects.get_or_create(prepared_index="e", defaults={"prepared": "e"})[1]
+        use_keys(monkeypatch, NEW, OLD)
+        keyring = Keyring(make_key(NEW), previous=[make_key(OLD)])
+
+        def found() -> dict[str, str]:
+            lookups = {value: objects.filter(prepared_index=value) for value in "aAbBdDeEcx"}
+            lookups |= {f"saved {value}": objects.filter(saved_index=value) for value in "abex"}
+            return {name: "".join(each.prepared for each in rows) for name, rows in lookups.items()}
+
+        before = found()
+        ended = [run_over(model, name, db, keyring) for name in ("prepared", "saved")]
+
+        assert before == found()
+        assert before == dict(zip("aAbBdDeEcx", "aabbddee", strict=False)) | {"c": "", "x": ""} | {
+            "saved a": "a",
+            "saved b": "b",
+            "saved e": "e",
+            "saved x": "d",
+        }
+        assert [each.exit_code for each in ended] == [0, 0]
+        cells = db.rows("SELECT prepared, prepared_index, saved, saved_index FROM owned")
+        for prepared, prepared_index, saved, saved_index in cells:
+            assert prepared_index == index(keyring.decrypt(prepared), context="owned.prepared")
+            assert saved_index == index(keyring.decrypt(saved), context="owned.saved")
+
+
+def test_a_normal_form(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values with one normal form have one index, for lookups, every write, and a run; the cell keeps the value."""
+    use_keys(monkeypatch, OLD)
+    objects = shop.Lead.objects
+    row = objects.create(mail="Straße@b.c")
+    assert objects.get(mail_index="STRASSE@B.C").mail == "Straße@b.c"
+    assert not objects.get_or_create(mail_index="strasse@b.c", defaults={"mail": "strasse@b.c"})[1]
+    objects.update(mail="A@b.c", mail_index="a@B.c")
+    assert objects.get(mail_index__in=["a@b.C"]).mail == "A@b.c"
+    stale(lambda: objects.update(mail="b@b.c", mail_index="A@b.c"))
+    use_keys(monkeypatch, NEW, OLD)
+
+    ended = run_over(shop.Lead, "mail", db, Keyring(make_key(NEW), previous=[make_key(OLD)]))
+
+    assert ended.exit_code == 0
+    assert objects.get(mail_index="A@B.C") == row
+    ((stored_index,),) = db.rows("SELECT mail_index FROM shop_lead")
+    assert stored_index == index("a@b.c", context="shop_lead.mail")
+
+
+def test_an_index_of_typed_values(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A date is found as a date and as a form spells it, and written with its own index alone, as after a run."""
+    from datetime import date
+
+    from keyring_core.integrations.django import BlindIndexField, EncryptedDateField
+
+    fields = {"born": EncryptedDateField(null=True), "born_index": BlindIndexField("born")}
+    with table_of("Born", **fields) as model:
+        objects, day = model.objects, date(2001, 2, 3)
+        use_keys(monkeypatch, OLD)
+        objects.create(born=day)
+        objects.create(born="2001-2-3")
+        # As another program may have written it.
+        db.execute("UPDATE born SET born = :cell WHERE id = 1", cell=Keyring(make_key(OLD)).encrypt("20010203"))
+        use_keys(monkeypatch, NEW, OLD)
+
+        ended = run_over(model, "born", db, Keyring(make_key(NEW), previous=[make_key(OLD)]))
+
+        assert ended.exit_code == 0
+        for value in (day, "2001-02-03", Secret(day)):
+            assert objects.filter(born_index=value).count() == 2
+        objects.update(born=date(2002, 1, 1), born_index="2002-1-1")
+        assert objects.filter(born_index=date(2002, 1, 1)).count() == 2
+        stale(lambda: objects.update(born=day, born_index=date(2001, 2, 4)), "born_index")
+
+
+@pytest.mark.by_turns
+def test_an_index_is_under_the_keys_of_its_field(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index of a field with a key set is under that set's keys, and is compared with no index under others."""
+    from django.db.models import F
+
+    from keyring_core import key_set
+    from keyring_core.integrations.django import BlindIndexField, EncryptedTextField
+
+    monkeypatch.setenv("BILLING_ENCRYPTION_KEY", key_text("billing"))
+    key_set("billing").reset()
+    fields = {
+        "card": EncryptedTextField(keys="billing"),
+        "card_index": BlindIndexField("card", context="cards"),
+        "name": EncryptedTextField(default=""),
+        "name_index": BlindIndexField("name", context="cards"),
+    }
+    with table_of("Billed", **fields) as model:
+        model.objects.create(card="4242")
+
+        assert model.objects.get(card_index="4242").card_index == index("4242", "billing", "cards")
+        with pytest.raises(ComparisonError, match=r"^billed\.card_index: "):
+            list(model.objects.filter(card_index=F("name_index")))
+    key_set("billing").reset()
+
+
+def strip(text: str) -> str:
+    """A normal form of an application."""
+    return text.strip()
+
+
+def test_a_normal_form_in_a_migration(shop: Any) -> None:
+    """A migration names the function; one that it could not import raises before it is written."""
+    from keyring_core.integrations.django import BlindIndexField
+
+    def local(text: str) -> str:
+        return text
+
+    names = [str.casefold, "casefold", str.lower, strip, f"{__name__}:strip"]
+    written = [BlindIndexField("email", normalize=each).deconstruct()[3]["normalize"] for each in names]
+
+    assert written == ["casefold", "casefold", "lower", f"{__name__}:strip", f"{__name__}:strip"]
+    for each in (local, lambda text: text, str.strip, "no such", f"{__name__}:no_such", "no.such.module:at_all"):
+        with pytest.raises(ValueError, match="cannot import normalize"):
+            BlindIndexField("email", normalize=each).deconstruct()
+
+
+def test_rotation_reads_the_normal_form(shop: Any) -> None:
+    """What a run computes of a cell has the same function as the field."""
+    from rotation.declared.django_models import _index_of
+
+    assert _index_of(shop.Lead, "mail") == Index("mail_index", "shop_lead.mail", str.casefold)
+    assert _index_of(shop.Account, "email") == Index("email_index", "accounts.email")
+
+
+def test_the_index_of_a_row_is_found_under_every_key(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index that a row shows stands for its value, so that it finds equal ones under an older key, too."""
+    use_keys(monkeypatch, OLD)
+    shop.Account.objects.create(email="a@b.c")
+    use_keys(monkeypatch, NEW, OLD)
+    row = shop.Account.objects.create(email="a@b.c")
+
+    assert row.email_index == index("a@b.c")
+    assert shop.Account.objects.filter(email_index=row.email_index).count() == 2
 
 
 @pytest.mark.by_turns
@@ -193,8 +433,9 @@ def test_the_index_takes_no_expression(shop: Any, db: Any) -> None:
         with pytest.raises(ComparisonError, match="email_index"):
             shop.Account.objects.update(email="a@b.c", email_index=value)
     row.email = F("email")
-    with pytest.raises(ComparisonError, match="email_index"):
-        row.save()
+    for write in (row.save, lambda: shop.Account.objects.bulk_update([row], BOTH)):
+        with pytest.raises(ComparisonError, match="email_index"):
+            write()
 
 
 @pytest.mark.by_turns

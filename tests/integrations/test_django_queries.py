@@ -10,6 +10,7 @@ import pytest
 
 from keyring_core import ComparisonError, InvalidToken, Keyring
 from tests.conftest import NEW, OLD, Named
+from tests.integrations.conftest import table_of
 from tests.keys import make_key
 
 pytestmark = pytest.mark.xdist_group("django")
@@ -127,6 +128,78 @@ def test_expressions_without_a_comparison_work(shop: Any, db: Any) -> None:
     assert objects.annotate(key=Subquery(inner)).get(name="b").key == "x"
     assert objects.filter(name="a", api_key__isnull=False).union(objects.filter(name="b")).count() == 2
     assert objects.filter(name="a").distinct().get().api_key == "x"
+
+
+def test_comparing_whole_rows_raises(shop: Any, db: Any) -> None:
+    """distinct(), set operations and groups over tokens raise, since no two of these are equal."""
+    from django.db.models import Count, F, Subquery
+
+    objects, purchases = shop.Account.objects, shop.Purchase.objects
+    objects.create(api_key="x")
+
+    for query in (
+        objects.values("api_key").distinct(),
+        objects.values_list("name", "api_key").distinct(),
+        objects.values(key=F("api_key")).distinct(),
+        objects.filter(name__in=[""]).values("api_key").distinct().order_by("name"),
+        objects.values("api_key").annotate(n=Count("id")),
+        objects.values("name", "api_key").annotate(n=Count("id")),
+        objects.values(key=F("api_key")).annotate(n=Count("id")),
+        objects.values("api_key").union(objects.values("name")),
+        purchases.values("account__api_key").distinct(),
+        purchases.values("account__api_key").annotate(n=Count("id")),
+        objects.filter(id__in=Subquery(purchases.values("account__api_key").distinct())),
+        objects.values("api_key").intersection(objects.values("api_key")),
+        objects.values("api_key").difference(objects.values("name")),
+    ):
+        refused(lambda query=query: list(query))
+    refused(lambda: objects.values("api_key").distinct().count())
+    refused(lambda: list(objects.values("id", "purchase__card").distinct()), "shop_purchase.card")
+    refused(lambda: list(objects.values("id", "purchase__card").annotate(n=Count("name"))), "shop_purchase.card")
+
+
+def test_comparing_whole_rows_with_a_key_works(shop: Any, db: Any) -> None:
+    """The same with a key of the row that has the token, as Django's own pages do it, gives the rows."""
+    from django.db.models import CharField, Count, F, Max, OuterRef, Subquery
+
+    from keyring_core.integrations.django import EncryptedTextField
+
+    account = shop.Account.objects.create(name="a", api_key="x", email="e")
+    for card in ("1", "2"):
+        shop.Purchase.objects.create(account=account, card=card)
+    shop.Pair.objects.create(left=1, right=2, one="one")
+    objects, purchases = shop.Account.objects, shop.Purchase.objects
+
+    for query, size in (
+        (objects.distinct(), 1),
+        (objects.filter(purchase__id__gt=0).distinct(), 1),
+        (objects.only("api_key").distinct(), 1),
+        (purchases.select_related("account").distinct(), 2),
+        (purchases.annotate(key=F("account__api_key")).distinct(), 2),
+        (purchases.values("id", "account__api_key").distinct(), 2),
+        (purchases.values("account", "account__api_key").distinct(), 1),
+        (purchases.values("account_id", "account__api_key").annotate(n=Count("id")), 1),
+        (objects.values("purchase", "purchase__card").distinct(), 2),
+        (objects.values("pk", "api_key").distinct(), 1),
+        (objects.annotate(n=Count("purchase")), 1),
+        (objects.annotate(n=Count("purchase")).filter(n=2).values("id", "api_key"), 1),
+        (purchases.select_related("account").annotate(n=Count("account__name")), 2),
+        (objects.values("name").annotate(n=Max("purchase__id")), 1),
+        (objects.union(objects.all()), 1),
+        (objects.values("api_key").union(objects.values("api_key"), all=True), 2),
+        (shop.Pair.objects.values("left", "right", "one").distinct(), 1),
+        (objects.values("email_index").annotate(n=Count("id")), 1),
+    ):
+        assert len(list(query)) == size
+    assert objects.distinct().count() == purchases.values("id", "account__api_key").distinct().count() - 1 == 1
+    inner = purchases.filter(account=OuterRef("pk")).annotate(key=OuterRef("api_key")).values("key")
+    assert objects.annotate(key=Subquery(inner.distinct())).get().key == "x"
+    fields = {"name": CharField(max_length=9, unique=True), "secret": EncryptedTextField()}
+    with table_of("Once", **fields) as model:
+        model.objects.create(name="a", secret="x")
+        assert [*model.objects.values("name", "secret").distinct()] == [{"name": "a", "secret": "x"}]
+    if db.kind == "postgresql":
+        assert [*objects.order_by("name").distinct("name").values_list("api_key", flat=True)] == ["x"]
 
 
 @pytest.mark.by_turns

@@ -112,6 +112,26 @@ def test_the_admin_adds_and_changes(shop: Any, admin: Any) -> None:
     assert not shop.Account.objects.exists()
 
 
+def test_the_admin_searches_by_an_index(shop: Any, admin: Any) -> None:
+    """A search finds the row with that e-mail address, and by a column that is not encrypted, and fails for none."""
+    rows = {"one-account": "a@b.c", "two-accounts": "d@e.f"}
+    for name, email in rows.items():
+        shop.Account.objects.create(name=name, email=email)
+
+    for words, found in (
+        ("A@b.c", []),
+        ("a@b.c", ["one-account"]),
+        ("two", ["two-accounts"]),
+        ("two d@e.f", ["two-accounts"]),
+        ("api_key=1", []),
+    ):
+        page = admin.get("/admin/shop/account/", {"q": words})
+        assert page.status_code == 200
+        assert [name for name in rows if f">{name}<" in page.content.decode()] == found
+    for order in ("1", "2", "-2", "3"):
+        assert admin.get("/admin/shop/account/", {"o": order}).status_code == 200
+
+
 def test_rest_framework_serializes(shop: Any, db: Any) -> None:
     """A ModelSerializer has a text field and a JSON field for them, writes values, and checks lengths and tokens."""
     from rest_framework import serializers

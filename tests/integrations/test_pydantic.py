@@ -19,7 +19,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pydantic = pytest.importorskip("pydantic", reason="the extra pydantic")
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError  # noqa: E402
+from annotated_types import Len  # noqa: E402
+from pydantic import (  # noqa: E402
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import PydanticSerializationError  # noqa: E402
 
 from keyring_core import KeyConfigError, Keyring, config  # noqa: E402
@@ -309,3 +318,55 @@ def test_declaring_a_model_needs_no_key():
     )
 
     subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": os.pathsep.join(sys.path)}, check=True)
+
+
+class Strict(BaseModel):
+    api_key: EncryptedStr = Field(min_length=8, pattern="^sk-")
+
+
+class Cleaned(BaseModel):
+    api_key: Annotated[Secret, StringConstraints(strip_whitespace=True, max_length=30), Encrypted()] | None = None
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("sk-", "string_too_short"), ("pk-live-Tr0ub4dor-4242", "string_pattern_mismatch")]
+)
+@pytest.mark.parametrize("given", [str, Secret], ids=["str", "Secret"])
+def test_a_constraint_is_of_the_text_and_its_error_does_not_show_it(given, text, kind):
+    """As for a plain str, with a mask as the input."""
+    with pytest.raises(ValidationError) as caught:
+        Strict(api_key=given(text))
+
+    assert [error["type"] for error in caught.value.errors()] == [kind]
+    assert not leaks(shown_by(caught.value), text)
+    assert text not in str(caught.value)
+
+
+def test_a_constraint_may_clean_the_text():
+    """The Secret holds what the constraint made of it."""
+    assert Cleaned(api_key=f" {SECRET} ").api_key.reveal() == SECRET
+
+
+def test_constraints_hold_for_stored_text_and_stand_in_the_schema():
+    """At rest, too; and documents of an API say them."""
+    stored = Connection(api_key=Secret("sk-")).model_dump(mode="json")
+    with pytest.raises(ValidationError, match="at least 8 characters"):
+        Strict.model_validate(stored, context=AT_REST)
+
+    schema = Strict.model_json_schema()["properties"]["api_key"]
+    assert (schema["minLength"], schema["pattern"], schema["writeOnly"]) == (8, "^sk-", True)
+
+
+@pytest.mark.parametrize(
+    "constraint", [Field(min_length=3), Field(pattern="^sk-"), StringConstraints(max_length=3), Len(3)], ids=repr
+)
+def test_a_constraint_of_the_secret_itself_is_refused_when_the_model_is_made(constraint):
+    """Pydantic would apply it to an object without a length, at each validation."""
+    with pytest.raises(TypeError, match="before Encrypted"):
+        TypeAdapter(Annotated[EncryptedStr, constraint])
+
+
+def test_constraints_of_a_list_and_functions_are_none_of_the_secret():
+    """Only what Pydantic would apply to the Secret is refused."""
+    adapter = TypeAdapter(Annotated[list[Annotated[EncryptedStr, AfterValidator(lambda value: value)]], Len(1)])
+    assert adapter.validate_python([SECRET])[0].reveal() == SECRET

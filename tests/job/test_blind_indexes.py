@@ -9,7 +9,7 @@ import pytest
 
 from keyring_core import Keyring
 from keyring_core.blind_index import BlindIndex
-from rotation.job.ranges import Stale, index_values, stale_rows
+from rotation.job.blind_indexes import Stale, index_values, stale_rows
 from rotation.model.batch import Batch, Plan
 from rotation.model.target import Adopts
 from rotation.planning.planner import Planner
@@ -35,12 +35,13 @@ def stale_in(
     *,
     dry_run: bool = False,
     adopts: Adopts = Adopts.NOTHING,
+    index: BlindIndex = INDEX,
 ) -> tuple[list[Stale], Plan]:
     """The stale rows among *rows* of cell and index, keyed from 0; and the plan of the batch."""
     keys, cells, indexes = zip(*(((row,), *each) for row, each in enumerate(rows)), strict=True)
     batch = Batch(keys, cells, indexes=indexes)
     plan = Planner(keyring, dry_run=dry_run, takeover=Takeover(None, adopts)).plan(batch)
-    return list(stale_rows(keyring, INDEX, batch, plan)), plan
+    return list(stale_rows(keyring, index, batch, plan)), plan
 
 
 @pytest.mark.parametrize(
@@ -65,24 +66,30 @@ def test_an_index_that_is_right_or_that_nobody_can_make_stays(cell: Any, held: s
 
 
 @pytest.mark.parametrize(
-    ("cell", "held", "under", "is_current"),
+    ("held", "under", "changes"),
     [
-        (token("new"), index_of("old"), OLD.id, True),
-        (token("new"), index_of("staged"), STAGED.id, True),
-        (token("new"), None, None, True),
-        (token("new"), "", None, True),
-        (token("new"), index_of("new", "another"), None, True),
-        (token("new"), index_of("new", context="users.name"), None, True),
-        (token("new"), index_of("nobody"), None, True),
-        (token("new"), b"\xff", None, True),
+        (index_of("old"), OLD.id, False),
+        (index_of("staged"), STAGED.id, False),
+        (None, None, False),
+        ("", None, False),
+        (index_of("new", "another"), None, True),
+        (index_of("old", "another"), OLD.id, True),
+        (index_of("new", context="users.name"), None, True),
+        (index_of("nobody"), None, False),
+        (b"\xff", None, False),
     ],
-    ids=["older key", "staged key", "missing", "empty", "other value", "other context", "unknown key", "bytes"],
+    ids=[
+        *("older key", "staged key", "missing", "empty", "other value", "older key and other value"),
+        *("other context", "unknown key", "bytes"),
+    ],
 )
-def test_a_stale_index_of_a_current_cell(cell: str, held: object, under: str | None, is_current: bool) -> None:
-    """It is set beside the cell as it is, and the key that it was under is named."""
+def test_a_stale_index_of_a_current_cell(held: object, under: str | None, changes: bool) -> None:
+    """It is set beside the cell as it is; the key that it was under is named, and whether it was of another text."""
+    cell = token("new")
+
     stale, plan = stale_in([(cell, held)])
 
-    assert stale == [Stale((0,), cell, index_of("new"), under, is_current)]
+    assert stale == [Stale((0,), cell, index_of("new"), under, is_current=True, changes=changes)]
     assert list(index_values(stale, plan, Written())) == [IndexValue((0,), cell, index_of("new"))]
 
 
@@ -151,3 +158,54 @@ def test_bytes_of_a_cell_have_the_index_of_their_text() -> None:
     stale, _ = stale_in([(token("new").encode(), index_of("new")), (token("new").encode(), None)])
 
     assert [row.key for row in stale] == [(1,)]
+
+
+def test_an_index_of_another_normal_form_is_told_from_one_that_follows_its_token() -> None:
+    """Also if the token moves; a token that is left keeps its index."""
+    folded = BlindIndex("users.email", str.casefold)
+    rows = [
+        *((token(label, "A@B"), index_of(label, value)) for label in ("new", "old") for value in ("a@b", "A@B")),
+        (token("new", "a@b"), index_of("old", "a@b")),
+        (token("staged", "A@B"), index_of("staged", "A@B")),
+    ]
+
+    for dry_run in (False, True):
+        stale, _ = stale_in(rows, index=folded, dry_run=dry_run)
+
+        assert [(row.key, row.changes) for row in stale] == [
+            ((1,), True),
+            ((2,), False),
+            ((3,), True),
+            ((4,), False),
+            ((5,), False),
+        ]
+        assert {row.wanted for row in stale} == {index_of("new", "a@b")}
+
+
+def raising(text: str) -> str:
+    """As a function of an application that does not know every value."""
+    if "@" not in text:
+        raise LookupError(text)
+    return text.lower()
+
+
+def test_a_value_without_a_normal_form_has_no_index() -> None:
+    """The words name the error's class, and hold nothing of the value; the index stays, and the others are made."""
+    faulty = BlindIndex("users.email", raising)
+    rows = [
+        (token("old", "A@B"), None),
+        (token("old", "hunter2"), index_of("old", "hunter2")),
+        (token("new", "x"), None),
+    ]
+
+    stale, plan = stale_in(rows, index=faulty)
+
+    assert [(row.wanted, row.under, row.is_current) for row in stale] == [
+        (index_of("new", "a@b"), None, False),
+        (None, OLD.id, False),
+        (None, None, True),
+    ]
+    assert [row.fault for row in stale[1:]] == [
+        "users.email: normalize takes a text and returns one; it raised LookupError"
+    ] * 2
+    assert [value.key for value in index_values(stale, plan, Written())] == [(0,)]

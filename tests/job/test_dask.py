@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import pytest
 from cryptography.fernet import Fernet
 from distributed import Client, LocalCluster
 
+from keyring_core import Keyring
+from keyring_core.blind_index import BlindIndex
 from tests.databases import Database, open_database
 from tests.fakes import token
-from tests.keys import key_text
-from tests.processes import AT_ONCE, start
+from tests.keys import key_text, make_key
+from tests.processes import AT_ONCE, run, start
 
 pytestmark = pytest.mark.database
 
@@ -71,6 +74,27 @@ def test_plaintext_is_adopted_through_a_cluster(
     [target] = document["targets"]
     assert (code, target["rotated"], target["taken_over"]) == (1, ROWS - len(ODD) + 1, 1)
     assert Fernet(key_text("new")).decrypt(app.column()[5999]) == b"hunter2"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("normalize", ["casefold", "forms_of_no_worker:form"])
+def test_the_normal_form_of_an_index_reaches_a_cluster(
+    app: Database, cluster: Any, environ: dict[str, str], tmp_path: Path, normalize: str
+) -> None:
+    """By its name; a function that the workers cannot import is called by the command itself."""
+    (tmp_path / "forms_of_no_worker.py").write_text("def form(text):\n    return text.casefold()\n")
+    app.execute("ALTER TABLE creds ADD token_index VARCHAR(52)", "DELETE FROM creds WHERE id > 200 OR id = 7")
+    app.execute("UPDATE creds SET token = :token", token=token("old", "A@B"))
+    index = f'index = {{ column = "token_index", context = "creds.token", normalize = "{normalize}" }}'
+    config = tmp_path / "rotation.toml"
+    config.write_text(f'[[target]]\nurl = "{app.url}"\ntable = "creds"\ncolumns = ["token"]\n{index}\n')
+    command = [sys.executable, "-m", "rotation", "run", "--config", str(config), "--dask", cluster.scheduler_address]
+
+    ran = run([*command, "--json"], {**os.environ, **environ})
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    wanted = BlindIndex("creds.token").of(Keyring(make_key("new")), "a@b")
+    assert set(app.column("creds", "token_index").values()) == {wanted}
 
 
 @pytest.mark.long

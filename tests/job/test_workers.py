@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -20,6 +21,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from keyring_core import Key, Keyring
+from keyring_core.blind_index import BlindIndex
 from rotation.job import loop
 from rotation.job.loop import rotate
 from rotation.job.options import RunOptions
@@ -28,13 +30,13 @@ from rotation.job.workers import Workers, open_workers
 from rotation.model import threads
 from rotation.model.failures import WorkerError
 from rotation.model.key_history import History, Promotion
-from rotation.model.target import Target
+from rotation.model.target import Index, Target
 from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.fakes import ISSUED_AT, Sending, Silence, token
-from tests.keys import key_text
-from tests.processes import AT_ONCE, is_alive, start, until
+from tests.keys import key_text, make_key
+from tests.processes import AT_ONCE, is_alive, run, start, until
 
 pytestmark = [pytest.mark.database, pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")]
 
@@ -416,3 +418,57 @@ def _check(database: Database, before: dict[Any, Any]) -> None:
         else:
             assert new.decrypt(cell) == old.decrypt(before[row])
             assert new.extract_timestamp(cell) == ISSUED_AT
+
+
+FORMS = """
+import multiprocessing
+import pathlib
+
+IN_WORKER = multiprocessing.parent_process() is not None
+print("hello")
+assert not (IN_WORKER and {fails}), "no settings"
+
+def form(text):
+    with pathlib.Path(__file__).with_name("callers").open("a") as callers:
+        callers.write(f"{{IN_WORKER}} ")
+    return text.casefold()
+"""
+
+
+@pytest.mark.parametrize("fails", [False, pytest.param(True, marks=LONG)])
+def test_workers_import_the_function_of_an_index(
+    app: Database, environ: dict[str, str], tmp_path: Path, *, fails: bool
+) -> None:
+    """If they can; otherwise the command itself does the target. What the module prints is not in the output."""
+    (tmp_path / "forms_of_workers.py").write_text(FORMS.format(fails=fails))
+    app.execute("DELETE FROM creds WHERE id > 1000", "ALTER TABLE creds ADD token_index VARCHAR(52)")
+    app.execute("UPDATE creds SET token = :token", token=token("old", "A@B"))
+    index = 'index = { column = "token_index", context = "creds.token", normalize = "forms_of_workers:form" }'
+    config = tmp_path / "rotation.toml"
+    config.write_text(f'[[target]]\nurl = "{app.url}"\ntable = "creds"\ncolumns = ["token"]\n{index}\n')
+    command = [
+        sys.executable,
+        "-c",
+        f"{SHARED}; passes.FIRST_RANGE = 100\nfrom rotation.__main__ import start; start()",
+    ]
+
+    ran = run([*command, "run", "--config", str(config), "--workers", "2", "--json"], {**os.environ, **environ})
+
+    [target] = json.loads(ran.stdout)["targets"]
+    assert (ran.returncode, target["rotated"]) == (0, 1000), ran.stderr
+    wanted = BlindIndex("creds.token").of(Keyring(make_key("new")), "a@b")
+    assert set(app.column("creds", "token_index").values()) == {wanted}
+    assert set((tmp_path / "callers").read_text().split()) == {str(not fails)}
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_function_without_a_name_is_sent_to_no_worker(app: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lambda of a model: this process does the target."""
+    app.execute("ALTER TABLE creds ADD token_index VARCHAR(52)")
+    index = Index("token_index", "creds.token", lambda text: text.casefold())
+    target = Target(app.url, "creds", "token", "creds", index=index)
+    monkeypatch.delenv("ENCRYPTION_KEY", raising=False)
+
+    [done] = _rotate(app, Keyring(make_key("new"), previous=[make_key("old")]), target).targets
+
+    assert (done.complete, done.counts.rotated) == (True, ROWS)

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyring_core import Key, KeyConfigError, Keyring, PlaintextError
-from keyring_core.blind_index import LENGTH, BlindIndex, IndexText, may_stand_for
+from keyring_core.blind_index import LENGTH, BlindIndex, IndexText, may_stand_for, name_of_normal_form, normal_form
 from keyring_core.redaction import Secret
 from tests.conftest import Named
 from tests.keyring_core.test_errors import leaks, shown_by
@@ -147,9 +147,48 @@ def test_an_index_holds_no_key(travel):
 
     arrived = travel(index)
 
-    assert vars(index) == vars(arrived) == {"context": "users.email"}
+    assert vars(index) == vars(arrived) == {"context": "users.email", "normalize": None}
     assert arrived.of(RING, "ann@example.org") == before
     assert repr(arrived) == "<BlindIndex users.email>"
+
+
+def test_values_with_one_normal_form_have_one_index():
+    """The index is of what the function makes, in text and in bytes."""
+    index, plain = BlindIndex("users.email", str.casefold), BlindIndex("users.email")
+
+    assert index.of(RING, "Ann@Example.org") == index.of(RING, b"ANN@EXAMPLE.ORG") == plain.of(RING, "ann@example.org")
+    assert index.each(RING, "Ann@Example.org") == plain.each(RING, "ann@example.org")
+    assert index.of(RING, b"\xff\xfeA") == plain.of(RING, b"\xff\xfeA")
+
+
+@pytest.mark.parametrize("name", ["casefold", "lower", "textwrap:dedent", f"{__name__}:refuse"])
+def test_a_normal_form_is_found_by_its_name(name):
+    """So that a file of settings, or a migration, can name it."""
+    assert name_of_normal_form(normal_form(name)) == name
+
+
+@pytest.mark.parametrize("name", ["", "upper", "textwrap:", ":dedent", "textwrap:nothing", "textwrap:_whitespace"])
+def test_a_name_of_no_function_is_refused(name):
+    """The message says what may stand there."""
+    with pytest.raises(KeyConfigError, match="casefold or lower"):
+        normal_form(name)
+
+
+def refuse(text):
+    """A function with a bug that shows what it was given."""
+    raise ValueError(text)
+
+
+@pytest.mark.parametrize(
+    ("normalize", "fault"),
+    [(refuse, "raised ValueError"), (str.encode, "returned bytes"), (str.split, "returned list")],
+)
+def test_a_function_that_makes_no_text_is_named_without_the_value(normalize, fault):
+    """Its own error may hold the value, and so goes no further."""
+    with pytest.raises(TypeError, match=fault) as caught:
+        BlindIndex("users.email", normalize).of(RING, "ann@example.org")
+    assert caught.value.__context__ is None
+    assert "ann" not in str(caught.value)
 
 
 def test_a_value_stands_for_the_index_of_an_equal_one(named: Named) -> None:

@@ -12,11 +12,11 @@ import pytest
 import sqlalchemy
 
 import keyring_core
-from keyring_core import Key, Keyring, get_encryption_service, get_keyring, redaction
+from keyring_core import Key, Keyring, config, get_encryption_service, get_keyring, redaction
 from keyring_core.integrations.sqlalchemy import EncryptedText
 
 MODULES = (
-    *("blind_index", "derivation", "encryption_service", "errors", "keyring", "keys", "reload"),
+    *("blind_index", "config", "derivation", "encryption_service", "errors", "keyring", "keys", "reload"),
     *("redaction.configure", "redaction.log_records", "redaction.redacting", "redaction.redactor"),
     *("redaction.render", "redaction.secret", "legacy.legacy", "integrations.django.fields", "integrations.pydantic"),
     *("integrations.sqlalchemy.blind_index", "integrations.sqlalchemy.encrypted"),
@@ -30,10 +30,12 @@ FEWEST = 50
 def names(monkeypatch):
     """What an example may use: the public names, a keyring, and the names of the libraries that it is about."""
     monkeypatch.setenv("ENCRYPTION_KEY", Key.generate().reveal())
+    monkeypatch.setenv("BILLING_ENCRYPTION_KEY", Key.generate().reveal())
+    monkeypatch.setattr(config, "_key_sets", {})
     get_keyring.reset()
     get_encryption_service.reset()
     public = {name: getattr(owner, name) for owner in (keyring_core, redaction) for name in owner.__all__}
-    of_sqlalchemy = {name: getattr(sqlalchemy, name) for name in ("Column", "MetaData", "Table", "select")}
+    of_sqlalchemy = {name: getattr(sqlalchemy, name) for name in ("Column", "Date", "MetaData", "Table", "select")}
     of_sqlalchemy["EncryptedText"] = EncryptedText
     yield {**public, **of_sqlalchemy, "keyring": Keyring(Key.generate()), "logging": logging, "sys": sys}
     get_keyring.reset()

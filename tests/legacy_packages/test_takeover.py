@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 from tests.conftest import Cli, Ran
 from tests.databases import Database, open_database
 from tests.keys import key_text
-from tests.legacy_packages.packages import CASES, Case
+from tests.legacy_packages.packages import CASES, TYPED_CASES, Case
 
 pytestmark = [pytest.mark.database, pytest.mark.long]
 
@@ -92,7 +92,7 @@ def test_a_table_of_the_package_is_taken_over(case: Case, kind: str, tmp_path: P
     And no plaintext is longer than the reader says, by which the width of a column is checked.
     """
     right = {name: text for several in _variables(case).values() for name, text in several}
-    wrong = {name: f"not {text}" if name != "SALT_KEY" else text for name, text in right.items()}
+    wrong = {name: f"not {text}" if name not in {"SALT_KEY", "FIELD_KEY"} else text for name, text in right.items()}
     wrong |= {name: key_text("another") for name, text in right.items() if len(text) >= 44 and text.endswith("=")}
     with open_database(kind, tmp_path) as database:
         written = Written(case, database, tmp_path, cli)
@@ -111,3 +111,33 @@ def test_a_table_of_the_package_is_taken_over(case: Case, kind: str, tmp_path: P
     assert done.document["targets"][0]["taken_over"] == len(after) >= len(case.values) - 1
     assert {key: Fernet(key_text("new")).decrypt(cell) for key, cell in after.items()} == written.stored
     assert {type(cell) for cell in after.values()} == {type(cell) for cell in before.values()}
+
+
+@pytest.mark.parametrize(
+    ("case", "kind"),
+    [
+        # On SQLite django-cryptography itself cannot read its durations.
+        *((case, "sqlite") for case in TYPED_CASES if not case.label.endswith("Duration")),
+        *((case, "postgresql") for case in TYPED_CASES if case.label.endswith(("DateTime", "Duration"))),
+    ],
+    ids=lambda value: getattr(value, "label", value),
+)
+def test_typed_cells_of_the_package_are_read(case: Case, kind: str, tmp_path: Path, cli: Cli) -> None:
+    """A typed field reads each cell of the package as the value that was stored, before the run and after it.
+
+    A datetime is the same instant, also if the package stored it without its zone.
+    """
+    with open_database(kind, tmp_path) as database:
+        written = Written(case, database, tmp_path, cli)
+        before = written.cells()
+        done = written.run(case.environ)
+        after = written.cells()
+
+    assert (done.code, {*before}) == (0, {*after})
+    read = case.form.read if case.form else str
+    stored = {key: read(case.values[str(key)]) for key in before}
+    opened = {key: case.reader.open(cell) for key, cell in before.items()}
+    assert {key: read(found.plaintext.decode()) for key, found in opened.items() if found} == stored
+    plaintexts = {key: Fernet(key_text("new")).decrypt(cell) for key, cell in after.items()}
+    assert {key: read(plaintext.decode()) for key, plaintext in plaintexts.items()} == stored
+    assert 1 in stored

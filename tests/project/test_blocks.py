@@ -29,6 +29,7 @@ PLAYED = {
     **{f"docs/how-to/{name}.md": "tests/examples/test_examples.py" for name in EXAMPLES},
     **{f"docs/how-to/{name}.md": "tests/lifecycle/test_runbook.py" for name in ROTATIONS},
     "docs/how-to/airflow.md": "tests/whole/test_airflow.py",
+    "docs/how-to/django-login.md": "tests/integrations/test_django_login.py",
     "docs/how-to/async.md": "tests/examples/test_async_page.py",
     "docs/how-to/redact-logs.md": "tests/keyring_core/redaction/test_docs.py",
     "docs/how-to/rotate-from-a-program.md": "tests/project/test_library.py",

@@ -65,9 +65,11 @@ print(json.dumps({
 }))
 """
 OF_EXTRAS = {
-    "keyring_core/integrations/pydantic.py": {"pydantic", "pydantic_core"},
+    "keyring_core/integrations/pydantic.py": {"pydantic", "pydantic_core", "annotated_types"},
     "keyring_core/integrations/django": {"django"},
     "keyring_core/integrations/sqlalchemy": {"sqlalchemy"},
+    # For type checkers alone, which bring it.
+    "keyring_core/integrations/sqlalchemy/encrypted.py": {"typing_extensions"},
     "keyring_core/integrations/alembic.py": {"alembic"},
 }
 """Files and folders that only the users of a library import, with what that is."""

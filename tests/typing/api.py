@@ -30,6 +30,7 @@ from keyring_core import (
     configure_logging,
     get_encryption_service,
     get_keyring,
+    key_set,
     keyring_status,
     log_key_status,
     reload_keyring,
@@ -121,6 +122,9 @@ def services(ring: Keyring) -> None:
     assert_type(keyring_status(), KeyringStatus)
     assert_type(keyring_status()["keys"][0]["id"], str)
     assert_type(keyring_status()["error"], str | None)
+    assert_type(key_set("billing")(), Keyring)
+    assert_type(key_set("billing").reload(), bool)
+    assert_type(CredentialEncryptionService(key_set("billing")).encrypt("text"), str)
     get_encryption_service.reset()
     get_keyring.reset()
 
@@ -136,6 +140,7 @@ def settings(environ: Mapping[str, str]) -> None:
     assert_type(config.ENCRYPTION_KEY, str | None)
     log_key_status()
     log_key_status(environ)
+    log_key_status(keys="billing")
     configure_logging()
 
 

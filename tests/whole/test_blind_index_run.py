@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -400,3 +401,95 @@ def test_an_index_column_that_does_not_do_is_refused(
             else:
                 assert (ran.code, database.column()) == (2, {1: cell})
                 assert words in " ".join(ran.err.split())
+
+
+FOLDED = INDEX.replace(" }", ', normalize = "casefold" }')
+
+
+def folded(label: str, value: str) -> str:
+    """The index of the folded *value*."""
+    return index_of(label, value.casefold())
+
+
+def test_a_run_says_how_many_indexes_get_another_normal_form(database: Database, command: Callable[..., Ran]) -> None:
+    """In JSON and in words, a dry run before and the run itself after; an index that only follows its token is none."""
+    rows = [
+        *((token(label, "A@B"), index_of(label, "A@B")) for label in ("old", "new")),
+        *((token(label, "A@B"), folded(label, "A@B")) for label in ("old", "new")),
+        (token("new", "A@B"), folded("old", "A@B")),
+        (token("new", "c@d"), None),
+    ]
+    fill(database, rows)
+
+    dry, looked = command("run", "--dry-run", settings=FOLDED), command("status", "--json", settings=FOLDED)
+    ran, again = command("run", "--json", settings=FOLDED), command("run", settings=FOLDED)
+
+    assert (report(looked)["reindexed"], report(looked)["to_rotate"], report(looked)["current"]) == (2, 5, 1)
+    assert "creds.token: the blind index of 2 rows changes, and not only its key" in " ".join(dry.out.split())
+    assert "5 tokens are under older keys or have a blind index of another form" in " ".join(dry.out.split())
+    assert (ran.code, report(ran)["reindexed"], report(ran)["rotated"]) == (0, 2, 5)
+    assert [index for _, index in held(database).values()] == [folded("new", "A@B")] * 5 + [index_of("new", "c@d")]
+    assert (again.code, "the blind index" in again.out) == (0, False)
+
+
+@pytest.mark.by_turns
+def test_a_real_run_has_the_same_words(database: Database, command: Callable[..., Ran]) -> None:
+    """In the past tense."""
+    fill(database, [pair("new", "A@B")])
+
+    ran = command("run", settings=FOLDED)
+
+    assert "creds.token: the blind index of 1 row changed, and not only its key" in " ".join(ran.out.split())
+
+
+def test_two_rows_of_one_normal_form_are_named(database: Database, command: Callable[..., Ran]) -> None:
+    """If the index is unique, the database refuses the second one: the message names the first. All others are done."""
+    fill(database, [pair("old", value) for value in ("A@b", "c@d", "a@B", "e@f")])
+    database.execute("CREATE UNIQUE INDEX one_of_each ON creds (token_index)")
+
+    ran = command("run", "--json", settings=FOLDED)
+
+    [problem] = report(ran)["problems"]
+    assert (ran.code, report(ran)["unsettled"], problem["key"], problem["category"]) == (1, 1, {"id": 3}, "refused")
+    assert problem["detail"].startswith("row id=1 has the same blind index: two rows have one value, or one normal")
+    assert report(ran)["under"] == {NEW: 4, OLD: 1}
+    assert {row: index for row, (_, index) in held(database).items()} == {
+        1: folded("new", "A@b"),
+        2: folded("new", "c@d"),
+        3: index_of("old", "a@B"),
+        4: folded("new", "e@f"),
+    }
+
+
+FUNCTION = """
+print("hello")
+import os
+def form(text):
+    if text == "bad":
+        raise LookupError(text)
+    return text.casefold()
+"""
+OWN = INDEX.replace(" }", ', normalize = "own_forms:form" }')
+
+
+def test_a_function_of_the_application_makes_the_normal_form(
+    database: Database, command: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked for beside rotation.toml. A value that it cannot take is a problem in words, and keeps its key."""
+    (tmp_path / "own_forms.py").write_text(FUNCTION)
+    monkeypatch.delitem(sys.modules, "own_forms", raising=False)
+    fill(database, [pair("old", "A@B"), pair("old", "bad"), (token("new", "bad"), None)])
+
+    dry, ran = command("status", "--json", settings=OWN), command("run", "--json", settings=OWN)
+
+    for found in (dry, ran):
+        assert (found.code, report(found)["unsettled"]) == (1, 1 if found is dry else 2)
+        assert [(entry["key"], entry["category"]) for entry in report(found)["problems"]] == [
+            ({"id": 2}, "no-index"),
+            ({"id": 3}, "no-index"),
+        ]
+        assert {entry["detail"] for entry in report(found)["problems"]} == {
+            "creds.token: normalize takes a text and returns one; it raised LookupError"
+        }
+    assert report(ran)["under"] == {NEW: 3, OLD: 1}
+    assert [index for _, index in held(database).values()] == [folded("new", "A@B"), index_of("old", "bad"), None]

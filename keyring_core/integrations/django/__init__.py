@@ -3,12 +3,40 @@
 from keyring_core.integrations.django.columns import EncryptedComparisonError, StaleIndexError
 from keyring_core.integrations.django.fields import EncryptedBinaryField, EncryptedJSONField, EncryptedTextField
 from keyring_core.integrations.django.index_field import BlindIndexField
+from keyring_core.integrations.django.typed_fields import (
+    EncryptedBooleanField,
+    EncryptedCharField,
+    EncryptedDateField,
+    EncryptedDateTimeField,
+    EncryptedDecimalField,
+    EncryptedDurationField,
+    EncryptedEmailField,
+    EncryptedFloatField,
+    EncryptedGenericIPAddressField,
+    EncryptedIntegerField,
+    EncryptedTimeField,
+    EncryptedURLField,
+    EncryptedUUIDField,
+)
 
 __all__ = [
     "BlindIndexField",
     "EncryptedBinaryField",
+    "EncryptedBooleanField",
+    "EncryptedCharField",
     "EncryptedComparisonError",
+    "EncryptedDateField",
+    "EncryptedDateTimeField",
+    "EncryptedDecimalField",
+    "EncryptedDurationField",
+    "EncryptedEmailField",
+    "EncryptedFloatField",
+    "EncryptedGenericIPAddressField",
+    "EncryptedIntegerField",
     "EncryptedJSONField",
     "EncryptedTextField",
+    "EncryptedTimeField",
+    "EncryptedURLField",
+    "EncryptedUUIDField",
     "StaleIndexError",
 ]

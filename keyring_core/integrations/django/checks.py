@@ -5,20 +5,25 @@ from __future__ import annotations
 import base64
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's name
 from django.db import connections, router
-from django.db.models import F
+from django.db.models import F, Q
+from django.db.models.constants import LOOKUP_SEP
+from django.db.models.lookups import IsNull
 
+from keyring_core.blind_index import name_of_normal_form, normal_form
 from keyring_core.config import get_keyring
-from keyring_core.environment import KEY_VARIABLES, PRIMARY, names_primary
-from keyring_core.errors import MAKE_KEY_COMMAND, KeyringError
+from keyring_core.environment import KEY_VARIABLES, names_primary, variables_of
+from keyring_core.errors import MAKE_KEY_COMMAND, KeyConfigError, KeyringError
 from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.loaded_keys import is_loaded
+from keyring_core.reload import Reloader
 from keyring_core.tokens import token_length
 
 _BLIND_INDEX = "Index a BlindIndexField of it instead: that finds equal values, and can be unique."
@@ -30,22 +35,40 @@ _CHARACTER = 4
 
 
 def check_key(**_: object) -> list[CheckMessage]:
-    """W001: there is no key. E001: it is malformed. Migrations need none, so a missing one is no error."""
-    if not names_primary(os.environ):
-        fault = f"{PRIMARY} is not set: encrypted fields can be neither read nor written."
-        return [_found("W001", fault, f"Set it in the environment. This makes a key: {MAKE_KEY_COMMAND}")]
+    """W001: there is no key. E001: it is malformed. Migrations need none, so a missing one is no error.
+
+    Of each key set that fields have, and of the keys in none unless every field has a set.
+    """
+    return [fault for name, reloader in _keys_in_use().items() for fault in _faults_of_keys(name, reloader)]
+
+
+def _keys_in_use() -> dict[str | None, Reloader]:
+    fields = [field for model in apps.get_models(include_auto_created=True) for field in model._meta.local_fields]
+    every = [cells for field in fields if isinstance(cells := getattr(field, "cells", None), Cells)]
+    # A project without encrypted fields may encrypt by itself.
+    return {cells.keys: cells.reloader for cells in every} or {None: get_keyring}
+
+
+def _faults_of_keys(name: str | None, reloader: Reloader) -> list[CheckMessage]:
+    variables = KEY_VARIABLES if name is None else variables_of(name)
+    if not names_primary(os.environ, variables):
+        fault = f"{variables.primary} is not set: encrypted fields can be neither read nor written."
+        return [message("W001", fault, f"Set it in the environment. This makes a key: {MAKE_KEY_COMMAND}")]
     try:
-        get_keyring()
+        reloader()
     except KeyringError as error:
-        return [_found("E001", str(error), "Correct the variable in the environment.")]
+        return [message("E001", str(error), "Correct the variable in the environment.")]
     return []
 
 
 def check_settings(**_: object) -> list[CheckMessage]:
     """W002: a key stands in Django's settings, where error pages and other packages find it."""
-    with suppress(KeyringError):
-        # Its keys are those to look for.
-        get_keyring()
+    used = _keys_in_use()
+    for reloader in (get_keyring, *used.values()):
+        with suppress(KeyringError):
+            # Its keys are those to look for.
+            reloader()
+    variables = {*KEY_VARIABLES, *(each for name in used if name is not None for each in variables_of(name))}
     found = []
     hint = "Take it out of the settings: keys are read from the environment, which no error page shows."
     for name in filter(str.isupper, dir(settings)):
@@ -53,9 +76,9 @@ def check_settings(**_: object) -> list[CheckMessage]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = getattr(settings, name, None)
-        if name in KEY_VARIABLES or any(map(_is_key, _texts(value))):
+        if name in variables or any(map(_is_key, _texts(value))):
             found.append(
-                _found("W002", f"The setting {name} holds a key of encrypted fields, or is named as one.", hint)
+                message("W002", f"The setting {name} holds a key of encrypted fields, or is named as one.", hint)
             )
     return found
 
@@ -82,13 +105,13 @@ def faults_of_encrypted(field: Any, databases: Iterable[str]) -> list[CheckMessa
     """E002 to E004 of an encrypted *field*, and W003 and W004 for each of *databases*."""
     found: list[CheckMessage] = []
     if words := ", ".join(_indexes_with(field)):
-        found.append(_found("E002", f"An encrypted column cannot have {words}.", _BLIND_INDEX, field))
+        found.append(message("E002", f"An encrypted column cannot have {words}.", _BLIND_INDEX, field))
     options = field.model._meta
     if field.name in {*_names(options.ordering), *_names(options.get_latest_by or ())}:
         hint = "Take the field out of Meta.ordering and Meta.get_latest_by."
-        found.append(_found("E003", "Rows cannot be ordered by an encrypted column.", hint, field))
+        found.append(message("E003", "Rows cannot be ordered by an encrypted column.", hint, field))
     if field.has_db_default():
-        found.append(_found("E004", "The database cannot encrypt a default.", "Use default.", field))
+        found.append(message("E004", "The database cannot encrypt a default.", "Use default.", field))
     return [*found, *(fault for alias in databases for fault in _faults_of_column(field, alias))]
 
 
@@ -104,9 +127,10 @@ def _indexes_with(field: Any) -> Iterator[str]:
         yield "unique"
     if field.db_index:
         yield "db_index"
-    for name in ("unique_for_date", "unique_for_month", "unique_for_year"):
-        if getattr(field, name):
-            yield name
+    for other in options.fields:
+        for name in ("unique_for_date", "unique_for_month", "unique_for_year"):
+            if (date := getattr(other, name)) and field.name in {other.name, date}:
+                yield name if other.name == field.name else f"{name} of {other.name}"
     if any(field.name in together for together in options.unique_together):
         yield "unique_together"
     for each in (*options.indexes, *options.constraints):
@@ -115,13 +139,31 @@ def _indexes_with(field: Any) -> Iterator[str]:
 
 
 def _columns_of(index: Any) -> Iterator[str]:
-    """The fields that an index or a constraint names, also in expressions."""
-    for name in getattr(index, "fields", ()):
+    """The fields that an index or a constraint compares or holds, also in expressions."""
+    for name in (*getattr(index, "fields", ()), *getattr(index, "include", ())):
         yield name.removeprefix("-")
-    for expression in getattr(index, "expressions", ()):
-        for each in expression.flatten() if hasattr(expression, "flatten") else [expression]:
-            if isinstance(each, F):
-                yield vars(each)["name"]
+    yield from compared_in([*getattr(index, "expressions", ()), getattr(index, "condition", None)])
+
+
+def compared_in(expression: Any) -> Iterator[str]:
+    """The fields that *expression*, or a list of them, does more with than to look for NULL."""
+    if isinstance(expression, F):
+        yield vars(expression)["name"].partition(LOOKUP_SEP)[0]
+    elif isinstance(expression, list | tuple):
+        for each in expression:
+            yield from compared_in(each)
+    elif isinstance(expression, Q):
+        for each in expression.children:
+            if isinstance(each, tuple):
+                name, _, lookup = each[0].partition(LOOKUP_SEP)
+                if lookup != "isnull":
+                    yield name
+                yield from compared_in(each[1])
+            else:
+                yield from compared_in(each)
+    elif hasattr(expression, "get_source_expressions"):
+        parts = expression.get_source_expressions()
+        yield from compared_in([each for each in parts if not (isinstance(expression, IsNull) and isinstance(each, F))])
 
 
 def _faults_of_column(field: Any, alias: str) -> Iterator[CheckMessage]:
@@ -143,12 +185,12 @@ def _faults_of_column(field: Any, alias: str) -> Iterator[CheckMessage]:
     if connection.vendor == "postgresql" and holds_bytes is not writes_bytes:
         words = "bytea, and the field writes text" if holds_bytes else "no bytea, and the field writes bytes"
         hint = "Declare binary=True." if holds_bytes else "Run makemigrations and migrate, or drop binary=True."
-        yield _found("W004", f"{place} is {words}.", hint, field)
+        yield message("W004", f"{place} is {words}.", hint, field)
     longest, size = longest_token(field), column.display_size
     if size is not None and 0 < size < (longest or _TEXT_OF_MYSQL):
         why = f"a token may have {longest}" if longest else "its values have no bound"
         hint = "Run makemigrations and migrate, so that the column has the type of the field."
-        yield _found("W003", f"{place} holds {size} characters; {why}.", hint, field)
+        yield message("W003", f"{place} holds {size} characters; {why}.", hint, field)
 
 
 def longest_token(field: Any) -> int | None:
@@ -159,15 +201,37 @@ def longest_token(field: Any) -> int | None:
 
 
 def faults_of_index(field: Any) -> list[CheckMessage]:
-    """E005: a BlindIndexField is not of an encrypted field of text or bytes in its own table."""
-    for other in field.model._meta.local_concrete_fields:
-        cells = getattr(other, "cells", None)
-        if other.name == field.of and isinstance(cells, Cells) and cells.kind is not ValueKind.JSON:
-            return []
-    fault = f'"{field.of}" is no EncryptedTextField or EncryptedBinaryField of this model\'s own table.'
-    return [_found("E005", fault, "Name the field whose values the index is of.", field)]
+    """E005: a BlindIndexField is not of an encrypted field of its own table. E006: it has a `normalize` in vain."""
+    fields = (other for other in field.model._meta.local_concrete_fields if other.name == field.of)
+    source = next(fields, None)
+    cells = getattr(source, "cells", None)
+    # Each call of its pre_save gives another time: the index would be of another value than the cell.
+    is_clock = getattr(source, "auto_now", False) or getattr(source, "auto_now_add", False)
+    if not isinstance(cells, Cells) or cells.kind is ValueKind.JSON or is_clock:
+        fault = f'"{field.of}" is no encrypted field of this model\'s own table, or one of JSON or with auto_now.'
+        return [message("E005", fault, "Name the field whose values the index is of.", field)]
+    if field.spelling is None:
+        return []
+    if cells.of is not None:
+        fault = f"The values of {field.of} have one text each: they need no normalize."
+        return [message("E006", fault, "Take normalize out.", field)]
+    if not is_found_by_name(field.spelling):
+        hint = 'Give a function of a module, also as "module:function", or "casefold" or "lower".'
+        return [message("E006", "A migration cannot import normalize.", hint, field)]
+    return []
 
 
-def _found(number: str, fault: str, hint: str, field: Any = None) -> CheckMessage:
+def is_found_by_name(normalize: str | Callable[[str], str]) -> bool:
+    """True if `normalize`, or its name, leads to that function: it does not for a lambda, or a function in one."""
+    name = normalize if isinstance(normalize, str) else name_of_normal_form(normalize)
+    try:
+        found = normal_form(name)
+    except (KeyConfigError, ImportError):
+        return False
+    return isinstance(normalize, str) or found == normalize
+
+
+def message(number: str, fault: str, hint: str, place: Any = None) -> CheckMessage:
+    """The message of the check *number*, an error or a warning, about *place*, a field or a class."""
     kind = Error if number.startswith("E") else Warning
-    return kind(fault, hint=hint, obj=field, id=f"keyring_core.{number}")
+    return kind(fault, hint=hint, obj=place, id=f"keyring_core.{number}")

@@ -6,11 +6,13 @@ Django's own handlers of FieldError see the errors, too.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from types import FrameType
 from typing import Any
 
 from django.core.exceptions import FieldError
-from django.db.models import Case, Count, Field, Func, Value, When, Window
+from django.db.models import Case, Count, ExpressionWrapper, Field, Func, Value, When, Window
+from django.db.models.deletion import Collector
 from django.db.models.expressions import Col, CombinedExpression, OrderBy
 from django.db.models.functions import Cast, Coalesce
 from django.db.models.lookups import Exact, IsNull, Lookup
@@ -19,8 +21,8 @@ from django.db.models.sql.compiler import SQLCompiler
 from keyring_core import errors
 from keyring_core.integrations.cells import Cells
 
-_COMPUTING = (OrderBy, Lookup, Func, CombinedExpression, Window)
-"""Expressions that compute with the columns inside of them, or compare them."""
+_COMPUTING = (OrderBy, Lookup, Func, CombinedExpression, ExpressionWrapper, Case, When, Window)
+"""Expressions that compute with the columns inside of them, compare them, or take them for values of another type."""
 
 
 class EncryptedComparisonError(errors.ComparisonError, FieldError):
@@ -53,21 +55,79 @@ class EncryptedCol(Col):
             raise refusal(self.target.cells.column, what)
         return super().as_sql(compiler, connection)
 
+    def select_format(self, compiler: Any, sql: str, params: Any) -> Any:
+        """The SQL that selects the column. Raises EncryptedComparisonError if rows that are equal become one."""
+        if what := rows_made_one(compiler.query):
+            selected = [*compiler.query.select, *compiler.query.annotation_select.values()]
+            if not compiler.query.default_cols and not is_of_one_row(self, compiler.query, selected):
+                raise refusal(self.target.cells.column, f"{what} without the primary key")
+        return super().select_format(compiler, sql, params)
+
     def _comparison(self, frame: FrameType) -> str | None:
         """The use of the column by the caller of `SQLCompiler.compile` in *frame*, if that cannot work."""
         if frame.f_code.co_name == "get_distinct":
             return "distinct()"
+        if frame.f_code.co_name == "get_group_by":
+            query, grouped = frame.f_locals["self"].query, frame.f_locals["expressions"]
+            return None if is_of_one_row(self, query, grouped) else "grouping without the primary key"
         parent = frame.f_locals.get("self")
-        if not isinstance(parent, _COMPUTING) or isinstance(parent, IsNull):
-            return None
-        if isinstance(parent, Count) and not vars(parent)["distinct"]:
-            return None
-        if isinstance(parent, Coalesce) and all(
-            isinstance(each, EncryptedCol) and self.target.takes_cells_of(each.target)
-            for each in parent.get_source_expressions()
-        ):
+        if not isinstance(parent, _COMPUTING) or self._is_passed_on(parent, frame):
             return None
         return "order_by()" if isinstance(parent, OrderBy) else type(parent).__name__
+
+    def _is_passed_on(self, parent: Any, frame: FrameType) -> bool:
+        """True if *parent*, which is compiled in *frame*, counts the column or gives its tokens as they are."""
+        if isinstance(parent, Count):
+            return not vars(parent)["distinct"]
+        if isinstance(parent, Case | When):
+            return bool(self.target.takes_cells_of(_type_of_case(frame)))
+        if isinstance(parent, Coalesce):
+            columns = parent.get_source_expressions()
+            return all(isinstance(each, EncryptedCol) and self.target.takes_cells_of(each.target) for each in columns)
+        return isinstance(parent, IsNull)
+
+
+def _type_of_case(frame: FrameType | None) -> object:
+    """The type of the Case that is compiled in *frame*, or that compiles the When there."""
+    while frame is not None and not isinstance(frame.f_locals.get("self"), Case):
+        frame = frame.f_back
+    return None if frame is None else frame.f_locals["self"]._output_field_or_none
+
+
+def rows_made_one(query: Any) -> str | None:
+    """The part of *query* that compares whole rows, if there is one."""
+    if query.combinator and not (query.combinator == "union" and query.combinator_all):
+        return f"{query.combinator}()"
+    return "distinct()" if query.distinct and not query.distinct_fields else None
+
+
+def is_of_one_row(column: Col, query: Any, expressions: Iterable[object]) -> bool:
+    """True if rows with equal *expressions* have their *column* from one row of its table: its tokens are equal then.
+
+    They hold a key of that table, or one of a table that leads to one row of it.
+    """
+    known = [each for each in expressions if isinstance(each, Col)]
+    alias: str | None = column.alias
+    while alias is not None:
+        if _hold_key([each.target for each in known if each.alias == alias]):
+            return True
+        join = query.alias_map.get(alias)
+        if join is None:  # The column of an outer query, which is one row here.
+            return True
+        if getattr(getattr(join, "join_field", None), "multiple", False):
+            return False
+        alias, columns = join.parent_alias, {each.target.column for each in known if each.alias == join.parent_alias}
+        if alias is not None and all(there in columns for there, _ in join.join_cols):
+            return True
+    return False
+
+
+def _hold_key(fields: Sequence[Any]) -> bool:
+    """True if *fields*, of one table, hold its primary key or a column without equal values."""
+    if any(field.unique and not field.null for field in fields):
+        return True
+    options = fields[0].model._meta if fields else None
+    return options is not None and {*getattr(options, "pk_fields", [options.pk])} <= {*fields}
 
 
 class NullOnly(Exact):
@@ -160,3 +220,11 @@ def row_of(expression: object) -> str:
         for (column, *_), value in zip(compiler.select or (), row, strict=False)
         if isinstance(column, Col) and column.alias == expression.alias and column.target.column in keys
     )
+
+
+def is_deletion() -> bool:
+    """True if Django reads rows that it is to delete, as for those that refer to them. Only for an error."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not isinstance(frame.f_locals.get("self"), Collector):
+        frame = frame.f_back
+    return frame is not None

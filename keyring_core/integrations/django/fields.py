@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.serializers.base import Serializer
 from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models.sql.subqueries import UpdateQuery
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
 
-from keyring_core.blind_index import may_stand_for
+from keyring_core.errors import InvalidToken
 from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.integrations.django.checks import faults_of_encrypted
 from keyring_core.integrations.django.columns import (
@@ -22,6 +26,7 @@ from keyring_core.integrations.django.columns import (
     NullOnly,
     StaleIndexError,
     WrittenAsGiven,
+    is_deletion,
     refusal,
     refuse_ordering,
     row_of,
@@ -30,22 +35,33 @@ from keyring_core.redaction.secret import Secret
 from keyring_core.tokens import is_token
 
 if TYPE_CHECKING:
+    from keyring_core.integrations.values import ValueForm
     from keyring_core.legacy import Legacy
+
+
+def _is_token(value: object) -> bool:
+    return isinstance(value, str | bytes) and is_token(value)
 
 
 def refuse_token(value: object) -> None:
     """The validator of every encrypted field: a form says of a token what `save` would raise for."""
-    if isinstance(value, str | bytes) and is_token(value):
+    if _is_token(value):
         raise ValidationError("This value is encrypted already; enter what it was before.", code="encrypted")
 
 
 class EncryptedField(WrittenAsGiven):
-    """The base of the encrypted fields; `cells` turns a value into a cell."""
+    """The base of the encrypted fields; `cells` turns a value into a cell.
+
+    Its methods come before those of the plain field beside it, which then has the forms, the checks and `to_python`.
+    """
 
     kind: ClassVar[ValueKind]
-    default_validators = [refuse_token]  # noqa: RUF012 - as Django declares it
+    # Django's words of a field that is not encrypted show the value.
+    default_error_messages = {  # noqa: RUF012 - as Django declares it
+        "invalid_choice": _("Select a valid choice. That choice is not one of the available choices.")
+    }
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of a column
         self,
         *args: Any,
         context: str | bool = False,
@@ -53,6 +69,7 @@ class EncryptedField(WrittenAsGiven):
         accept_plaintext: bool = False,
         legacy: Legacy | None = None,
         binary: bool = False,
+        keys: str | None = None,
         **kwargs: Any,
     ) -> None:
         """The options of `Cells`, and *binary*: the column is a BLOB or BYTEA, as for a BinaryField."""
@@ -65,11 +82,34 @@ class EncryptedField(WrittenAsGiven):
             accept_plaintext=accept_plaintext,
             legacy=legacy,
             secrets=VariablesAndSettings,
+            of=self.form,
+            keys=keys,
         )
 
-    def contribute_to_class(self, cls: type[models.Model], name: str, private_only: bool = False) -> None:  # noqa: FBT001, FBT002 - Django's
+    @property
+    def form(self) -> ValueForm | None:
+        """How values become the text that is encrypted; None if they are text, bytes or JSON themselves."""
+        return None
+
+    @cached_property
+    def validators(self) -> list[Any]:
+        """The plain field's, after the one that refuses tokens."""
+        return [refuse_token, *super().validators]
+
+    def run_validators(self, value: Any) -> None:
+        """Runs them on what a Secret holds, and not on its mask."""
+        value = value.reveal() if isinstance(value, Secret) else value
+        # First and alone: those of a number or a date cannot take a token.
+        refuse_token(value)
+        super().run_validators(value)
+
+    def to_python(self, value: Any) -> Any:
+        """The value as the plain field reads it from a form or a fixture; a Secret, or a fixture's token, as it is."""
+        return value if isinstance(value, Secret) or _is_token(value) else super().to_python(value)
+
+    def contribute_to_class(self, cls: type[models.Model], name: str, **kwargs: Any) -> None:  # type: ignore[override]  # as a DateField
         """Gives each model that has the field, such as a history table, cells of its own."""
-        super().contribute_to_class(cls, name, private_only)
+        super().contribute_to_class(cls, name, **kwargs)
         self.cells = copy.copy(self.cells)
         self.cells.column = f"{cls._meta.db_table}.{self.column}"
 
@@ -80,6 +120,8 @@ class EncryptedField(WrittenAsGiven):
             kwargs["context"] = self.cells.context
         if self.binary:
             kwargs["binary"] = True
+        if self.cells.keys is not None:
+            kwargs["keys"] = self.cells.keys
         return name, public_path(path), [*args], kwargs
 
     def check(self, **kwargs: Any) -> list[Any]:
@@ -89,6 +131,14 @@ class EncryptedField(WrittenAsGiven):
     def db_type(self, connection: Any) -> str | None:
         """The column's type: as long a text, or as many bytes, as there may be."""
         return models.BinaryField().db_type(connection) if self.binary else super().db_type(connection)
+
+    def cast_db_type(self, connection: Any) -> str | None:
+        """The type in a CAST: the column's, never that of the plain field."""
+        return models.Field.cast_db_type(self, connection)
+
+    def get_db_converters(self, connection: Any) -> list[Any]:
+        """What reads a cell: never what reads the database's form of the plain field."""
+        return models.Field.get_db_converters(self, connection)
 
     def get_internal_type(self) -> str:
         """The type for Django's backends, which know of no encrypted one."""
@@ -107,7 +157,16 @@ class EncryptedField(WrittenAsGiven):
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:  # noqa: ARG002 - Django's
         """The value in a cell. Raises InvalidToken with the column and, if it was selected, the primary key."""
-        return None if value is None else self.cells.open(value, lambda: row_of(expression))
+        if value is None:
+            return None
+        try:
+            return self.cells.open(value, lambda: row_of(expression))
+        except InvalidToken as error:
+            if is_deletion():
+                error.with_hint(
+                    f'to delete rows unread: .only("pk").delete(); or replace the value first: .update({self.name}=...)'
+                )
+            raise
 
     def takes_cells_of(self, other: object) -> bool:
         """True if a cell of the field *other* can be copied into this column as it is."""
@@ -115,12 +174,15 @@ class EncryptedField(WrittenAsGiven):
             return False
         return self.binary == other.binary and self.cells.reading == other.cells.reading
 
-    def value_to_string(self, obj: models.Model) -> str:
-        """A token, so that no fixture holds plaintext; `loaddata` decrypts it, see `before_save`.
+    def value_from_object(self, obj: models.Model) -> Any:
+        """The value in *obj*. A serializer gets the token: it writes numbers and dates without asking the field."""
+        value = super().value_from_object(obj)
+        serializes = isinstance(sys._getframe(1).f_locals.get("self"), Serializer)
+        return self.value_to_string(obj) if serializes and value is not None else value
 
-        Django does not ask for it if the value is a bare number or boolean of an EncryptedJSONField.
-        """
-        return self.cells.seal(self.value_from_object(obj))
+    def value_to_string(self, obj: models.Model) -> str:
+        """A token, so that no fixture holds plaintext; `loaddata` decrypts it, see `before_save`."""
+        return self.cells.seal(self.get_prep_value(self.value_from_object(obj)))
 
     def get_col(self, alias: Any, output_field: Any = None) -> Any:
         """The column, which refuses to be ordered by or computed with."""
@@ -171,7 +233,7 @@ class EncryptedField(WrittenAsGiven):
                     f'update({self.name}=x, {field.name}=x), update_fields=["{self.name}", "{field.name}"], or '
                     f'bulk_update(rows, ["{self.name}", "{field.name}"])'
                 )
-            if not may_stand_for(written[field.name], written[self.name]):
+            if not field.may_be_written(written[field.name], written[self.name]):
                 raise StaleIndexError(f"{self.cells.column}: this UPDATE gives {field.name} another value")
 
 
@@ -191,14 +253,6 @@ class EncryptedTextField(EncryptedField, models.TextField):  # type: ignore[type
         super().__init__(*args, **kwargs)
         if self.max_length is not None:
             self.validators.append(MaxLengthValidator(self.max_length))
-
-    def run_validators(self, value: Any) -> None:
-        """Runs them on the text, and not on its mask."""
-        super().run_validators(value.reveal() if isinstance(value, Secret) else value)
-
-    def to_python(self, value: Any) -> Any:
-        """*value* as text; a Secret stays one, since its text is a mask."""
-        return value if isinstance(value, Secret) else super().to_python(value)
 
 
 def _from_base64(text: str) -> bytes:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db import models
-from django.db.models.lookups import In, Lookup
 
-from keyring_core.blind_index import LENGTH, BlindIndex, IndexText
-from keyring_core.config import get_keyring
-from keyring_core.integrations.django.checks import faults_of_index
+from keyring_core.blind_index import LENGTH, BlindIndex, IndexText, name_of_normal_form, normal_form
+from keyring_core.errors import PlaintextError
+from keyring_core.integrations.django.checks import faults_of_index, is_found_by_name
 from keyring_core.integrations.django.columns import EncryptedComparisonError, WrittenAsGiven
 from keyring_core.integrations.django.fields import EncryptedField, public_path
+from keyring_core.integrations.django.index_lookups import LOOKUPS
+from keyring_core.integrations.django.uniqueness import check_by_index
 from keyring_core.keys import check_context
+
+
+class KnownIndex(IndexText):
+    """The index of a value that is at hand: queries compare it under every key, as they do the value."""
+
+    each: list[IndexText]
 
 
 class IndexAttribute:
@@ -34,8 +42,19 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
 
     descriptor_class = IndexAttribute
 
-    def __init__(self, of: str, *args: Any, context: str | bool = True, **kwargs: Any) -> None:
-        """*context* names the index; True, the default, is the table and column of the encrypted field."""
+    def __init__(
+        self,
+        of: str,
+        *args: Any,
+        context: str | bool = True,
+        normalize: str | Callable[[str], str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """*context* names the index; True, the default, is the table and column of the encrypted field.
+
+        *normalize* makes the text that the index is of, so that values with one normal form are equal: a function that
+        can be imported, or its name, `casefold`, `lower` or `module:function`.
+        """
         if isinstance(context, str):
             check_context(context)
         kwargs["max_length"], kwargs["editable"], kwargs["serialize"] = LENGTH, False, False
@@ -46,11 +65,25 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         self.db_index: bool
         self.of = of
         self._context = context
+        self.spelling = normalize
+        """The option `normalize`, as it was given."""
 
     @property
     def context(self) -> str:
         """The name under which the index's keys are derived."""
         return self._context if isinstance(self._context, str) else self.source.cells.column
+
+    @property
+    def normalize(self) -> Callable[[str], str] | None:
+        """Makes the text that the index is of: the option, or the one text of a value that is no text."""
+        form = self.source.cells.of
+        return normal_form(self.spelling) if form is None else form.normal
+
+    @property
+    def reading(self) -> tuple[object, ...]:
+        """What decides the index of a value: two columns for which it is equal can be compared."""
+        cells = self.source.cells
+        return self.context, cells.keys, cells.of, None if cells.of else self.normalize
 
     @property
     def source(self) -> EncryptedField:
@@ -60,7 +93,10 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         return found
 
     def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
-        """The field for a migration."""
+        """The field for a migration. Raises ValueError if `normalize` is a function that has no name to import it by.
+
+        A migration's models have to compute the same index.
+        """
         name, path, args, kwargs = super().deconstruct()
         for each in ("max_length", "editable", "serialize", "null", "blank", "db_index"):
             kwargs.pop(each, None)
@@ -73,24 +109,47 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         kwargs["of"] = self.of
         if isinstance(self._context, str):
             kwargs["context"] = self._context
+        if self.spelling is not None:
+            if not is_found_by_name(self.spelling):
+                raise ValueError(
+                    f"BlindIndexField({self.of!r}): a migration cannot import normalize; give a function of a module, "
+                    'or "casefold" or "lower"'
+                )
+            kwargs["normalize"] = (
+                self.spelling if isinstance(self.spelling, str) else name_of_normal_form(self.spelling)
+            )
         return name, public_path(path), [*args], kwargs
 
     def check(self, **kwargs: Any) -> list[Any]:
-        """Django's own checks, and whether *of* names an encrypted field."""
+        """Django's own checks, and those of *of* and of `normalize`."""
         return [*super().check(**kwargs), *faults_of_index(self)]
 
     def index_of(self, instance: models.Model) -> IndexText | None:
-        """The index to store with *instance*, under the primary key."""
-        source, held = self.source, instance.__dict__
-        if source.attname not in held and self.attname in held:
-            # The value is deferred, and so is what it was when the index was stored.
-            stored = held[self.attname]
-            return None if stored is None else IndexText(stored)
-        return self._index(getattr(instance, source.attname))
+        """The index of what *instance* holds, under the primary key; None if that cannot be stored."""
+        if self._is_deferred(instance):
+            return self._stored(instance)
+        value = getattr(instance, self.source.attname)
+        try:
+            index = self._index(value)
+        except EncryptedComparisonError:
+            raise
+        except (TypeError, PlaintextError):
+            # `full_clean` and `save` name the field itself.
+            return None
+        if index is None:
+            return None
+        known = KnownIndex(index)
+        known.each = self.each(value)
+        return known
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:  # noqa: FBT001 - Django's
-        """The index to store. Defined here so that `update_or_create` adds the field to what it writes."""
-        return super().pre_save(model_instance, add)
+        """The index to store: of the value that the encrypted field saves.
+
+        `update_or_create` adds a field with this method to what it writes.
+        """
+        if self._is_deferred(model_instance):
+            return self._stored(model_instance)
+        return self._index(self.source.pre_save(model_instance, add))
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002 - Django's
         """The text to store or to compare with: the index of *value*, or *value* if it is an index."""
@@ -114,56 +173,60 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
 
     def each(self, value: Any) -> list[IndexText]:
         """The indexes that an equal value may have: one text for each key."""
+        if isinstance(value, KnownIndex):
+            return value.each
         if isinstance(value, IndexText):
             return [value]
-        plaintext = self.source.cells.plaintext_of(value)
-        return [IndexText(text) for text in BlindIndex(self.context).each(get_keyring(), plaintext)]
+        plaintext = self._plaintext(value)
+        if plaintext is None:
+            return []
+        return [IndexText(text) for text in self._blind_index().each(self.source.cells.reloader(), plaintext)]
+
+    def may_be_written(self, index: object, value: object) -> bool:
+        """False if *index*, which a statement writes beside *value*, is of a value that is not equal to it."""
+        if any(isinstance(each, IndexText) or hasattr(each, "resolve_expression") for each in (index, value)):
+            return True
+        return self._index(index) == self._index(value)
+
+    def _is_deferred(self, instance: models.Model) -> bool:
+        """True if the value is deferred, and so is what it was when the index was stored."""
+        return self.source.attname not in instance.__dict__ and self.attname in instance.__dict__
+
+    def _stored(self, instance: models.Model) -> IndexText | None:
+        stored = instance.__dict__[self.attname]
+        return None if stored is None else IndexText(stored)
+
+    def _blind_index(self) -> BlindIndex:
+        return BlindIndex(self.context, self.normalize)
+
+    def _plaintext(self, value: Any) -> bytes | None:
+        """The bytes that the cell of *value* encrypts, after the application's own field changed it."""
+        source = self.source
+        prepared = source.get_prep_value(value)
+        return None if prepared is None else source.cells.plaintext_of(prepared)
 
     def _index(self, value: Any) -> IndexText | None:
-        if value is None or isinstance(value, IndexText):
+        """The index of *value* under the primary key."""
+        if isinstance(value, IndexText):
             return value
         if hasattr(value, "resolve_expression"):
             raise EncryptedComparisonError(
                 f"{self.source.cells.column}: {self.name} cannot be computed of an expression; give a value"
             )
-        return IndexText(BlindIndex(self.context).of(get_keyring(), self.source.cells.plaintext_of(value)))
+        plaintext = self._plaintext(value)
+        if plaintext is None:
+            return None
+        return IndexText(self._blind_index().of(self.source.cells.reloader(), plaintext))
 
 
-class _OfValues(Lookup):
-    """Compares an index with the indexes of values, computed when the query runs, under the keys of that time."""
-
-    prepare_rhs = False
-
-    def __init__(self, lhs: Any, rhs: Any) -> None:
-        # A QuerySet, too, is an expression: to iterate over it would run it.
-        expression = hasattr(rhs, "resolve_expression")
-        if self.lookup_name == "in" and not expression:
-            expression = any(hasattr(value, "resolve_expression") for value in rhs)
-        if expression:
-            field = lhs.output_field
-            raise EncryptedComparisonError(
-                f"{field.model._meta.db_table}.{field.column}: compare a blind index with values; "
-                "another column's index has other keys"
-            )
-        super().__init__(lhs, rhs)
-
-    def as_sql(self, compiler: Any, connection: Any) -> Any:
-        """IN, over the index of each value under each key."""
-        values = self.rhs if self.lookup_name == "in" else [self.rhs]
-        texts = [text for value in values if value is not None for text in self.lhs.output_field.each(value)]
-        return In(self.lhs, texts).as_sql(compiler, connection)
+def _sources_of(model: models.Model) -> dict[str, EncryptedField]:
+    fields: Iterable[Any] = model._meta.concrete_fields
+    return {field.name: field.source for field in fields if isinstance(field, BlindIndexField)}
 
 
-class EqualValue(_OfValues):
-    """`filter(email_index=value)`."""
-
-    lookup_name = "exact"
-
-
-class EqualValues(_OfValues):
-    """`filter(email_index__in=values)`."""
-
-    lookup_name = "in"
+def _prepare(sender: type[models.Model], **_: object) -> None:
+    if any(isinstance(field, BlindIndexField) for field in sender._meta.local_fields):
+        check_by_index(sender, _sources_of)
 
 
-LOOKUPS = {"exact": EqualValue, "in": EqualValues}
+models.signals.class_prepared.connect(_prepare, dispatch_uid="keyring_core.check_by_index")

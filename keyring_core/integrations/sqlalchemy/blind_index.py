@@ -1,65 +1,56 @@
-"""BlindIndexOf: the column beside an encrypted one by which equal values are found, and that is kept up to date.
+"""BlindIndexOf: the column beside an encrypted one by which equal values are found.
 
-It is filled when an object changes, and a statement that would leave it behind is refused.
+Its index is of what the cell holds, whatever the application's own types make of a value before it is encrypted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Column, ColumnDefault, String, event, inspect
-from sqlalchemy.orm import Mapper
-from sqlalchemy.sql import operators
-from sqlalchemy.sql.elements import ClauseElement, ColumnElement
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import Column, ColumnDefault, String
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.util import method_is_overridden
 
-from keyring_core.blind_index import LENGTH, SHAPE, BlindIndex, IndexText, may_stand_for
-from keyring_core.config import get_keyring
-from keyring_core.errors import ComparisonError, KeyConfigError, StaleIndexError
-from keyring_core.integrations.sqlalchemy.column_type import ColumnType, OnlyNullTests, sign, without_wrapper
-from keyring_core.integrations.sqlalchemy.statements import contains, once, set_by_select, set_by_upsert, set_by_values
-from keyring_core.redaction.secret import Secret
-
-_EQUALITY = {operators.eq: operators.in_op, operators.ne: operators.not_in_op}
-_LISTS = frozenset({operators.in_op, operators.not_in_op})
-
-_COMPARED = "keyring_core_compared"
-"""The attribute of an execution whose values were compared: of many rows SQLAlchemy sends one batch after the other."""
+from keyring_core.blind_index import LENGTH, SHAPE, BlindIndex, IndexText, name_of_normal_form, normal_form
+from keyring_core.errors import KeyConfigError, StaleIndexError
+from keyring_core.integrations.cells import Cells, ValueKind
+from keyring_core.integrations.sqlalchemy.column_type import ColumnType, cells_of, without_wrapper
+from keyring_core.integrations.sqlalchemy.encrypted import EncryptedColumnType
+from keyring_core.integrations.sqlalchemy.index_lookups import EqualityByIndex, SoughtIndexes, refused
+from keyring_core.integrations.sqlalchemy.statements import contains, set_by_select, set_by_values
 
 ATTRIBUTE = "keyring_core.attribute"
 """In `Column.info`: the mapped attribute by whose name an index refers to the column, if they differ."""
 
+_ANY_DIALECT = DefaultDialect()
 
-class EqualityByIndex(OnlyNullTests):
-    """`==`, `!=`, `in_` and `not_in` compare with a value's index under every key; all but tests for NULL raise."""
 
-    __slots__ = ()
+@dataclass(frozen=True, eq=False)
+class IndexSource:
+    """What the index of the column *owner* is of."""
 
-    def operate(self, op: Any, *other: Any, **kwargs: Any) -> ColumnElement[Any]:
-        """The comparison of indexes, or ComparisonError."""
-        if op in _EQUALITY and isinstance(other[0], str | bytes | Secret):
-            return super(OnlyNullTests, self).operate(_EQUALITY[op], self._indexes(op, other), **kwargs)
-        if op in _LISTS and isinstance(other[0], list | tuple | set | frozenset):
-            return super(OnlyNullTests, self).operate(op, self._indexes(op, tuple(other[0])), **kwargs)
-        return super().operate(op, *other, **kwargs)
+    owner: Column[Any] | None
+    type: TypeEngine[Any]
+    cells: Cells
+    index: BlindIndex
+    one: SoughtIndexes
+    several: SoughtIndexes
 
-    def _indexes(self, op: Any, values: tuple[Any, ...]) -> list[str]:
-        kind: Any = self.expr.type
-        found: list[str] = []
-        for value in values:
-            if not isinstance(value, str | bytes | Secret) or isinstance(value, IndexText):
-                raise self.refusal(op)
-            found += kind.index.each(get_keyring(), value)
-        return found
-
-    def refusal(self, op: Any) -> ComparisonError:
-        """The error for *op*."""
-        kind: Any = self.expr.type
-        return ComparisonError(
-            f"{kind.place()}: a blind index cannot answer {sign(op)!r}; compare it by ==, !=, in_ or not_in with the "
-            "values to look up, as str or bytes, or with None"
-        )
+    def stored(self, value: Any, dialect: Any) -> Any:
+        """What the encrypted type gets for *value*, after the application's own types over it."""
+        kind: Any = self.type.dialect_impl(dialect or _ANY_DIALECT)
+        value = _as_kind(value, self.cells.kind)
+        while not isinstance(kind, EncryptedColumnType):
+            if method_is_overridden(kind, TypeDecorator.process_bind_param):
+                value = kind.process_bind_param(value, dialect or _ANY_DIALECT)
+            kind = kind.impl_instance
+        return value
 
 
 class BlindIndexOf(ColumnType[str]):
@@ -76,47 +67,133 @@ class BlindIndexOf(ColumnType[str]):
     impl = String
     cache_ok = True
     comparator_factory = EqualityByIndex
+    _source: IndexSource | None = None
 
-    def __init__(self, of: str, context: str | None = None) -> None:
+    def __init__(
+        self, of: str, context: str | None = None, *, normalize: str | Callable[[str], str] | None = None
+    ) -> None:
         """*of* is the column or mapped attribute of the same table; *context* the name that the index's key is for.
 
-        Otherwise that is the table's name and *of*, such as `users.email`.
+        Otherwise that is the table's name and *of*, such as `users.email`. With *normalize* the index is of what that
+        function makes of the text: `str.casefold`, or its name, `casefold`, `lower` or `module:function`.
+
+        Raises KeyConfigError for a name of no function.
         """
         super().__init__(LENGTH)
         self.stored = String(LENGTH)
         self.of = of
         self.context = context
-        self.options = {"of": of, "context": context}
+        self.normalize = normal_form(normalize)
+        name = None if self.normalize is None else name_of_normal_form(self.normalize)
+        self.options = {"of": of, "context": context, "normalize": name}
 
     @property
     def index(self) -> BlindIndex:
-        """The index under the keys of a keyring. Raises KeyConfigError if the column stands in no table."""
-        if self.context is None:
-            raise KeyConfigError(f"{self.place()}: the column stands in no table yet; name a context")
-        return BlindIndex(self.context)
+        """The index under the keys of a keyring.
 
-    def of_value(self, value: Any) -> IndexText | None:
-        """The index to store for *value*, under the primary key; None for None. Raises TypeError for other types."""
-        if value is None or isinstance(value, IndexText):
-            return value
-        if not isinstance(value, str | bytes | Secret):
-            raise TypeError(f"{self.place()}: only str and bytes have a blind index, not {type(value).__name__}")
-        if isinstance(value, str) and SHAPE.fullmatch(value):
-            raise TypeError(f"{self.place()}: this is an index already; give the value of {self.of!r}, or leave it out")
-        return IndexText(self.index.of(get_keyring(), value))
+        Raises KeyConfigError if the column stands in no table, or if its source can have no index, or not this one.
+        """
+        return self.indexed.index
+
+    @property
+    def identity(self) -> object:
+        """Two columns for which it is equal can be compared: equal values have equal indexes under one key."""
+        cells = self.indexed.cells
+        return self.context, self.normalize, cells.of, cells.keys
+
+    @property
+    def indexed(self) -> IndexSource:
+        """The column that the index is of. Raises KeyConfigError as `index` does."""
+        # A copy of this type, for another column, has another owner.
+        if self._source is None or self._source.owner is not self.owner:
+            self._source = self._found_source()
+        return self._source
+
+    def _found_source(self) -> IndexSource:
+        column = self.source(self._home())
+        cells, is_of = cells_of(column), f'{self.place()}: BlindIndexOf("{self.of}")'
+        if cells is None:
+            raise KeyConfigError(f"{is_of}, but that column is not encrypted")
+        if cells.kind is ValueKind.JSON:
+            raise KeyConfigError(
+                f"{is_of}, but that is a JSON column, and equal values may differ as JSON; store the part to look up "
+                "in an EncryptedText column, and index that"
+            )
+        if cells.of is not None and self.normalize is not None:
+            raise KeyConfigError(f"{is_of}: leave out normalize; that column holds {cells.of.words}, not any text")
+        index = BlindIndex(self.context or "", self.normalize if cells.of is None else cells.of.normal)
+        one, several = (SoughtIndexes(self, several=several) for several in (False, True))
+        return IndexSource(self.owner, column.type, cells, index, one, several)
 
     def source(self, column: Column[Any]) -> Column[Any]:
         """The encrypted column whose index is *column*, of this type. Raises KeyConfigError if it is missing."""
-        for each in column.table.columns:
-            if self.of in (each.key, each.name, each.info.get(ATTRIBUTE)):
+        columns = column.table.columns
+        if self.of in columns:
+            return columns[self.of]
+        for each in columns:
+            if self.of in (each.name, each.info.get(ATTRIBUTE)):
                 return each
         raise KeyConfigError(f'{self.place()}: BlindIndexOf("{self.of}"), but the table has no such column')
 
+    def of_value(self, value: Any, dialect: Any = None) -> IndexText | None:
+        """The index to store for *value*, under the primary key; None for None, and an IndexText as it is.
+
+        Raises TypeError for an index that is no IndexText, and what `plaintext_of` raises.
+        """
+        if value is None or isinstance(value, IndexText):
+            return value
+        if isinstance(value, str) and SHAPE.fullmatch(value):
+            raise TypeError(f"{self.place()}: this is an index already; give the value of {self.of!r}, or leave it out")
+        return self.of_source(value, dialect)
+
+    def of_source(self, value: Any, dialect: Any = None) -> IndexText | None:
+        """The index of *value* as the source is given it. Raises what `plaintext_of` raises."""
+        data = self.plaintext_of(value, dialect)
+        return None if data is None else IndexText(self.indexed.index.of(self.indexed.cells.reloader(), data))
+
+    def plaintext_of(self, value: Any, dialect: Any = None) -> bytes | None:
+        """What a cell of the source holds for *value*, or None for NULL. Raises what `Cells.plaintext_of` raises.
+
+        The index is of that, as a rotation computes it of the cell, and not of what the application's own type gets.
+        """
+        stored = self.indexed.stored(value, dialect)
+        return None if stored is None else self.indexed.cells.plaintext_of(stored)
+
+    def sought(self, value: Any, dialect: Any = None) -> list[IndexText]:
+        """The indexes of *value* under every key: an equal value's row has one. Raises what `check` raises."""
+        data = self.check(value, dialect)
+        return [IndexText(text) for text in self.indexed.index.each(self.indexed.cells.reloader(), data)]
+
+    def check(self, value: Any, dialect: Any = None) -> bytes:
+        """The plaintext of *value*, to look it up. Raises ComparisonError for what no cell of the source holds."""
+        if _is_no_value(value):
+            raise refused(self, "==", f" with {type(value).__name__}")
+        stored, fault = self.indexed.stored(value, dialect), "the cell would be NULL"
+        try:
+            if stored is not None:
+                return self.indexed.cells.plaintext_of(stored)
+        except TypeError as error:
+            fault = str(error)
+        raise refused(self, "==", f" here ({fault})")
+
+    def check_early(self, value: Any) -> None:
+        """Raises what `check` raises, unless a type of the application, which may need a dialect, changes *value*."""
+        if _is_no_value(value) or isinstance(self.indexed.type, EncryptedColumnType):
+            self.check(value)
+
+    def _home(self) -> Column[Any]:
+        """The column of the table, also if this type stands in an alias. Raises KeyConfigError if there is no table."""
+        for column in self.owner.base_columns if self.owner is not None else ():
+            if isinstance(column, Column) and getattr(column, "table", None) is not None:
+                return column
+        raise KeyConfigError("a blind index: the column stands in no table yet")
+
     def place(self) -> str:
         """The column's name in messages."""
-        owner = self.owner
-        table = getattr(owner, "table", None)
-        return f"{table.name}.{owner.name}" if owner is not None and table is not None else "a blind index"
+        with suppress(KeyConfigError):
+            home = self._home()
+            return f"{home.table.name}.{home.name}"
+        return "a blind index"
 
     def named(self, name: str) -> None:
         """Takes the context from the table, and fills the column when rows are inserted."""
@@ -125,17 +202,34 @@ class BlindIndexOf(ColumnType[str]):
         if self.owner is not None and self.owner.default is None:
             ColumnDefault(index_of_inserted)._set_parent(self.owner)
 
-    def coerce_compared_value(self, op: Any, value: Any) -> TypeEngine[Any]:  # noqa: ARG002 - SQLAlchemy's
-        """The type of the indexes that the column is compared with: text, to send as it is."""
-        return self.stored if op in _LISTS else self
-
-    def process_bind_param(self, value: Any, dialect: Any) -> str | None:  # noqa: ARG002 - SQLAlchemy's
+    def process_bind_param(self, value: Any, dialect: Any) -> str | None:
         """The index to store for *value*; an IndexText as it is."""
-        return without_wrapper(self.of_value, value)
+        return without_wrapper(partial(self.of_value, dialect=dialect), value)
 
     def process_result_value(self, value: Any, dialect: Any) -> IndexText | None:  # noqa: ARG002 - SQLAlchemy's
         """The index."""
         return None if value is None else IndexText(value)
+
+    @property
+    def _static_cache_key(self) -> Any:
+        # SQLAlchemy's own has the arguments that can be given by place.
+        key = super()._static_cache_key
+        return (*key, self.normalize) if isinstance(key, tuple) else key
+
+
+def _is_no_value(value: Any) -> bool:
+    """True for NULL, an index and what the database has, which no blind index looks up."""
+    return value is None or isinstance(value, IndexText | ClauseElement) or hasattr(value, "__clause_element__")
+
+
+def _as_kind(value: Any, kind: ValueKind) -> Any:
+    """*value* as the source takes it: a text and its UTF-8 bytes have one index."""
+    with suppress(UnicodeError):
+        if kind is ValueKind.TEXT and isinstance(value, bytes):
+            return value.decode("utf-8")
+        if kind is ValueKind.BYTES and isinstance(value, str):
+            return value.encode("utf-8")
+    return value
 
 
 def index_of_inserted(context: Any) -> IndexText | None:
@@ -155,7 +249,7 @@ def _index_of_inserted(context: Any) -> IndexText | None:
     later = {each for each in made if made.index(each) > made.index(index)}
     for name in (source.key, f"{source.key}_m{number}"):
         if name in row and source not in later:
-            return kind.of_value(row[name])
+            return kind.of_source(row[name], context.dialect)
     statement = context.compiled.statement
     if contains(set_by_values(statement) | set_by_select(statement) | later, source):
         raise StaleIndexError(
@@ -163,86 +257,3 @@ def _index_of_inserted(context: Any) -> IndexText | None:
             f"from an expression, a bindparam, a SELECT or a later default; set {index.key!r} too"
         )
     return None
-
-
-def watch_mapper(mapper: Mapper[Any], _class: type) -> None:
-    """Lets objects of *mapper* fill their blind indexes when a flush updates the encrypted attribute."""
-    pairs = []
-    for column in _indexes(mapper.columns):
-        kind = column.type
-        source = mapper.attrs.get(kind.of)
-        if source is not None and isinstance(getattr(source, "columns", [None])[0], Column):
-            source.columns[0].info.setdefault(ATTRIBUTE, kind.of)
-        pairs.append((kind, mapper.get_property_by_column(kind.source(column)), mapper.get_property_by_column(column)))
-    if not pairs:
-        return
-
-    def fill(_mapper: Mapper[Any], _connection: Any, target: object) -> None:
-        attributes = inspect(target).attrs
-        for kind, source, index in pairs:
-            if added := attributes[source.key].history.added:
-                if isinstance(added[0], ClauseElement):
-                    raise StaleIndexError(_message(kind, "set to an SQL expression, whose value is not known here"))
-                setattr(target, index.key, kind.of_value(added[0]))
-
-    event.listen(mapper, "before_update", fill)
-
-
-def stale_index(compiled: Any) -> StaleIndexError | None:
-    """The error of an INSERT or UPDATE that writes an encrypted column, but not the index of it."""
-    statement = compiled.statement
-    bound = {getattr(bind.type, "owner", None) for bind in compiled.binds.values()}
-    updated = set_by_values(statement) | bound if compiled.isupdate else set()
-    changed = set_by_upsert(statement)
-    for index in _indexes(statement.table.columns):
-        kind = index.type
-        source = kind.source(index)
-        if contains(updated, source) and not contains(updated, index):
-            return StaleIndexError(
-                _message(kind, f"not set; add {index.key}= with the same value, which becomes its index")
-            )
-        if contains(changed, source) and not contains(changed, index):
-            return StaleIndexError(
-                _message(kind, f"not set if the row exists; set {index.key!r} there too, from the excluded row")
-            )
-    return None
-
-
-def refuse_other_values(context: Any) -> None:
-    """Raises StaleIndexError if a statement gives a blind index another value than its encrypted column."""
-    pairs = once(context.compiled, "keyring_core_pairs", _pairs_of)
-    if not pairs or getattr(context, _COMPARED, False):
-        return
-    setattr(context, _COMPARED, True)
-    for row in context.compiled_parameters:
-        for kind, source, index in pairs:
-            if not may_stand_for(row[index], row[source]):
-                raise StaleIndexError(
-                    f"{kind.place()}: {kind.of!r} and its index are given different values; give both the same, or "
-                    "leave the index out of an INSERT"
-                )
-
-
-def _pairs_of(compiled: Any) -> Sequence[tuple[BlindIndexOf, str, str]]:
-    """The names of parameters that belong together; rows of one VALUES clause come in order."""
-    if not (compiled.isinsert or compiled.isupdate):
-        return ()
-    names: dict[Any, list[str]] = {}
-    for bind, name in compiled.bind_names.items():
-        names.setdefault(getattr(bind.type, "owner", None), []).append(name)
-    pairs = []
-    for index in _indexes(compiled.statement.table.columns):
-        sources, indexes = names.get(index.type.source(index), []), names.get(index, [])
-        if len(sources) == len(indexes):
-            pairs += [(index.type, *both) for both in zip(sources, indexes, strict=True)]
-    return pairs
-
-
-def _message(kind: BlindIndexOf, fault: str) -> str:
-    return (
-        f"{kind.place()}: the statement would leave this index stale: {kind.of!r} is written, and the index is {fault}"
-    )
-
-
-def _indexes(columns: Any) -> list[Any]:
-    return [column for column in columns if isinstance(getattr(column, "type", None), BlindIndexOf)]

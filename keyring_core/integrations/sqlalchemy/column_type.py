@@ -72,6 +72,10 @@ class ColumnType(TypeDecorator[T]):
             "compile without literal_binds"
         )
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # If it is missing, pickle asks for it, and SQLAlchemy answers by a plain type that then stays in its place.
+        self.__dict__.update(state)
+
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items() if value)
         return f"{type(self).__name__}({options})"

@@ -1,47 +1,34 @@
 """The listeners on every engine and mapper, for what no type can see by itself. Other statements pay three look-ups.
 
-They refuse statements that write, compare or order by anything but cells. Each compiled statement is checked once.
+They refuse statements that write anything but cells, or ask what tokens cannot answer. Each compiled statement is
+checked once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import DefaultClause, event
 from sqlalchemy.engine import Engine, ExceptionContext
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Mapper
-from sqlalchemy.sql import operators, visitors
-from sqlalchemy.sql.elements import (
-    BinaryExpression,
-    BindParameter,
-    Case,
-    ClauseList,
-    ColumnClause,
-    ExpressionClauseList,
-    Grouping,
-    Label,
-    Null,
-    TextClause,
-)
-from sqlalchemy.sql.functions import coalesce
-from sqlalchemy.sql.selectable import ScalarSelect, SelectBase, SelectStatementGrouping
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.elements import BindParameter, ColumnClause, Null, TextClause
 
 from keyring_core.errors import ComparisonError, KeyringError
-from keyring_core.integrations.cells import Cells
-from keyring_core.integrations.sqlalchemy.blind_index import (
-    BlindIndexOf,
+from keyring_core.integrations.sqlalchemy.blind_index import BlindIndexOf
+from keyring_core.integrations.sqlalchemy.column_type import SECRET_COLUMNS, ColumnType, cells_of
+from keyring_core.integrations.sqlalchemy.index_writes import (
+    name_sources,
     refuse_other_values,
     stale_index,
     watch_mapper,
 )
-from keyring_core.integrations.sqlalchemy.column_type import SECRET_COLUMNS, ColumnType, cells_of, refusal, sign
 from keyring_core.integrations.sqlalchemy.opened_rows import open_rows_of
-from keyring_core.integrations.sqlalchemy.statements import column_of, once, written_expressions
-
-_NULL_TESTS = frozenset({operators.is_, operators.is_not})
+from keyring_core.integrations.sqlalchemy.questions import unanswerable
+from keyring_core.integrations.sqlalchemy.statements import column_of, once, results_of, written_expressions
 
 
 def listen() -> None:
@@ -49,6 +36,7 @@ def listen() -> None:
     event.listen(Engine, "before_cursor_execute", _before_cursor_execute)
     event.listen(Engine, "after_execute", open_rows_of)
     event.listen(Engine, "handle_error", _handle_error)
+    event.listen(Mapper, "after_mapper_constructed", name_sources)
     event.listen(Mapper, "mapper_configured", watch_mapper)
 
 
@@ -89,7 +77,7 @@ def _fault_of(compiled: Any) -> KeyringError | None:
         error = stale_index(compiled) or next(_unencrypted(compiled), None)
         if error:
             return error
-    return next((error for element in visitors.iterate(statement) for error in _comparisons(element)), None)
+    return next((error for element in visitors.iterate(statement) for error in unanswerable(element)), None)
 
 
 def _unencrypted(compiled: Any) -> Iterator[ComparisonError]:
@@ -130,7 +118,7 @@ def _is_cell(expression: Any, stored_as: object, *, is_typed: bool = False) -> b
         return True
     if isinstance(expression, BindParameter) and is_typed and expression.type._isnull:
         return True
-    if (results := _results(expression)) is not None:
+    if (results := results_of(expression)) is not None:
         return all(_is_cell(each, stored_as) for each in results)
     return isinstance(expression, BindParameter | ColumnClause) and _stored_as(expression) == stored_as
 
@@ -138,50 +126,6 @@ def _is_cell(expression: Any, stored_as: object, *, is_typed: bool = False) -> b
 def _stored_as(element: Any) -> object:
     """The kind of cells, or of indexes, in *element*: equal ones can be copied. None if it holds neither."""
     if isinstance(kind := getattr(element, "type", None), BlindIndexOf):
-        return kind.context
+        return kind.identity
     cells = cells_of(element)
     return cells and (cells.reading, element.type.binary)
-
-
-def _results(expression: Any) -> Sequence[Any] | None:
-    """The expressions between which *expression* chooses; None if it is no such choice."""
-    if isinstance(expression, Label | Grouping):
-        return [expression.element]
-    if isinstance(expression, Case):
-        otherwise = [] if expression.else_ is None else [expression.else_]
-        return [*(result for _, result in expression.whens), *otherwise]
-    if isinstance(expression, coalesce):
-        return [*expression.clauses]
-    return [*expression.element.selected_columns] if isinstance(expression, ScalarSelect) else None
-
-
-def _comparisons(element: Any) -> Iterator[ComparisonError]:
-    """The errors of *element*: an operator whose other side holds the encrypted column, or an ORDER BY."""
-    if isinstance(element, BinaryExpression) and element.operator not in _NULL_TESTS:
-        for side in (*_parts(element.left), *_parts(element.right)):
-            if cells := cells_of(side):
-                yield refusal(cells, sign(element.operator))
-    for ordered in getattr(element, "_order_by_clauses", ()):
-        if cells := _ordered_by(ordered, element):
-            yield refusal(cells, "order_by")
-
-
-def _parts(side: Any) -> Iterator[Any]:
-    """The compared elements: *side*, and the elements of a list, a tuple, a grouping or a select there."""
-    yield side
-    if isinstance(side, ClauseList | ExpressionClauseList):
-        for each in side.clauses:
-            yield from _parts(each)
-    elif isinstance(side, Label | Grouping | SelectStatementGrouping | ScalarSelect):
-        yield from _parts(side.element)
-    elif isinstance(side, SelectBase):
-        # The column that IN compares with.
-        yield from side.selected_columns
-
-
-def _ordered_by(ordered: Any, statement: Any) -> Cells | None:
-    """The cells of the column that ORDER BY names, by itself or by its label."""
-    inner = getattr(ordered, "element", None)
-    if isinstance(inner, str):
-        return cells_of(statement.selected_columns.get(inner))
-    return cells_of(ordered) or (None if inner is None else _ordered_by(inner, statement))

@@ -5,10 +5,12 @@ SQLAlchemy also keeps a compiled statement for its next execution, and what was 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.sql.elements import Case, ClauseElement, Grouping, Label
+from sqlalchemy.sql.functions import coalesce
+from sqlalchemy.sql.selectable import ScalarSelect
 
 T = TypeVar("T")
 
@@ -79,3 +81,15 @@ def column_of(table: Any, key: Any) -> Any:
     if not isinstance(key, str):
         return key
     return next((each for each in table.columns if key in {each.key, each.name}), None)
+
+
+def results_of(expression: Any) -> Sequence[Any] | None:
+    """The expressions between which *expression* chooses; None if it is no such choice."""
+    if isinstance(expression, Label | Grouping):
+        return [expression.element]
+    if isinstance(expression, Case):
+        otherwise = [] if expression.else_ is None else [expression.else_]
+        return [*(result for _, result in expression.whens), *otherwise]
+    if isinstance(expression, coalesce):
+        return [*expression.clauses]
+    return [*expression.element.selected_columns] if isinstance(expression, ScalarSelect) else None

@@ -192,7 +192,6 @@ COMPARISONS: dict[str, Callable[[Any], Any]] = {
     "in select": lambda column: column.in_(sa.select(User.name)),
     "in None": lambda column: column.in_([None]),
     "number": lambda column: column == 1,
-    "bindparam": lambda column: column == sa.bindparam("x"),
     "another column": lambda column: column == User.name,
     "an index": lambda column: column == IndexText("x"),
     "indexes": lambda column: column.in_([IndexText("x")]),
@@ -213,7 +212,7 @@ def test_an_index_as_plain_text_is_refused(session: Session) -> None:
 
     with pytest.raises(TypeError, match="this is an index already"):
         session.execute(sa.insert(User).values(id=1, email="a@b.c", email_index=index))
-    with pytest.raises(TypeError, match="only str and bytes have a blind index, not int"):
+    with pytest.raises(TypeError, match=r"users.email: takes str, not int"):
         session.execute(sa.insert(User).values(id=1, email_index=1))
     session.execute(sa.insert(User).values(id=1, email="a@b.c", email_index=IndexText(index)))
     assert found(session, "a@b.c") == [1]

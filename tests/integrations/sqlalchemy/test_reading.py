@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, aliased, joinedload, selectinload
+from sqlalchemy.orm import Session, aliased, defer, joinedload, selectinload
 
 from keyring_core import InvalidToken, Keyring, PlaintextError
 from keyring_core.integrations.cells import LIST_THEM, Cells
@@ -117,7 +117,7 @@ def test_a_whole_result_is_opened_at_once(broken: Session, monkeypatch: pytest.M
 @pytest.mark.by_turns
 def test_without_the_key_the_column_is_named(broken: Session) -> None:
     """A statement that does not select the primary key: the column, and how to find the row."""
-    for statement in (sa.select(User.api_key), sa.select(sa.func.max(User.api_key)).where(User.id == 812)):
+    for statement in (sa.select(User.api_key), sa.select(sa.func.coalesce(User.api_key, None)).where(User.id == 812)):
         with pytest.raises(InvalidToken) as caught:
             broken.execute(statement).all()
 
@@ -238,3 +238,32 @@ def test_null_needs_no_key(session: Session, tables: Any, monkeypatch: pytest.Mo
 
     assert session.scalars(sa.select(User.api_key)).all() == [None] * users
     assert session.execute(sa.select(User.api_key)).first() == ((None,) if users else None)
+
+
+def _delete_object(session: Session) -> None:
+    session.delete(session.get_one(User, 812, options=[defer(User.api_key)]))
+    session.flush()
+
+
+REPAIRS: dict[str, tuple[Callable[[Session], Any], list[str]]] = {
+    "delete the object": (_delete_object, []),
+    "delete": (lambda session: session.execute(sa.delete(User).where(User.id == 812)), []),
+    "update": (lambda session: session.execute(sa.update(User).where(User.id == 812).values(api_key="new")), ["new"]),
+}
+
+
+@pytest.mark.parametrize(("repair", "left"), REPAIRS.values(), ids=REPAIRS)
+def test_a_row_that_does_not_open_can_be_deleted_and_written(
+    broken: Session, repair: Callable[[Session], Any], left: list[str]
+) -> None:
+    """Without its token: if the object is loaded with the column deferred, and by statements."""
+    with pytest.raises(InvalidToken):
+        broken.get(User, 812)
+    assert broken.get_one(User, 812, options=[defer(User.api_key)]).email == "812@b.c"
+    broken.expunge_all()
+
+    repair(broken)
+    broken.commit()
+
+    assert broken.scalars(sa.select(User.api_key).where(User.id == 812)).all() == left
+    assert len(broken.scalars(sa.select(User)).all()) == 3 + len(left)

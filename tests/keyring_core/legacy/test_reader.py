@@ -64,7 +64,9 @@ def test_another_secret_opens_nothing(named):
             is_raw = "{key" in str(case["environ"])
             other = key_text("another") if is_raw else "quite another test secret"
 
-            reader = legacy_of(case).reader(dict.fromkeys(environ_of(case), other))
+            environ = environ_of(case)
+            # A field's own key is beside the secret that signs.
+            reader = legacy_of(case).reader({name: environ[name] if name == "FIELD_KEY" else other for name in environ})
 
             assert [reader.open(cell) for cell in encrypted(case)] == [None] * len(encrypted(case))
 

@@ -43,8 +43,9 @@ def _plaintext_type():
 
 
 def _python(value):
-    return _plaintext_type().python_type.fromisoformat(value) if os.environ.get("PLAINTEXT") == "Date" else value
+    kind = _plaintext_type().python_type
+    return kind.fromisoformat(value) if hasattr(kind, "fromisoformat") else value
 
 
 def _plain(value):
-    return value.isoformat() if os.environ.get("PLAINTEXT") == "Date" else value
+    return value.isoformat() if hasattr(value, "isoformat") else value

@@ -10,6 +10,9 @@ from keyring_core.integrations.django import (
     EncryptedTextField,
 )
 from keyring_core.legacy import Legacy
+from tests.integrations.django_project.shop import typed
+
+Note, Person, Twin = typed.Note, typed.Person, typed.Twin
 
 
 class Account(models.Model):
@@ -34,7 +37,7 @@ class Lead(models.Model):
     """A value that may occur once, or be missing."""
 
     mail = EncryptedTextField(null=True)
-    mail_index = BlindIndexField("mail", unique=True)
+    mail_index = BlindIndexField("mail", unique=True, normalize=str.casefold)
 
 
 class Purchase(models.Model):

@@ -1,0 +1,159 @@
+"""SQLAlchemy's types as rules for text: what `EncryptedText(of=sa.Date())` takes, and how its values are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from keyring_core.errors import KeyConfigError
+from keyring_core.integrations.sqlalchemy.column_type import ColumnType
+from keyring_core.integrations.values import (
+    BOOLEAN,
+    DATE,
+    DATETIME,
+    FLOAT,
+    INTEGER,
+    INTERVAL,
+    TIME,
+    UUID_FORM,
+    ZONED_DATETIME,
+    ValueForm,
+    choice_form,
+    decimal_form,
+)
+
+OF = (
+    "Date, DateTime, Time, Interval, Integer, Float, Numeric, Boolean, Uuid, Enum, String, Text, a database's own type "
+    "of such values, or a TypeDecorator over one of these; bytes and JSON have EncryptedBytes and EncryptedJSON"
+)
+"""The types that `of` takes, as messages name them."""
+
+_FORMS: Mapping[type, ValueForm | None] = MappingProxyType(
+    {
+        date: DATE,
+        time: TIME,
+        timedelta: INTERVAL,
+        int: INTEGER,
+        float: FLOAT,
+        bool: BOOLEAN,
+        UUID: UUID_FORM,
+        str: None,
+    }
+)
+_DIALECT = DefaultDialect()
+"""Given to an application's own type: what is encrypted depends on no database."""
+
+
+def instance_of(of: Any) -> TypeEngine[Any]:
+    """*of*, a type or the class of one, as SQLAlchemy takes both. Raises KeyConfigError if it is neither."""
+    if isinstance(of, type) and issubclass(of, TypeEngine):
+        of = of()
+    if not isinstance(of, TypeEngine):
+        raise KeyConfigError(f"of: takes a type of SQLAlchemy, not {type(of).__name__}; it may be {OF}")
+    return of
+
+
+def form_of(of: TypeEngine[Any]) -> ValueForm | None:
+    """The rule for values of the type *of*; None for text, which is encrypted as it is.
+
+    Raises KeyConfigError for a type whose values have no such form.
+    """
+    if isinstance(of, ColumnType):
+        raise KeyConfigError(f"of: {type(of).__name__} is encrypted itself; name the type of the values")
+    if isinstance(of, TypeDecorator) and not isinstance(of, sa.Interval):
+        return _own_form(of, form_of(of.impl_instance))
+    if isinstance(of, sa.Enum):
+        return _enum_form(of)
+    kind = python_type_of(of)
+    if isinstance(of, sa.Uuid) and kind is str:
+        return UUID_TEXT
+    if kind is datetime:
+        return ZONED_DATETIME if getattr(of, "timezone", False) else DATETIME
+    if kind is Decimal:
+        return decimal_form(getattr(of, "scale", None))
+    if kind not in _FORMS or getattr(of, "timezone", False):
+        raise KeyConfigError(f"of: values of {of!r} cannot be encrypted as text; it may be {OF}")
+    return _FORMS[kind]
+
+
+def python_type_of(of: TypeEngine[Any]) -> type:
+    """The class of the values of the type *of*; `object` if SQLAlchemy does not know it."""
+    try:
+        return of.python_type
+    except NotImplementedError:  # SQLAlchemy 2.0
+        return object
+
+
+def length_of(of: TypeEngine[Any]) -> int | None:
+    """The characters that a text of the type *of* may have."""
+    while isinstance(of, TypeDecorator):
+        of = of.impl_instance
+    return of.length if isinstance(of, sa.String) else None
+
+
+def _enum_form(of: sa.Enum) -> ValueForm:
+    """What SQLAlchemy stores for each member: its name, what `values_callable` says, or the text itself."""
+    member_of: Callable[[str], Any] = of.result_processor(_DIALECT, None)  # type: ignore[no-untyped-call]
+    members = [(text, member_of(text)) for text in of.enums]
+    return choice_form(f"a {of.enum_class.__name__}" if of.enum_class else f"one of {', '.join(of.enums)}", members)
+
+
+def _own_form(of: TypeDecorator[Any], inner: ValueForm | None) -> ValueForm:
+    """The rule for an application's own type *of* over one with the rule *inner*: what it binds is written."""
+    # Equal types have equal rules. One that has no cache key is equal to itself alone.
+    key = of._static_cache_key if of.cache_ok else of
+    identity = ((type(of).__qualname__, (key, inner)),)
+    read, write = partial(_read_own, of, inner), partial(_write_own, of, inner)
+    return ValueForm(f"a value of {type(of).__name__}", _takes_any, write, read, identity)
+
+
+def _takes_any(_value: object) -> bool:
+    return True
+
+
+def _write_own(of: TypeDecorator[Any], inner: ValueForm | None, value: object) -> str:
+    """Raises ValueError for whatever the type raises: that may show the value."""
+    try:
+        bound = of.process_bind_param(value, _DIALECT) if _overrides(of, "process_bind_param") else value
+        if inner is not None:
+            return inner.text_of(bound)
+    except Exception:
+        bound = None
+    if isinstance(bound, str):
+        return bound
+    raise ValueError("refused by the type")
+
+
+def _read_own(of: TypeDecorator[Any], inner: ValueForm | None, text: str) -> Any:
+    """Raises ValueError for whatever the type raises: that may show the text."""
+    try:
+        value = text if inner is None else inner.read(text)
+        return of.process_result_value(value, _DIALECT) if _overrides(of, "process_result_value") else value
+    except Exception:
+        fault = ValueError("refused by the type")
+    raise fault
+
+
+def _overrides(of: TypeDecorator[Any], method: str) -> bool:
+    return getattr(type(of), method) is not getattr(TypeDecorator, method)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _canonical_uuid(text: str) -> str:
+    return str(UUID(text))
+
+
+UUID_TEXT = ValueForm("a UUID as text", _is_text, _canonical_uuid, _canonical_uuid)
+"""`0f8fad5b-d9cb-469f-a165-70867728950e`, of `Uuid(as_uuid=False)`: text in this one spelling."""

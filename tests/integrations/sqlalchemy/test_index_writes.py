@@ -1,0 +1,126 @@
+"""The attribute of a blind index holds the index, whatever a statement or an object was given for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from keyring_core import StaleIndexError, get_keyring
+from keyring_core.blind_index import BlindIndex
+from keyring_core.integrations.sqlalchemy import IndexText
+from keyring_core.redaction.secret import Secret
+from tests.conftest import NEW, OLD
+from tests.integrations.sqlalchemy.models import User
+
+pytestmark = pytest.mark.database
+
+
+def index_of(value: str) -> str:
+    return BlindIndex("users.email").of(get_keyring(), value)
+
+
+@pytest.fixture
+def user(session: Session) -> User:
+    """An object whose attributes are loaded."""
+    made = User(id=1, email="a")
+    session.add(made)
+    session.commit()
+    session.refresh(made)
+    return made
+
+
+def held(user: User) -> Any:
+    """What the object holds, without asking the database."""
+    return user.__dict__.get("email_index")
+
+
+@pytest.mark.parametrize("sync", ["auto", "evaluate", "fetch"])
+@pytest.mark.parametrize("value", ["b", Secret("b")], ids=["text", "secret"])
+def test_an_update_leaves_the_index_in_the_object(session: Session, user: User, sync: Any, value: Any) -> None:
+    """SQLAlchemy copies into objects what the statement was given, which is the plaintext."""
+    statement = sa.update(User).where(User.id == 1).values(email=value, email_index=value)
+    session.execute(statement, execution_options={"synchronize_session": sync})
+
+    assert held(user) == index_of("b")
+    assert type(held(user)) is IndexText
+    session.commit()
+    assert user.email_index == index_of("b")
+
+
+def test_many_updates_leave_the_index_in_the_objects(session: Session, user: User) -> None:
+    """Also by primary key, with a list of parameters."""
+    session.execute(sa.update(User), [{"id": 1, "email": "b", "email_index": "b"}])
+
+    assert held(user) == index_of("b")
+    session.execute(sa.update(User).values(name="n"))
+    assert held(user) == index_of("b")
+    session.execute(sa.update(User).values(email=None, email_index=None))
+    assert held(user) is None
+
+
+def test_rows_that_are_returned_hold_the_index(session: Session, user: User, database: Any) -> None:
+    """By INSERT and UPDATE, as objects and as columns."""
+    made = session.scalars(sa.insert(User).returning(User), [{"id": 2, "email": "b"}, {"id": 3, "email": "c"}]).all()
+    assert [held(each) for each in made] == [index_of("b"), index_of("c")]
+    if database.kind != "mariadb":  # Which has no UPDATE RETURNING.
+        statement = sa.update(User).where(User.id == 1).values(email="d", email_index="d")
+        assert session.scalars(statement.returning(User.email_index)).all() == [index_of("d")]
+        assert held(user) == index_of("d")
+
+
+BY_HAND: dict[str, Callable[[Session], User]] = {
+    "added": lambda session: add(session, User(id=2, email="b", email_index="b")),
+    "merged": lambda session: session.merge(User(id=1, email="b", email_index="b")),
+    "set with its source": lambda session: change(session, email="b", email_index="b"),
+    "set with another": lambda session: change(session, email="b", email_index="no matter"),
+    "merged alone": lambda session: session.merge(User(id=1, email="b")),
+}
+
+
+def add(session: Session, user: User) -> User:
+    session.add(user)
+    return user
+
+
+def change(session: Session, **values: Any) -> User:
+    user = session.get_one(User, 1)
+    for name, value in values.items():
+        setattr(user, name, value)
+    return user
+
+
+@pytest.mark.usefixtures("user")
+@pytest.mark.parametrize("write", BY_HAND.values(), ids=BY_HAND)
+@pytest.mark.by_turns
+def test_an_attribute_that_was_set_by_hand_is_the_index_after_a_flush(
+    session: Session, write: Callable[[Session], User]
+) -> None:
+    """As if it had not been set: it follows its source."""
+    changed = write(session)
+    session.flush()
+
+    assert (held(changed), type(held(changed))) == (index_of("b"), IndexText)
+    assert session.scalars(sa.select(User.id).where(User.email_index == "b")).all() == [changed.id]
+
+
+@pytest.mark.by_turns
+def test_an_index_can_be_renewed_by_hand(session: Session, user: User, use_keys: Any) -> None:
+    """By the value that the source holds; by another one it would be stale."""
+    use_keys(OLD, NEW)
+    user.email_index = "a"
+    session.commit()
+    assert user.email_index == index_of("a")
+
+    session.refresh(user)
+    user.email_index = "other"
+    with pytest.raises(StaleIndexError, match="different values"):
+        session.flush()
+    session.rollback()
+    session.expire(user, ["email"])
+    user.email_index = "a"
+    session.flush()
+    assert held(user) == index_of("a")

@@ -1,0 +1,643 @@
+"""`EncryptedText(of=...)`: dates, numbers and other values go in and come back, and the database holds tokens."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import pickle
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import UUID
+
+import flask
+import pytest
+import sqlalchemy as sa
+import sqlmodel
+from flask_sqlalchemy import SQLAlchemy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
+
+from keyring_core import (
+    ComparisonError,
+    KeyConfigError,
+    Keyring,
+    PlaintextError,
+    UndecryptableToken,
+    get_keyring,
+    key_set,
+)
+from keyring_core.integrations.sqlalchemy import BlindIndexOf, EncryptedBytes, EncryptedJSON, EncryptedText
+from keyring_core.legacy import Legacy
+from tests.conftest import Named
+from tests.integrations.sqlalchemy.test_writing import shown
+from tests.keyring_core.legacy.known_cells import BY_NAME, cells_of, environ_of, legacy_of
+from tests.keys import key_text
+
+pytestmark = pytest.mark.database
+
+ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: dt.timezone(dt.timedelta(minutes=minutes)))
+SAFE: dict[str, Any] = {"min_value": dt.datetime(2, 1, 1), "max_value": dt.datetime(9998, 1, 1)}
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+LONG = {"allow_nan": False, "allow_infinity": False}
+BORN = dt.date(1984, 2, 29)
+
+
+class Colour(enum.Enum):
+    RED = "r"
+    GREEN = "g"
+
+
+class Reversed(sa.TypeDecorator[str]):
+    """An application's own type."""
+
+    impl = sa.String(20)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> Any:
+        if value == "4242":
+            raise RuntimeError(f"{value} is refused")
+        return value[::-1] if isinstance(value, str) else 4242
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        if value == "4242":
+            raise RuntimeError(f"{value} is refused")
+        return value[::-1]
+
+
+class Weekday(sa.TypeDecorator[int]):
+    """An application's own type, which has no key for SQLAlchemy's caches."""
+
+    impl = sa.Integer
+
+    def process_bind_param(self, value: Any, dialect: Any) -> Any:
+        return value + 1
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        return value - 1
+
+
+class Price(sa.TypeDecorator[Decimal]):
+    """An application's own type, with the arguments of the one below."""
+
+    impl = sa.Numeric
+    cache_ok = True
+
+
+TYPES: dict[str, tuple[Any, st.SearchStrategy[Any], Any, str]] = {
+    "date": (sa.Date, st.dates(), BORN, "1984-02-29"),
+    "at": (sa.DateTime(), st.datetimes(), dt.datetime(2026, 11, 29, 6, 12), "2026-11-29T06:12:00"),
+    "zoned": (
+        sa.DateTime(timezone=True),
+        st.datetimes(**SAFE, timezones=ZONES),
+        dt.datetime(2026, 11, 29, 6, 12, tzinfo=dt.timezone(dt.timedelta(hours=1))),
+        "2026-11-29T05:12:00+00:00",
+    ),
+    "time": (sa.Time(), st.times(), dt.time(6, 12, 0, 5), "06:12:00.000005"),
+    "lasted": (sa.Interval(), st.timedeltas(), dt.timedelta(hours=36), "P1DT12H0M0S"),
+    "whole": (sa.Integer(), st.integers(), -42, "-42"),
+    "big": (sa.BigInteger, st.integers(), 2**70, "1180591620717411303424"),
+    "ratio": (sa.Double(), FLOATS, 0.1, "0.1"),
+    "share": (sa.Numeric(asdecimal=False), FLOATS, 3, "3.0"),
+    "amount": (sa.Numeric(10, 2), st.decimals(-(10**9), 10**9, places=2), Decimal("12.5"), "12.50"),
+    "exact": (sa.Numeric(), st.decimals(-(10**9), 10**9), Decimal("1.20"), "1.2"),
+    "flag": (sa.Boolean(), st.booleans(), False, "false"),
+    "uuid": (
+        sa.Uuid(),
+        st.uuids(),
+        UUID("0F8FAD5BD9CB469FA16570867728950E"),
+        "0f8fad5b-d9cb-469f-a165-70867728950e",
+    ),
+    "uuid_text": (
+        sa.Uuid(as_uuid=False),
+        st.uuids().map(str),
+        "0f8fad5b-d9cb-469f-a165-70867728950e",
+        "0f8fad5b-d9cb-469f-a165-70867728950e",
+    ),
+    "member": (sa.Enum(Colour), st.sampled_from(Colour), Colour.RED, "RED"),
+    "by_value": (
+        sa.Enum(Colour, values_callable=lambda members: [each.value for each in members]),
+        st.sampled_from(Colour),
+        Colour.RED,
+        "r",
+    ),
+    "word": (sa.Enum("new", "paid"), st.sampled_from(["new", "paid"]), "paid", "paid"),
+    "text": (sa.String(), st.text(), "Grüße", "Grüße"),
+    "own": (Reversed(), st.text(max_size=20).filter(lambda text: text != "2424"), "abc", "cba"),
+    "weekday": (Weekday(), st.integers(), 0, "1"),
+    "of_one_database": (postgresql.INTERVAL(), st.timedeltas(), dt.timedelta(seconds=-1), "-P0DT0H0M1S"),
+}
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Typed(Base):
+    """One column of each type."""
+
+    __table__ = sa.Table(
+        "typed",
+        Base.metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        *(sa.Column(name, EncryptedText(context=True, of=of)) for name, (of, _, _, _) in TYPES.items()),
+    )
+
+
+class Person(Base):
+    __tablename__ = "people"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    born: Mapped[dt.date | None] = mapped_column(EncryptedText(of=sa.Date()))
+    joined: Mapped[dt.date | None] = mapped_column(EncryptedText(of=sa.Date()), default=lambda: BORN)
+    paid: Mapped[Decimal | None] = mapped_column(EncryptedText(of=sa.Numeric()))
+    seen: Mapped[dt.datetime | None] = mapped_column(EncryptedText(of=sa.DateTime(timezone=True), binary=True))
+
+
+@pytest.fixture
+def session(database: Any) -> Any:
+    """A session in a fresh database of each kind."""
+    Base.metadata.create_all(database.engine)
+    with Session(database.engine) as opened:
+        yield opened
+
+
+def stored(session: Session, row: Any) -> Any:
+    """*row* as another session reads it."""
+    session.add(row)
+    session.flush()
+    number = row.id
+    session.commit()
+    session.expunge_all()
+    return session.get_one(type(row), number)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.fixed_dictionaries({name: strategy for name, (_, strategy, _, _) in TYPES.items()}))
+def test_any_value_comes_back(session: Session, values: dict[str, Any]) -> None:
+    """Any value of each type comes back equal and of its class."""
+    row = stored(session, Typed(**values))
+
+    for name, value in values.items():
+        found = getattr(row, name)
+        assert (name, found, type(found)) == (name, value, type(value))
+
+
+def test_cells_are_tokens_of_text_that_others_can_read(session: Session, database: Any) -> None:
+    """The text is what the page says, in one spelling, and bound to the column."""
+    stored(session, Typed(**{name: value for name, (_, _, value, _) in TYPES.items()}))
+
+    for name, (_, _, _, text) in TYPES.items():
+        [(cell,)] = database.rows(f"SELECT {name} FROM typed")
+        assert (name, get_keyring().bind(f"typed.{name}").decrypt(cell)) == (name, text)
+
+
+def test_none_is_null(session: Session, database: Any) -> None:
+    """None is NULL for each type, also for an application's own."""
+    row = stored(session, Typed())
+
+    assert [getattr(row, name) for name in TYPES] == [None] * len(TYPES)
+    assert database.rows(f"SELECT {', '.join(TYPES)} FROM typed") == [(None,) * len(TYPES)]
+
+
+WRONG = [
+    ("date", dt.datetime(2026, 4, 2), "a date, not datetime"),
+    ("date", "4242-01-01", "a date, not str"),
+    ("at", BORN, "a datetime without a time zone, not date"),
+    ("zoned", dt.datetime(2026, 4, 2), "a datetime with a time zone, not datetime"),
+    ("whole", True, "an int, not bool"),
+    ("whole", "4242", "an int, not str"),
+    ("ratio", float("inf"), "a float; this one is no such value"),
+    ("amount", Decimal("42.42000001"), "a Decimal with at most 2 decimal places; this one is"),
+    ("amount", 42.42, "a Decimal with at most 2 decimal places, not float"),
+    ("flag", 1, "a bool, not int"),
+    ("uuid", "0f8fad5b-d9cb-469f-a165-708677284242", "a UUID, not str"),
+    ("uuid_text", "4242", "a UUID as text; this one is no such value"),
+    ("member", "RED", "a Colour, not str"),
+    ("word", "4242", "one of new, paid, not another str"),
+    ("own", "4242", "a value of Reversed; this one is no such value"),
+    ("own", 4242, "a value of Reversed; this one is no such value"),
+    ("own", "4242" * 6, "text of at most 20 characters; this one is longer"),
+    ("weekday", "4242", "a value of Weekday; this one is no such value"),
+]
+
+
+def test_a_value_of_another_type_is_refused(session: Session, named: Named) -> None:
+    """In one row and in many: the error names the column and the type, and never shows a value."""
+    for name, value, message in WRONG:
+        with named(f"{name} {message}"):
+            for rows in ([{name: value}], [{name: value}] * 2):
+                with pytest.raises(TypeError) as caught:
+                    session.execute(sa.insert(Typed), rows)
+
+                assert str(caught.value).startswith(f"typed.{name}: takes {message}")
+                assert "42" not in shown(caught.value)
+                assert caught.value.__context__ is None
+                session.rollback()
+
+
+def test_a_cell_of_something_else_is_refused(session: Session, named: Named) -> None:
+    """The token opens, and what it holds is no such value: the error shows the column and the type alone."""
+    cases = {"date": "4242-99-99", "whole": "4242x", "flag": "4242", "member": "4242", "own": "4242", "weekday": ""}
+    stored(session, Typed(**{name: TYPES[name][2] for name in cases}))
+
+    for name, text in cases.items():
+        with named(name):
+            cell = get_keyring().bind(f"typed.{name}").encrypt(text)
+            session.execute(sa.text(f"UPDATE typed SET {name} = :k"), {"k": cell})
+            with pytest.raises(PlaintextError) as caught:
+                session.scalars(sa.select(Typed.__table__.c[name])).all()
+
+            assert str(caught.value).startswith(f"typed.{name}: the cell opens, but what it holds is not a")
+            assert "4242" not in shown(caught.value)
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        sa.LargeBinary(),
+        sa.JSON(),
+        sa.ARRAY(sa.Integer),
+        sa.PickleType,
+        sa.Time(timezone=True),
+        sa.types.NullType(),
+        postgresql.INET(),
+        mysql.YEAR(),
+        EncryptedText(),
+        BlindIndexOf("email"),
+        dt.date,
+        "Date",
+    ],
+    ids=repr,
+)
+def test_a_type_without_a_text_is_refused_when_the_column_is_declared(of: Any) -> None:
+    """The error lists what `of` may be, unless the type is encrypted itself."""
+    words = "is encrypted itself" if hasattr(of, "options") else "it may be Date, DateTime, Time, .* EncryptedJSON$"
+    with pytest.raises(KeyConfigError, match=words):
+        EncryptedText(of=of)
+
+
+def test_only_text_stands_for_other_values() -> None:
+    for made in (EncryptedBytes, EncryptedJSON):
+        with pytest.raises(TypeError, match="'of'"):
+            made(of=sa.Date())  # type: ignore[call-arg]
+
+
+def test_text_keeps_the_length_of_its_type(session: Session) -> None:
+    """As many characters as the type has room for are stored; a cell that is longer is read."""
+    kinds = [EncryptedText(of=sa.String(3)), EncryptedText()]
+    short, free = (sa.Table("people", sa.MetaData(), sa.Column("id"), sa.Column("born", kind)) for kind in kinds)
+
+    session.execute(sa.insert(short).values(id=1, born="äöü"))
+    with pytest.raises(TypeError, match=r"^people.born: takes text of at most 3 characters; this one is longer$"):
+        session.execute(sa.insert(short).values(id=2, born="abcd"))
+    session.execute(sa.insert(free).values(id=2, born="abcd"))
+    assert session.scalars(sa.select(short.c.born).order_by(short.c.id)).all() == ["äöü", "abcd"]
+
+
+def test_the_repr_makes_such_a_type_again() -> None:
+    """The repr has the type of the values; the options have it, too, beside those of every encrypted type."""
+    kind = EncryptedText(True, of=sa.Numeric(10, 2), binary=True)
+
+    assert repr(kind) == "EncryptedText(context=True, of=Numeric(precision=10, scale=2), binary=True)"
+    assert repr(EncryptedText(of=sa.Date)) == "EncryptedText(of=Date())"
+    assert repr(EncryptedText(**EncryptedText(of=sa.Date()).options)) == "EncryptedText(of=Date())"
+    assert str(kind.compile(dialect=postgresql.dialect())) == "BYTEA"
+    assert str(EncryptedText(of=sa.Date()).compile()) == "TEXT"
+
+
+def test_the_python_type_is_that_of_the_values() -> None:
+    """For tools that read it from a column."""
+    kinds = [EncryptedText(of=of) for of in (sa.Date, sa.Enum(Colour), sa.Uuid(as_uuid=False), sa.Numeric(), Reversed)]
+
+    assert [kind.python_type for kind in kinds] == [dt.date, Colour, str, Decimal, object]
+    assert (EncryptedText().python_type, EncryptedBytes().python_type, EncryptedJSON().python_type) == (
+        str,
+        bytes,
+        object,
+    )
+
+
+def test_a_statement_of_other_values_is_another_one() -> None:
+    """SQLAlchemy compiles a statement once for types with the same key: equal options have one, and no others."""
+    legacy = Legacy("sqlalchemy-utils", secret="$OLD", engine="fernet")
+    types = [
+        EncryptedText(),
+        EncryptedText(keys="billing"),
+        EncryptedText(keys="staff"),
+        EncryptedText(of=sa.Date()),
+        EncryptedText(of=sa.DateTime()),
+        EncryptedText(of=sa.Numeric(10, 2)),
+        EncryptedText(of=sa.Numeric(10, 3)),
+        EncryptedText(of=sa.String(3)),
+        EncryptedText(of=Reversed()),
+        EncryptedText(of=Price(10, 2)),
+        EncryptedText(of=Price(10, 3)),
+        EncryptedText(of=sa.Enum(Colour)),
+        EncryptedText(of=sa.Enum("RED", "GREEN")),
+        EncryptedText(binary=True),
+        EncryptedText(accept_unbound=True),
+        EncryptedText(accept_plaintext=True),
+        EncryptedText(legacy=legacy),
+    ]
+    keys = [sa.select(sa.literal(None, kind))._generate_cache_key() for kind in types]
+    again = [sa.select(sa.literal(None, EncryptedText(**kind.options)))._generate_cache_key() for kind in types]
+
+    assert [[left == right for right in keys] for left in again] == [
+        [number == other for other in range(len(types))] for number in range(len(types))
+    ]
+    # Nothing says that two of it would be equal.
+    unknown = [sa.select(sa.literal(None, EncryptedText(of=Weekday())))._generate_cache_key() for _ in "ab"]
+    assert unknown[0] != unknown[1]
+
+
+def test_copies_take_the_same_values() -> None:
+    """A pickle, a copy for another column, and a table that is copied into another MetaData."""
+    kind = Person.__table__.c.born.type
+    copied = Person.__table__.to_metadata(sa.MetaData(), name="archive").c.born.type
+
+    for each in (pickle.loads(pickle.dumps(EncryptedText(of=sa.Date()))), kind.copy(), kind.unowned(), copied):
+        assert (each.cells.plaintext_of(BORN), each.python_type) == (b"1984-02-29", dt.date)
+        assert repr(each) == repr(kind)
+    assert copied.cells.column == "archive.born"
+    assert kind.cells.column == "people.born"
+
+
+def test_a_reflected_table_takes_the_types_that_are_given(session: Session) -> None:
+    """The database knows TEXT alone; a column that is declared beside the reflected ones keeps its type."""
+    stored(session, Person(id=1, born=BORN))
+    found = sa.Table("people", sa.MetaData(), autoload_with=session.connection())
+    given = sa.Table(
+        "people", sa.MetaData(), sa.Column("born", EncryptedText(of=sa.Date())), autoload_with=session.connection()
+    )
+
+    assert isinstance(found.c.born.type, sa.Text)
+    assert session.execute(sa.select(given.c.id, given.c.born)).one() == (1, BORN)
+
+
+def test_an_equal_value_is_no_change(session: Session, sent: list[str]) -> None:
+    """A flush writes what changed: not 1.00 in place of 1.0, nor the same instant in another zone."""
+    at = dt.datetime(2026, 11, 29, 6, tzinfo=dt.UTC)
+    person = stored(session, Person(id=1, born=BORN, paid=Decimal("1.0"), seen=at))
+
+    person.paid, person.seen, person.born = (
+        Decimal("1.00"),
+        at.astimezone(dt.timezone(dt.timedelta(hours=1))),
+        dt.date(*BORN.timetuple()[:3]),
+    )
+    session.commit()
+    assert not any("UPDATE" in each for each in sent)
+    person.born = BORN + dt.timedelta(days=1)
+    session.commit()
+    assert [each for each in sent if "UPDATE" in each] == [sent[-1]]
+    assert "paid" not in sent[-1]
+
+
+@pytest.fixture
+def sent(session: Session) -> list[str]:
+    """The statements that the session sent."""
+    statements: list[str] = []
+    sa.event.listen(session.get_bind(), "before_cursor_execute", lambda *args: statements.append(args[2]))
+    return statements
+
+
+def test_statements_take_values(session: Session) -> None:
+    """Defaults, many rows at once, UPDATE, and what RETURNING brings back."""
+    session.add_all(Person(born=BORN + dt.timedelta(days=number)) for number in range(3))
+    session.commit()
+    assert {person.joined for person in session.scalars(sa.select(Person))} == {BORN}
+
+    session.execute(sa.insert(Person), [{"id": number, "born": BORN} for number in (11, 12)])
+    session.execute(sa.insert(Person).values([{"id": 13, "born": BORN}, {"id": 14, "born": None}]))
+    session.execute(sa.update(Person).where(Person.id == 12).values(born=dt.date.max))
+    session.execute(sa.update(Person), [{"id": 13, "born": dt.date.min}])
+    if session.get_bind().dialect.insert_returning:
+        rows = session.execute(
+            sa.insert(Person).returning(Person.born), [{"id": 21, "born": BORN}, {"id": 22, "born": None}]
+        )
+        assert sorted(map(repr, rows)) == ["(None,)", repr((BORN,))]
+    session.commit()
+    session.expunge_all()
+
+    found = session.execute(
+        sa.select(Person.id, Person.born, Person.joined).where(Person.id.between(11, 14)).order_by(Person.id)
+    )
+    assert [tuple(row) for row in found.all()] == [
+        (11, BORN, BORN),
+        (12, dt.date.max, BORN),
+        (13, dt.date.min, BORN),
+        (14, None, BORN),
+    ]
+    streamed = session.execute(
+        sa.select(Person.born).where(Person.born.is_not(None)), execution_options={"yield_per": 2}
+    )
+    assert {type(born) for (born,) in streamed} == {dt.date}
+
+
+def test_comparisons_are_refused(session: Session) -> None:
+    """As of text: with a value of the type, by an order, and if the statement comes from the other side."""
+    born = Person.born
+    for compared in (
+        lambda: born == BORN,
+        lambda: born > BORN,
+        lambda: born.in_([BORN]),
+        lambda: born.between(BORN, BORN),
+        lambda: born + dt.timedelta(days=1),
+        born.desc,
+        lambda: session.execute(sa.select(Person.id).order_by(born)),
+        lambda: session.execute(sa.select(Person.id).where(sa.literal(BORN) == born)),
+        lambda: session.execute(sa.update(Person).values(born=sa.func.current_date())),
+        lambda: session.execute(sa.update(Person).values(born=Person.paid)),
+    ):
+        with pytest.raises(ComparisonError, match=r"people\.born: "):
+            compared()
+    session.execute(sa.update(Person).values(born=Person.joined))
+
+
+def test_a_default_of_the_database_is_refused(session: Session) -> None:
+    """The database would store its plaintext."""
+    kind = EncryptedText(of=sa.Date())
+    column = sa.Column("born", kind, server_default=sa.func.current_date())
+    table = sa.Table("people", sa.MetaData(), sa.Column("id", sa.Integer), column)
+
+    with pytest.raises(ComparisonError, match=r"^people\.born: the database cannot encrypt"):
+        session.execute(sa.insert(table).values(id=1))
+
+
+def test_plaintext_of_a_text_column_is_read(session: Session, database: Any) -> None:
+    """While the column is taken over: values as ISO 8601 and other programs write them."""
+    kinds = {
+        "born": EncryptedText(of=sa.Date(), accept_plaintext=True),
+        "joined": EncryptedText(of=sa.Boolean(), accept_plaintext=True),
+        "paid": EncryptedText(of=sa.DateTime(), accept_plaintext=True),
+    }
+    table = sa.Table("people", sa.MetaData(), sa.Column("id"), *(sa.Column(*each) for each in kinds.items()))
+    database.execute(
+        "INSERT INTO people (id, born, joined, paid) VALUES (1, '1984-02-29', 'True', '2026-11-29 06:12:00.000000')",
+        "INSERT INTO people (id, born, joined) VALUES (2, '4242', 'false')",
+    )
+
+    assert session.execute(sa.select(table).where(table.c.id == 1)).one() == (
+        1,
+        BORN,
+        True,
+        dt.datetime(2026, 11, 29, 6, 12),
+    )
+    with pytest.raises(PlaintextError, match=r"^people\.born: .* is not a date$") as caught:
+        session.execute(sa.select(table)).all()
+    assert "4242" not in shown(caught.value)
+
+
+def test_the_text_that_a_database_makes_of_its_own_types_is_read(session: Session, named: Named) -> None:
+    """A column of dates, say, was changed to TEXT: its cells are plaintext that the column reads."""
+    values = {name: TYPES[name][2] for name in ("date", "at", "whole", "ratio", "amount", "flag", "uuid", "member")}
+    values["time"] = dt.time(6, 12)
+    if session.get_bind().dialect.name == "postgresql":
+        values |= {"zoned": TYPES["zoned"][2], "exact": Decimal("1.20")}
+    plain = sa.Table("plain", sa.MetaData(), *(sa.Column(name, TYPES[name][0]) for name in values))
+    plain.create(session.connection())
+    session.execute(sa.insert(plain), values)
+
+    for name, value in values.items():
+        with named(name):
+            text = session.scalar(sa.select(sa.cast(plain.c[name], sa.Text)))
+            assert EncryptedText(of=TYPES[name][0], accept_plaintext=True).cells.open(text or "") == value
+
+
+WRITTEN = {
+    "bool": sa.Boolean(),
+    "date": sa.Date(),
+    "datetime": sa.DateTime(),
+    "datetime with a zone": sa.DateTime(timezone=True),
+    "time": sa.Time(),
+    "float": sa.Float(),
+    "integer": sa.Integer(),
+}
+
+
+@pytest.mark.by_turns
+@pytest.mark.parametrize("name", WRITTEN)
+def test_typed_cells_of_sqlalchemy_utils_are_read(
+    name: str, session: Session, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same type of the values: as the package reads them; and what a run makes of them is read alike."""
+    case = BY_NAME[f"sqlalchemy-utils 0.43.0 {name}"]
+    for variable, secret in environ_of(case).items():
+        monkeypatch.setenv(variable, secret)
+    kind = EncryptedText(of=WRITTEN[name], legacy=legacy_of(case))
+    table = sa.Table("people", sa.MetaData(), sa.Column("id"), sa.Column("born", kind))
+    cells = [*cells_of(case)]
+    for number, (cell, plaintext) in enumerate(cells, 1):
+        database.execute("INSERT INTO people (id, born) VALUES (:n, :k)", n=number, k=cell)
+        token = get_keyring().encrypt_bytes(plaintext)
+        database.execute("INSERT INTO people (id, born) VALUES (:n, :k)", n=number + 10, k=token)
+
+    found = session.scalars(sa.select(table.c.born).order_by(table.c.id)).all()
+    parse = {bool: "true".__eq__, float: float, int: int}
+    read = parse.get(kind.python_type) or kind.python_type.fromisoformat
+    assert [*found] == [read(plaintext.decode()) for _, plaintext in cells] * 2
+    assert {type(value) for value in found} == {kind.python_type}
+
+
+class Dated(MappedAsDataclass, DeclarativeBase):
+    type_annotation_map: ClassVar[dict[Any, Any]] = {dt.date: EncryptedText(of=sa.Date())}
+
+
+class Ticket(Dated):
+    __tablename__ = "tickets"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    issued: Mapped[dt.date]
+    used: Mapped[dt.date | None] = mapped_column(default=None)
+
+
+class Knight(sqlmodel.SQLModel, table=True):
+    id: int | None = sqlmodel.Field(default=None, primary_key=True)
+    born: dt.date = sqlmodel.Field(sa_type=EncryptedText(of=sa.Date()))  # type: ignore[call-overload]
+    level: Colour = sqlmodel.Field(sa_column=sa.Column(EncryptedText(of=sa.Enum(Colour))))
+
+
+def test_models_of_dataclasses_and_of_sqlmodel(tmp_path: Path) -> None:
+    """By an annotation that a type is given to, as sa_type and as sa_column."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")
+    Dated.metadata.create_all(engine)
+    Knight.__table__.create(engine)  # type: ignore[attr-defined]
+    with sqlmodel.Session(engine) as session:
+        session.add_all([Ticket(id=1, issued=BORN), Knight(id=1, born=BORN, level=Colour.GREEN)])
+        session.commit()
+
+        ticket, knight = session.get_one(Ticket, 1), session.get_one(Knight, 1)
+        assert (ticket.issued, ticket.used, knight.born, knight.level) == (BORN, None, BORN, Colour.GREEN)
+        for cell in session.scalars(sa.text("SELECT issued FROM tickets UNION SELECT born FROM knight")):
+            assert get_keyring().decrypt(cell) == "1984-02-29"
+    assert [column.type.cells.column for column in Ticket.__table__.c if column.name != "id"] == [
+        "tickets.issued",
+        "tickets.used",
+    ]
+    engine.dispose()
+
+
+def test_models_of_flask_sqlalchemy(tmp_path: Path) -> None:
+    """Through the extension's own session and query."""
+    app = flask.Flask(__name__)
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path}/app.db"
+    db = SQLAlchemy(app)
+
+    class Pet(db.Model):  # type: ignore[name-defined, misc]
+        id = db.Column(db.Integer, primary_key=True)
+        born = db.Column(EncryptedText(of=db.Date))
+
+    with app.app_context():
+        db.create_all()
+        db.session.add(Pet(born=BORN))
+        db.session.commit()
+        assert Pet.query.one().born == BORN
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.fixture
+def billing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keyring]:
+    """The keyring of a key set of its own."""
+    monkeypatch.setenv("BILLING_ENCRYPTION_KEY", key_text("billing"))
+    key_set("billing").reset()
+    yield key_set("billing")()
+    key_set("billing").reset()
+
+
+def test_a_column_has_the_keys_of_its_key_set(session: Session, database: Any, billing: Keyring) -> None:
+    """Each encrypted type: cells are under its primary key, bound as by any other, and under no other set's."""
+    kinds = [
+        EncryptedText(True, of=sa.Date(), keys="billing"),
+        EncryptedBytes(True, keys="billing"),
+        EncryptedJSON(True, keys="billing"),
+        EncryptedBytes("people.joined"),
+    ]
+    names = ["born", "joined", "paid"]
+    columns = [sa.Column(*each) for each in zip([*names, "seen"], kinds, strict=True)]
+    table = sa.Table("people", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), *columns)
+
+    session.execute(sa.insert(table), {"id": 1, "born": BORN, "joined": b"x", "paid": [1]})
+    assert session.execute(sa.select(table)).one() == (1, BORN, b"x", [1], None)
+    session.commit()
+    for name, text in zip(names, ["1984-02-29", "x", "[1]"], strict=True):
+        [(cell,)] = database.rows(f"SELECT {name} FROM people WHERE id = 1")
+        assert billing.bind(f"people.{name}").decrypt(cell) == text
+    assert repr(kinds[0]) == "EncryptedText(context=True, of=Date(), keys='billing')"
+    assert repr(pickle.loads(pickle.dumps(kinds[2]))) == "EncryptedJSON(context=True, keys='billing')"
+    # The other key set's cells are not opened, and not copied.
+    other = sa.Table("people", sa.MetaData(), sa.Column("joined", EncryptedBytes(True)))
+    with pytest.raises(UndecryptableToken, match=r"^people\.joined"):
+        session.execute(sa.select(other)).all()
+    with pytest.raises(ComparisonError, match=r"^people\.joined: the database cannot encrypt"):
+        session.execute(sa.update(table).values(joined=table.c.seen))
+
+
+def test_a_name_that_is_no_key_set_is_refused_when_the_column_is_declared() -> None:
+    """Without a look at the keys."""
+    assert EncryptedText(keys="nobody-has-set-it").cells.keys == "nobody-has-set-it"
+    with pytest.raises(KeyConfigError):
+        EncryptedText(keys="not a name")

@@ -1,0 +1,562 @@
+"""keyring_core/integrations/django/typed_fields.py: values to the database and back, as the plain fields have them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import pickle
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from keyring_core import Keyring, PlaintextError, UndecryptableToken
+from keyring_core.redaction.secret import Secret
+from tests.conftest import OLD, Named
+from tests.integrations.conftest import use_keys
+from tests.integrations.test_django_fields import cell, keyring
+from tests.integrations.test_django_queries import refused
+from tests.keys import key_text
+
+pytestmark = pytest.mark.xdist_group("django")
+
+TABLE = "shop_person"
+EXAMPLES = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ZONES = st.timezones() | st.just(dt.UTC)
+# A day from either end, which another zone would leave.
+MOMENTS = st.datetimes(dt.datetime(1, 1, 3), dt.datetime(9999, 12, 29), timezones=ZONES, allow_imaginary=False)
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "name": st.text(),
+    "mail": st.emails(),
+    "site": st.just("https://example.org/ü?q=1"),
+    "address": st.ip_addresses(v=4).map(str) | st.ip_addresses(v=6, network="2000::/3").map(str),
+    "born": st.dates(),
+    "seen": MOMENTS,
+    "wakes": st.times(),
+    "shift": st.timedeltas(),
+    "age": st.integers(),
+    "score": st.floats(allow_nan=False, allow_infinity=False),
+    "active": st.booleans(),
+    "member": st.booleans(),
+    "income": st.decimals(-999999, 999999, places=2),
+    "ref": st.uuids(),
+}
+STORED = {
+    "name": ("Zoë", "Zoë"),
+    "mail": ("a@b.c", "a@b.c"),
+    "site": ("http://a.b", "http://a.b"),
+    "address": ("::1", "::1"),
+    "born": (dt.date(1980, 2, 29), "1980-02-29"),
+    "seen": (dt.datetime(2026, 11, 29, 7, 12, tzinfo=ZoneInfo("Europe/Berlin")), "2026-11-29T06:12:00+00:00"),
+    "wakes": (dt.time(6, 12), "06:12:00"),
+    "shift": (dt.timedelta(days=1, seconds=2), "P1DT0H0M2S"),
+    "age": (-42, "-42"),
+    "score": (0.1, "0.1"),
+    "active": (True, "true"),
+    "member": (False, "false"),
+    "income": (Decimal("12.5"), "12.50"),
+    "ref": (UUID("0f8fad5b-d9cb-469f-a165-70867728950e"), "0f8fad5b-d9cb-469f-a165-70867728950e"),
+    "level": (2, "2"),
+}
+
+
+@EXAMPLES
+@given(written=st.fixed_dictionaries(VALUES))
+def test_every_typed_value_comes_back(shop: Any, db: Any, written: dict[str, Any]) -> None:
+    """Any value of each type comes back equal, and of the same type, from columns of text and of bytes."""
+    row = shop.Person.objects.create(**written)
+
+    # Python finds no datetime of an hour that occurs twice equal to one of another zone.
+    written["seen"] = written["seen"].astimezone(dt.UTC)
+    read = shop.Person.objects.values(*written).get(pk=row.pk)
+
+    assert [(type(each), each) for each in read.values()] == [(type(each), each) for each in written.values()]
+    assert read["seen"].utcoffset() == dt.timedelta()
+
+
+def test_typed_cells_are_tokens_of_one_text(shop: Any, db: Any) -> None:
+    """A cell is a token of the text that docs/explanation/cells.md names; the keyring opens it without Django."""
+    shop.Person.objects.create(**{name: value for name, (value, _) in STORED.items()})
+
+    texts = {name: opened(db, name) for name in STORED}
+
+    assert texts == {name: text for name, (_, text) in STORED.items()}
+
+
+def opened(db: Any, column: str, table: str = TABLE) -> str:
+    """The text in the one cell of the column."""
+    bound = keyring().bind("shop_person.born") if column == "born" else keyring()
+    return bound.decrypt_bytes(cell(db, column, table)).decode()
+
+
+def test_typed_null_is_null(shop: Any, db: Any) -> None:
+    """None is NULL in every column, and comes back as None."""
+    from tests.integrations.django_project.shop.typed import FIELDS
+
+    names = [name for name, (_, options) in FIELDS.items() if options.get("null")]
+
+    row = shop.Person.objects.create(**dict.fromkeys(names))
+
+    row.refresh_from_db()
+    for name in names:
+        assert getattr(row, name) is cell(db, name, TABLE) is None
+
+
+@pytest.mark.by_turns
+def test_an_empty_address_is_null(shop: Any, db: Any) -> None:
+    """As in a GenericIPAddressField: a search for rows without one finds it."""
+    shop.Person.objects.create(address="")
+
+    assert shop.Person.objects.get(address__isnull=True).address is None
+
+
+@pytest.mark.by_turns
+def test_what_a_plain_field_takes_is_taken(shop: Any, db: Any, named: Named) -> None:
+    """Texts and values that a plain field converts on save are converted here, too; so is what a Secret holds."""
+    cases = {
+        "born": ["1980-02-29", dt.datetime(1980, 2, 29, 12, tzinfo=dt.UTC), Secret(STORED["born"][0])],  # type: ignore[arg-type]
+        "seen": ["2026-11-29T07:12:00+01:00"],
+        "wakes": ["06:12", dt.datetime(2026, 11, 29, 6, 12)],
+        "shift": ["1 00:00:02"],
+        "age": ["-42", -42.7],
+        "score": ["0.1", Decimal("0.1")],
+        "active": ["True", 1],
+        "income": ["12.5", 12.5, "12.500"],
+        "ref": ["0f8fad5bd9cb469fa16570867728950e", STORED["ref"][0].int],  # type: ignore[attr-defined]
+        "level": ["2"],
+        "name": [Secret("Zoë")],
+        "address": ["0:0:0::1"],
+    }
+    for name, several in cases.items():
+        for given_value in several:
+            with named(f"{name}: {type(given_value)}"):
+                shop.Person.objects.all().delete()
+
+                shop.Person.objects.create(**{name: given_value})
+
+                assert opened(db, name) == STORED[name][1]
+
+
+@pytest.mark.by_turns
+def test_typed_fields_take_secrets(shop: Any, db: Any) -> None:
+    """A Secret goes through full_clean to the cell as what it holds, and is checked as that."""
+    from django.core.exceptions import ValidationError
+
+    held: Any = {"name": "Zoë", "born": STORED["born"][0], "income": Decimal("12.5")}
+    row = shop.Person(**{name: Secret(value) for name, value in held.items()})
+
+    row.full_clean()
+    row.save()
+
+    row.refresh_from_db()
+    assert {name: getattr(row, name) for name in held} == held
+    wrong: Any = {"name": "x" * 21, "income": Decimal("1.005")}
+    with pytest.raises(ValidationError) as raised:
+        shop.Person(**{name: Secret(value) for name, value in wrong.items()}).full_clean()
+    assert {*raised.value.error_dict} == {*wrong}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", 5),
+        ("mail", b"a@b.c"),
+        ("born", "29.02.1980 secret value"),
+        ("born", 5),
+        ("seen", "secret value"),
+        ("wakes", "secret value"),
+        ("wakes", dt.time(6, tzinfo=dt.UTC)),
+        ("shift", "secret value"),
+        ("age", "secret value"),
+        pytest.param("age", 10**5000, id="age-long"),
+        ("score", "secret value"),
+        ("score", float("nan")),
+        ("active", "secret value"),
+        ("income", "secret value"),
+        ("income", Decimal("1.005")),
+        ("ref", "secret value"),
+    ],
+)
+@pytest.mark.by_turns
+def test_other_values_are_refused(shop: Any, db: Any, name: str, value: Any) -> None:
+    """What is no value of the field raises TypeError with the column on save, which shows nothing of it."""
+    for write in (
+        lambda: shop.Person.objects.create(**{name: value}),
+        lambda: shop.Person.objects.update(**{name: value}),
+    ):
+        shop.Person.objects.bulk_create([shop.Person()])
+        with pytest.raises(TypeError, match=rf"shop_person\.{name}: takes ") as raised:
+            write()
+
+        assert "secret value" not in str(raised.value)
+        assert raised.value.__context__ is None
+
+
+@pytest.mark.by_turns
+def test_a_token_is_no_typed_value(shop: Any, db: Any, named: Named) -> None:
+    """A token is refused by save in every field, and by full_clean in words."""
+    from django.core.exceptions import ValidationError
+
+    from keyring_core import AlreadyEncryptedError
+
+    token = keyring().encrypt("x")
+    for name in ("name", "mail", "site", "address", "born", "seen", "age", "active", "income", "ref"):
+        with named(name):
+            row = shop.Person(**{name: token})
+            with pytest.raises((TypeError, AlreadyEncryptedError), match=rf"shop_person\.{name}") as raised:
+                row.save()
+            assert token not in str(raised.value)
+            with pytest.raises(ValidationError, match="encrypted already"):
+                row.full_clean()
+
+
+@pytest.mark.by_turns
+def test_no_error_of_to_python_shows_the_value(shop: Any, named: Named) -> None:
+    """A plain field's ValidationError shows what was given; the encrypted one's does not, nor one behind it."""
+    from django.core.exceptions import ValidationError
+
+    for name in ("born", "seen", "wakes", "shift", "age", "score", "active", "member", "income", "ref", "level"):
+        for clean in (shop.Person._meta.get_field(name).to_python, partial(one_error, shop, name)):
+            with named(name):
+                with pytest.raises(ValidationError) as raised:
+                    clean("secret value")
+                assert "secret value" not in repr(vars(raised.value)) + repr(raised.value)
+                assert raised.value.__context__ is None
+    with pytest.raises(ValidationError, match="Select a valid choice") as raised:
+        shop.Person._meta.get_field("colour").validate("secret value", None)
+    assert "secret value" not in str(raised.value)
+
+
+def one_error(shop: Any, name: str, value: Any) -> None:
+    from django.core.exceptions import ValidationError
+
+    try:
+        shop.Person(**{name: value}).full_clean()
+    except ValidationError as error:
+        found = error.error_dict[name][0]
+    raise found
+
+
+def test_typed_values_in_bulk(shop: Any, db: Any) -> None:
+    """bulk_create, bulk_update, update and get_or_create write tokens; values() and only() read values."""
+    objects = shop.Person.objects
+    objects.bulk_create([shop.Person(age=n, born=dt.date(2000, 1, n), member=None) for n in (1, 2, 3)])
+    rows = [*objects.order_by("id")]
+    assert [(row.age, row.born.day, row.member) for row in rows] == [(n, n, None) for n in (1, 2, 3)]
+
+    for row in rows:
+        row.age, row.born, row.member, row.ref, row.seen = -row.age, None, True, UUID(int=row.age), row.changed
+    objects.bulk_update(rows, ["age", "born", "member", "ref", "seen"])
+
+    read = objects.order_by("id").values_list("age", "born", "member", "ref")
+    assert [*read] == [(-n, None, True, UUID(int=n)) for n in (1, 2, 3)]
+    assert objects.only("seen").first().seen == rows[0].seen
+    objects.update(income=Decimal("1.1"), colour="blue")
+    assert {*objects.values_list("income", "colour")} == {(Decimal("1.10"), "blue")}
+    row, made = objects.get_or_create(pk=rows[0].pk, defaults={"age": 9})
+    assert (made, row.age) == (False, -1)
+    row, _ = objects.update_or_create(pk=rows[0].pk, defaults={"age": 9, "born": dt.date(1999, 9, 9)})
+    row = objects.defer("born").get(pk=rows[0].pk)
+    assert (row.age, row.born) == (9, dt.date(1999, 9, 9))
+
+
+def test_typed_cells_can_be_copied(shop: Any, db: Any) -> None:
+    """F() of a field of the same form copies a token, also in Case; of another form it is refused."""
+    from django.db.models import Case, F, Value, When
+
+    objects = shop.Twin.objects
+    day, other = dt.date(2026, 11, 29), dt.date(2026, 11, 30)
+    row = objects.create(one=day, two=other, text="2026-11-29")
+    field = shop.Twin._meta.get_field("one")
+
+    objects.update(one=F("two"))
+    assert objects.get().one == other
+    objects.update(one=Case(When(pk=row.pk, then=Value(day, output_field=field)), default=F("two")))
+    assert objects.get().one == day
+    refused(lambda: objects.update(one=F("text")), "shop_twin.one")
+    refused(lambda: objects.update(one=Value(day)), "shop_twin.one")
+
+
+@pytest.mark.by_turns
+def test_fields_of_a_key_set(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field with `keys` writes and reads under that set, stands so in migrations, and takes no cells of others."""
+    from django.db import connection
+
+    from keyring_core import key_set
+    from keyring_core.integrations.django import EncryptedDateField
+
+    monkeypatch.setenv("SHOP_TESTS_ENCRYPTION_KEY", key_text("of the set"))
+    key_set("shop_tests").reset()
+    field = EncryptedDateField(keys="shop_tests")
+    day = dt.date(2026, 11, 29)
+
+    stored = field.get_db_prep_save(day, connection)
+
+    assert Keyring(key_text("of the set")).decrypt(stored) == "2026-11-29"
+    assert field.from_db_value(stored, None, connection) == day
+    assert field.deconstruct()[3] == {"keys": "shop_tests"}
+    assert field.takes_cells_of(EncryptedDateField(keys="shop_tests"))
+    assert not field.takes_cells_of(EncryptedDateField())
+    key_set("shop_tests").reset()
+
+
+@pytest.mark.by_turns
+def test_choices_have_their_names(shop: Any, db: Any) -> None:
+    """Members of TextChoices and IntegerChoices are stored as their values, and get_FOO_display has their names."""
+    from tests.integrations.django_project.shop.typed import Colour, Level
+
+    row = shop.Person.objects.create(colour=Colour.BLUE, level=Level.HIGH)
+
+    row.refresh_from_db()
+    assert (row.colour, row.level) == (Colour.BLUE, Level.HIGH)
+    assert (row.get_colour_display(), row.get_level_display()) == ("Blue sky", "High noon")
+    assert (opened(db, "colour"), opened(db, "level")) == ("blue", "2")
+
+
+@pytest.mark.by_turns
+def test_auto_now_is_written(shop: Any, db: Any) -> None:
+    """auto_now_add is written once, and auto_now at every save."""
+    row = shop.Person.objects.create()
+    first = shop.Person.objects.get()
+    assert (type(first.made), first.changed.tzinfo) == (dt.date, dt.UTC)
+    shop.Person.objects.update(made=dt.date(1, 1, 1), changed=dt.datetime(1, 1, 2, tzinfo=dt.UTC))
+
+    shop.Person.objects.get().save()
+
+    row.refresh_from_db()
+    assert (row.made, row.changed.year) == (dt.date(1, 1, 1), first.changed.year)
+
+
+LOOKUPS = ("", "__exact", "__in", "__gt", "__range", "__year", "__date", "__hour", "__contains", "__no_such_lookup")
+
+
+def test_typed_lookups_raise(shop: Any, db: Any, named: Named) -> None:
+    """Every lookup but isnull, and every part of a date, raises at once."""
+    from tests.integrations.django_project.shop.typed import FIELDS
+
+    objects = shop.Person.objects
+    for name in FIELDS:
+        for lookup in LOOKUPS:
+            with named(name + lookup):
+                refused(partial(objects.filter, **{f"{name}{lookup}": ["secret value"]}), f"shop_person.{name}")
+    objects.create(born=dt.date(2000, 1, 1))
+    assert (objects.filter(born=None).count(), objects.filter(born__isnull=False).count()) == (0, 1)
+
+
+def test_typed_expressions_raise(shop: Any, db: Any, named: Named) -> None:
+    """Sorting by, computing with, and cutting of typed columns raise; so does the next row by date."""
+    from django.db.models import Avg, BooleanField, Case, ExpressionWrapper, F, Sum, TextField, When
+    from django.db.models.functions import Abs, ExtractYear, TruncMonth, Upper
+
+    objects = shop.Person.objects
+    row = objects.create(born=dt.date(2000, 1, 1))
+    queries: dict[str, Callable[[], object]] = {
+        "order": lambda: list(objects.order_by("born")),
+        "dates": lambda: list(objects.dates("born", "year")),
+        "datetimes": lambda: list(objects.datetimes("seen", "year")),
+        "year": lambda: list(objects.annotate(year=ExtractYear("born"))),
+        "month": lambda: list(objects.annotate(month=TruncMonth("seen"))),
+        "not": lambda: list(objects.filter(~F("active"))),
+        "wrapped": lambda: list(objects.filter(ExpressionWrapper(F("active"), output_field=BooleanField()))),
+        "case": lambda: list(objects.filter(Case(When(pk__gt=0, then=F("active")), output_field=BooleanField()))),
+        "default": lambda: list(objects.annotate(text=Case(default=F("active"), output_field=TextField()))),
+        "sum": lambda: objects.aggregate(Sum("age")),
+        "average": lambda: objects.aggregate(Avg("income")),
+        "more": lambda: list(objects.annotate(more=F("age") + 1)),
+        "longer": lambda: list(objects.annotate(more=F("shift") * 2)),
+        "since": lambda: list(objects.annotate(since=F("changed") - F("seen"))),
+        "size": lambda: list(objects.annotate(size=Abs("score"))),
+        "upper": lambda: list(objects.annotate(upper=Upper("mail"))),
+        "write": lambda: objects.update(age=F("age") + 1),
+        "latest": lambda: objects.latest("born"),
+        "next": row.get_next_by_made,
+        "previous": row.get_previous_by_changed,
+    }
+    for what, query in queries.items():
+        with named(what):
+            refused(query, "shop_person.")
+
+
+def test_typed_statements_hold_no_value(shop: Any, db: Any) -> None:
+    """What Django logs of statements shows tokens alone."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as queries:
+        row = shop.Person.objects.create(age=41424344, born=dt.date(1234, 5, 6), mail="a@secret.value")
+        row.save()
+        shop.Person.objects.bulk_update([row], ["age", "born"])
+        shop.Person.objects.update(age=41424344, born="1234-05-06")
+
+    assert len(queries) >= 4
+    for shown in ("41424344", "1234", "secret.value"):
+        assert shown not in str(queries.captured_queries)
+
+
+@pytest.mark.by_turns
+def test_a_typed_cell_of_another_form_raises(shop: Any, db: Any, named: Named) -> None:
+    """A token that opens, and holds no value of the field, raises with the column and is no value."""
+    for name in ("seen", "wakes", "shift", "age", "score", "active", "income", "ref"):
+        with named(name):
+            shop.Person.objects.all()._raw_delete("default")
+            token: Any = keyring().encrypt("secret value")
+            shop.Person.objects.create()
+            db.execute(f"UPDATE shop_person SET {name} = :cell", cell=token.encode() if name == "ref" else token)
+
+            with pytest.raises(PlaintextError, match=rf"^shop_person\.{name}: .* is not a") as raised:
+                shop.Person.objects.get()
+            assert "secret value" not in str(raised.value)
+            assert raised.value.__context__ is None
+
+
+@pytest.mark.by_turns
+def test_other_spellings_are_read(shop: Any, db: Any, named: Named) -> None:
+    """Texts as other packages and databases write them are read as the same value."""
+    cases = {
+        "seen": ["2026-11-29 06:12:00+00:00", "2026-11-29 07:12:00+01", "2026-11-29T06:12:00Z"],
+        "wakes": ["06:12", "06:12:00.000000"],
+        "active": ["True", "1", "true"],
+        "member": ["False", "0"],
+        "age": ["-42"],
+        "score": ["1e-1"],
+        "income": ["12.5", "12.5000"],
+        "ref": ["0f8fad5bd9cb469fa16570867728950e"],
+    }
+    for name, texts in cases.items():
+        for text in texts:
+            with named(f"{name} {text}"):
+                shop.Person.objects.all().delete()
+                shop.Person.objects.create()
+                token: Any = keyring().encrypt(text)
+                db.execute(f"UPDATE shop_person SET {name} = :cell", cell=token.encode() if name == "ref" else token)
+
+                assert getattr(shop.Person.objects.get(), name) == STORED[name][0]
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+# The hour that occurs twice in Berlin: the second time.
+TWICE = dt.datetime(2026, 10, 25, 1, 30, tzinfo=dt.UTC)
+
+
+def test_use_tz_may_change(shop: Any, db: Any) -> None:
+    """A datetime that was written with one USE_TZ is the same instant with the other, and no warning shows it."""
+    from django.test import override_settings
+    from django.utils import timezone
+
+    objects = shop.Person.objects
+    with override_settings(USE_TZ=False, TIME_ZONE="Europe/Berlin"):
+        objects.create(seen=dt.datetime(2026, 7, 1, 12))
+        assert opened(db, "seen") == "2026-07-01T12:00:00"
+        assert objects.get().seen == dt.datetime(2026, 7, 1, 12)
+        with pytest.raises(TypeError, match=r"shop_person\.seen: takes a datetime without a time zone"):
+            objects.create(seen=timezone.now().replace(tzinfo=dt.UTC))
+    with override_settings(USE_TZ=True, TIME_ZONE="Europe/Berlin"):
+        with pytest.warns(RuntimeWarning, match=r"^shop_person\.seen: ") as warned:
+            read = objects.defer("changed").get().seen
+        assert read == dt.datetime(2026, 7, 1, 10, tzinfo=dt.UTC)
+        assert "2026" not in str(warned[0].message)
+        objects.update(seen=TWICE, changed=TWICE)
+    with override_settings(USE_TZ=False, TIME_ZONE="Europe/Berlin"):
+        read = objects.get().seen
+        assert (read, read.fold) == (dt.datetime(2026, 10, 25, 2, 30), 1)
+
+
+def test_the_text_of_a_database_has_its_zone(shop: Any, db: Any) -> None:
+    """A text with a blank is in the zone of the connection, and in none without USE_TZ; its index is of UTC."""
+    from django.db import connection
+    from django.test import override_settings
+
+    shop.Person.objects.create()
+    db.execute("UPDATE shop_person SET seen = :cell", cell=keyring().encrypt("2026-07-01 12:00:00"))
+    here = SimpleNamespace(timezone=BERLIN)
+    field = shop.Person._meta.get_field("seen")
+
+    assert shop.Person.objects.get().seen == dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
+    assert field.from_db_value(cell(db, "seen", TABLE), None, here) == dt.datetime(2026, 7, 1, 10, tzinfo=dt.UTC)
+    with override_settings(USE_TZ=False):
+        assert field.from_db_value(cell(db, "seen", TABLE), None, connection) == dt.datetime(2026, 7, 1, 12)
+    assert field.cells.of.normal("2026-07-01 12:00:00") == "2026-07-01T12:00:00+00:00"
+
+
+@pytest.mark.by_turns
+def test_a_naive_datetime_is_made_aware(shop: Any, db: Any) -> None:
+    """With USE_TZ a datetime without a zone, and a date, are taken as TIME_ZONE's; the warning shows no value."""
+    from django.test import override_settings
+
+    with override_settings(TIME_ZONE="Europe/Berlin"):
+        for given_value, stored in [
+            (dt.datetime(2026, 7, 1, 12), "2026-07-01T10:00:00+00:00"),
+            (dt.date(2026, 7, 1), "2026-06-30T22:00:00+00:00"),
+            ("2026-07-01 12:00", "2026-07-01T10:00:00+00:00"),
+        ]:
+            shop.Person.objects.all().delete()
+            row = shop.Person(seen=given_value)
+            with pytest.warns(RuntimeWarning, match="seen") as warned:
+                (row.full_clean(), row.save())
+            assert opened(db, "seen") == stored
+            assert not [each for each in warned if "2026" in str(each.message)]
+
+
+@pytest.mark.by_turns
+def test_typed_rows_can_be_pickled(shop: Any, db: Any) -> None:
+    """Instances, querysets and fields go through pickle and copy, with their forms and without a key."""
+    import copy
+
+    shop.Person.objects.create(born=dt.date(2000, 1, 1), income=Decimal("1.50"))
+
+    row = pickle.loads(pickle.dumps(shop.Person.objects.get()))
+    rows = pickle.loads(pickle.dumps(shop.Person.objects.all()))
+    field = copy.deepcopy(shop.Person._meta.get_field("income"))
+
+    assert row.born == rows[0].born == dt.date(2000, 1, 1)
+    assert field.cells.open(pickle.loads(pickle.dumps(field.cells)).seal(row.income)) == Decimal("1.50")
+
+
+def test_unreadable_rows_are_deleted_unread(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deleting rows that others refer to reads them, and the error says how not to; then those others go, too."""
+    twin = shop.Twin.objects.create(one=dt.date(2000, 1, 1))
+    shop.Note.objects.create(twin=twin)
+    rows = shop.Twin.objects.filter(pk=twin.pk)
+    use_keys(monkeypatch, OLD)
+
+    with pytest.raises(UndecryptableToken, match=rf"^shop_twin\.one, id={twin.pk}: .*; to delete rows unread: "):
+        rows.delete()
+    with pytest.raises(UndecryptableToken) as raised:
+        rows.get()
+    assert "delete" not in str(raised.value)
+    assert shop.Note.objects.count() == 1
+
+    rows.only("pk").delete()
+
+    assert (shop.Twin.objects.count(), shop.Note.objects.count()) == (0, 0)
+
+
+def test_a_history_reads_the_rows_that_are_deleted(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row whose deletion is recorded is read in any case: it can be deleted once its value was replaced."""
+    customer = shop.Customer.objects.create(phone="1")
+    use_keys(monkeypatch, OLD)
+    rows = shop.Customer.objects.filter(pk=customer.pk)
+
+    with pytest.raises(UndecryptableToken, match=r"replace the value first: \.update\(phone=\.\.\.\)$"):
+        rows.only("pk").delete()
+    rows.update(phone="", phone_index="")
+    rows.delete()
+
+    assert not rows.exists()
+
+
+@pytest.mark.by_turns
+def test_an_unreadable_value_is_replaced_unread(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update writes a new value in place of one that does not open."""
+    shop.Twin.objects.create(one=dt.date(2000, 1, 1))
+    use_keys(monkeypatch, OLD)
+
+    shop.Twin.objects.update(one=dt.date(2001, 1, 1))
+
+    assert shop.Twin.objects.get().one == dt.date(2001, 1, 1)

@@ -1,0 +1,1 @@
+"""The tests of other packages, with the types and fields of this one in place of theirs."""
