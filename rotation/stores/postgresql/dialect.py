@@ -255,7 +255,8 @@ def _answer(error: BaseException) -> str | None:
 
 
 def _is_nameless(error: BaseException) -> bool:
-    return str(error).startswith("failed to resolve host")
+    # Older versions of the driver have the resolver's words alone.
+    return str(error).startswith(("failed to resolve host", "[Errno "))
 
 
 def _texts(values: Sequence[str]) -> TextArray | list[str]:
