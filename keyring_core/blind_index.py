@@ -11,13 +11,12 @@ import hmac
 import importlib
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.keyring import Keyring
 from keyring_core.keys import Key, check_context
 from keyring_core.redaction.secret import Secret
-from keyring_core.tokens import raw_of, utf8_of
+from keyring_core.tokens import utf8_of
 
 LENGTH = 8 + 1 + 43
 """Characters of an index: the key's id, a colon, and 32 bytes in URL-safe base64 without padding."""
@@ -124,17 +123,3 @@ class BlindIndex:
 
     def __repr__(self) -> str:
         return f"<BlindIndex {self.context}>"
-
-
-def may_stand_for(index: object, value: object) -> bool:
-    """True if *index* can be written beside *value*: it is an index, or an equal value.
-
-    False only if it surely is not: a value of another type is for the column to refuse.
-    """
-    if isinstance(index, IndexText):
-        return True
-    given: list[Any] = [each.reveal() if isinstance(each, Secret) else each for each in (index, value)]
-    if not all(isinstance(each, str | bytes | None) for each in given):
-        return True
-    held, wanted = (None if each is None else raw_of(each) for each in given)
-    return held == wanted

@@ -17,9 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyring_core import Key, KeyConfigError, Keyring, PlaintextError
-from keyring_core.blind_index import LENGTH, BlindIndex, IndexText, may_stand_for, name_of_normal_form, normal_form
+from keyring_core.blind_index import LENGTH, BlindIndex, name_of_normal_form, normal_form
 from keyring_core.redaction import Secret
-from tests.conftest import Named
 from tests.keyring_core.test_errors import leaks, shown_by
 from tests.keys import key_text, make_key
 
@@ -189,23 +188,3 @@ def test_a_function_that_makes_no_text_is_named_without_the_value(normalize, fau
         BlindIndex("users.email", normalize).of(RING, "ann@example.org")
     assert caught.value.__context__ is None
     assert "ann" not in str(caught.value)
-
-
-def test_a_value_stands_for_the_index_of_an_equal_one(named: Named) -> None:
-    """A statement may give both; only an index itself, or what the column will refuse, is not compared."""
-    cases = [
-        ("a", "a", True),
-        ("a", b"a", True),
-        (Secret("a"), "a", True),
-        (None, None, True),
-        (IndexText("x"), "a", True),
-        ("a", 5, True),
-        ("a", "b", False),
-        (None, "a", False),
-        ("a", None, False),
-        ("\ud800", "a", False),
-    ]
-
-    for given_index, value, may in cases:
-        with named(given_index, value, may):
-            assert may_stand_for(given_index, value) is may
