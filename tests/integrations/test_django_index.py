@@ -423,6 +423,22 @@ def test_a_stale_index_is_refused(shop: Any, db: Any) -> None:
     assert shop.Account.objects.get().email == "a@b.c"
 
 
+def test_a_row_is_not_made_of_its_index_alone(shop: Any, db: Any) -> None:
+    """A new row whose index is given as another value than its own raises: what was looked for would be lost."""
+    objects = shop.Lead.objects
+
+    stale(lambda: objects.get_or_create(mail_index="b@b.c"))
+    stale(lambda: objects.update_or_create(mail_index="b@b.c", defaults={"mail": "c@b.c"}))
+    stale(lambda: objects.bulk_create([shop.Lead(mail_index="b@b.c")]))
+    stale(lambda: shop.Account.objects.get_or_create(email_index="b@b.c"), "email_index=x, defaults=")
+    assert not objects.exists()
+
+    row, _ = objects.get_or_create(mail_index="B@b.c", defaults={"mail": "b@b.c"})
+    row.mail = "c@b.c"
+    row.save()
+    assert objects.get(mail_index="c@b.c") == row
+
+
 @pytest.mark.by_turns
 def test_the_index_takes_no_expression(shop: Any, db: Any) -> None:
     """An index that the database would compute is refused."""

@@ -79,6 +79,32 @@ def test_a_plain_column_becomes_a_typed_one(shop: Any, table: Any, cli: Cli, kin
     assert [cell[:5] for (cell,) in table.rows("SELECT value FROM altered WHERE value IS NOT NULL")] == ["gAAAA"]
 
 
+def test_an_index_is_added_before_its_column_is_encrypted(shop: Any, table: Any) -> None:
+    """In the order of makemigrations: the index is added beside the plain column, and the column altered then."""
+    from django.db import connection, models
+    from django.db.migrations import AddField, AlterField, CreateModel
+    from django.db.migrations.state import ProjectState
+
+    from keyring_core.integrations.django import BlindIndexField, EncryptedDateField
+
+    columns = [("id", models.BigAutoField(primary_key=True)), ("value", models.DateField(null=True))]
+    state = ProjectState()
+    for operation in (
+        CreateModel("Altered", columns, {"db_table": "altered"}),
+        AddField("altered", "value_index", BlindIndexField("value")),
+        AlterField("altered", "value", EncryptedDateField(null=True, accept_plaintext=True)),
+    ):
+        before = state.clone()
+        operation.state_forwards("shop", state)
+        with connection.schema_editor() as editor:
+            operation.database_forwards("shop", editor, before, state)
+
+    altered = state.apps.get_model("shop", "altered")
+    day = dt.date(1980, 2, 29)
+    altered.objects.create(value=day)
+    assert altered.objects.get(value_index=day).value == day
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "text"),
     [

@@ -10,7 +10,7 @@ from django.db import models
 from keyring_core.blind_index import LENGTH, BlindIndex, IndexText, name_of_normal_form, normal_form
 from keyring_core.errors import PlaintextError
 from keyring_core.integrations.django.checks import faults_of_index, is_found_by_name
-from keyring_core.integrations.django.columns import EncryptedComparisonError, WrittenAsGiven
+from keyring_core.integrations.django.columns import EncryptedComparisonError, StaleIndexError, WrittenAsGiven
 from keyring_core.integrations.django.fields import EncryptedField, public_path
 from keyring_core.integrations.django.index_lookups import LOOKUPS
 from keyring_core.integrations.django.uniqueness import check_by_index
@@ -143,17 +143,32 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         return known
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:  # noqa: FBT001 - Django's
-        """The index to store: of the value that the encrypted field saves.
+        """The index to store: of the value that the encrypted field saves. Raises StaleIndexError if another was given.
 
         `update_or_create` adds a field with this method to what it writes.
         """
         if self._is_deferred(model_instance):
             return self._stored(model_instance)
-        return self._index(self.source.pre_save(model_instance, add))
+        value = self.source.pre_save(model_instance, add)
+        # `get_or_create(email_index=x)` makes a row of what it looked for: without the value it would be lost.
+        given = model_instance.__dict__.get(self.attname)
+        if add and given not in self.empty_values and not self.may_be_written(given, value):
+            raise StaleIndexError(
+                f"{self.source.cells.column}: the new row gives {self.name} another value; give the value itself, too: "
+                f'get_or_create({self.name}=x, defaults={{"{self.of}": x}})'
+            )
+        index = self._index(value)
+        # So that a copy of the row, with another value, is not refused for what this one was given.
+        model_instance.__dict__[self.attname] = index
+        return index
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002 - Django's
         """The text to store or to compare with: the index of *value*, or *value* if it is an index."""
-        index = self._index(self.get_prep_value(value))
+        value = self.get_prep_value(value)
+        # `makemigrations` puts a new index before the change that encrypts its column: there the default is asked for.
+        if value is None and not isinstance(self.model._meta.get_field(self.of), EncryptedField):
+            return None
+        index = self._index(value)
         return None if index is None else str(index)
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:  # noqa: ARG002 - Django's
