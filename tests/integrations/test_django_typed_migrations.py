@@ -79,6 +79,21 @@ def test_a_plain_column_becomes_a_typed_one(shop: Any, table: Any, cli: Cli, kin
     assert [cell[:5] for (cell,) in table.rows("SELECT value FROM altered WHERE value IS NOT NULL")] == ["gAAAA"]
 
 
+def test_a_column_that_was_not_migrated_says_so(shop: Any, table: Any) -> None:
+    """Read before `migrate` has made it text, a column of numbers raises with its name and what to run."""
+    from django.db import connection, models
+
+    from keyring_core.integrations.django import EncryptedIntegerField
+
+    old = model(models.IntegerField())
+    with connection.schema_editor() as editor:
+        editor.create_model(old)
+    old.objects.create(value=414243)
+
+    with pytest.raises(TypeError, match=r"^altered\.value: the column holds int, not text; run .* migrate$"):
+        model(EncryptedIntegerField(accept_plaintext=True)).objects.get()
+
+
 def test_an_index_is_added_before_its_column_is_encrypted(shop: Any, table: Any) -> None:
     """In the order of makemigrations: the index is added beside the plain column, and the column altered then."""
     from django.db import connection, models

@@ -156,9 +156,15 @@ class EncryptedField(WrittenAsGiven):
         )
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:  # noqa: ARG002 - Django's
-        """The value in a cell. Raises InvalidToken with the column and, if it was selected, the primary key."""
+        """The value in a cell. Raises InvalidToken with the column and, if it was selected, the primary key.
+
+        Raises TypeError if the column is still of another type than the field, such as a date.
+        """
         if value is None:
             return None
+        if not isinstance(value, str | bytes | bytearray | memoryview):
+            kind = type(value).__name__
+            raise TypeError(f"{self.cells.column}: the column holds {kind}, not text; run makemigrations and migrate")
         try:
             return self.cells.open(value, lambda: row_of(expression))
         except InvalidToken as error:
