@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import F, Subquery
+from django.db.models import Case, F, Subquery, Transform
 from django.db.models.expressions import Col
+from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact, In, Lookup
 from django.db.models.sql.query import Query
 
@@ -35,6 +37,11 @@ class _OfValues(Lookup):
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         """IN, over the index of each value under each key; or a comparison of two columns."""
         field = self.lhs.output_field
+        alike = field.reading
+        for each in _results_of(self.lhs):
+            # Of an expression over two indexes Django takes the first one's lookups.
+            if isinstance(each, Transform) or getattr(each._output_field_or_none, "reading", alike) != alike:
+                raise _refusal(field)
         if hasattr(self.rhs, "resolve_expression"):
             _check_alike(field, self.rhs)
             return self.of_column(self.lhs, self.rhs).as_sql(compiler, connection)
@@ -58,6 +65,19 @@ class EqualValues(_OfValues):
 
 
 LOOKUPS = {"exact": EqualValue, "in": EqualValues}
+
+
+def _results_of(expression: Any) -> Iterator[Any]:
+    """The expressions that give *expression* its value: of a CASE or COALESCE each column that it may be."""
+    if isinstance(expression, Case):
+        inner = [*(each.result for each in expression.cases), expression.default]
+    elif isinstance(expression, Coalesce):
+        inner = expression.get_source_expressions()
+    else:
+        yield expression
+        return
+    for each in inner:
+        yield from _results_of(each)
 
 
 def _check_alike(field: Any, rhs: Any) -> None:
