@@ -74,13 +74,10 @@ def _fault_of(compiled: Any) -> KeyringError | None:
     statement = compiled.statement
     if statement is None or not SECRET_COLUMNS:
         return None
-    if error := next(_shared_parameters(compiled), None):
-        return error
+    error: KeyringError | None = next(_shared_parameters(compiled), None)
     if compiled.isinsert or compiled.isupdate:
-        error = stale_index(compiled) or next(_unencrypted(compiled), None)
-        if error:
-            return error
-    return next((error for element in visitors.iterate(statement) for error in unanswerable(element)), None)
+        error = error or stale_index(compiled) or next(_unencrypted(compiled), None)
+    return error or next((error for element in visitors.iterate(statement) for error in unanswerable(element)), None)
 
 
 def _shared_parameters(compiled: Any) -> Iterator[ComparisonError]:
