@@ -157,6 +157,18 @@ def test_comparing_with_other_columns_raises(shop: Any, db: Any) -> None:
 
 
 @pytest.mark.by_turns
+def test_the_index_of_an_instance_is_looked_up_in_columns_of_its_context(shop: Any, db: Any) -> None:
+    """In another one it would find nothing."""
+    with table_of("Words", **words()) as model:
+        row = model.objects.create(name="first", one="a", two="a", bound="a")
+
+        assert model.objects.get(one_index=row.two_index) == row
+        for condition in ({"bound_index": row.one_index}, {"one_index__in": [row.bound_index]}):
+            with pytest.raises(ComparisonError, match=r"^words\."):
+                list(model.objects.filter(**condition))
+
+
+@pytest.mark.by_turns
 def test_an_expression_of_indexes_is_compared_if_they_are_made_alike(shop: Any, db: Any) -> None:
     """One that mixes columns that are not, or changes the text of an index, finds nothing, so it is refused."""
     from django.db.models import Case, F, When

@@ -31,7 +31,7 @@ class _OfValues(Lookup):
             rhs = [*rhs]
             for value in rhs:
                 if hasattr(value, "resolve_expression"):
-                    raise _refusal(lhs.output_field)
+                    raise refusal(lhs.output_field)
         super().__init__(lhs, rhs)
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
@@ -41,7 +41,7 @@ class _OfValues(Lookup):
         for each in _results_of(self.lhs):
             # Of an expression over two indexes Django takes the first one's lookups.
             if isinstance(each, Transform) or getattr(each._output_field_or_none, "reading", alike) != alike:
-                raise _refusal(field)
+                raise refusal(field)
         if hasattr(self.rhs, "resolve_expression"):
             _check_alike(field, self.rhs)
             return self.of_column(self.lhs, self.rhs).as_sql(compiler, connection)
@@ -89,10 +89,11 @@ def _check_alike(field: Any, rhs: Any) -> None:
         rhs = selected[0] if len(selected) == 1 else None
     other = rhs.target if isinstance(rhs, Col) else None
     if getattr(other, "reading", None) != field.reading:
-        raise _refusal(field)
+        raise refusal(field)
 
 
-def _refusal(field: Any) -> EncryptedComparisonError:
+def refusal(field: Any) -> EncryptedComparisonError:
+    """The error of a comparison with what is no value of the column of *field*, and no index made as its are."""
     return EncryptedComparisonError(
         f"{field.model._meta.db_table}.{field.column}: compare a blind index with values, or with one whose context, "
         "keys and normalize are equal; the index of another column has other keys"
