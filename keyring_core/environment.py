@@ -47,7 +47,7 @@ class KeyVariables(NamedTuple):
 
 KEY_VARIABLES = KeyVariables(PRIMARY, PREVIOUS, STAGED)
 """The variables that hold the keys that are in no key set."""
-keep_from_commands(*KEY_VARIABLES)
+keep_from_commands(*KEY_VARIABLES, of_sets=True)
 
 VARIABLES = (*KEY_VARIABLES.every, ROTATION_CONFIG, LEDGER_URL, SERVICE)
 """Every variable that this project reads, but for those of key sets."""
@@ -82,8 +82,7 @@ class NamedKeys(NamedTuple):
 def variables_of(key_set: str) -> KeyVariables:
     """The variables of a key set, whose name they have in front: `BILLING_ENCRYPTION_KEY` for `billing`.
 
-    Key commands do not get them from then on. Raises KeyConfigError for a name that is none, and for one whose
-    variables are another set's.
+    Raises KeyConfigError for a name that is none, and for one whose variables are another set's.
     """
     if not isinstance(key_set, str) or not _SET_NAME.fullmatch(key_set):
         raise KeyConfigError(
@@ -97,7 +96,6 @@ def variables_of(key_set: str) -> KeyVariables:
             f"the key sets {other} and {key_set} would both read {names.primary}: use one of these names, or give one "
             "set another name"
         )
-    keep_from_commands(*names)
     return names
 
 

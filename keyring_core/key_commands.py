@@ -24,11 +24,20 @@ BY_HAND = "Run it by hand and see that it prints the key, alone."
 
 
 _holding_keys: set[str] = set()
+_endings: set[str] = set()
 
 
-def keep_from_commands(*names: str) -> None:
-    """Key commands do not get the variables *names*, which hold keys, or secrets that keys are made of."""
+def keep_from_commands(*names: str, of_sets: bool = False) -> None:
+    """Key commands do not get the variables *names*, which hold keys, or secrets that keys are made of.
+
+    With *of_sets* nor those of any key set, which have its name in front: the set may be named after the command runs.
+    """
     _holding_keys.update(names)
+    _endings.update(f"_{name}" for name in names if of_sets)
+
+
+def _is_kept(name: str) -> bool:
+    return name in _holding_keys or name.endswith(tuple(_endings))
 
 
 class _Ended(NamedTuple):
@@ -56,7 +65,7 @@ def run_key_command(command: str, form: str, environ: Mapping[str, str], seconds
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={name: value for name, value in {**os.environ, **environ}.items() if name not in _holding_keys},
+            env={name: value for name, value in {**os.environ, **environ}.items() if not _is_kept(name)},
             # A process group, to kill it as a whole; and no terminal to wait for.
             start_new_session=True,
         )

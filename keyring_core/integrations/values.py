@@ -203,7 +203,7 @@ ZONED_DATETIME = ValueForm("a datetime with a time zone", _is_zoned, _write_in_u
 """`2026-11-29T06:12:00+00:00`: in UTC, whatever the zone was."""
 TIME = ValueForm("a time without a time zone", _is_local_time, _write_iso, _read_time)
 """`06:12:00`."""
-INTEGER = ValueForm("an int", partial(_is_number, (int,)), str, int)
+INTEGER = ValueForm("an int", partial(_is_number, (int,)), int.__repr__, int)
 """`-42`."""
 FLOAT = ValueForm("a float", partial(_is_number, (int, float)), _write_float, _read_float)
 """`0.1`: the fewest digits that give the number again."""

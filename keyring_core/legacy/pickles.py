@@ -136,6 +136,13 @@ def _with(held: Mapping[Any, Any], items: Sequence[Any]) -> dict[Any, Any]:
     return {**held, **dict(zip(items[::2], items[1::2], strict=True))}
 
 
+def _named(module: object, name: object) -> _Name:
+    """The name of a pickle that names it by two texts. Raises ValueError for others: names of names would double."""
+    if type(module) is not str or type(name) is not str:
+        raise ValueError("no name")
+    return _Name(f"{module} {name}")
+
+
 def _called(function: object, arguments: tuple[Any, ...]) -> object:
     """The result of a call. Raises KeyError for a function that is none of the known ones, or whatever those raise."""
     return _CALLS[function if isinstance(function, _Name) else ""](*arguments)
@@ -167,7 +174,7 @@ _STEPS: Mapping[str, Callable[[list[Any]], object]] = {
     "DICT": lambda stack: _with({}, _to_mark(stack)),
     "SETITEM": lambda stack: _with(stack.pop(-3), _taken(stack, 2)),
     "SETITEMS": lambda stack: _with(items=_to_mark(stack), held=stack.pop()),
-    "STACK_GLOBAL": lambda stack: _Name(" ".join(_taken(stack, 2))),
+    "STACK_GLOBAL": lambda stack: _named(*_taken(stack, 2)),
     "REDUCE": lambda stack: _called(*_taken(stack, 2)),
     "NEWOBJ": lambda stack: _made(_taken(stack, 2)[0]),
     "BUILD": lambda stack: _built(*_taken(stack, 2)),

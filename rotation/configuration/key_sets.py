@@ -159,11 +159,7 @@ class KeySet(Section, frozen=True):
 
 def keep_from_key_commands(sets: Mapping[str, KeySet | None]) -> None:
     """Key commands do not get the variables of *sets*, which are in force: those of a known application may not be."""
-    for name, keys in sets.items():
-        if keys is None:
-            # Which does that.
-            variables_of(name)
-            continue
+    for keys in filter(None, sets.values()):
         for _, _, source in keys.sources():
             keep_from_commands(*filter(None, (source.variable, variable_in(source.salt or ""))))
 

@@ -68,9 +68,16 @@ def make_task(order: Order, target: Target, number: str, bounds: Bounds) -> Task
 
 
 def pickled(function: Callable[[str], str] | None) -> bytes:
-    """*function* by its name, for a worker to import; empty if it has no name by which it can be found."""
+    """*function* by its name, for a worker to import; empty if it has no name by which it can be found.
+
+    An object that can be called would be sent with what it holds, such as the secret of a `partial`.
+    """
     try:
-        return pickle.dumps(function)
+        made = pickle.dumps(function)
+        found = pickle.loads(made)  # noqa: S301 - made here
+        # The method of a class is another object each time.
+        is_named = found is function or getattr(found, "__self__", found) is getattr(function, "__self__", None)
+        return made if is_named else b""
     except Exception:
         # A callable of the application can raise anything.
         return b""

@@ -156,6 +156,41 @@ def test_comparing_with_other_columns_raises(shop: Any, db: Any) -> None:
                 list(model.objects.filter(one_index=F(other)))
 
 
+@pytest.mark.by_turns
+def test_the_index_of_an_instance_is_looked_up_in_columns_of_its_context(shop: Any, db: Any) -> None:
+    """In another one it would find nothing."""
+    with table_of("Words", **words()) as model:
+        row = model.objects.create(name="first", one="a", two="a", bound="a")
+
+        assert model.objects.get(one_index=row.two_index) == row
+        for condition in ({"bound_index": row.one_index}, {"one_index__in": [row.bound_index]}):
+            with pytest.raises(ComparisonError, match=r"^words\."):
+                list(model.objects.filter(**condition))
+
+
+@pytest.mark.by_turns
+def test_an_expression_of_indexes_is_compared_if_they_are_made_alike(shop: Any, db: Any) -> None:
+    """One that mixes columns that are not, or changes the text of an index, finds nothing, so it is refused."""
+    from django.db.models import Case, F, When
+    from django.db.models.functions import Coalesce, Lower, Trim, Upper
+
+    with table_of("Words", **words()) as model:
+        model.objects.create(name="first", one="a", two="b")
+        model.objects.create(name="second", two="b")
+        for alike in (Coalesce("one_index", "two_index"), Case(When(bound_index=None, then=F("two_index")))):
+            assert [each.name for each in model.objects.alias(key=alike).filter(key="b")][-1] == "second"
+        for other in (
+            Lower("one_index"),
+            Upper(Trim("one_index")),
+            Coalesce("one_index", "lower_index"),
+            Coalesce(Lower("one_index"), "two_index"),
+            Case(When(name="first", then="one_index"), default="bound_index"),
+            Case(When(name="first", then="bound_index"), default=Coalesce("one_index", "two_index")),
+        ):
+            with pytest.raises(ComparisonError, match=r"^words\."):
+                list(model.objects.alias(key=other).filter(key="b"))
+
+
 def own_fields() -> dict[str, Any]:
     """An application's own fields over one of these, each of which stores lower case."""
     from keyring_core.integrations.django import EncryptedTextField

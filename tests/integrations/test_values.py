@@ -62,6 +62,17 @@ def test_a_value_comes_back_equal_and_of_its_type(name: str) -> None:
     comes_back()
 
 
+class Level(int, enum.Enum):
+    """Numbers whose own text is `Level.HIGH`."""
+
+    HIGH = 2
+
+
+def test_a_number_of_a_class_of_its_own_is_written_as_digits() -> None:
+    """Other text would be stored, and then not read."""
+    assert values.INTEGER.text_of(Level.HIGH) == "2"
+
+
 @pytest.mark.parametrize(
     ("form", "value", "text"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 import re
 import signal
 import sys
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from rotation.job import loop
 from rotation.job.loop import rotate
 from rotation.job.options import RunOptions
 from rotation.job.pace import Throttle
+from rotation.job.worker import pickled
 from rotation.job.workers import Workers, open_workers
 from rotation.model import threads
 from rotation.model.failures import WorkerError
@@ -460,6 +463,29 @@ def test_workers_import_the_function_of_an_index(
     assert set(app.column("creds", "token_index").values()) == {wanted}
     assert set((tmp_path / "callers").read_text().split()) == {str(not fails)}
     assert "Traceback" not in ran.stderr
+
+
+class Form:
+    """A normal form as an object, a method and a method of the class."""
+
+    def __init__(self, pepper: str) -> None:
+        self.pepper = pepper
+
+    def __call__(self, text: str) -> str:
+        return text + self.pepper
+
+    @classmethod
+    def plain(cls, text: str) -> str:
+        return text.casefold()
+
+
+def test_a_worker_gets_the_name_of_a_function_and_no_secret_of_it() -> None:
+    """What an object, or a `partial`, holds stays here; a function or a method of a class is found by its name."""
+    form = Form("pepper")
+    for holder in (form, form.__call__, partial(Form.__call__, form), partial(str.replace, "pepper")):
+        assert pickled(holder) == b""
+    for named in (str.casefold, Form.plain, run, None):
+        assert pickle.loads(pickled(named)) == named
 
 
 def test_a_function_without_a_name_is_sent_to_no_worker(app: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from keyring_core.errors import PlaintextError
 from keyring_core.integrations.django.checks import faults_of_index, is_found_by_name
 from keyring_core.integrations.django.columns import EncryptedComparisonError, StaleIndexError, WrittenAsGiven
 from keyring_core.integrations.django.fields import EncryptedField, public_path
-from keyring_core.integrations.django.index_lookups import LOOKUPS
+from keyring_core.integrations.django.index_lookups import LOOKUPS, refusal
 from keyring_core.integrations.django.uniqueness import check_by_index
 from keyring_core.keys import check_context
 
@@ -21,6 +21,8 @@ class KnownIndex(IndexText):
     """The index of a value that is at hand: queries compare it under every key, as they do the value."""
 
     each: list[IndexText]
+    under: tuple[str, str | None]
+    """The context and the key set that it was made with: the index of another column never equals it."""
 
 
 class IndexAttribute:
@@ -139,7 +141,7 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         if index is None:
             return None
         known = KnownIndex(index)
-        known.each = self.each(value)
+        known.each, known.under = self.each(value), self._under
         return known
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:  # noqa: FBT001 - Django's
@@ -187,8 +189,13 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         )
 
     def each(self, value: Any) -> list[IndexText]:
-        """The indexes that an equal value may have: one text for each key."""
+        """The indexes that an equal value may have: one text for each key.
+
+        Raises EncryptedComparisonError for the index that an instance has of another column.
+        """
         if isinstance(value, KnownIndex):
+            if value.under != self._under:
+                raise refusal(self)
             return value.each
         if isinstance(value, IndexText):
             return [value]
@@ -202,6 +209,10 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         if any(isinstance(each, IndexText) or hasattr(each, "resolve_expression") for each in (index, value)):
             return True
         return self._index(index) == self._index(value)
+
+    @property
+    def _under(self) -> tuple[str, str | None]:
+        return self.context, self.source.cells.keys
 
     def _is_deferred(self, instance: models.Model) -> bool:
         """True if the value is deferred, and so is what it was when the index was stored."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import F, Subquery
+from django.db.models import Case, F, Subquery, Transform
 from django.db.models.expressions import Col
+from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact, In, Lookup
 from django.db.models.sql.query import Query
 
@@ -29,12 +31,17 @@ class _OfValues(Lookup):
             rhs = [*rhs]
             for value in rhs:
                 if hasattr(value, "resolve_expression"):
-                    raise _refusal(lhs.output_field)
+                    raise refusal(lhs.output_field)
         super().__init__(lhs, rhs)
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         """IN, over the index of each value under each key; or a comparison of two columns."""
         field = self.lhs.output_field
+        alike = field.reading
+        for each in _results_of(self.lhs):
+            # Of an expression over two indexes Django takes the first one's lookups.
+            if isinstance(each, Transform) or getattr(each._output_field_or_none, "reading", alike) != alike:
+                raise refusal(field)
         if hasattr(self.rhs, "resolve_expression"):
             _check_alike(field, self.rhs)
             return self.of_column(self.lhs, self.rhs).as_sql(compiler, connection)
@@ -60,6 +67,19 @@ class EqualValues(_OfValues):
 LOOKUPS = {"exact": EqualValue, "in": EqualValues}
 
 
+def _results_of(expression: Any) -> Iterator[Any]:
+    """The expressions that give *expression* its value: of a CASE or COALESCE each column that it may be."""
+    if isinstance(expression, Case):
+        inner = [*(each.result for each in expression.cases), expression.default]
+    elif isinstance(expression, Coalesce):
+        inner = expression.get_source_expressions()
+    else:
+        yield expression
+        return
+    for each in inner:
+        yield from _results_of(each)
+
+
 def _check_alike(field: Any, rhs: Any) -> None:
     """Raises EncryptedComparisonError unless *rhs* is a column of indexes that are made as those of *field* are."""
     if isinstance(rhs, Subquery):
@@ -69,10 +89,11 @@ def _check_alike(field: Any, rhs: Any) -> None:
         rhs = selected[0] if len(selected) == 1 else None
     other = rhs.target if isinstance(rhs, Col) else None
     if getattr(other, "reading", None) != field.reading:
-        raise _refusal(field)
+        raise refusal(field)
 
 
-def _refusal(field: Any) -> EncryptedComparisonError:
+def refusal(field: Any) -> EncryptedComparisonError:
+    """The error of a comparison with what is no value of the column of *field*, and no index made as its are."""
     return EncryptedComparisonError(
         f"{field.model._meta.db_table}.{field.column}: compare a blind index with values, or with one whose context, "
         "keys and normalize are equal; the index of another column has other keys"

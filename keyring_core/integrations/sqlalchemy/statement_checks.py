@@ -20,6 +20,7 @@ from sqlalchemy.sql.elements import BindParameter, ColumnClause, Null, TextClaus
 from keyring_core.errors import ComparisonError, KeyringError
 from keyring_core.integrations.sqlalchemy.blind_index import BlindIndexOf
 from keyring_core.integrations.sqlalchemy.column_type import SECRET_COLUMNS, ColumnType, cells_of
+from keyring_core.integrations.sqlalchemy.index_lookups import SoughtIndexes
 from keyring_core.integrations.sqlalchemy.index_writes import (
     name_sources,
     refuse_other_values,
@@ -73,11 +74,28 @@ def _fault_of(compiled: Any) -> KeyringError | None:
     statement = compiled.statement
     if statement is None or not SECRET_COLUMNS:
         return None
+    error: KeyringError | None = next(_shared_parameters(compiled), None)
     if compiled.isinsert or compiled.isupdate:
-        error = stale_index(compiled) or next(_unencrypted(compiled), None)
-        if error:
-            return error
-    return next((error for element in visitors.iterate(statement) for error in unanswerable(element)), None)
+        error = error or stale_index(compiled) or next(_unencrypted(compiled), None)
+    return error or next((error for element in visitors.iterate(statement) for error in unanswerable(element)), None)
+
+
+def _shared_parameters(compiled: Any) -> Iterator[ComparisonError]:
+    """The errors of parameters with one name that stand for a cell, or an index, and for something else.
+
+    SQLAlchemy gives all of them what the last one's type makes of the value: plaintext, or an index in place of a cell.
+    """
+    first: dict[str, Any] = {}
+    for bind, name in compiled.bind_names.items():
+        other = first.setdefault(name, bind)
+        if _stored_as(bind) != _stored_as(other):
+            cells = cells_of(bind) or cells_of(other)
+            kinds = [each.type for each in (bind, other) if _stored_as(each)]
+            place = cells.column if cells else getattr(kinds[0], "kind", kinds[0]).place()
+            yield ComparisonError(
+                f"{place}: the bindparam {name!r} is also given to a column that is not encrypted in the same way; "
+                "give each a name of its own"
+            )
 
 
 def _unencrypted(compiled: Any) -> Iterator[ComparisonError]:
@@ -127,5 +145,7 @@ def _stored_as(element: Any) -> object:
     """The kind of cells, or of indexes, in *element*: equal ones can be copied. None if it holds neither."""
     if isinstance(kind := getattr(element, "type", None), BlindIndexOf):
         return kind.identity
+    if isinstance(kind, SoughtIndexes):
+        return SoughtIndexes, kind.kind.identity
     cells = cells_of(element)
     return cells and (cells.reading, element.type.binary)

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from keyring_core import StaleIndexError, get_keyring
+from keyring_core import ComparisonError, StaleIndexError, get_keyring
 from keyring_core.blind_index import BlindIndex
 from keyring_core.integrations.sqlalchemy import IndexText
 from keyring_core.redaction.secret import Secret
@@ -124,3 +124,26 @@ def test_an_index_can_be_renewed_by_hand(session: Session, user: User, use_keys:
     user.email_index = "a"
     session.flush()
     assert held(user) == index_of("a")
+
+
+GIVEN = sa.bindparam("given")
+GIVEN_LIST = sa.bindparam("given", expanding=True)
+SHARED: dict[str, Callable[[], Any]] = {
+    "value and index": lambda: sa.insert(User).values(id=2, email=GIVEN, email_index=GIVEN),
+    "two columns": lambda: sa.insert(User).values(id=2, name=GIVEN, email=GIVEN, email_index=sa.null()),
+    "condition": lambda: sa.update(User).where(User.name == GIVEN).values(email=GIVEN, email_index=sa.bindparam("of")),
+    "two lists": lambda: sa.select(User.id).where(User.email_index.in_(GIVEN_LIST), User.name.in_(GIVEN_LIST)),
+}
+
+
+@pytest.mark.parametrize("statement", SHARED.values(), ids=SHARED)
+def test_one_parameter_does_not_stand_for_a_cell_and_for_something_else(
+    session: Session, user: User, statement: Callable[[], Any]
+) -> None:
+    """SQLAlchemy would store what the last column's type makes of it: an index in place of the cell, or plaintext."""
+    value: Any = ["plain"] if statement is SHARED["two lists"] else "plain"
+
+    with pytest.raises(ComparisonError, match=r"^users.email(_index)?: the bindparam 'given' is also") as caught:
+        session.execute(statement(), {"given": value, "of": "plain"})
+
+    assert "plain" not in str(caught.value).replace("plaintext", "")

@@ -71,6 +71,16 @@ def test_what_would_compare_tokens_is_refused(session: Session, named: Named) ->
                     session.execute(statement())
 
 
+@pytest.mark.parametrize("function", ["lower", "upper", "trim"])
+def test_another_spelling_of_an_index_is_refused(session: Session, function: str) -> None:
+    """The index of a text in lower case is another one, so that a lookup without case would find nothing."""
+    spelled = getattr(sa.func, function)(User.email_index)
+
+    for statement in (sa.select(User.id).where(spelled == "a"), sa.select(spelled)):
+        with pytest.raises(ComparisonError, match=f"^users.email_index: a blind index cannot answer '{function}'"):
+            session.execute(statement)
+
+
 ANSWERED: dict[str, tuple[Callable[[], Any], int]] = {
     "entities": (lambda: sa.select(User).join(Note).distinct(), 1),
     "entities of an alias": (lambda: sa.select(ALIAS).distinct(), 2),

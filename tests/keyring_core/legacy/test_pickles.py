@@ -6,6 +6,7 @@ import datetime
 import os
 import pickle
 import pickletools
+import tracemalloc
 from decimal import Decimal
 from uuid import UUID, SafeUUID
 from zoneinfo import ZoneInfo
@@ -262,6 +263,17 @@ def test_a_pickle_of_much_is_not_read_to_its_end(monkeypatch):
 
     assert plaintext_in(pickle.dumps(list(range(10_000))), unpickle=False) is None
     assert len(read) < 30
+
+
+def test_a_name_of_names_is_not_made():
+    """Each opcode of three would double it: a pickle of 2 KB would fill the memory."""
+    doubled = b"q\x00h\x00\x93" * 12
+    tracemalloc.start()
+
+    assert plaintext_in(b"\x80\x04\x8c\xff" + b"a" * 255 + doubled + b".", unpickle=False) is None
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 100_000
 
 
 @given(data=st.binary() | st.binary(max_size=8).map(lambda tail: pickle.dumps("text")[:-1] + tail))
