@@ -20,6 +20,7 @@ from sqlalchemy.sql.elements import BindParameter, ColumnClause, Null, TextClaus
 from keyring_core.errors import ComparisonError, KeyringError
 from keyring_core.integrations.sqlalchemy.blind_index import BlindIndexOf
 from keyring_core.integrations.sqlalchemy.column_type import SECRET_COLUMNS, ColumnType, cells_of
+from keyring_core.integrations.sqlalchemy.index_lookups import SoughtIndexes
 from keyring_core.integrations.sqlalchemy.index_writes import (
     name_sources,
     refuse_other_values,
@@ -73,11 +74,32 @@ def _fault_of(compiled: Any) -> KeyringError | None:
     statement = compiled.statement
     if statement is None or not SECRET_COLUMNS:
         return None
-    if compiled.isinsert or compiled.isupdate:
+    error: KeyringError | None = _shared_parameter(compiled)
+    if not error and (compiled.isinsert or compiled.isupdate):
         error = stale_index(compiled) or next(_unencrypted(compiled), None)
-        if error:
-            return error
+    if error:
+        return error
     return next((error for element in visitors.iterate(statement) for error in unanswerable(element)), None)
+
+
+def _shared_parameter(compiled: Any) -> ComparisonError | None:
+    """The error of one name for values of an encrypted column, or an index, and of another.
+
+    SQLAlchemy converts its value once, by the last one's type, and sends that for all: plaintext, or an index in place
+    of a token.
+    """
+    kinds: dict[str, set[object]] = {}
+    for bind, name in compiled.bind_names.items():
+        sought = bind.type.kind.identity if isinstance(bind.type, SoughtIndexes) else None
+        stored_as = sought or _stored_as(bind)
+        kinds.setdefault(name, set()).add(stored_as and (type(bind.type), stored_as))
+    for name, found in kinds.items():
+        if len(found) > 1:
+            return ComparisonError(
+                f"the bindparam {name!r} stands for values of an encrypted column, or a blind index, and of another "
+                "one; give each a name of its own"
+            )
+    return None
 
 
 def _unencrypted(compiled: Any) -> Iterator[ComparisonError]:
