@@ -99,6 +99,8 @@ class Context:
         """Settings of an application, in which targets find secrets of other packages that the environment lacks."""
         self._implied: dict[str, None] = {}
         """The key sets that are not in rotation.toml, as far as models or options have named them."""
+        self.indexes: set[tuple[str, str, str]] = set()
+        """Url, table and name of each blind index that a target of any key set has named so far."""
         if self.declares and not self.config and is_missing(self.config_path()):
             self.uses_config = False
 
@@ -177,6 +179,7 @@ class Context:
             declared = declared_targets(columns, self.environ, self.file.path.parent) if columns else ()
             targets = self.file.targets(self.environ, needed=needed, declared=declared)
         self._imply(target.keys for target in targets)
+        self._name_indexes(targets)
         return targets
 
     def declared_columns(self, sources: Iterable[Declaration]) -> list[DeclaredColumn]:
@@ -187,6 +190,9 @@ class Context:
         found = [column for source in sources for column in declared_columns(source, folder, self.environ)]
         self._imply(column.key_set for column in found)
         return found
+
+    def _name_indexes(self, targets: Iterable[Target]) -> None:
+        self.indexes.update((each.url, each.table, each.index.column) for each in targets if each.index)
 
     def _imply(self, names: Iterable[str | None]) -> None:
         self._implied.update(dict.fromkeys(name for name in names if name is not None))
@@ -234,6 +240,7 @@ class Context:
 
     def by_keys(self, targets: Sequence[Target]) -> list[tuple[Self, list[Target]]]:
         """*targets* by their key sets, each part with the context that has its keys."""
+        self._name_indexes(targets)
         names = dict.fromkeys(target.keys for target in targets)
         return [(self.with_keys(name), [target for target in targets if target.keys == name]) for name in names]
 

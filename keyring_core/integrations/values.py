@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
@@ -104,7 +105,7 @@ def _read_datetime(text: str) -> datetime:
 
 
 def _read_zoned(text: str) -> datetime:
-    return _checked(datetime.fromisoformat(text), _is_zoned)
+    return _checked(datetime.fromisoformat(text), _is_zoned).astimezone(UTC)
 
 
 def _read_time(text: str) -> time:
@@ -144,12 +145,17 @@ def _write_decimal(places: int | None, value: Decimal | int) -> str:
     return f"{whole}.{fraction}" if fraction else whole
 
 
-def _read_decimal(text: str) -> Decimal:
+def _read_decimal(places: int | None, text: str) -> Decimal:
     try:
-        return _checked(Decimal(text), Decimal.is_finite)
+        number = _checked(Decimal(text), Decimal.is_finite)
     except InvalidOperation:
-        pass
-    raise ValueError("no decimal number")
+        number = None
+    if number is None:
+        raise ValueError("no decimal number")
+    # With the zeros that the type writes; a value that does not fit into its places, of another program, stays.
+    with suppress(ValueError):
+        return number if places is None else Decimal(_write_decimal(places, number))
+    return number
 
 
 def _write_interval(value: timedelta) -> str:
@@ -221,7 +227,9 @@ def decimal_form(places: int | None = None) -> ValueForm:
     A value that needs more of them raises TypeError.
     """
     words = "a Decimal" if places is None else f"a Decimal with at most {places} decimal places"
-    return ValueForm(words, partial(_is_number, (int, Decimal)), partial(_write_decimal, places), _read_decimal)
+    return ValueForm(
+        words, partial(_is_number, (int, Decimal)), partial(_write_decimal, places), partial(_read_decimal, places)
+    )
 
 
 def choice_form(words: str, members: Iterable[tuple[str, Any]]) -> ValueForm:

@@ -125,8 +125,9 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
         part.warnings += [fault] if fault else []
         # A census reads every row in any case.
         indexes = store.blind_indexes(of_all_rows=options.dry_run and options.sample is None)
-        beside = [each for each in job.targets if (each.url, each.table) == (target.url, target.table)]
-        part.unnamed_indexes = sorted({*indexes} - {each.index.column for each in beside if each.index})
+        named = {(each.url, each.table, each.index.column) for each in job.targets if each.index}
+        named.update(job.local.indexes)
+        part.unnamed_indexes = sorted(name for name in indexes if (target.url, target.table, name) not in named)
         part.warnings += [f"{target.label}: {name} {UNNAMED_INDEX}" for name in part.unnamed_indexes]
         report.targets.append(part)
         # Also in the report, but that comes too late to stop.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
@@ -98,6 +98,8 @@ class LocalOptions:
     """Knows how far a target's first pass has come, under the primary key of that id."""
     others: Sequence[tuple[str, Keyring]] = ()
     """Further key sets, by their names, whose tokens are known as theirs."""
+    indexes: Collection[tuple[str, str, str]] = ()
+    """Url, table and name of blind indexes that further targets name, such as those of other key sets."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The secrets of other packages."""
 

@@ -122,6 +122,7 @@ def _job(part: _Part, options: RunOptions, local: LocalOptions) -> Job:
     options = replace(options, env_file=context.dotenv and context.dotenv.path, keys=context.keys)
     environ = {**context.secrets, **context.environ}
     local = replace(local, wait=context.streams.wait, others=context.other_keyrings(), environ=environ)
+    local = replace(local, indexes=context.indexes)
     return Job(part.targets, part.keyring, options, local)
 
 

@@ -179,10 +179,23 @@ def _waiting(report: Report, waiting: int) -> str:
     unbound = " or not bound yet" if any(each.unbound for each in counts) else ""
     indexed = " or have a blind index of another form" if any(each.reindexed for each in counts) else ""
     older = waiting - taken
+    lacking = _without_index(report)
     verb = be(older) if _unit(report) == "token" else "with tokens"
-    words = [f"{many(older, _unit(report))} {verb} under older keys{unbound}{indexed}"] if older else []
+    reasons = [f"{verb} under older keys{unbound}{indexed}"] if lacking < older else []
+    reasons += [f"{'lacks' if older == 1 else 'lack'} a blind index"] if lacking else []
+    words = [f"{many(older, _unit(report))} {' or '.join(reasons)}"] if older else []
     words += [f"{many(taken, 'cell')} {be(taken)} to become {'a token' if taken == 1 else 'tokens'}"] if taken else []
     return ", and ".join(words)
+
+
+def _without_index(report: Report) -> int:
+    """The tokens under the primary key beside which a blind index is missing, as in a column that was added."""
+    previous = [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]
+    lacking = 0
+    for counts in (target.counts for target in report.targets if target.target.index):
+        others = counts.taken_over + counts.unbound + counts.reindexed + sum(counts.under[each] for each in previous)
+        lacking += max(0, counts.to_rotate - others)
+    return lacking
 
 
 def _done(report: Report, rotated: int) -> str:

@@ -53,6 +53,14 @@ class Card(Base):
     number_index: Mapped[str] = mapped_column(BlindIndexOf("number", "cards.number.index"))
     note: Mapped[str | None] = mapped_column(EncryptedText(keys="billing"))
 """
+BESIDE = """
+class Invoice(Base):
+    __tablename__ = "invoices"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    card: Mapped[str] = mapped_column(EncryptedText(keys="billing", context=True))
+    email: Mapped[str] = mapped_column(EncryptedText())
+    email_index: Mapped[str | None] = mapped_column(BlindIndexOf("email"))
+"""
 OWN, BILLING = make_key("own"), make_key("billing")
 
 
@@ -143,6 +151,28 @@ def test_one_set_is_rotated_and_the_other_keys_stay(models: ModuleType, app: Dat
         assert session.scalar(sa.select(models.Account.token)) == "of the account"
     assert cli("keys", "list", "--keys", "billing").out.count("primary") == 1
     assert OWN.id in cli("keys", "list").out
+
+
+@pytest.mark.database
+def test_an_index_under_other_keys_in_the_same_table_is_a_targets(
+    module: Write, app: Database, environ: dict[str, str], cli: Cli
+) -> None:
+    """No command warns of it, and each set's previous key retires, with a target's own census and with all targets."""
+    name = module(MODELS + BESIDE)
+    found = imported(name)
+    found.Base.metadata.create_all(app.engine)
+    with Session(app.engine) as session:
+        session.add_all(found.Invoice(id=n, card=f"4242 {n}", email=f"{n}@b.c") for n in (1, 2))
+        session.commit()
+    Path("rotation.toml").write_text(f'[[target]]\nmodels = "{name}:Base"\nurl = "{app.url}"\n')
+
+    looked, of_all = cli("status"), cli("run")
+    steps = [cli("keys", step, "--keys", "billing") for step in ("stage", "promote")]
+    ran, checked = cli("run"), cli("check")
+    retired = cli("keys", "retire", BILLING.id, "--keys", "billing", "--no-archive")
+
+    assert {each.code for each in (looked, of_all, *steps, ran, checked, retired)} == {0}, retired.out + retired.err
+    assert "email_index" not in "".join(f"{each.out}{each.err}" for each in (looked, of_all, ran, checked, retired))
 
 
 @pytest.mark.database

@@ -119,14 +119,21 @@ def test_an_interval_is_one_of_iso_8601_as_django_reads_it(value: dt.timedelta) 
         (values.ZONED_DATETIME, "2026-11-29 06:12:00Z", dt.datetime(2026, 11, 29, 6, 12, tzinfo=dt.UTC)),
         (values.BOOLEAN, "True", True),
         (values.BOOLEAN, "0", False),
-        (decimal_form(), "1E+3", Decimal("1E+3")),
+        (values.ZONED_DATETIME, "2026-11-29T07:12:00+01:00", dt.datetime(2026, 11, 29, 6, 12, tzinfo=dt.UTC)),
+        (decimal_form(2), "12.5", Decimal("12.50")),
+        (decimal_form(2), "1.25E+1", Decimal("12.50")),
         (values.UUID_FORM, "0F8FAD5BD9CB469FA16570867728950E", UUID("0f8fad5b-d9cb-469f-a165-70867728950e")),
         (values.INTERVAL, "PT36H", dt.timedelta(days=1.5)),
     ],
 )
 def test_text_of_other_programs_is_read(form: ValueForm, text: str, value: Any) -> None:
     assert form.read(text) == value
+    assert str(form.read(text)) == str(form.read(form.text_of(value)))
     assert form.normal(text) == form.text_of(value)
+
+
+def test_a_decimal_of_more_places_is_read_as_it_is() -> None:
+    assert str(decimal_form(2).read("0.125")) == "0.125"
 
 
 @pytest.mark.parametrize(

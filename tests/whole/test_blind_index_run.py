@@ -432,6 +432,26 @@ def test_a_run_says_how_many_indexes_get_another_normal_form(database: Database,
     assert (again.code, "the blind index" in again.out) == (0, False)
 
 
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([(token("new", "a"), None), (token("new", "b"), None)], "2 tokens lack a blind index. Nothing"),
+        ([(token("new", "a"), None)], "1 token lacks a blind index. Nothing"),
+        ([(token("new", "a"), None), pair("old", "b")], "2 tokens are under older keys or lack a blind index. Nothing"),
+        ([(token("new", "a"), index_of("old", "a"))], "1 token is under older keys. Nothing"),
+    ],
+    ids=["all", "one", "some", "none"],
+)
+def test_a_dry_run_says_that_indexes_are_missing(
+    database: Database, command: Callable[..., Ran], rows: list[Any], words: str
+) -> None:
+    """After a column was added to rows that are there, whose tokens are under the primary key."""
+    fill(database, rows)
+
+    for ran in (command("run", "--dry-run"), command("status")):
+        assert words in " ".join(ran.out.split())
+
+
 @pytest.mark.by_turns
 def test_a_real_run_has_the_same_words(database: Database, command: Callable[..., Ran]) -> None:
     """In the past tense."""

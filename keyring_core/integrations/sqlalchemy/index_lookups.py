@@ -35,6 +35,9 @@ class EqualityByIndex(OnlyNullTests):
 
     def operate(self, op: Any, *other: Any, **kwargs: Any) -> ColumnElement[Any]:
         """The comparison of indexes, or ComparisonError."""
+        if op is operators.distinct_op:
+            # As in `count(distinct(...))`: equal values have equal indexes under one key, as in a group.
+            return super(OnlyNullTests, self).operate(op, *other, **kwargs)
         if op not in _EQUALITY and op not in _LISTS:
             return super().operate(op, *other, **kwargs)
         given = other[0]

@@ -14,6 +14,7 @@ from sqlalchemy.sql.elements import (
     Case,
     ClauseList,
     ExpressionClauseList,
+    Extract,
     Label,
     Over,
     TextClause,
@@ -31,12 +32,13 @@ from keyring_core.integrations.sqlalchemy.statements import results_of
 _NULL_TESTS = frozenset({operators.is_, operators.is_not})
 
 _COMPARING = frozenset({"min", "max", "greatest", "least", "nullif"})
-_SPELLING = frozenset({"lower", "upper", "trim", "ltrim", "rtrim"})
-"""Functions that make one of several spellings: of an index they give no other value's index."""
-_READING = _SPELLING | {"replace", "substr", "substring", "left", "right"}
+_READING = frozenset({"lower", "upper", "trim", "ltrim", "rtrim", "replace", "substr", "substring", "left", "right"})
 _JOINING = frozenset({"concat", "concat_ws", "group_concat", "string_agg", "aggregate_strings"})
-_OF_VALUES = _COMPARING | _READING | _JOINING
+_COMPUTING = frozenset({"sum", "avg", "total", "abs", "round", "floor", "ceil", "ceiling", "extract", "date_part"})
+_OF_VALUES = _COMPARING | _READING | _JOINING | _COMPUTING
 """Functions of the value, all of which give a wrong answer of a token. Others only pass it on, or count it."""
+_OF_TEXT = _READING | {"nullif"}
+"""Functions that change a text before it is compared: with an index, whose text is no value, they find nothing."""
 
 
 def unanswerable(element: Any) -> Iterator[ComparisonError]:
@@ -47,9 +49,11 @@ def unanswerable(element: Any) -> Iterator[ComparisonError]:
         yield from _of_comparison([element.left, element.right], sign(element.operator))
     elif isinstance(element, FunctionElement) and element.name.lower() in _OF_VALUES:
         yield from _refused(element.clauses, element.name)
-        for kind in (each.type for each in element.clauses if element.name.lower() in _SPELLING):
-            if isinstance(kind, BlindIndexOf):
-                yield refused(kind, element.name)
+        if element.name.lower() in _OF_TEXT:
+            kinds = (getattr(each, "type", None) for each in element.clauses)
+            yield from (refused(kind, element.name) for kind in kinds if isinstance(kind, BlindIndexOf))
+    elif isinstance(element, Extract):
+        yield from _refused([element.expr], "extract")
     elif isinstance(element, UnaryExpression) and element.operator is operators.distinct_op:
         yield from _refused([element.element], "distinct")
     elif isinstance(element, Over):

@@ -58,7 +58,8 @@ def instance_of(of: Any) -> TypeEngine[Any]:
     if isinstance(of, type) and issubclass(of, TypeEngine):
         of = of()
     if not isinstance(of, TypeEngine):
-        raise KeyConfigError(f"of: takes a type of SQLAlchemy, not {type(of).__name__}; it may be {OF}")
+        given = f"the class {of.__name__}" if isinstance(of, type) else type(of).__name__
+        raise KeyConfigError(f"of: takes a type of SQLAlchemy, not {given}; it may be {OF}")
     return of
 
 

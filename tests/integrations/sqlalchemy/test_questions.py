@@ -53,6 +53,9 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "max": lambda: sa.select(sa.func.max(User.email)),
     "min": lambda: sa.select(User.name).group_by(User.name).having(sa.func.min(User.email).is_not(None)),
     "lower": lambda: sa.select(User.id).where(sa.func.lower(User.email) == "a"),
+    "sum": lambda: sa.select(sa.func.sum(User.email)),
+    "avg": lambda: sa.select(sa.func.avg(User.email)),
+    "extract": lambda: sa.select(sa.extract("year", User.email)),
     "case": lambda: sa.select(sa.case({"a": 1}, value=User.email)),
     "count distinct": lambda: sa.select(sa.func.count(sa.distinct(sa.type_coerce(User.email, User.email.type)))),
 }
@@ -99,6 +102,7 @@ ANSWERED: dict[str, tuple[Callable[[], Any], int]] = {
     "distinct of others": (lambda: sa.select(User.name).where(User.email.is_not(None)).distinct(), 1),
     "groups by the index": (lambda: sa.select(User.email_index, sa.func.count()).group_by(User.email_index), 1),
     "distinct indexes": (lambda: sa.select(User.email_index).distinct(), 1),
+    "count of distinct indexes": (lambda: sa.select(sa.func.count(User.email_index.distinct())), 1),
     "count": (lambda: sa.select(User.name).group_by(User.name).having(sa.func.count(User.email) > 1), 1),
     "cast on purpose": (lambda: sa.select(sa.func.max(sa.cast(User.email, sa.String(500)))), 1),
 }
@@ -113,6 +117,14 @@ def test_what_holds_the_key_is_answered(session: Session, statement: Callable[[]
     session.commit()
 
     assert len(session.execute(statement()).all()) == rows
+
+
+@pytest.mark.by_turns
+def test_a_function_that_changes_the_text_of_an_index_is_refused(session: Session, named: Named) -> None:
+    """It would find no row, as `lower` did for the plaintext column that this one replaces."""
+    for function in (sa.func.lower, sa.func.trim, sa.func.nullif):
+        with named(function.__class__.__name__), pytest.raises(ComparisonError, match=r"^users.email_index: a blind "):
+            session.execute(sa.select(User.id).where(function(User.email_index, "a") == "a"))
 
 
 def distinct_on(statement: Any, *columns: Any) -> Any:

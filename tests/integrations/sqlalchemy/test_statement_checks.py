@@ -245,3 +245,44 @@ def test_many_rows_and_objects_get_no_index_of_another_value(session: Session) -
     session.add(User(id=1, email="a", email_index="c"))
     with pytest.raises(StaleIndexError, match="different values"):
         session.commit()
+
+
+NEW = sa.bindparam("new")
+SHARED: dict[str, Callable[[], Any]] = {
+    "a column and its index": lambda: sa.update(User).values(
+        email=sa.bindparam("new"), email_index=sa.bindparam("new")
+    ),
+    "the same object": lambda: sa.update(USERS).values(email=NEW, email_index=NEW),
+    "two contexts": lambda: sa.update(User).values(
+        api_key=sa.bindparam("new"), email=sa.bindparam("new"), email_index="x"
+    ),
+    "a plain column": lambda: sa.update(USERS).values(api_key=sa.bindparam("new"), name=sa.bindparam("new")),
+    "a plain column first": lambda: sa.update(USERS).values(name=sa.bindparam("new"), api_key=sa.bindparam("new")),
+    "a condition": lambda: sa.update(User).where(User.name == sa.bindparam("new")).values(api_key=sa.bindparam("new")),
+    "an insert": lambda: sa.insert(User).values(email=sa.bindparam("new"), email_index=sa.bindparam("new")),
+}
+
+
+@pytest.mark.by_turns
+def test_one_parameter_for_two_kinds_of_values_is_refused(session: Session, named: Named) -> None:
+    """SQLAlchemy would convert it once: an index, plaintext or a token of another context, in place of the token."""
+    session.add(User(id=1, name="n", api_key="a", email="b"))
+    session.commit()
+    before = cells(session)
+
+    for name, statement in SHARED.items():
+        with named(name):
+            for _ in range(2):
+                with pytest.raises(
+                    ComparisonError, match=r"the bindparam 'new' is also given to .*; give each a name"
+                ) as caught:
+                    session.connection().execute(statement(), {"new": SECRET})
+                assert SECRET not in repr(caught.value)
+            assert cells(session) == before
+    twice = (
+        sa.update(User)
+        .where(User.email_index == sa.bindparam("old"))
+        .values(email=sa.bindparam("new"), email_index=sa.bindparam("index"), api_key=sa.bindparam("key"))
+    )
+    session.execute(twice, {"old": "b", "new": "c", "index": "c", "key": "c"})
+    assert session.scalars(sa.select(User.email).where(User.email_index == "c")).all() == ["c"]

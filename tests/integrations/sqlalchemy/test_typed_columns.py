@@ -280,6 +280,12 @@ def test_a_type_without_a_text_is_refused_when_the_column_is_declared(of: Any) -
         EncryptedText(of=of)
 
 
+def test_a_class_of_python_is_named_by_the_error() -> None:
+    """`of=date` is a likely slip for `of=Date`."""
+    with pytest.raises(KeyConfigError, match=r"^of: takes a type of SQLAlchemy, not the class date;"):
+        EncryptedText(of=dt.date)  # type: ignore[call-overload]
+
+
 def test_only_text_stands_for_other_values() -> None:
     for made in (EncryptedBytes, EncryptedJSON):
         with pytest.raises(TypeError, match="'of'"):
