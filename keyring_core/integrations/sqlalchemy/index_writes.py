@@ -79,13 +79,14 @@ def watch_mapper(mapper: Mapper[Any], _class: type) -> None:
 
 def _convert_given(pair: _Pair, target: object, dialect: Any) -> None:
     """Puts the index in place of a value that *target*'s index was set to by hand, if that may be the source's."""
-    attributes = inspect(target).attrs
-    given = [each for each in attributes[pair.index].history.added or () if each is not None]
-    source = attributes[pair.source].loaded_value
-    if given and not isinstance(given[0], ClauseElement):
-        if source is not NO_VALUE and not _may_stand_for(pair.kind, given[0], source, dialect):
-            raise _other_value(pair.kind)
-        setattr(target, pair.index, pair.kind.of_value(given[0], dialect))
+    state = inspect(target)
+    given = state.dict.get(pair.index)
+    if given is None or isinstance(given, IndexText | ClauseElement):
+        return
+    source = state.attrs[pair.source].loaded_value
+    if source is not NO_VALUE and not _may_stand_for(pair.kind, given, source, dialect):
+        raise _other_value(pair.kind)
+    setattr(target, pair.index, pair.kind.of_value(given, dialect))
 
 
 def stale_index(compiled: Any) -> StaleIndexError | None:
