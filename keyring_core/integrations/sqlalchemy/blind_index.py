@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, ColumnDefault, String
-from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlalchemy.util import method_is_overridden
@@ -24,11 +23,10 @@ from keyring_core.integrations.sqlalchemy.column_type import ColumnType, cells_o
 from keyring_core.integrations.sqlalchemy.encrypted import EncryptedColumnType
 from keyring_core.integrations.sqlalchemy.index_lookups import EqualityByIndex, SoughtIndexes, refused
 from keyring_core.integrations.sqlalchemy.statements import contains, set_by_select, set_by_values
+from keyring_core.integrations.sqlalchemy.value_types import ANY_DIALECT
 
 ATTRIBUTE = "keyring_core.attribute"
 """In `Column.info`: the mapped attribute by whose name an index refers to the column, if they differ."""
-
-_ANY_DIALECT = DefaultDialect()
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +42,11 @@ class IndexSource:
 
     def stored(self, value: Any, dialect: Any) -> Any:
         """What the encrypted type gets for *value*, after the application's own types over it."""
-        kind: Any = self.type.dialect_impl(dialect or _ANY_DIALECT)
+        kind: Any = self.type.dialect_impl(dialect or ANY_DIALECT)
         value = _as_kind(value, self.cells.kind)
         while not isinstance(kind, EncryptedColumnType):
             if method_is_overridden(kind, TypeDecorator.process_bind_param):
-                value = kind.process_bind_param(value, dialect or _ANY_DIALECT)
+                value = kind.process_bind_param(value, dialect or ANY_DIALECT)
             kind = kind.impl_instance
         return value
 

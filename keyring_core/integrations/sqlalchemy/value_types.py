@@ -13,6 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.util import method_is_overridden
 
 from keyring_core.errors import KeyConfigError
 from keyring_core.integrations.sqlalchemy.column_type import ColumnType
@@ -49,7 +50,7 @@ _FORMS: Mapping[type, ValueForm | None] = MappingProxyType(
         str: None,
     }
 )
-_DIALECT = DefaultDialect()
+ANY_DIALECT = DefaultDialect()
 """Given to an application's own type: what is encrypted depends on no database."""
 
 
@@ -103,7 +104,7 @@ def length_of(of: TypeEngine[Any]) -> int | None:
 
 def _enum_form(of: sa.Enum) -> ValueForm:
     """What SQLAlchemy stores for each member: its name, what `values_callable` says, or the text itself."""
-    member_of: Callable[[str], Any] = of.result_processor(_DIALECT, None)  # type: ignore[no-untyped-call]
+    member_of: Callable[[str], Any] = of.result_processor(ANY_DIALECT, None)  # type: ignore[no-untyped-call]
     members = [(text, member_of(text)) for text in of.enums]
     return choice_form(f"a {of.enum_class.__name__}" if of.enum_class else f"one of {', '.join(of.enums)}", members)
 
@@ -124,7 +125,11 @@ def _takes_any(_value: object) -> bool:
 def _write_own(of: TypeDecorator[Any], inner: ValueForm | None, value: object) -> str:
     """Raises ValueError for whatever the type raises: that may show the value."""
     try:
-        bound = of.process_bind_param(value, _DIALECT) if _overrides(of, "process_bind_param") else value
+        bound = (
+            of.process_bind_param(value, ANY_DIALECT)
+            if method_is_overridden(of, TypeDecorator.process_bind_param)
+            else value
+        )
         if inner is not None:
             return inner.text_of(bound)
     except Exception:
@@ -138,14 +143,14 @@ def _read_own(of: TypeDecorator[Any], inner: ValueForm | None, text: str) -> Any
     """Raises ValueError for whatever the type raises: that may show the text."""
     try:
         value = text if inner is None else inner.read(text)
-        return of.process_result_value(value, _DIALECT) if _overrides(of, "process_result_value") else value
+        return (
+            of.process_result_value(value, ANY_DIALECT)
+            if method_is_overridden(of, TypeDecorator.process_result_value)
+            else value
+        )
     except Exception:
         fault = ValueError("refused by the type")
     raise fault
-
-
-def _overrides(of: TypeDecorator[Any], method: str) -> bool:
-    return getattr(type(of), method) is not getattr(TypeDecorator, method)
 
 
 def _is_text(value: object) -> bool:
