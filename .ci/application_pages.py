@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from rotation.configuration.key_sets import KeySource
+from rotation.configuration.key_sources import KeySource
 from rotation.configuration.preset_steps import preset_steps
 from rotation.configuration.presets import Preset, load_preset, preset_names
 

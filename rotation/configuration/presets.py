@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
@@ -53,7 +54,9 @@ class Preset(Section, frozen=True, kw_only=True):
     holds: str
     """The secrets that the tokens protect, in a few words."""
     versions: list[str]
-    """The versions that were tried, or whose source was read."""
+    """The versions that were tried, or whose source was read; of one without versions, `commit 1a2b3c4`."""
+    read: datetime.date | None = None
+    """The day on which tables, columns and keys were last compared with the newest source that could be had."""
     evidence: Literal["tried", "by its source"]
     source: list[str]
     """The sources of tables, columns and derivations."""

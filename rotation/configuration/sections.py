@@ -10,7 +10,8 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 
 from keyring_core import Key
-from rotation.configuration.key_sets import KeySet, KeySource
+from rotation.configuration.key_sets import KeySet
+from rotation.configuration.key_sources import KeySource
 from rotation.configuration.policy import Policy
 from rotation.configuration.settings import NEEDED, Section, said
 from rotation.configuration.urls import find_url

@@ -16,12 +16,10 @@ from keyring_core.key_files import is_missing, key_path
 from keyring_core.keys import check_told_apart
 from rotation.configuration.key_sets import (
     ENVIRONMENT,
-    KEY_ITSELF,
-    LISTED,
     VARIABLES,
-    KeySource,
     settings_of_read,
 )
+from rotation.configuration.key_sources import KEY_ITSELF, LISTED, KeySource
 from rotation.context import Context
 from rotation.lifecycle.key_file_edits import (
     dotenv_items,

@@ -9,7 +9,8 @@ from hmac import compare_digest
 from typing import NamedTuple
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, KeyState
-from rotation.configuration.key_sets import Keys, KeySource, ReadKey, keys_of_source
+from rotation.configuration.key_sets import Keys
+from rotation.configuration.key_sources import KeySource, ReadKey, keys_of_source
 from rotation.context import Context
 from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.transitions import MOVES, KeyStep

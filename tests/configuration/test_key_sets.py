@@ -18,7 +18,8 @@ from keyring_core.errors import WeakKeyError
 from keyring_core.key_commands import run_key_command
 from keyring_core.redaction import get_redactor
 from rotation.configuration.config_file import read_config
-from rotation.configuration.key_sets import Keys, KeySet, KeySource
+from rotation.configuration.key_sets import Keys, KeySet
+from rotation.configuration.key_sources import KeySource
 from rotation.configuration.presets import load_preset, preset_names
 from rotation.context import Context
 from rotation.model.failures import UsageError

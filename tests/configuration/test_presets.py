@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from rotation.configuration.config_file import read_config
-from rotation.configuration.key_sets import KeySet, KeySource
+from rotation.configuration.key_sets import KeySet
+from rotation.configuration.key_sources import KeySource
 from rotation.configuration.presets import (
     FOLDER,
     load_preset,

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from keyring_core import Keyring
 from keyring_core.legacy import Legacy
-from rotation.configuration.key_sets import Keys, KeySet, KeySource
+from rotation.configuration.key_sets import Keys, KeySet
+from rotation.configuration.key_sources import KeySource
 from rotation.job.options import LocalOptions, RunOptions, RunSettings
 from rotation.job.pace import Speed
 from rotation.job.ranges import Bounds, OpenTarget

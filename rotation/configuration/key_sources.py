@@ -1,0 +1,172 @@
+"""One entry of a key set: where a secret is read, and how the key is made of it. Text in, keys out."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Annotated, NamedTuple
+
+from keyring_core import Key, KeyConfigError, KeyState
+from keyring_core.derivation import KINDS, Derivation, protect
+from keyring_core.environment import ALLOW_WEAK_PREVIOUS
+from keyring_core.errors import WeakKeyError
+from keyring_core.key_files import is_missing, key_path
+from keyring_core.key_text import split_key_list
+from keyring_core.sources import COMMAND_SECONDS, FoundText, KeyOrigin, SourceKind, read_named, variable_in
+from rotation.configuration.settings import Section, said
+
+LISTED = ("raw", "hex")
+"""Derivations whose text may be a list of keys; a passphrase may hold a comma."""
+
+_FORMS = ("secret", "file", "command")
+
+
+class KeySource(Section, frozen=True):
+    """The origin of one key, or of several previous ones, and the derivation from the secret that is read there."""
+
+    secret: Annotated[
+        str | None,
+        said(
+            "`$NAME` of the variable that holds the secret",
+            '"$NAME"',
+            "this, `file` or `command` is needed",
+            pattern=r"^\$(\w+|\{\w+\})$",
+        ),
+    ] = None
+    file: Annotated[
+        str | None,
+        said("the file that holds the secret", '"/run/secrets/key"', "this, `secret` or `command` is needed"),
+    ] = None
+    command: Annotated[
+        str | None,
+        said(
+            "the command that prints the secret, run without a shell",
+            '"vault kv get -field=key app"',
+            "this, `secret` or `file` is needed",
+        ),
+    ] = None
+    derive: Annotated[
+        str,
+        said(
+            f"how the application makes its key of the secret: {', '.join(f'`{kind}`' for kind in KINDS)}",
+            '"sha256"',
+            enum=list(KINDS),
+        ),
+    ] = "raw"
+    salt: Annotated[
+        str | None, said("of `pbkdf2-sha256` and `hkdf-sha256`: a text, or `$NAME` of a variable", '"$SALT"')
+    ] = None
+    info: Annotated[str | None, said("of `hkdf-sha256`", '"app/encryption"')] = None
+    iterations: Annotated[int | None, said("of `pbkdf2-sha256`", "600000", minimum=1)] = None
+
+    @property
+    def variable(self) -> str | None:
+        """The variable that holds the secret."""
+        return variable_in(self.secret or "")
+
+    @property
+    def place(self) -> str:
+        """The place of the secret, in words."""
+        return self.secret or self.file or "command"
+
+    @property
+    def rule(self) -> tuple[object, ...]:
+        """The rule of derivation: two sources with the same rule make the same key of a secret."""
+        return self.derive, self.salt, self.info, self.iterations
+
+    def origin(self, environ: Mapping[str, str]) -> str:
+        """The holder of the secret: equal for all sources that read the same variable, file or command."""
+        if self.file is not None:
+            return str(key_path(self.file, environ, "file").resolve())
+        return f"${self.variable}" if self.variable else f"`{self.command}`"
+
+    def derivation(self, environ: Mapping[str, str], where: str) -> Derivation:
+        """The derivation of the key from the secret. Raises KeyConfigError."""
+        salt = self.salt
+        if salt is not None and (name := variable_in(salt)):
+            salt = environ.get(name)
+            if salt is None:
+                raise KeyConfigError(f"{where}: its salt is {self.salt}, and that variable is not set")
+            # In a variable it may be secret: Mathesar's is its SECRET_KEY.
+            protect(salt, "salt")
+        return Derivation(self.derive, salt=salt, info=self.info, iterations=self.iterations)
+
+    def new_text(self) -> str:
+        """A new secret for a key of this kind, of 192 random bits or more."""
+        if self.derive == "hex":
+            return secrets.token_hex(32)
+        if self.derive.startswith("raw"):
+            return Key.generate().reveal().removesuffix("=" if self.derive == "raw-unpadded" else "")
+        # 32 characters, which is what `text32` takes.
+        return secrets.token_urlsafe(24)
+
+    def faults(self) -> Iterator[str]:
+        """The faults in its settings, in words that hold no value."""
+        given = [name for name in _FORMS if getattr(self, name) is not None]
+        if len(given) != 1:
+            yield f"takes one of {', '.join(_FORMS)}, and has {' and '.join(given) or 'none'}"
+        if self.secret is not None and self.variable is None:
+            yield 'secret is "$NAME" of a variable; a secret does not belong into this file'
+        try:
+            # Whatever a variable holds, it is a salt.
+            Derivation(self.derive, salt=self.salt, info=self.info, iterations=self.iterations)
+        except KeyConfigError as error:
+            yield str(error)
+
+
+KEY_ITSELF = KeySource()
+"""The source of a key that is its own text."""
+
+
+class ReadKey(NamedTuple):
+    """A key, where it was read, and the text that it was made of."""
+
+    state: KeyState
+    key: Key
+    place: str
+    source: KeySource
+    text: str
+
+    def __repr__(self) -> str:
+        return f"<ReadKey {self.key.id} {self.state} {self.place}>"
+
+
+def keys_of_source(source: KeySource, state: KeyState, where: str, environ: Mapping[str, str]) -> Iterator[ReadKey]:
+    """The keys that *source* leads to now; *where* names it in messages. Raises KeyConfigError, and gives warnings."""
+    found = _read(source, state, where, environ)
+    if found is None or not found.text.strip():
+        if state is KeyState.PRIMARY and source.derive in LISTED:
+            Key.parse(None if found is None else found.text, where)
+        if state is KeyState.PRIMARY:
+            fault = "not set" if found is None else "empty"
+            raise KeyConfigError(
+                f"{where}: {fault}. Set the secret that the application uses, or name its dotenv file with --env-file."
+            )
+        # A deployment that has nothing to stage, or no older key, leaves the variable unset or empty.
+        return
+    derivation, whole = source.derivation(environ, where), found.text
+    text = whole if isinstance(whole, str) else whole.decode("utf-8", "surrogateescape")
+    listed = state is KeyState.PREVIOUS and source.derive in LISTED
+    for item, place in split_key_list(text, where) if listed else [(text, where)]:
+        yield ReadKey(state, _made(derivation, item, place, state, environ), place, source, item)
+
+
+def _made(derivation: Derivation, text: str, place: str, state: KeyState, environ: Mapping[str, str]) -> Key:
+    if state is not KeyState.PREVIOUS:
+        return derivation.key(text, place)
+    try:
+        return derivation.key(text, place, allow_weak=environ.get(ALLOW_WEAK_PREVIOUS) == "1")
+    except WeakKeyError as error:
+        refusal = str(error)
+    raise WeakKeyError(f"{refusal}\nIf data is stored under it, {ALLOW_WEAK_PREVIOUS}=1 admits it.")
+
+
+def _read(source: KeySource, state: KeyState, where: str, environ: Mapping[str, str]) -> FoundText | None:
+    if source.variable:
+        text = environ.get(source.variable)
+        return None if text is None else FoundText(text, where, KeyOrigin(SourceKind.VARIABLE))
+    kind, value = (SourceKind.COMMAND, source.command) if source.file is None else (SourceKind.FILE, source.file)
+    if kind is SourceKind.FILE and state is KeyState.STAGED and is_missing(key_path(source.file or "", environ, where)):
+        # `keys stage` makes the file.
+        return None
+    return read_named(kind, value or "", where, environ, COMMAND_SECONDS, comments=source.derive in LISTED)
