@@ -10,9 +10,11 @@ import difflib
 import hashlib
 import os
 import re
+import threading
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from cryptography.hazmat.primitives import hashes
@@ -136,6 +138,14 @@ class Derivation:
         assert salt is not None  # noqa: S101 - for the type checker
         return _stretched(secret, salt, self.iterations)
 
+    @without_frames
+    def row_bytes(self, secret: str | bytes, salt: bytes) -> bytes:
+        """The 32 bytes of the key that is made of *secret* with *salt* in place of this rule's own.
+
+        For a kind that takes a salt, and a secret that `key` has taken.
+        """
+        return replace(self, salt=salt)._derived(_utf8(secret, ""))
+
 
 # The frame of a dataclass's own __init__ holds what it was given.
 Derivation.__init__ = without_frames(Derivation.__init__)  # type: ignore[method-assign]
@@ -184,8 +194,11 @@ _KEY_TEXTS = {"hex", "raw-unpadded"}
 """The kinds whose rule returns the text of a key."""
 
 # By a digest that only this process can compute: neither a secret nor anything to test guesses with is kept here.
-_known: dict[bytes, bytes] = {}
+_known: OrderedDict[bytes, bytes] = OrderedDict()
 _pepper = os.urandom(32)
+_keeping = threading.Lock()
+MOST_KNOWN = 10_000
+"""Derivations to remember, the last ones: a salt may be another one in each of very many rows."""
 
 
 def _stretched(secret: bytes, salt: bytes, iterations: int) -> bytes:
@@ -194,9 +207,16 @@ def _stretched(secret: bytes, salt: bytes, iterations: int) -> bytes:
     for part in (iterations.to_bytes(8), len(salt).to_bytes(8), salt, secret):
         digest.update(part)
     place = digest.digest()
-    if place not in _known:
-        _known[place] = hashlib.pbkdf2_hmac("sha256", secret, salt, iterations, KEY_BYTES)
-    return _known[place]
+    with _keeping:
+        found = _known.get(place)
+    # Without the lock, so that several threads compute at once.
+    found = found or hashlib.pbkdf2_hmac("sha256", secret, salt, iterations, KEY_BYTES)
+    with _keeping:
+        _known[place] = found
+        _known.move_to_end(place)
+        if len(_known) > MOST_KNOWN:
+            _known.popitem(last=False)
+    return found
 
 
 def _text(secret: bytes) -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import structlog
 
 from keyring_core import Keyring
+from keyring_core.row_keys import salt_columns
 from rotation.job.executors import Threads
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import Speed
@@ -188,4 +189,7 @@ def _executor_for(workers: Workers | int, threads: Threads | None, job: Job) -> 
         )
     if threads is None:
         return lambda *_: None
-    return lambda opened, rows: threads.for_target(opened) if rows >= THREAD_ROWS else None
+    # A key that is derived for each row takes so long that few rows are enough.
+    return lambda opened, rows: (
+        threads.for_target(opened) if rows >= THREAD_ROWS or salt_columns(opened.keyring) else None
+    )

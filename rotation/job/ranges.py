@@ -22,6 +22,7 @@ from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import CHECK_SECONDS, StoppedError, StoreError
 from rotation.model.target import Target
 from rotation.planning.planner import Planner
+from rotation.planning.salted import planner_of
 from rotation.planning.takeover import NOTHING, Takeover
 from rotation.stores.columns import Forward
 from rotation.stores.store import Store, Written
@@ -151,7 +152,9 @@ class RangeWorker:
         self._pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
         self._size = BatchSize(self._most_rows())
         self._planning = planning or nullcontext()
-        self.planner = Planner(self._keyring, options.history, local.others, takeover, target.format, options.dry_run)
+        self.planner = planner_of(
+            Planner(self._keyring, options.history, local.others, takeover, target.format, options.dry_run)
+        )
 
     def expect(self, rows: int, seconds: float, weight: int) -> None:
         """Sizes the first batch: to read and plan *rows* of *weight* characters and bytes took *seconds*."""
@@ -212,6 +215,7 @@ class RangeWorker:
             batch = self._read(bounds._replace(after=after), self._size.rows)
             if batch.last is None:
                 return
+            batch = self.planner.ready(batch, throttle.wait)
             after = batch.last
             forward.to(after)
             yield batch
@@ -261,7 +265,7 @@ class RangeWorker:
             done.counts.add(plan.counts, keep=sys.maxsize)
             done.rows += batch.rows
             done.reached = batch.last
-            done.pace = self._pace.words
+            done.pace = "; ".join(filter(None, (self._pace.words, self.planner.price)))
             follow(batch.rows, plan.counts.outdated, done.pace)
             if plan.changes or fixes or stale:
                 throttle.wait((time.monotonic() - started) * self._pace.rest)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.redaction import configure_logging
+from keyring_core.row_keys import salt_columns
 from rotation.configuration.env_file import environment
 from rotation.configuration.key_sets import Keys
 from rotation.configuration.targets import companion_values, unsealed
@@ -165,6 +166,7 @@ def _open(of: Task) -> RangeWorker:
                 sleep=stop_request.wait,
                 shard=options.part,
                 companions=companion_values(dict(target.companions), keyring.primary),
+                salts=salt_columns(keyring),
             )
             if store.number() != of.number:
                 store.close()

@@ -14,6 +14,7 @@ from keyring_core.derivation import Derivation
 from keyring_core.environment import STAGED, Settings
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.keys import check_told_apart
+from keyring_core.row_keys import RowDerivation
 from rotation.configuration.key_sets import (
     ENVIRONMENT,
     VARIABLES,
@@ -282,7 +283,7 @@ class KeyLocation:
     """The place in words."""
     dotenv: bool
     source: KeySource
-    derivation: Derivation
+    derivation: Derivation | RowDerivation
     known: Mapping[Key, tuple[KeySource, str]] = field(repr=False)
     """The secret of each key that was read or made, and the source that it belongs to."""
     key_set: str | None
