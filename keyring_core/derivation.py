@@ -15,6 +15,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from types import MappingProxyType
 
 from cryptography.hazmat.primitives import hashes
@@ -52,6 +53,15 @@ KINDS = MappingProxyType(
 _NEEDED = {"pbkdf2-sha256": {"salt", "iterations"}}
 _ALLOWED = {**_NEEDED, "hkdf-sha256": {"salt", "info"}}
 """The parameters that a kind takes; the other kinds take none."""
+
+
+class SaltForm(StrEnum):
+    """What the salt is of the value in the column."""
+
+    VALUE = "value"
+    """The value itself."""
+    UUID = "uuid"
+    """The usual form of a UUID, of which the column holds the number: Django's integer for a user of Keycloak."""
 
 
 @dataclass(frozen=True, slots=True)

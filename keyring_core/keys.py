@@ -58,6 +58,8 @@ class Key:
     """The use that the key is bound to."""
     fernet: Fernet
     """The stock `cryptography.fernet.Fernet` of this key."""
+    salt_column: str | None = None
+    """The column with the salt, if the key only stands for those that are made for each row: see `row_keys`."""
     _protect = staticmethod(protect_key)
     """Masks it in every log."""
 

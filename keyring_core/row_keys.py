@@ -10,27 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
-from keyring_core.derivation import Derivation
+from keyring_core.derivation import Derivation, SaltForm
 from keyring_core.errors import without_frames
 from keyring_core.keyring import Keyring
 from keyring_core.keys import Key, KeyState
 from keyring_core.loaded_keys import hold_key, release_key
 from keyring_core.redaction.secret import Secret, revealed
-
-
-class SaltForm(StrEnum):
-    """What the salt is of the value in the column."""
-
-    VALUE = "value"
-    """The value itself."""
-    UUID = "uuid"
-    """The usual form of a UUID, of which the column holds the number: Django's integer for a user of Keycloak."""
-
 
 ROOT_SALT = "keyring-core root key v1: "
 """The salt of a root key; the name of the column that holds the salts of rows follows."""
@@ -74,18 +63,17 @@ class RowDerivation:
 class RootKey(Key):
     """Stands for all keys that are made of one secret and of salts in a column. It encrypts nothing itself."""
 
-    __slots__ = ("_derivation", "_rule", "_secret")
+    __slots__ = ("_derivation", "_rule", "_secret", "salt_column")
+
+    salt_column: str
+    """The column that holds the salt of a row."""
 
     @without_frames
     def __init__(self, derivation: RowDerivation, rule: Derivation, secret: str | bytes, root: Key) -> None:
         """Of *secret* by *rule*, which is that of the root key of *derivation*, *root*."""
         super().__init__(root._raw)
         self._derivation, self._rule, self._secret = derivation, rule, secret
-
-    @property
-    def column(self) -> str:
-        """The column that holds the salt of a row."""
-        return self._derivation.column
+        self.salt_column = derivation.column
 
     def salt(self, value: object) -> bytes | None:
         """The salt of the rows with *value* in the column; None if that cannot be one."""
@@ -109,11 +97,6 @@ class KeyOfRow(Key):
             release_key(raw)
 
 
-def salt_columns(keyring: Keyring) -> tuple[str, ...]:
-    """The columns that hold the salts of *keyring*, each once; none if no key is made for a row."""
-    return tuple(dict.fromkeys(key.column for key in keyring.states if isinstance(key, RootKey)))
-
-
 class RowKeyring(NamedTuple):
     """A keyring for the rows with the same salts."""
 
@@ -129,7 +112,7 @@ class RowKeyrings:
     MOST = 256
 
     def __init__(self, keyring: Keyring) -> None:
-        self.columns = salt_columns(keyring)
+        self.columns = keyring.salt_columns
         """The columns with the salts, as rows are to be read."""
         self._keyring = keyring
         self._roots = [key for key in keyring.states if isinstance(key, RootKey)]
@@ -140,7 +123,7 @@ class RowKeyrings:
     def salts(self, values: Sequence[object]) -> tuple[bytes | None, ...]:
         """The salts of a row with these *values* in the salt columns, one for each root key."""
         by_column = dict(zip(self.columns, values, strict=True))
-        return tuple(root.salt(by_column[root.column]) for root in self._roots)
+        return tuple(root.salt(by_column[root.salt_column]) for root in self._roots)
 
     def of(self, salts: tuple[bytes | None, ...]) -> RowKeyring:
         """The keyring of the rows with these *salts*."""
@@ -155,7 +138,7 @@ class RowKeyrings:
             keys[state].append(own.get(key, key))
         [primary] = keys[KeyState.PRIMARY]
         keyring = Keyring(primary, keys[KeyState.PREVIOUS], next(iter(keys[KeyState.STAGED]), None))
-        missing = [root.column for root, salt in of_roots.items() if salt is None]
+        missing = [root.salt_column for root, salt in of_roots.items() if salt is None]
         self.made, self.seconds = self.made + 1, self.seconds + time.monotonic() - started
         return RowKeyring(keyring, list(dict.fromkeys(missing)))
 

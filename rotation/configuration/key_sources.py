@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from keyring_core import Key, KeyConfigError, KeyState
-from keyring_core.derivation import KINDS, Derivation, protect
+from keyring_core.derivation import KINDS, Derivation, SaltForm, protect
 from keyring_core.environment import ALLOW_WEAK_PREVIOUS
 from keyring_core.errors import WeakKeyError
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.key_text import split_key_list
-from keyring_core.row_keys import RowDerivation, SaltForm
 from keyring_core.sources import COMMAND_SECONDS, FoundText, KeyOrigin, SourceKind, read_named, variable_in
 from rotation.configuration.settings import Section, said
+
+if TYPE_CHECKING:
+    from keyring_core.row_keys import RowDerivation
 
 LISTED = ("raw", "hex")
 """Derivations whose text may be a list of keys; a passphrase may hold a comma."""
@@ -111,6 +113,8 @@ class KeySource(Section, frozen=True):
         """The derivation of the key from the secret; of the root key, if each row has a salt. Raises KeyConfigError."""
         salt = self.salt
         if isinstance(salt, SaltColumn):
+            from keyring_core.row_keys import RowDerivation  # noqa: PLC0415 - few sets have such a salt
+
             return RowDerivation(self.derive, salt.column, self.info, self.iterations, salt.form)
         if name := self.salt_variable:
             salt = environ.get(name)

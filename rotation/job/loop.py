@@ -12,7 +12,6 @@ from typing import NamedTuple
 import structlog
 
 from keyring_core import Keyring
-from keyring_core.row_keys import salt_columns
 from rotation.job.executors import Threads
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import Speed
@@ -191,5 +190,5 @@ def _executor_for(workers: Workers | int, threads: Threads | None, job: Job) -> 
         return lambda *_: None
     # A key that is derived for each row takes so long that few rows are enough.
     return lambda opened, rows: (
-        threads.for_target(opened) if rows >= THREAD_ROWS or salt_columns(opened.keyring) else None
+        threads.for_target(opened) if rows >= THREAD_ROWS or opened.keyring.salt_columns else None
     )

@@ -36,7 +36,7 @@ from rotation.model.failures import StoppedError, StoreError, WorkerError
 from rotation.model.report import TargetReport, Watcher, set_format
 from rotation.model.target import Adopts
 from rotation.model.text import many
-from rotation.planning.salted import NO_SALT
+from rotation.planning.rules import NO_SALT
 from rotation.stores.store import Watch
 
 MAX_PASSES = 5

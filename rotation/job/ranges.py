@@ -22,7 +22,6 @@ from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import CHECK_SECONDS, StoppedError, StoreError
 from rotation.model.target import Target
 from rotation.planning.planner import Planner
-from rotation.planning.salted import planner_of
 from rotation.planning.takeover import NOTHING, Takeover
 from rotation.stores.columns import Forward
 from rotation.stores.store import Store, Written
@@ -152,9 +151,11 @@ class RangeWorker:
         self._pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
         self._size = BatchSize(self._most_rows())
         self._planning = planning or nullcontext()
-        self.planner = planner_of(
-            Planner(self._keyring, options.history, local.others, takeover, target.format, options.dry_run)
-        )
+        self.planner = Planner(self._keyring, options.history, local.others, takeover, target.format, options.dry_run)
+        if self._keyring.salt_columns:
+            from rotation.planning.salted import salted  # noqa: PLC0415 - few targets have salts
+
+            self.planner = salted(self.planner)
 
     def expect(self, rows: int, seconds: float, weight: int) -> None:
         """Sizes the first batch: to read and plan *rows* of *weight* characters and bytes took *seconds*."""

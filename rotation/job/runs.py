@@ -9,7 +9,6 @@ from functools import partial
 from typing import NamedTuple
 
 from keyring_core import Keyring
-from keyring_core.row_keys import salt_columns
 from rotation.configuration.targets import companion_values
 from rotation.context import Context
 from rotation.job.checkpoints import Checkpoints
@@ -154,7 +153,7 @@ def _rotate(context: Context, jobs: Sequence[Job], workers: Workers | int = 1) -
     keyrings = {target.keys: job.keyring for job in jobs for target in job.targets}
 
     def open_target(target: Target) -> Store:
-        salts = salt_columns(keyrings[target.keys])
+        salts = keyrings[target.keys].salt_columns
         return Store(
             target,
             read_only=options.dry_run,

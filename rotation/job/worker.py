@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.redaction import configure_logging
-from keyring_core.row_keys import salt_columns
 from rotation.configuration.env_file import environment
 from rotation.configuration.key_sets import Keys
 from rotation.configuration.targets import companion_values, unsealed
@@ -166,7 +165,7 @@ def _open(of: Task) -> RangeWorker:
                 sleep=stop_request.wait,
                 shard=options.part,
                 companions=companion_values(dict(target.companions), keyring.primary),
-                salts=salt_columns(keyring),
+                salts=keyring.salt_columns,
             )
             if store.number() != of.number:
                 store.close()

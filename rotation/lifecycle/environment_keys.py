@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
 from keyring_core.derivation import Derivation
 from keyring_core.environment import STAGED, Settings
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.keys import check_told_apart
-from keyring_core.row_keys import RowDerivation
 from rotation.configuration.key_sets import (
     ENVIRONMENT,
     VARIABLES,
@@ -42,6 +42,9 @@ from rotation.model.atomic_file import (
 )
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.next_steps import RUN, Next, Steps, retire_step
+
+if TYPE_CHECKING:
+    from keyring_core.row_keys import RowDerivation
 
 
 @dataclass

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
 from keyring_core.environment import Settings
-from keyring_core.row_keys import RootKey
 from rotation import job
 from rotation.configuration.targets import without_repeats
 from rotation.context import Context
@@ -98,7 +97,7 @@ def examine(  # noqa: PLR0913 - what the case is about
         if case.against:
             return _kept(case, session)
     _search(case, context, everything, keyring, full=True, memory=_memory(session), full_speed=full_speed)
-    if any(isinstance(each, RootKey) for each in (key, *(one.key for one in shared.keys))):
+    if any(each.salt_column for each in (key, *(one.key for one in shared.keys))):
         # A search reads no salts, so that it does not see what was written to these targets since they were counted.
         again, case.census = _count(context, session, keys.settings, key, targets=targets, everything=everything)
         case.evidence = replace(again, search=case.evidence.search, search_fault=case.evidence.search_fault)

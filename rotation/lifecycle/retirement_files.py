@@ -18,7 +18,6 @@ from typing import Annotated, Literal
 import msgspec
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning
-from keyring_core.row_keys import RootKey
 from rotation.discovery.result import Remark
 from rotation.lifecycle.key_file_edits import key_file_items
 from rotation.model.atomic_file import read_whole, replace_whole
@@ -161,8 +160,8 @@ def _iso(when: datetime | None) -> str | None:
 
 
 def check_archived(key: Key) -> None:
-    """Raises UsageError if no archive can keep *key*, since it stands for a secret that each row makes its own key of."""
-    if isinstance(key, RootKey):
+    """Raises UsageError if no archive can keep *key*: it stands for a secret of which each row makes its own key."""
+    if key.salt_column:
         raise UsageError(
             f"--archive: {key.id} stands for a secret of which each row makes its own key, and an archive holds keys. "
             "Keep that secret where you keep your backups' keys, and give --no-archive."
@@ -170,8 +169,7 @@ def check_archived(key: Key) -> None:
 
 
 def archive_key(path: Path, key: Key, now: datetime) -> None:
-    """Adds *key* to the archive at *path*, if it is not in it yet. Errors as `replace_whole` and `check_archived`."""
-    check_archived(key)
+    """Adds *key* to the archive at *path*, if it is not in it yet. Errors as `replace_whole`."""
     old = read_whole(path)
     if key.reveal() in key_file_items(old.data):
         return

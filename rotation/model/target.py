@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_core import Keyring
 from keyring_core.names import printable
-from keyring_core.row_keys import salt_columns
 from keyring_core.sources import variable_in
 from rotation.model.failures import UsageError
 
@@ -105,7 +104,7 @@ class Target:
 
         Raises UsageError if its keys are made for each row, and this target has what does not go with that.
         """
-        if columns := salt_columns(keyring):
+        if columns := keyring.salt_columns:
             settings = {"context": self.context, "from": self.source, "index": self.index, "set": self.companions}
             if beside := [name for name, value in settings.items() if value]:
                 raise UsageError(

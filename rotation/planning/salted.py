@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from keyring_core import Keyring, KeyState
-from keyring_core.row_keys import KeyOfRow, RootKey, RowKeyring, RowKeyrings, salt_columns
+from keyring_core.row_keys import KeyOfRow, RowKeyring, RowKeyrings
 from rotation.model.batch import Batch, FurtherToken, Plan, Swaps
 from rotation.model.counts import Counts, RowKey
 from rotation.planning.planner import Planner
+from rotation.planning.rules import NO_SALT
 
-NO_SALT = "no-salt"
-"""The category of a cell whose key cannot be made, since the column of the salt holds none."""
 READY_SECONDS = 0.5
 """About the most time that the keys of a batch may take: a run is asked to stop or to pause between batches."""
 
@@ -55,9 +54,7 @@ class SaltedPlanner(Planner):
     def plan(self, batch: Batch) -> Plan:
         """As `Planner.plan`, row by row in the order of *batch*."""
         runs = list(self._runs(batch))
-        if any(
-            state is KeyState.PREVIOUS and not isinstance(key, RootKey) for key, state in self.keyring.states.items()
-        ):
+        if any(state is KeyState.PREVIOUS and not key.salt_column for key, state in self.keyring.states.items()):
             # Before any token under such a key is written: whether its tokens decrypt, or it is mistyped.
             for keyring, part in runs:
                 self._plan_with(keyring.keyring, part, dry_run=True)
@@ -102,7 +99,7 @@ class SaltedPlanner(Planner):
     def _plan_without_salt(self, found: RowKeyring, row: Batch) -> Plan:
         """The plan of a cell for which some keys cannot be made. What the others open is as good as elsewhere."""
         looked = self._plan_with(found.keyring, row, dry_run=True)
-        can_write = not isinstance(found.keyring.primary, RootKey)
+        can_write = not found.keyring.primary.salt_column
         if not (looked.counts.unreadable or (looked.counts.to_rotate and not can_write)):
             return self._plan_with(found.keyring, row, dry_run=self.dry_run) if can_write else looked
         [key] = row.keys
@@ -112,10 +109,8 @@ class SaltedPlanner(Planner):
         return Plan(Swaps(), (), (), counts)
 
 
-def planner_of(planner: Planner) -> Planner:
-    """*planner*, or one in its place for rows with salts if its keyring has root keys."""
-    if not salt_columns(planner.keyring):
-        return planner
+def salted(planner: Planner) -> SaltedPlanner:
+    """*planner* for rows with salts."""
     settings = {name: getattr(planner, name) for name in ("history", "others", "takeover", "format", "dry_run")}
     return SaltedPlanner(planner.keyring, **settings, keyrings=RowKeyrings(planner.keyring))
 
