@@ -10,9 +10,7 @@ import difflib
 import hashlib
 import os
 import re
-import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -24,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from keyring_core.errors import KeyConfigError, KeyConfigWarning, without_frames
 from keyring_core.key_text import KEY_BYTES, decode_key, refuse_weak_secret
 from keyring_core.keys import Key
-from keyring_core.loaded_keys import protect_secret
+from keyring_core.loaded_keys import protect_secret, writing
 from keyring_core.redaction.encodings import trimmed, unfit
 from keyring_core.redaction.secret import Secret, revealed
 
@@ -204,9 +202,8 @@ _KEY_TEXTS = {"hex", "raw-unpadded"}
 """The kinds whose rule returns the text of a key."""
 
 # By a digest that only this process can compute: neither a secret nor anything to test guesses with is kept here.
-_known: OrderedDict[bytes, bytes] = OrderedDict()
+_known: dict[bytes, bytes] = {}
 _pepper = os.urandom(32)
-_keeping = threading.Lock()
 MOST_KNOWN = 10_000
 """Derivations to remember, the last ones: a salt may be another one in each of very many rows."""
 
@@ -217,15 +214,14 @@ def _stretched(secret: bytes, salt: bytes, iterations: int) -> bytes:
     for part in (iterations.to_bytes(8), len(salt).to_bytes(8), salt, secret):
         digest.update(part)
     place = digest.digest()
-    with _keeping:
-        found = _known.get(place)
-    # Without the lock, so that several threads compute at once.
-    found = found or hashlib.pbkdf2_hmac("sha256", secret, salt, iterations, KEY_BYTES)
-    with _keeping:
+    # Without a lock, so that several threads compute at once.
+    found = _known.get(place) or hashlib.pbkdf2_hmac("sha256", secret, salt, iterations, KEY_BYTES)
+    with writing:
+        # The last one stands last.
+        _known.pop(place, None)
         _known[place] = found
-        _known.move_to_end(place)
         if len(_known) > MOST_KNOWN:
-            _known.popitem(last=False)
+            del _known[next(iter(_known))]
     return found
 
 

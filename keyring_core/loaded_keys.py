@@ -84,7 +84,8 @@ def _forget_released() -> None:
             continue
         _held[raw] -= 1
         if not _held[raw]:
-            del _held[raw], _keys[raw]
+            del _held[raw]
+            _keys.pop(raw, None)
             for subscriber in _subscribers:
                 subscriber.discard(raw)
 
