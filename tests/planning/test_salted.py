@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
+import base64
 import time
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from keyring_core import Key, Keyring
+from keyring_core import DamagedToken, Key, Keyring
 from keyring_core.row_keys import RowDerivation, RowKeyrings
+from keyring_core.tokens import signed_part
 from rotation.model.batch import Batch
 from rotation.model.failures import StoppedError
 from rotation.model.target import Adopts, Format
@@ -20,7 +21,6 @@ from rotation.planning.salted import SaltedPlanner
 from rotation.planning.takeover import Takeover
 from tests.fakes import token
 from tests.keyring_core.test_row_keys import stock
-from tests.keyring_core.test_tokens import seal
 from tests.keys import key_text, make_key, mistyped
 
 OLD_SECRET, NEW_SECRET = "the old secret of an application", "the new secret of an application"
@@ -48,9 +48,10 @@ def test_each_row_moves_to_the_key_of_its_own_salt() -> None:
     plan = planner(root(NEW_SECRET), root(OLD_SECRET)).plan(batch([(salt, old(salt)) for salt in (1, 2, 2, 1, 3)]))
 
     assert plan.swaps.keys == [(n,) for n in range(5)]
-    assert [
-        stock(salt, NEW_SECRET).decrypt(new) for salt, new in zip([b"1", b"2", b"2", b"1", b"3"], plan.swaps.new)
-    ] == ([b"value"] * 5)
+    salts = b"1", b"2", b"2", b"1", b"3"
+    assert [stock(salt, NEW_SECRET).decrypt(new) for salt, new in zip(salts, plan.swaps.new, strict=True)] == [
+        b"value"
+    ] * 5
     assert set(plan.key_ids) == {root(OLD_SECRET).id}
 
 
@@ -75,7 +76,7 @@ def test_a_token_under_another_rows_key_is_unreadable() -> None:
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_cell_without_a_salt_is_unreadable_in_words_of_its_own(*, dry_run: bool) -> None:
-    """Unless it is empty, or a key that needs no salt opens it; the problem names the column, and nothing is guessed."""
+    """Unless it is empty, or a key that needs no salt opens it. The problem names the column; nothing is guessed."""
     rows = [(None, old("")), (None, ""), (None, None), (None, "plain words"), (2.5, token("old")), (1, old(1))]
     plan = planner(root(NEW_SECRET), root(OLD_SECRET), make_key("old"), dry_run=dry_run).plan(batch(rows))
     counts = plan.counts
@@ -128,13 +129,14 @@ def test_a_mistyped_raw_key_writes_nothing_though_each_row_is_planned_alone() ->
 
 def test_one_damaged_token_leaves_the_others_of_its_row_key_alone() -> None:
     """A key that was derived is not mistyped, however few tokens it has."""
-    sound, [raw] = old(1), [hashlib.pbkdf2_hmac("sha256", OLD_SECRET.encode(), b"1", 1000, 32)]
-    # Signed by the key, and with a padding that no plaintext has.
-    damaged = seal(Key(raw), b"\0" * 16)
-    plan = planner(root(NEW_SECRET), root(OLD_SECRET)).plan(batch([(1, damaged), (1, sound)]))
+    key = RowKeyrings(Keyring(root(OLD_SECRET))).of((b"1",)).keyring.primary
+    # Signed by the key, over blocks that do not end in a padding.
+    signed = signed_part(old(1))[:-16] + bytes(16)
+    damaged = base64.urlsafe_b64encode(signed + key.tag(signed)).decode()
+    plan = planner(root(NEW_SECRET), root(OLD_SECRET)).plan(batch([(1, damaged), (1, old(1))]))
 
     assert plan.swaps.keys == [(1,)]
-    assert plan.counts.unreadable == 1
+    assert plan.counts.categories == Counter({DamagedToken.category: 1})
 
 
 def test_a_batch_ends_where_its_keys_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
