@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rotation.configuration.config_file import ConfigFile, Surroundings
     from rotation.configuration.declarations import DeclaredColumn
     from rotation.configuration.key_sets import Keys, KeySet
+    from rotation.configuration.key_sources import KeyCell
     from rotation.configuration.policy import Policy
     from rotation.configuration.sections import Declaration, Ignored
     from rotation.discovery.memory import SearchMemory
@@ -282,11 +283,11 @@ class Context:
 
     def keyrings(self) -> dict[str | None, Keyring]:
         """The keyrings of all key sets that can be loaded, by name, the environment's own first; each is read once."""
-        return self.keys.every(self.environ, self._loaded)
+        return self.keys.every(self.environ, self._loaded, self.read_cell)
 
     def other_keyrings(self) -> list[tuple[str, Keyring]]:
         """The keyrings of all other key sets, each with its name in words; each is read once."""
-        return self.keys.others(self.environ, self._loaded)
+        return self.keys.others(self.environ, self._loaded, self.read_cell)
 
     @cached_property
     def _loaded(self) -> dict[str | None, Keyring | None]:
@@ -296,7 +297,7 @@ class Context:
     def load_settings(self, environ: Mapping[str, str]) -> Settings:
         """The keys that *environ* has for this key set. Raises KeyConfigError, and gives warnings."""
         if self.key_set is not None:
-            return self.keys.settings(environ)
+            return self.keys.settings(environ, self.read_cell)
         try:
             return load_settings(environ)
         except KeyConfigError as error:
@@ -321,7 +322,16 @@ class Context:
         """The keys that this is about, by their name and the sets of rotation.toml. Raises UsageError."""
         from rotation.configuration.key_sets import Keys  # noqa: PLC0415 - brings msgspec
 
-        return Keys(self.key_set, self.key_sets())
+        return Keys(self.key_set, self.key_sets(), str(self.config_path().parent.absolute()))
+
+    def read_cell(self, cell: KeyCell, keyring: Keyring) -> bytes | None:
+        """The plaintext of a key that is a token in *cell*, by the connections of this command.
+
+        Raises as `rotation.stores.key_cells.read_cell` does.
+        """
+        from rotation.stores.key_cells import read_cell  # noqa: PLC0415 - brings SQLAlchemy
+
+        return read_cell(cell, keyring, wait=self.streams.wait, links=self.links)
 
     @contextmanager
     def reporting_warnings(self) -> Iterator[None]:
