@@ -152,7 +152,7 @@ BAD_SETS = {
         'primary = { cell = "a.b", keys = "apq", url = "$URL" }',
         r"rotation.toml has no \[keys.apq\]; did you mean app",
     ),
-    "a condition without a cell": ('primary = { secret = "$A", where = "id = 1" }', "has where, which only a cell takes"),
+    "a condition without a cell": ('primary = { secret = "$A", where = "id = 1" }', "has where, which only a cell"),
     "no primary key": ("previous = []", "primary"),
     "an unknown setting": ('primary = { secret = "$A", dervie = "sha256" }', "dervie"),
 }
