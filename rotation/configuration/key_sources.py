@@ -19,7 +19,8 @@ from rotation.configuration.settings import Section, said
 LISTED = ("raw", "hex")
 """Derivations whose text may be a list of keys; a passphrase may hold a comma."""
 
-_FORMS = ("secret", "file", "command", "cell")
+FORMS = ("secret", "file", "command", "cell")
+"""The settings of which each source has one."""
 
 
 class KeySource(Section, frozen=True):
@@ -130,9 +131,9 @@ class KeySource(Section, frozen=True):
 
     def faults(self) -> Iterator[str]:
         """The faults in its settings, in words that hold no value."""
-        given = [name for name in _FORMS if getattr(self, name) is not None]
+        given = [name for name in FORMS if getattr(self, name) is not None]
         if len(given) != 1:
-            yield f"takes one of {', '.join(_FORMS)}, and has {' and '.join(given) or 'none'}"
+            yield f"takes one of {', '.join(FORMS)}, and has {' and '.join(given) or 'none'}"
         if self.secret is not None and self.variable is None:
             yield 'secret is "$NAME" of a variable; a secret does not belong into this file'
         yield from self._faults_of_cell()
