@@ -19,6 +19,7 @@ from keyring_core.environment import ROTATION_CONFIG, Settings, key_files_in, lo
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.names import printable_lines
 from rotation.configuration.env_file import OPTION, environment, read_env_file
+from rotation.configuration.urls import find_url
 from rotation.model.atomic_file import behind_links, is_same
 from rotation.model.failures import Stopping, UsageError
 from rotation.model.outputs import Holds, Kept
@@ -389,6 +390,15 @@ class Context:
         for name in filter(None, named):
             with suppress(KeyConfigError):
                 found.append(Kept(key_path(name, environ, "file"), Holds.KEYS))
+        return found
+
+    def cell_urls(self) -> list[str]:
+        """The urls of the cells that hold keys, as far as they are known. Raises UsageError for a faulty rotation.toml."""
+        found = []
+        for source in (source for keys in self.key_sets().values() if keys for _, _, source in keys.sources()):
+            with suppress(UsageError):
+                if source.cell and source.url:
+                    found.append(find_url(source.url, self.environ, "a key's cell", self.config_path().parent))
         return found
 
     def ledger_place(self) -> LedgerPlace | None:

@@ -423,6 +423,19 @@ def test_one_secret_in_a_cell_and_in_a_variable_is_seen(app: App) -> None:
     assert "a primary key of the key set third, is made of the same secret" in str(ran.document["refused"])
 
 
+def test_no_output_replaces_the_database_of_a_key(local: App, tmp_path: Path) -> None:
+    """Also if no target is in it, and if the file is one that SQLite has yet to make."""
+    (other := tmp_path / "other").mkdir()
+    with open_database("sqlite", other) as database:
+        database.execute("CREATE TABLE crypt_key (id VARCHAR(36) PRIMARY KEY, encrypted_key TEXT)")
+        database.insert("crypt_key", [{"id": "first", "encrypted_key": wrapped("inner")}])
+    local.configure(f"primary = {FIRST}".replace(" }", f', url = "sqlite:///{other}/app.db" }}'))
+
+    ran = local.run("run", "--problems", str(other / "app.db-journal"))
+
+    assert (ran.code, "it belongs to an SQLite database of this command" in ran.err) == (2, True), ran.err
+
+
 @pytest.mark.usefixtures("sending")
 def test_the_cell_takes_no_further_connection(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command needs one, and one for the ledger of each key set; each worker needs one."""
