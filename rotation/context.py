@@ -393,7 +393,7 @@ class Context:
         return found
 
     def cell_urls(self) -> list[str]:
-        """The urls of the cells that hold keys, as far as they are known. Raises UsageError for a faulty rotation.toml."""
+        """The urls of cells that hold keys, as far as they are set. Raises UsageError for a faulty rotation.toml."""
         found = []
         for source in (source for keys in self.key_sets().values() if keys for _, _, source in keys.sources()):
             with suppress(UsageError):
