@@ -282,3 +282,17 @@ def test_a_worker_keeps_the_variables_of_sets_from_key_commands(monkeypatch: pyt
         "no such variable, said this", "here", allow_weak=True
     )
     assert keyring.primary == expected
+
+
+def test_the_place_of_a_cell_is_its_row() -> None:
+    """Two rows of a column are two places, and so are two databases; neither url nor condition is in the name."""
+    cells = [
+        KeySource(cell="a.b", keys="master", where=where, url=url)
+        for where in ("id = 'hunter1'", "id = 'hunter2'")
+        for url in ("sqlite:///hunter3.db", "$URL")
+    ]
+
+    places = [cell.origin({}) for cell in (*cells, *cells)]
+
+    assert len(set(places)) == len(cells)
+    assert not [place for place in places if "hunter" in place or not place.startswith("cell a.b (")]
