@@ -82,7 +82,7 @@ def _columns(preset: Preset) -> Iterator[str]:
 def _keys(preset: Preset) -> Iterator[str]:
     yield "\n## Which keys open them\n"
     rows = [
-        [f"`{name}`", state, f"`{key.secret}`", _derivation(key)]
+        [f"`{name}`", state, f"`{key.secret or key.cell}`", _derivation(key)]
         for name, keys in preset.keys.items()
         for state, _, key in keys.sources()
     ]
@@ -99,7 +99,9 @@ def _keys(preset: Preset) -> Iterator[str]:
 def _derivation(key: KeySource) -> str:
     parts = {"salt": key.salt, "info": key.info, "iterations": key.iterations}
     given = [f"{name} {_part(value)}" for name, value in parts.items() if value is not None]
-    return ", ".join(["the key itself" if key.derive == "raw" else f"`{key.derive}`", *given])
+    made = "the key itself" if key.derive == "raw" else f"`{key.derive}`"
+    wrapped = [f"in this cell, as a token under `{key.keys}`"] if key.cell else []
+    return ", ".join([made, *given, *wrapped])
 
 
 def _part(value: str | int | SaltColumn) -> str:

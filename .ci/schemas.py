@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 from msgspec import UnsetType
 
+from rotation.configuration.key_sources import FORMS
 from rotation.configuration.policy import Duration, Policy
 from rotation.configuration.sections import SECTIONS
 from rotation.configuration.settings import NEEDED, Section, settings_of
@@ -80,7 +81,7 @@ def config_schema() -> dict[str, Any]:
         {"required": ["url", "models"]},
         {"required": ["django"]},
     ]
-    parts["key"]["oneOf"] = [{"required": [name]} for name in ("secret", "file", "command")]
+    parts["key"]["oneOf"] = [{"required": [name]} for name in FORMS]
     return {
         "$schema": DRAFT,
         "title": CONFIG,
