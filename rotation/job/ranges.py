@@ -151,7 +151,15 @@ class RangeWorker:
         self._pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
         self._size = BatchSize(self._most_rows())
         self._planning = planning or nullcontext()
-        self.planner = Planner(self._keyring, options.history, local.others, takeover, target.format, options.dry_run)
+        self.planner = Planner(
+            self._keyring,
+            options.history,
+            local.others,
+            takeover,
+            target.format,
+            leaves_others=target.others == "leave",
+            dry_run=options.dry_run,
+        )
 
     def expect(self, rows: int, seconds: float, weight: int) -> None:
         """Sizes the first batch: to read and plan *rows* of *weight* characters and bytes took *seconds*."""
