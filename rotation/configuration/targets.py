@@ -72,8 +72,8 @@ def _check_others(entry: TargetEntry) -> None:
             )
     if entry.format is Format.TOKEN:
         raise UsageError(
-            f"target {entry.table}: others needs a format: embedded, base64 or hex. With the format token a cell is one "
-            "token: choose the rows of these keys with `where`, or name the key set with `keys`"
+            f"target {entry.table}: others needs a format: embedded, base64 or hex. With the format token a cell is "
+            "one token: choose the rows of these keys with `where`, or name the key set with `keys`"
         )
 
 
@@ -215,6 +215,8 @@ def _check_context(context: str, table: str) -> None:
 def refuse_rivals(targets: Sequence[Target]) -> None:
     """Raises UsageError for the same cells in two ways: each would find the other's tokens unreadable.
 
+    Targets of two key sets may share cells if both leave the tokens of others.
+
     And for a companion, or an index, of two columns: while one is rotated, it would not fit the other.
     """
     owners: dict[tuple[str, ...], str] = {}
@@ -227,9 +229,12 @@ def refuse_rivals(targets: Sequence[Target]) -> None:
                     f"table {target.table}, {setting}: {name} cannot change with {owner} and with {target.column}; "
                     f"{words} belongs to one column"
                 )
-    ways: dict[tuple[str | None, ...], tuple[object, ...]] = {}
+    ways: dict[tuple[object, ...], object] = {}
     for target in targets:
-        if ways.setdefault(_place(target), _way(target)) != _way(target):
+        place = _place(target)
+        own = (*place, target.keys) if target.others else place
+        agrees = ways.setdefault((*place, "others"), target.others) == target.others
+        if not agrees or ways.setdefault((own, "way"), _way(target)) != _way(target):
             raise UsageError(
                 f"{target.label} is named twice, with different contexts, formats, keys, companions, sources, others "
                 "or indexes; give each a `where` of its own, or drop one"

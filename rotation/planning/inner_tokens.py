@@ -132,7 +132,7 @@ class InnerTokens:
     beside: Sequence[bytes] = ()
     """The data beside the tokens under these keys, in the value and in whatever is encoded in it."""
     rest: Sequence[bytes] = ()
-    """The data beside all tokens, unknown ones too, if that was asked for; the value itself if no place of one is known."""
+    """If it was asked for: the data beside all tokens, unknown ones too; the value if no place of one is known."""
     given_up: bool = False
     """There was more to look at than a value of this size may cost, so that a token may have been missed."""
 

@@ -76,7 +76,7 @@ class Rules:
     format: Format = Format.TOKEN
     """The way in which cells hold tokens."""
     leaves_others: bool = False
-    """True if tokens of other keys stay beside tokens of the keyring, as in an envelope: the cell moves without them."""
+    """True if tokens of other keys stay beside tokens of the keyring, as in an envelope."""
     dry_run: bool = False
     """Counts what a run would rotate, and plans nothing."""
     balance: Counter[Key] = field(default_factory=Counter)
