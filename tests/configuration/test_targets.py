@@ -198,7 +198,7 @@ BAD_BESIDE = {
     "others with bare tokens": ('others = "leave"\n', "others needs a format: embedded, base64 or hex"),
     "others with from": (FROM + 'others = "leave"\n', "others and from exclude each other"),
     "others with an index": (INDEX + 'others = "leave"\n', "others and index exclude each other"),
-    "others with another word": ('format = "hex"\nothers = "keep"\n', "others"),
+    "others with another word": ('format = "hex"\nothers = "keep"\n', "`others` is one of leave"),
 }
 
 
