@@ -117,6 +117,16 @@ def test_what_may_be_a_token_of_ours_is_never_left(dry_run: bool, named: Named) 
                 assert plan.counts.others == plan.counts.to_rotate == 0
 
 
+def test_raw_bytes_without_an_end_are_never_left() -> None:
+    """A token of bytes whose end is missing may be of any key, also beside a token of others that is whole."""
+    cut = base64.urlsafe_b64decode(token("data", "x" * 100))[:-7]
+    whole = base64.b64encode(token("data").encode())
+    plan = plan_of(b" ".join([token("old").encode(), whole, cut]), form=Format.EMBEDDED)
+
+    assert not plan.changes
+    assert (plan.counts.unreadable, plan.counts.others) == (1, 0)
+
+
 @pytest.mark.parametrize("form", SPELLED)
 def test_a_cell_in_which_no_token_opens_is_unreadable(form: Format) -> None:
     """A key that was forgotten is never taken for a key of others."""
