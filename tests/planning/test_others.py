@@ -117,6 +117,16 @@ def test_what_may_be_a_token_of_ours_is_never_left(dry_run: bool, named: Named) 
                 assert plan.counts.others == plan.counts.to_rotate == 0
 
 
+def test_a_search_that_was_given_up_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be a token of the target's keys beside the one that was found."""
+    monkeypatch.setattr("rotation.planning.inner_tokens.WORK", 0)
+    monkeypatch.setattr("rotation.planning.inner_tokens.WORK_PER_BYTE", 1)
+    plan = plan_of(f"{SPELLED[Format.BASE64](token('old'))} {token('data')}", form=Format.BASE64)
+
+    assert not plan.changes
+    assert (plan.counts.unreadable, plan.counts.others, plan.counts.given_up) == (1, 0, 1)
+
+
 def test_raw_bytes_without_an_end_are_never_left() -> None:
     """A token of bytes whose end is missing may be of any key, also beside a token of others that is whole."""
     cut = base64.urlsafe_b64decode(token("data", "x" * 100))[:-7]
