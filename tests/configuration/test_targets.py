@@ -337,6 +337,7 @@ def test_a_target_may_leave_the_tokens_of_others(tmp_path: Path, name: str) -> N
         pytest.param(LEAVE, LEAVE.replace("base64", "embedded") + 'keys = "b"', True, id="and two formats"),
         pytest.param(LEAVE + 'keys = "a"', 'format = "base64"\nkeys = "b"', False, id="one of them leaves"),
         pytest.param('format = "base64"\nkeys = "a"', LEAVE + 'keys = "b"', False, id="the other one leaves"),
+        pytest.param('format = "hex"\nkeys = "a"', 'format = "hex"\nkeys = "b"', False, id="two key sets, none leaves"),
         pytest.param(LEAVE, LEAVE.replace("base64", "hex"), False, id="two formats of one key set"),
         pytest.param(LEAVE, 'format = "base64"', False, id="one key set in two ways"),
     ],

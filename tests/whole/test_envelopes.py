@@ -101,7 +101,7 @@ def test_envelopes_are_rotated_and_the_old_key_is_retired(kind: str, options: tu
     assert (done["under"], done["problems"]) == ({OLD.id: 31}, [])
     assert [cell.rpartition(".")[2] for cell in after] == [cell.rpartition(".")[2] for cell in before]
     assert [opened(cell, "old") for cell in after] == [*(f"value {row}" for row in range(30)), "current"]
-    assert (again.code, again.document["targets"][0]["current"]) == (0, 31)
+    assert (again.code, again.document["targets"][0]["current"], again.document["targets"][0]["others"]) == (0, 31, 31)
     words = '31 tokens of keys that are not here were left, as others = "leave" says'
     assert retired.code == 0
     assert words in " ".join(retired.out.split())
@@ -152,7 +152,8 @@ def test_a_bound_token_of_a_context_that_is_named_elsewhere_keeps_its_key(shop: 
 
     assert (ran.code, ran.document["targets"][0]["others"]) == (0, 1)
     assert refused.code != 0
-    assert any(f"found 1 token under {OLDER.id}" in reason for reason in refusals(refused))
+    [reason] = [one for one in refused.document["refused"] if f"found 1 token under {OLDER.id}" in one["reason"]]
+    assert "`context`" in reason["remedy"]
 
 
 @pytest.fixture
@@ -176,6 +177,9 @@ def test_the_key_of_another_set_is_not_retired_while_its_tokens_are_left(two_set
     assert ran.code == 0
     assert f"tokens of other key sets, which their own targets rotate: 3 under {REDASH.id}" in ran.out
     assert refused.code != 0
+    assert any(
+        'with the `keys` of this key and others = "leave"' in one["remedy"] for one in refused.document["refused"]
+    )
     assert own.code == 0
 
 
