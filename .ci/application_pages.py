@@ -68,6 +68,7 @@ def _columns(preset: Preset) -> Iterator[str]:
     for target in preset.target:
         table = f"`{target.table}`{' (if it is there)' if target.optional else ''}"
         also = "".join(f"; writes `{column}` too: {kind}" for column, kind in target.set.items())
+        also += "; tokens of other keys beside them stay" if target.others else ""
         rows.append(
             [table, _code(target.columns), f"{FORMATS[target.format]}{also}", _code(filter(None, [target.where]))]
         )

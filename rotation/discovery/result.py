@@ -12,7 +12,7 @@ from keyring_core.names import printable
 from rotation.configuration.declarations import DeclaredColumn, same_table
 from rotation.configuration.sections import Declaration, Ignored
 from rotation.configuration.urls import may_hold_password
-from rotation.discovery.token_column import TokenColumn
+from rotation.discovery.token_column import ENVELOPE, TokenColumn
 from rotation.model.next_steps import Next
 from rotation.model.target import Format
 from rotation.model.text import many
@@ -163,7 +163,8 @@ def by_entry(columns: Iterable[TokenColumn]) -> list[list[TokenColumn]]:
     tables: dict[tuple[object, ...], list[TokenColumn]] = {}
     for column in columns:
         if column.proposed:
-            key = column.database, column.url, column.table, column.key_columns, column.format, column.keys
+            settings = column.key_columns, column.format, column.keys, column.envelopes > 0
+            key = column.database, column.url, column.table, *settings
             tables.setdefault(key, []).append(column)
     return list(tables.values())
 
@@ -202,6 +203,8 @@ def entry_of(columns: Sequence[TokenColumn]) -> str:
     lines = ["[[target]]", f"url = {url}", f"table = {as_toml(one.table)}", f"columns = {names}"]
     if one.format is not Format.TOKEN:
         lines.append(f'format = "{one.format}"')
+    if one.envelopes:
+        lines.append(f'others = "leave"  # {ENVELOPE}, which stays')
     for column in columns:
         if column.unserved:
             parts = ", ".join(f"{many(cells, 'cell')} of {part.kind}" for part, cells in column.unserved.items())

@@ -292,6 +292,7 @@ def _add_context(counts: Counts, other: Counts) -> None:
     counts.under |= other.under
     counts.inner |= other.inner
     counts.other_sets |= other.other_sets
+    counts.others = min(counts.others, other.others)
     # A cell may need a key if it may in each context.
     may_need = min(counts.unreadable - counts.identified, other.unreadable - other.identified)
     counts.unreadable = min(counts.unreadable, other.unreadable)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from keyring_core.names import printable
 from rotation.discovery.result import Discovery, as_toml, by_entry, entry_of
-from rotation.discovery.token_column import Part, TokenColumn
+from rotation.discovery.token_column import ENVELOPE, Part, TokenColumn
 from rotation.model.next_steps import PLAIN, STATUS, Invocation, Steps
 from rotation.model.text import GONE, UNOPENED, many
 from rotation.output.terminal import Fitting, Verbatim, following, rows_table
@@ -134,6 +134,10 @@ def parts_in_words(parts: Counter[Part]) -> str:
     shown = []
     for part, cells in parts.most_common():
         encoding = f" ({part.format})" if part.kind is CellKind.ENCODED_TOKEN and part.format else ""
+        if part.kind is CellKind.ENVELOPE:
+            whose = "" if part.mixed else ", and no key here opens either"
+            shown.append(f"{cells:,} {ENVELOPE}{whose}")
+            continue
         beside = " (your keys' tokens beside tokens that no key opens)" if part.mixed else ""
         shown.append(f"{cells:,} {part.kind}{encoding}{beside}")
     return ", ".join(shown)

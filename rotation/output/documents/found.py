@@ -160,7 +160,8 @@ class TokenColumnJson(ReadColumn):
     def of(cls, column: TokenColumn) -> TokenColumnJson:
         """The part on one column."""
         shown = {each.name: getattr(column, each.name) for each in fields(cls)}
-        return cls(**shown | {"format": column.format if column.served else None})
+        others = "leave" if column.envelopes else column.others
+        return cls(**shown | {"format": column.format if column.served else None, "others": others})
 
 
 class DeclaredColumnJson(Document, kw_only=True):
