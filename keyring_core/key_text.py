@@ -60,6 +60,12 @@ _PUBLIC_EXAMPLES = {
     "c1af3e210268b89b504555a4489290137ae12da8cc1ce1a981ec872fab6e87c8": "Redash's old default",
     "432e3a2c430aea0c0731c3da50bb15f255381546f99f50f9108eed6f3397eb9c": "Phoenix's without a secret",
     "e0d4da20b760fb43fb17f45fd2cdb6f2830a2d75d9c4faceb8bae55e4ca2bbef": "sqlalchemy-utils' documentation's",
+    "d07119cf8b08ca1010544b4608b15fabd2932a73c79f00294afe73d4a4dba606": "Prowler's default",
+    "42b4296229f23f14595762018db1eed2d50853b9ffbefaaff13d06ed76fba1a5": "Prowler's development default",
+    "6b670cb567aab83581c6d383c85a6048c612d465bcdf6200e26bb46916c09e67": "AgentGPT's default",
+    "423fb6766b6d54f8593817509d76d380e9b520367e849175d05be1f05885faf9": "OCA keychain, in its README",
+    "3ddadf0f3cff9332086eb0cd100875bac26918c93b7aebbfd8b9572634b86304": "OCA keychain, for dev, in its README",
+    "31d5b457547ca08efdd9ddaaed72f69ad7f652b4a187de115707a269762058f9": "OCA keychain, for prod, in its README",
 }
 # 32 random bytes hold about 30 different values; 32 random hexadecimal digits, which are a secret too, hold 14.
 _FEWEST_OF_KEY = 12
