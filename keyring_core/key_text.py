@@ -46,6 +46,7 @@ _PLACEHOLDER_WITH_FEWER_DIGITS = 4
 _TEMPLATE = re.compile(r"\$\{|\$\(|^\$\w|\{\{|^%\w+%$")
 _IN_ANGLES = re.compile(r"<.*>", re.DOTALL)
 _HEX = re.compile(r"[0-9A-Fa-f]{64}")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _UNPADDED = re.compile(r"[\w+/-]{43}", re.ASCII)
 # SHA-256 of the 32 bytes of keys that anybody can read in documents or in the source of an application.
 _PUBLIC_EXAMPLES = {
@@ -107,7 +108,7 @@ def decode_key(value: object, where: str, *, allow_weak: bool = False) -> bytes:
     if fault and _is_placeholder(text):
         raise KeyConfigError(f"{where}: a placeholder ({fault}), {_EXPECTED}. {_MAKE}")
     if fault:
-        raise KeyConfigError(f"{where}: {fault}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{_way_to_derive(text)}")
+        raise KeyConfigError(f"{where}: {fault}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{_way_to_derive(text, where)}")
     if "+" in text or "/" in text:
         warnings.warn(
             f"{where}: written in the standard base64 alphabet; write it URL-safe, - for + and _ for /. {_FIX}",
@@ -168,7 +169,7 @@ def _to_text(value: object, where: str) -> str:
     else:
         raise KeyConfigError(f"{where}: a key is text, not {type(value).__name__}. {_MAKE}")
     if not text.isascii():
-        raise KeyConfigError(f"{where}: {found}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{_way_to_derive(text)}")
+        raise KeyConfigError(f"{where}: {found}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{_way_to_derive(text, where)}")
     return text
 
 
@@ -185,7 +186,7 @@ def _is_placeholder(text: str) -> bool:
     return bool(_PLACEHOLDER.search(re.sub(r"[^a-z]", "", text.lower())))
 
 
-def _way_to_derive(text: str) -> str:
+def _way_to_derive(text: str, where: str) -> str:
     """The line that says how to make a key of *text*; empty if it looks like a damaged key or a template."""
     if _HEX.fullmatch(text):
         return f"\nTo make a key of it: {DERIVE_COMMAND} hex"
@@ -193,8 +194,8 @@ def _way_to_derive(text: str) -> str:
         return f"\nTo make a key of it: {DERIVE_COMMAND} raw-unpadded"
     if _UNPADDED.search(text) or _TEMPLATE.search(text) or _IN_ANGLES.fullmatch(text):
         return ""
-    kind = " text32" if len(text) == KEY_BYTES else ""
-    return f"\nIf an application makes its key of this text: {DERIVE_COMMAND}{kind}"
+    variable = f" --variable {where}" if _VARIABLE.fullmatch(where) else ""
+    return f"\nIf an application makes its key of this text, a stored token shows how: {DERIVE_COMMAND} --try{variable}"
 
 
 def _refuse(weakness: str | None, where: str, *, allow_weak: bool) -> None:

@@ -29,6 +29,7 @@ def render_trial(trial: Trial, place: SecretPlace, invocation: Invocation = PLAI
         made = entry_of(fit, trial.cell, place)
         yield ""
         yield from _words(fit, made)
+        yield f'Add to rotation.toml, and keys = "{made.name}" to the [[target]] of this column:'
         yield ""
         yield Verbatim(made.text.rstrip())
     if trial.fits:
