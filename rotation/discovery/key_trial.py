@@ -198,9 +198,13 @@ def cell_of(
     reader = RowReader(replace(target, format=Format.EMBEDDED), read_only=True, sleep=sleep, links=links)
     with closing(reader):
         found = reader.row(row)
-    salts = [Salt(value, f"column {name}", column=name) for name, value in found.beside.items()]
     words = f"{target.label}, {reader.words(found.key)}"
-    return Cell(found.cell, words, salts, target.table, target.column, target.context)
+    return Cell(found.cell, words, salts_beside(found.beside), target.table, target.column, target.context)
+
+
+def salts_beside(values: Mapping[str, str | bytes]) -> list[Salt]:
+    """The salts that *values* of a row, by their columns, may be."""
+    return [Salt(value, f"column {name}", column=name) for name, value in values.items()]
 
 
 def _fit(trial: Trial, candidate: Candidate, form: SecretForm, where: str) -> Fit | None:

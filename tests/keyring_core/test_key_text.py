@@ -360,7 +360,7 @@ def test_a_refusal_ends_with_the_command_that_makes_a_key_of_it(named):
 
             assert str(caught.value).endswith(ending)
 
-    with pytest.raises(KeyConfigError, match="shows how: keyring-rotate keys derive --try$"):
+    with pytest.raises(KeyConfigError, match=r"shows how: keyring-rotate keys derive --try$"):
         decode_key("correct horse battery staple", "ENCRYPTION_PREVIOUS_KEYS, key 2 of 3")
 
 
