@@ -186,6 +186,13 @@ def _is_placeholder(text: str) -> bool:
     return bool(_PLACEHOLDER.search(re.sub(r"[^a-z]", "", text.lower())))
 
 
+def may_be_secret(text: str | bytes) -> bool:
+    """True if *text* is no key, and an application may make its key of it; False for a damaged key or a template."""
+    plain = text if isinstance(text, str) else text.decode("latin-1")
+    fault = any(test(plain) for test, _ in _FORM_FAULTS) or _length_fault(plain) or not plain.isascii()
+    return bool(plain.strip() and fault and not _is_placeholder(plain) and _way_to_derive(plain, ""))
+
+
 def _way_to_derive(text: str, where: str) -> str:
     """The line that says how to make a key of *text*; empty if it looks like a damaged key or a template."""
     if _HEX.fullmatch(text):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,12 @@ from rotation.cli.secret_input import SecretOptions, asked, read_salt, read_secr
 from rotation.model.failures import StoppedError, UsageError
 
 if TYPE_CHECKING:
-    from rotation.discovery.key_trial import Cell, Given
+    from rotation.discovery.discover import DatabaseUrl
+    from rotation.discovery.held_secrets import HeldSecret
+    from rotation.discovery.key_trial import Cell, Given, Trial
+    from rotation.discovery.result import DerivedKey
+    from rotation.discovery.token_column import TokenColumn
+    from rotation.model.report import Watcher
     from rotation.model.target import Target
 
 trial_options = adding(
@@ -48,7 +54,7 @@ def try_kinds(  # noqa: PLR0913 - which secret, which rules, which cell
     from rotation.discovery.key_entry import SecretPlace
     from rotation.discovery.key_trial import prepare, run
     from rotation.output.documents.trial import KeysTryJson
-    from rotation.output.trial_text import expected, render_trial
+    from rotation.output.trial_text import render_trial
 
     has_cell = bool(target or row or any(where.values()))
     if not (has_cell or any(options) or sys.stdin.isatty()):
@@ -60,19 +66,48 @@ def try_kinds(  # noqa: PLR0913 - which secret, which rules, which cell
     secret = read_secret(command, options)
     cell = _stored(command, chosen, row) if chosen else _typed()
     trial = prepare(secret.value, cell, command.environ, given)
-    if not command.quiet:
-        command.streams.warn(f"Note: {expected(trial)}")
     with command.watch(dry_run=True) as watcher:
-
-        def advance(words: str) -> None:
-            if command.streams.stopping:
-                raise StoppedError("stopped on request. Nothing was written.")
-            watcher.at_work(words)
-
-        run(trial, secret.where, advance)
+        run(trial, secret.where, _follow(command, watcher, trial, secret.where))
     place = SecretPlace(options.variable or "", str(options.file or ""), options.program or "")
     command.show(KeysTryJson.of(trial, place, command.invocation), render_trial(trial, place, command.invocation))
     return 0 if trial.fits else 1
+
+
+def _follow(command: CommandContext, watcher: Watcher, trial: Trial, where: str) -> Callable[[str], None]:
+    """Says how long *trial* may take. Returns what is called before each key, which raises StoppedError on request."""
+    from rotation.output.trial_text import expected
+
+    if not command.quiet:
+        command.streams.warn(f"Note: {where}: {expected(trial)}")
+
+    def advance(words: str) -> None:
+        if command.streams.stopping:
+            raise StoppedError("stopped on request. Nothing was written.")
+        watcher.at_work(words)
+
+    return advance
+
+
+def derived_keys(
+    command: CommandContext,
+    columns: Sequence[TokenColumn],
+    secrets: Sequence[HeldSecret],
+    databases: Sequence[DatabaseUrl],
+) -> list[DerivedKey]:
+    """The keys that *secrets* make for *columns* of *databases*, by any known rule. Raises StoppedError."""
+    from rotation.discovery.held_secrets import try_held
+    from rotation.discovery.key_trial import cell_of
+    from rotation.model.target import Target
+
+    urls = {each.written: each.url for each in databases}
+
+    def read(column: TokenColumn) -> Cell:
+        url = urls.get(column.url) or databases[0].url
+        target = Target(url, column.table, column.column, column.table, column.key_columns)
+        return cell_of(target, (), sleep=command.streams.wait, links=command.links)
+
+    with command.watch(dry_run=True) as watcher:
+        return list(try_held(columns, secrets, command.environ, read, partial(_follow, command, watcher)))
 
 
 def given_rules(command: CommandContext, salts: tuple[str | None, str | None, bool], **rules: Any) -> Given:

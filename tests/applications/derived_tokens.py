@@ -70,4 +70,3 @@ if __name__ == "__main__":
         "cells": every,
     }
     FILE.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(len(new), "cells written")
