@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from rich.console import RenderableType
@@ -17,9 +18,8 @@ from rotation.output.terminal import Verbatim, following
 def expected(trial: Trial) -> str:
     """What is going to be tried, and how long that may take."""
     forms = f", each also without {trial.forms[-1].without}" if len(trial.forms) > 1 else ""
-    seconds = trial.seconds
-    takes = f"about {round(seconds):,} s" if seconds >= 1 else "less than a second"
-    return f"{many(len(trial.candidates), 'candidate')}{forms}: {takes} at most, the quick ones first."
+    seconds = f"about {math.ceil(trial.seconds):,} s"
+    return f"{many(len(trial.candidates), 'candidate')}{forms}: {seconds} at most, the quick ones first."
 
 
 def render_trial(trial: Trial, place: SecretPlace, invocation: Invocation = PLAIN) -> Iterator[RenderableType]:
