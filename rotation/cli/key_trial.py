@@ -16,7 +16,7 @@ from rotation.model.failures import StoppedError, UsageError
 if TYPE_CHECKING:
     from rotation.discovery.discover import DatabaseUrl
     from rotation.discovery.held_secrets import HeldSecret
-    from rotation.discovery.key_trial import Cell, Given, Trial
+    from rotation.discovery.key_trial import StoredCell, Given, Trial
     from rotation.discovery.result import DerivedKey
     from rotation.discovery.token_column import TokenColumn
     from rotation.model.report import Watcher
@@ -101,7 +101,7 @@ def derived_keys(
 
     urls = {each.written: each.url for each in databases}
 
-    def read(column: TokenColumn) -> Cell:
+    def read(column: TokenColumn) -> StoredCell:
         url = urls.get(column.url) or databases[0].url
         target = Target(url, column.table, column.column, column.table, column.key_columns)
         return cell_of(target, (), sleep=command.streams.wait, links=command.links)
@@ -143,18 +143,18 @@ def _target(command: CommandContext, name: str | None, where: Mapping[str, Any])
     )
 
 
-def _stored(command: CommandContext, target: Target, row: Sequence[str]) -> Cell:
+def _stored(command: CommandContext, target: Target, row: Sequence[str]) -> StoredCell:
     """The cell of *target* in that *row*, with the row's other values. Raises UsageError and StoreError."""
     from rotation.discovery.key_trial import cell_of
 
     return cell_of(target, row, sleep=command.streams.wait, links=command.links)
 
 
-def _typed() -> Cell:
+def _typed() -> StoredCell:
     """The token on stdin, or that a terminal answers. Raises UsageError."""
-    from rotation.discovery.key_trial import Cell
+    from rotation.discovery.key_trial import StoredCell
 
     value, where = asked("Token", "the token", hide=False)
     if not value.strip():
         raise UsageError(f"{where} is empty: the stored token was expected there")
-    return Cell(value, where)
+    return StoredCell(value, where)

@@ -16,7 +16,7 @@ from keyring_core.key_text import may_be_secret
 from keyring_core.sources import COMMAND_SECONDS, SourceKind, read_named, read_source
 from rotation.configuration.key_sets import KeySet
 from rotation.discovery.key_entry import SecretPlace, entry_of, rule_in_words
-from rotation.discovery.key_trial import Cell, Trial, prepare, run
+from rotation.discovery.key_trial import StoredCell, Trial, prepare, run
 from rotation.discovery.result import DerivedKey, Discovery
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
@@ -77,7 +77,7 @@ def try_held(
     columns: Iterable[TokenColumn],
     secrets: Sequence[HeldSecret],
     environ: Mapping[str, str],
-    read: Callable[[TokenColumn], Cell],
+    read: Callable[[TokenColumn], StoredCell],
     follow: Callable[[Trial, str], Callable[[str], None]],
 ) -> Iterator[DerivedKey]:
     """The keys that *secrets* make for *columns*, by the first rule that fits; names them as keys of these columns.
@@ -107,7 +107,7 @@ def try_held(
         yield DerivedKey(column.label, secret.where, fit.key_id, rule_in_words(fit), made.text, covered=column.covered)
 
 
-def _again(proven: Iterable[tuple[HeldSecret, Trial]], cell: Cell) -> Iterator[tuple[HeldSecret, Trial]]:
+def _again(proven: Iterable[tuple[HeldSecret, Trial]], cell: StoredCell) -> Iterator[tuple[HeldSecret, Trial]]:
     """The rules that fitted other cells, tried on *cell*."""
     for secret, trial in proven:
         rules = [fit.candidate for fit in trial.fits]
@@ -116,7 +116,7 @@ def _again(proven: Iterable[tuple[HeldSecret, Trial]], cell: Cell) -> Iterator[t
 
 def _afresh(
     secrets: Iterable[HeldSecret],
-    cell: Cell,
+    cell: StoredCell,
     environ: Mapping[str, str],
     follow: Callable[[Trial, str], Callable[[str], None]],
 ) -> Iterator[tuple[HeldSecret, Trial]]:

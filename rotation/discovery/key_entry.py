@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rotation.configuration.known_rules import KnownRule, Use
-from rotation.discovery.key_trial import Cell, Fit, Salt, Trial, uses_of
+from rotation.discovery.key_trial import StoredCell, FittingRule, Salt, Trial, uses_of
 from rotation.discovery.result import as_toml
 from rotation.model.next_steps import PROGRAM, Next, Repeats, Steps
 from rotation.model.text import many
@@ -37,7 +37,7 @@ class KeyEntry(NamedTuple):
     """The place of the secret, in words."""
 
 
-def entry_of(fit: Fit, cell: Cell, place: SecretPlace) -> KeyEntry:
+def entry_of(fit: FittingRule, cell: StoredCell, place: SecretPlace) -> KeyEntry:
     """The entry for *fit*, which the secret in *place* made for *cell*."""
     own = uses_of(fit.candidate, cell)
     uses = tuple(own or fit.candidate.uses)
@@ -92,7 +92,7 @@ def _derive(rule: KnownRule, salt: Salt | None) -> list[str]:
     return [*words, *([] if rule.iterations is None else ["--iterations", str(rule.iterations)])]
 
 
-def rule_in_words(fit: Fit) -> str:
+def rule_in_words(fit: FittingRule) -> str:
     """The rule of *fit*, as a person says it."""
     rule, salt = fit.candidate.rule, fit.candidate.salt
     if rule.derive == "raw":
@@ -118,18 +118,18 @@ def next_step(trial: Trial, place: SecretPlace) -> Steps:
     uses = [use for fit in trial.fits for use in entry_of(fit, trial.cell, place).uses if use.app]
     if not uses:
         return Steps(Next(("status",), "paste the entries, and count the tokens:", repeats=Repeats.NONE))
-    titles = {use.app: use.words for use in uses}
+    named = {use.app: use.words for use in uses}
     return Steps(
         *(
-            Next(("init", "--app", app), f"as {title} makes it:", repeats=Repeats.NONE)
-            for app, title in titles.items()
+            Next(("init", "--app", app), f"as {words} makes it:", repeats=Repeats.NONE)
+            for app, words in named.items()
             if app
         )
     )
 
 
 def _elsewhere(trial: Trial) -> Iterator[str]:
-    yield "another secret: an older one, or that of another part of the application"
+    yield "another secret: an older one, or one of another part of the application"
     unset = f"; not set are {', '.join(f'${name}' for name in trial.unset)}" if trial.unset else ""
     yield f"a salt or an info that is not known here: --salt, --salt-variable, --salt-hex, --info{unset}"
     if trial.cell.table and not trial.cell.salts:

@@ -50,7 +50,7 @@ class Salt(NamedTuple):
         return f"<Salt {self.words}>"
 
 
-class Cell(NamedTuple):
+class StoredCell(NamedTuple):
     """A stored cell with a token, and the values beside it that may be its salt."""
 
     value: str | bytes
@@ -63,7 +63,7 @@ class Cell(NamedTuple):
     """What its tokens may be bound to."""
 
     def __repr__(self) -> str:
-        return f"<Cell {self.words}>"
+        return f"<StoredCell {self.words}>"
 
 
 class Given(NamedTuple):
@@ -103,7 +103,7 @@ class SecretForm(NamedTuple):
         return f"<SecretForm without {self.without or 'nothing'}>"
 
 
-class Fit(NamedTuple):
+class FittingRule(NamedTuple):
     """A candidate that made the key of a token in the cell."""
 
     candidate: Candidate
@@ -120,10 +120,10 @@ class Fit(NamedTuple):
 class Trial:
     """The outcome of a trial on one cell."""
 
-    cell: Cell
+    cell: StoredCell
     candidates: list[Candidate]
     forms: list[SecretForm]
-    fits: list[Fit] = field(default_factory=list)
+    fits: list[FittingRule] = field(default_factory=list)
     """The rules that fit, cheapest first."""
     keys: int = 0
     """Keys that were made and tried; the other rules do not take such a secret."""
@@ -145,7 +145,7 @@ class Trial:
         return self.cost * (time.perf_counter() - started) / TIMED_ITERATIONS
 
 
-def prepare(secret: str | bytes, cell: Cell, environ: Mapping[str, str], given: Given = Given()) -> Trial:  # noqa: B008
+def prepare(secret: str | bytes, cell: StoredCell, environ: Mapping[str, str], given: Given = Given()) -> Trial:  # noqa: B008
     """The trial of *secret* on *cell*; nothing is derived yet, and the secret is masked in every log from now on.
 
     Raises UsageError if the cell holds no token.
@@ -189,7 +189,7 @@ def run(trial: Trial, where: str, advance: Callable[[str], None] = lambda _: Non
 
 def cell_of(
     target: Target, row: Sequence[str], *, sleep: Callable[[float], None], links: SharedConnections | None = None
-) -> Cell:
+) -> StoredCell:
     """The cell of *target* in the row whose key is *row*, or in the first one with a token; with what is beside it.
 
     Raises UsageError if there is none, and StoreError.
@@ -199,7 +199,7 @@ def cell_of(
     with closing(reader):
         found = reader.row(row)
     words = f"{target.label}, {reader.words(found.key)}"
-    return Cell(found.cell, words, salts_beside(found.beside), target.table, target.column, target.context)
+    return StoredCell(found.cell, words, salts_beside(found.beside), target.table, target.column, target.context)
 
 
 def salts_beside(values: Mapping[str, str | bytes]) -> list[Salt]:
@@ -207,7 +207,7 @@ def salts_beside(values: Mapping[str, str | bytes]) -> list[Salt]:
     return [Salt(value, f"column {name}", column=name) for name, value in values.items()]
 
 
-def _fit(trial: Trial, candidate: Candidate, form: SecretForm, where: str) -> Fit | None:
+def _fit(trial: Trial, candidate: Candidate, form: SecretForm, where: str) -> FittingRule | None:
     try:
         key = candidate.key(form.value, where, allow_weak=True)
     except KeyConfigError:
@@ -221,10 +221,10 @@ def _fit(trial: Trial, candidate: Candidate, form: SecretForm, where: str) -> Fi
         candidate.key(form.value, where)
     except WeakKeyError as error:
         weakness = str(error)
-    return Fit(candidate, key.id, form.without, weakness, bound)
+    return FittingRule(candidate, key.id, form.without, weakness, bound)
 
 
-def _opens(keyring: Keyring, cell: Cell) -> bool | None:
+def _opens(keyring: Keyring, cell: StoredCell) -> bool | None:
     """Whether the token that *keyring* opens is bound to the cell's context; None if it opens none."""
     if find_inner([keyring], cell.value).under:
         return False
@@ -233,12 +233,12 @@ def _opens(keyring: Keyring, cell: Cell) -> bool | None:
     return None
 
 
-def _is_of(candidate: Candidate, cell: Cell) -> bool:
+def _is_of(candidate: Candidate, cell: StoredCell) -> bool:
     """True if a preset whose rule this is has the cell's column as a target."""
     return bool(uses_of(candidate, cell))
 
 
-def uses_of(candidate: Candidate, cell: Cell) -> list[Use]:
+def uses_of(candidate: Candidate, cell: StoredCell) -> list[Use]:
     """The presets that have this rule for the column of *cell*."""
     return [
         use
@@ -264,7 +264,7 @@ def _forms(secret: str | bytes) -> Iterator[SecretForm]:
         yield SecretForm(bare[1:-1], "the quotes around it" if bare == text else "the blanks and quotes around it")
 
 
-def _candidates(cell: Cell, environ: Mapping[str, str], given: Given) -> Iterator[Candidate]:
+def _candidates(cell: StoredCell, environ: Mapping[str, str], given: Given) -> Iterator[Candidate]:
     found: dict[Candidate, tuple[Use, ...]] = {}
     for candidate in _every(cell, environ, given):
         found[candidate] = (*found.get(candidate, ()), *candidate.uses)
@@ -277,7 +277,7 @@ def _turn(candidate: Candidate) -> tuple[bool, int]:
     return candidate.salt is not None and candidate.salt.column is not None, candidate.rule.cost
 
 
-def _every(cell: Cell, environ: Mapping[str, str], given: Given) -> Iterator[Candidate]:
+def _every(cell: StoredCell, environ: Mapping[str, str], given: Given) -> Iterator[Candidate]:
     """Every candidate; one rule with one salt may come several times, for several users."""
     free = [*given.salts, *cell.salts]
     for rule, uses in known_rules().items():

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from rotation.discovery.key_entry import KeyEntry, SecretPlace, entry_of, next_step, rule_in_words
-from rotation.discovery.key_trial import Fit, Trial
+from rotation.discovery.key_trial import FittingRule, Trial
 from rotation.model.next_steps import PLAIN, Invocation
 from rotation.model.text import many
 from rotation.output.terminal import Verbatim, following
@@ -37,7 +37,7 @@ def render_trial(trial: Trial, place: SecretPlace, invocation: Invocation = PLAI
     yield from following(next_step(trial, place), invocation)
 
 
-def _words(fit: Fit, made: KeyEntry) -> Iterator[Text]:
+def _words(fit: FittingRule, made: KeyEntry) -> Iterator[Text]:
     bound = ", bound to its context" if fit.bound else ""
     yield Text(f"Key {fit.key_id} opens it{bound}: {rule_in_words(fit)}.", "bold green")
     if made.uses:

@@ -20,7 +20,7 @@ from rotation.configuration.key_sets import Keys, KeySet
 from rotation.configuration.known_rules import PACKAGES, KnownRule, known_rules, rule_of
 from rotation.configuration.presets import load_preset, preset_names
 from rotation.discovery.key_entry import SecretPlace, entry_of
-from rotation.discovery.key_trial import Cell, Fit, Given, Salt, Trial, prepare, run, salts_beside
+from rotation.discovery.key_trial import StoredCell, FittingRule, Given, Salt, Trial, prepare, run, salts_beside
 from rotation.model.failures import UsageError
 from rotation.planning.inner_tokens import find_inner
 from tests.applications.derived_tokens import cells
@@ -59,7 +59,9 @@ def variables_of(cell: Mapping[str, Any]) -> dict[str, str]:
 def tried(cell: Mapping[str, Any], **given: Any) -> Trial:
     """The trial of a cell of the file, with what stands beside it."""
     salts = salts_beside(cell.get("beside", {}))
-    return run(prepare(cell["secret"], Cell(cell["cell"], "a cell", salts), variables_of(cell), Given(**given)), "S")
+    return run(
+        prepare(cell["secret"], StoredCell(cell["cell"], "a cell", salts), variables_of(cell), Given(**given)), "S"
+    )
 
 
 def opens(entry: str, value: str, environ: Mapping[str, str]) -> bool:
@@ -98,7 +100,7 @@ def stock(secret: str, rule: Derivation) -> str:
     return rule.key(secret, allow_weak=True).fernet.encrypt(b"x").decode()
 
 
-def only(trial: Trial) -> Fit:
+def only(trial: Trial) -> FittingRule:
     [fit] = trial.fits
     return fit
 
@@ -114,7 +116,7 @@ def test_the_rule_of_a_package_is_found(rule: KnownRule) -> None:
     salt = SECRET if rule.own_salt else "a salt, made up" if free else rule.salt
     token = stock(first, Derivation(rule.derive, salt, rule.info, rule.iterations))
 
-    trial = run(prepare(SECRET, Cell(token, "a cell"), {free: str(salt)} if free else {}), "S")
+    trial = run(prepare(SECRET, StoredCell(token, "a cell"), {free: str(salt)} if free else {}), "S")
 
     words = {words for each, words in PACKAGES if each == rule}
     assert words <= {use.words for fit in trial.fits for use in fit.candidate.uses}
@@ -126,7 +128,7 @@ def test_the_rule_is_found_from_a_token_of_each_package(case: dict[str, Any]) ->
     """The known answers of real packages are found, with the salt at hand if it is no known one."""
     salts = [Salt(case["salt"], "--salt", case["salt"])] if "salt" in case else []
 
-    trial = run(prepare(case["secret"], Cell(case["token"], "a cell"), {}, Given(salts)), "S")
+    trial = run(prepare(case["secret"], StoredCell(case["token"], "a cell"), {}, Given(salts)), "S")
 
     assert case["kind"] in {fit.candidate.rule.derive for fit in trial.fits}
 
@@ -150,7 +152,7 @@ def test_a_key_that_is_its_own_text_is_found(kind: str) -> None:
     text = key_text("raw one")
     secret = {"raw": text, "raw-unpadded": text[:43], "hex": base64.urlsafe_b64decode(text).hex()}[kind]
 
-    trial = run(prepare(secret, Cell(Fernet(text).encrypt(b"x"), "a cell"), {}), "S")
+    trial = run(prepare(secret, StoredCell(Fernet(text).encrypt(b"x"), "a cell"), {}), "S")
 
     assert kind in {fit.candidate.rule.derive for fit in trial.fits}
 
@@ -168,15 +170,15 @@ def test_what_does_not_belong_to_the_secret_is_taken_off(given: str, without: st
     """A newline, blanks or quotes around the secret are named, once they are what kept it from fitting."""
     token = stock(SECRET, Derivation("sha256"))
 
-    assert only(run(prepare(given, Cell(token, "a cell"), {}), "S")).without == without
-    assert only(run(prepare(given, Cell(stock(given, Derivation("sha256")), "a cell"), {}), "S")).without == ""
+    assert only(run(prepare(given, StoredCell(token, "a cell"), {}), "S")).without == without
+    assert only(run(prepare(given, StoredCell(stock(given, Derivation("sha256")), "a cell"), {}), "S")).without == ""
 
 
 def test_the_same_key_by_several_rules_is_listed_once_for_each() -> None:
     """A secret of 32 characters makes the same key by four rules."""
     secret = "9f3a1c0e5b7d2486aa17c3e0d95b6f42"
 
-    trial = run(prepare(secret, Cell(stock(secret, Derivation("text32")), "a cell"), {}), "S")
+    trial = run(prepare(secret, StoredCell(stock(secret, Derivation("text32")), "a cell"), {}), "S")
 
     kinds = [fit.candidate.rule.derive for fit in trial.fits]
     assert sorted(kinds) == ["text32", "text32-doubled", "text32-first", "text32-zeros"]
@@ -188,7 +190,7 @@ def test_the_column_of_the_cell_decides_between_applications() -> None:
     token = stock(SECRET, Derivation("sha256"))
 
     trial = run(
-        prepare(SECRET, Cell(token, "a cell", table="public.data_sources", column="encrypted_options"), {}), "S"
+        prepare(SECRET, StoredCell(token, "a cell", table="public.data_sources", column="encrypted_options"), {}), "S"
     )
 
     made = entry_of(trial.fits[0], trial.cell, SecretPlace())
@@ -207,14 +209,14 @@ def test_given_parameters_are_tried_with_the_known_ones() -> None:
     ]
 
     for rule, given in cases:
-        found = run(prepare(SECRET, Cell(stock(SECRET, rule), "a cell"), {}, given), "S").fits
+        found = run(prepare(SECRET, StoredCell(stock(SECRET, rule), "a cell"), {}, given), "S").fits
         assert [fit.candidate.rule.derive for fit in found] == [rule.kind]
 
 
 def test_cheap_rules_are_tried_first_and_nothing_behind_a_fit() -> None:
     """No key of PBKDF2 is made if a quick rule fits; salts of the row come last of all."""
     words: list[str] = []
-    cell = Cell(stock(SECRET, Derivation("sha256")), "a cell", [Salt("7", "column id", column="id")])
+    cell = StoredCell(stock(SECRET, Derivation("sha256")), "a cell", [Salt("7", "column id", column="id")])
 
     trial = run(prepare(SECRET, cell, {}), "S", words.append)
 
@@ -230,7 +232,7 @@ def test_a_guessable_secret_is_found_and_named() -> None:
     with pytest.warns(KeyConfigWarning):
         token = stock("test_key", Derivation("sha256"))
 
-    trial = run(prepare("test_key", Cell(token, "a cell"), {}), "S")
+    trial = run(prepare("test_key", StoredCell(token, "a cell"), {}), "S")
 
     assert "cognee" in str(only(trial).weakness)
 
@@ -239,14 +241,14 @@ def test_a_token_that_is_bound_to_the_context_is_found() -> None:
     """With the context of its target, a bound token is found, too."""
     bound = Keyring(Derivation("sha256").key(SECRET)).bind("users.api_key").encrypt("x")
 
-    assert only(run(prepare(SECRET, Cell(bound, "a cell", context="users.api_key"), {}), "S")).bound
+    assert only(run(prepare(SECRET, StoredCell(bound, "a cell", context="users.api_key"), {}), "S")).bound
 
 
 @pytest.mark.parametrize("cell", ["", "a sentence", "x" * 200, key_text("no token")])
 def test_a_cell_without_a_token_is_refused(cell: str) -> None:
     """The message names the kind of the cell, and shows nothing of it."""
     with pytest.raises(UsageError, match="a cell: no Fernet token is in it") as caught:
-        prepare(SECRET, Cell(cell, "a cell"), {})
+        prepare(SECRET, StoredCell(cell, "a cell"), {})
 
     assert not cell or cell not in str(caught.value)
 
@@ -254,7 +256,7 @@ def test_a_cell_without_a_token_is_refused(cell: str) -> None:
 def test_neither_secret_nor_salt_nor_token_is_in_a_repr() -> None:
     """A traceback with the values of a trial shows none of them."""
     salt = Salt("a secret salt", "--salt", "a secret salt")
-    cell = Cell(stock(SECRET, Derivation("sha256")), "a cell", [salt])
+    cell = StoredCell(stock(SECRET, Derivation("sha256")), "a cell", [salt])
     trial = run(prepare(SECRET, cell, {}), "S")
 
     shown = repr((salt, cell, trial.forms, Path("x")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from rotation.discovery.key_entry import SecretPlace, entry_of, next_step, rule_in_words
-from rotation.discovery.key_trial import Fit, Trial
+from rotation.discovery.key_trial import FittingRule, Trial
 from rotation.model.next_steps import Invocation
 from rotation.output.documents.parts import CommandJson, Document, commands_of
 
@@ -24,7 +24,7 @@ class FittingRuleJson(Document):
     entry: Annotated[str, "The entry to add to rotation.toml, as TOML. It holds no secret."]
 
     @classmethod
-    def of(cls, fit: Fit, trial: Trial, place: SecretPlace) -> FittingRuleJson:
+    def of(cls, fit: FittingRule, trial: Trial, place: SecretPlace) -> FittingRuleJson:
         """The part on one *fit*."""
         made = entry_of(fit, trial.cell, place)
         return cls(
