@@ -16,7 +16,7 @@ from rotation.model.failures import StoppedError, UsageError
 if TYPE_CHECKING:
     from rotation.discovery.discover import DatabaseUrl
     from rotation.discovery.held_secrets import HeldSecret
-    from rotation.discovery.key_trial import StoredCell, Given, Trial
+    from rotation.discovery.key_trial import Given, StoredCell, Trial
     from rotation.discovery.result import DerivedKey
     from rotation.discovery.token_column import TokenColumn
     from rotation.model.report import Watcher

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rotation.configuration.known_rules import KnownRule, Use
-from rotation.discovery.key_trial import StoredCell, FittingRule, Salt, Trial, uses_of
+from rotation.discovery.key_trial import FittingRule, Salt, StoredCell, Trial, uses_of
 from rotation.discovery.result import as_toml
 from rotation.model.next_steps import PROGRAM, Next, Repeats, Steps
 from rotation.model.text import many

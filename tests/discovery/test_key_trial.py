@@ -20,7 +20,7 @@ from rotation.configuration.key_sets import Keys, KeySet
 from rotation.configuration.known_rules import PACKAGES, KnownRule, known_rules, rule_of
 from rotation.configuration.presets import load_preset, preset_names
 from rotation.discovery.key_entry import SecretPlace, entry_of
-from rotation.discovery.key_trial import StoredCell, FittingRule, Given, Salt, Trial, prepare, run, salts_beside
+from rotation.discovery.key_trial import FittingRule, Given, Salt, StoredCell, Trial, prepare, run, salts_beside
 from rotation.model.failures import UsageError
 from rotation.planning.inner_tokens import find_inner
 from tests.applications.derived_tokens import cells
