@@ -28,6 +28,8 @@ class KnownRule(NamedTuple):
     """True if the secret is its own salt."""
     column: str | None = None
     """The column of the row that holds the salt."""
+    form: str = "value"
+    """What the salt is of the value in that column."""
     before: KnownRule | None = None
     """The rule that makes the secret of this one: it is the text of that rule's key."""
 
@@ -130,8 +132,8 @@ def _rules_of(keys: KeySet) -> Iterator[tuple[KnownRule, str]]:
 
 def rule_of(source: KeySource) -> KnownRule:
     """The rule of *source*."""
-    salt, column = source.salt, None
+    salt, column, form = source.salt, None, "value"
     if salt is not None and not isinstance(salt, str):
-        salt, column = None, salt.column
+        salt, column, form = None, salt.column, str(salt.form)
     own = salt is not None and variable_in(salt) is not None and variable_in(salt) == source.variable
-    return KnownRule(source.derive, None if own else salt, source.info, source.iterations, own, column)
+    return KnownRule(source.derive, None if own else salt, source.info, source.iterations, own, column, form)

@@ -66,13 +66,14 @@ def _parameters(rule: KnownRule, salt: Salt | None, secret: str) -> list[str]:
     if rule.own_salt:
         parts.append(f"salt = {as_toml(secret)}")
     elif salt is not None:
-        parts.append(f"salt = {as_toml(salt.text or '')}" if salt.column is None else _of_column(salt.column))
+        parts.append(f"salt = {as_toml(salt.text or '')}" if salt.column is None else _of_column(salt))
     parts += [] if rule.info is None else [f"info = {as_toml(rule.info)}"]
     return [*parts, *([] if rule.iterations is None else [f"iterations = {rule.iterations}"])]
 
 
-def _of_column(column: str) -> str:
-    return f"salt = {{ column = {as_toml(column)} }}"
+def _of_column(salt: Salt) -> str:
+    form = "" if salt.form == "value" else f", form = {as_toml(salt.form)}"
+    return f"salt = {{ column = {as_toml(salt.column or '')}{form} }}"
 
 
 def _command(rule: KnownRule, salt: Salt | None, place: SecretPlace) -> str:
@@ -101,7 +102,7 @@ def rule_in_words(fit: FittingRule) -> str:
     if rule.own_salt:
         parts.append("the secret as salt")
     elif salt is not None:
-        name = f"column {salt.column}" if salt.column else salt.words
+        name = salt.words
         parts.append(
             f"the salt {as_toml(salt.text)}" if salt.text and name == "a known salt" else f"the salt of {name}"
         )

@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count, groupby
 from typing import NamedTuple, TypeVar
+from uuid import UUID
 
 from keyring_core import Derivation, Key, KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.derivation import protect
@@ -43,6 +44,8 @@ class Salt(NamedTuple):
     """As `salt` of a key set has it, a text or `$NAME`; None: it cannot be written so."""
     column: str | None = None
     """The column of the row that holds it."""
+    form: str = "value"
+    """What the salt is of the value in that column."""
     options: tuple[str, ...] = ()
     """Of `keys derive`, which give the same salt."""
 
@@ -203,8 +206,14 @@ def cell_of(
 
 
 def salts_beside(values: Mapping[str, str | bytes]) -> list[Salt]:
-    """The salts that *values* of a row, by their columns, may be."""
-    return [Salt(value, f"column {name}", column=name) for name, value in values.items()]
+    """The salts that *values* of a row, by their columns, may be: each value, and the UUID whose number it is."""
+    found = []
+    for name, value in values.items():
+        found.append(Salt(value, f"column {name}", column=name))
+        # As swh-web has it: Django's integer for a user of Keycloak.
+        if isinstance(value, str) and value.isascii() and value.isdigit() and int(value) < 1 << 128:
+            found.append(Salt(str(UUID(int=int(value))), f"column {name} as a UUID", column=name, form="uuid"))
+    return found
 
 
 def _fit(trial: Trial, candidate: Candidate, form: SecretForm, where: str) -> FittingRule | None:
@@ -282,8 +291,12 @@ def _every(cell: StoredCell, environ: Mapping[str, str], given: Given) -> Iterat
     free = [*given.salts, *cell.salts]
     for rule, uses in known_rules().items():
         for salt in _salts_of(rule, environ, free):
-            yield Candidate(rule._replace(salt=None, column=None), salt, tuple(uses))
-    rules = {rule._replace(salt=None, column=None) for rule in known_rules() if not (rule.own_salt or rule.before)}
+            yield Candidate(rule._replace(salt=None, column=None, form="value"), salt, tuple(uses))
+    rules = {
+        rule._replace(salt=None, column=None, form="value")
+        for rule in known_rules()
+        if not (rule.own_salt or rule.before)
+    }
     rounds = sorted({*(rule.iterations for rule in rules if rule.iterations), *_one(given.iterations)})
     infos = dict.fromkeys([*(rule.info for rule in rules if rule.derive == "hkdf-sha256"), None, *_one(given.info)])
     texts = [_known_text(rule.salt) for rule in known_rules() if rule.salt and not variable_in(rule.salt)]
@@ -312,7 +325,8 @@ def _known_text(text: str) -> Salt:
 def _salts_of(rule: KnownRule, environ: Mapping[str, str], free: Sequence[Salt]) -> Iterator[Salt | None]:
     """The salts to try with a known *rule*; None if it has none of its own."""
     if rule.column is not None:
-        yield from (salt for salt in free if salt.column in {None, rule.column})
+        of_row = {(None, "value"), (rule.column, rule.form)}
+        yield from (salt for salt in free if (salt.column, salt.form) in of_row)
     elif rule.salt is None:
         yield None
     elif name := variable_in(rule.salt):
