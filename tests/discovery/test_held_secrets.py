@@ -82,6 +82,7 @@ def test_the_secret_of_a_key_set_is_tried_if_its_rule_does_not_fit(cli: Cli, app
 
     assert [found["rule"] for found in ran.document["derived"]] == ["sha256 of the secret"] * 2
     assert ran.document["targets"] == ""
+    assert {column["keys"] for column in ran.document["columns"]} == {None}
     rule = 'primary = { secret = "$S", derive = "sha256" }'
     assert f"creds.token: its key set has another rule; write there: {rule}\n" in shown.out
 

@@ -184,6 +184,10 @@ def test_the_same_key_by_several_rules_is_listed_once_for_each() -> None:
     assert sorted(kinds) == ["text32", "text32-doubled", "text32-first", "text32-zeros"]
     assert len({fit.key_id for fit in trial.fits}) == 1
 
+    cell = StoredCell(stock(secret, Derivation("text32")), "a cell", table="user_creds", column="password")
+    of_heat = run(prepare(secret, cell, {}), "S").fits[0]
+    assert of_heat.candidate.rule.derive == "text32-doubled"
+
 
 def test_the_column_of_the_cell_decides_between_applications() -> None:
     """Of all applications with the same rule, the one whose column it is comes first, and alone is named."""
