@@ -32,6 +32,7 @@ from rotation.output.documents.parts import (
     NewKeyJson,
 )
 from rotation.output.documents.run import RunJson
+from rotation.output.documents.trial import KeysTryJson
 
 FOLDER = Path(__file__).parents[1] / "rotation" / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -49,6 +50,7 @@ DOCUMENTS: dict[str, type] = {
     "keys-setting": KeysSettingJson,
     "keys-step": KeysStepJson,
     "keys-key": NewKeyJson,
+    "keys-try": KeysTryJson,
     "certificate": Certificate,
     "ledger-init": LedgerInitJson,
     "ledger-sql": LedgerSqlJson,
