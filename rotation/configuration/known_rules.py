@@ -10,9 +10,8 @@ from functools import cache
 from typing import NamedTuple
 
 from keyring_core.derivation import KINDS
-from keyring_core.sources import variable_in
 from rotation.configuration.key_sets import KeySet
-from rotation.configuration.key_sources import KeySource
+from rotation.configuration.key_sources import KeySource, SaltColumn
 from rotation.configuration.presets import load_preset, preset_names
 
 
@@ -100,7 +99,6 @@ PACKAGES: tuple[tuple[KnownRule, str], ...] = (
     (_pbkdf2("smtp-openalgo-salt", 100_000), "OpenAlgo's mail settings (database/settings_db.py)"),
     (_pbkdf2("telegram-openalgo-salt", 100_000), "OpenAlgo's Telegram bot (database/telegram_db.py)"),
     (_pbkdf2("$SALT", 480_000), "Renku data services (renku_data_services/utils/cryptography.py)"),
-    (_pbkdf2("$SALT", 800_000), "DB-GPT (dbgpt/core/interface/variables.py)"),
     (_pbkdf2("$SALT", 1_000_000), "exports of paperless-ngx (management/commands/mixins.py)"),
 )
 """Rules of packages and applications, with the file in which each stands. A `$NAME` is any salt that is at hand."""
@@ -133,7 +131,7 @@ def _rules_of(keys: KeySet) -> Iterator[tuple[KnownRule, str]]:
 def rule_of(source: KeySource) -> KnownRule:
     """The rule of *source*."""
     salt, column, form = source.salt, None, "value"
-    if salt is not None and not isinstance(salt, str):
+    if isinstance(salt, SaltColumn):
         salt, column, form = None, salt.column, str(salt.form)
-    own = salt is not None and variable_in(salt) is not None and variable_in(salt) == source.variable
+    own = source.salt_variable is not None and source.salt_variable == source.variable
     return KnownRule(source.derive, None if own else salt, source.info, source.iterations, own, column, form)
