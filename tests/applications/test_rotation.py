@@ -112,7 +112,9 @@ class Recipe:
         if self.preset.way == "staged":
             values[self._primary] = self.old
         else:
-            values |= {self._primary: self.new, self._keys.previous[0].place.removeprefix("$"): self.old}
+            for keys in self.preset.keys.values():
+                new, old = (key.place.removeprefix("$") for key in (keys.primary, keys.previous[0]))
+                values |= {new: self.new, old: self.old}
         for name, value in values.items():
             set_key(self.env, name, value)
 
