@@ -115,6 +115,9 @@ class Recipe:
             for keys in self.preset.keys.values():
                 new, old = (key.place.removeprefix("$") for key in (keys.primary, keys.previous[0]))
                 values |= {new: self.new, old: self.old}
+        # A salt that stays: the application has it in the variable of the same name.
+        salts = {(key.salt or "").removeprefix("$") for keys in self.preset.keys.values() for *_, key in keys.sources()}
+        values |= {name: self.app.variables[name] for name in salts & {*self.app.variables}}
         for name, value in values.items():
             set_key(self.env, name, value)
 
