@@ -1,15 +1,13 @@
 """Agno's OAuth tokens: `agno_auth_tokens.token_data`, as `{"encrypted": token}`, written and read by its managers.
 
-Keys: `XAI_TOKEN_ENCRYPTION_KEY` for rows of xAI, also for logins that are not finished, `GOOGLE_TOKEN_ENCRYPTION_KEY` for
-the row of Google; one Fernet key each. The table is in the schema `ai` on PostgreSQL.
+Keys: `XAI_TOKEN_ENCRYPTION_KEY` for rows of xAI, also of unfinished logins; `GOOGLE_TOKEN_ENCRYPTION_KEY` for
+the row of Google. Each is one Fernet key. The table is in the schema `ai` on PostgreSQL.
 """
 
 import os
-from datetime import datetime, timezone
 
 from agno.db.postgres import PostgresDb
 from agno.db.sqlite import SqliteDb
-from agno.models.xai.oauth import XAITokenManager
 from agno.tools.google.auth.tokens import load_token_from_db, save_token_to_db
 from agno.tools.xai_auth import XAIAuth
 from google.oauth2.credentials import Credentials
@@ -26,16 +24,13 @@ def write(url, secrets):
         xai._save({"access_token": text, "expires_at": 0}, user_id=name)
         logins._stash(name, {"device_code": text})
     google = {FIELDS[name]: text for name, text in secrets.items()}
-    row = Credentials(**google, client_id="client", token_uri="https://localhost", expiry=_EXPIRY)
+    row = Credentials(**google, client_id="client", token_uri="https://localhost")
     assert save_token_to_db(db, row, ["openid"], os.environ["GOOGLE_TOKEN_ENCRYPTION_KEY"])
     return _texts(db, secrets)
 
 
 def read(url):
     return _texts(_database(url), FIELDS)
-
-
-_EXPIRY = datetime(2026, 1, 1, tzinfo=timezone.utc).replace(tzinfo=None)
 
 
 def _texts(db, names):

@@ -1,7 +1,7 @@
 """A store of FastMCP in PostgreSQL: `kv_store.value`, through py-key-value, which FastMCP keeps OAuth tokens with.
 
-Key: the arguments `source_material`, any text, and `salt` of FernetEncryptionWrapper. It has no variables for them: here
-they are `FASTMCP_SOURCE_MATERIAL` and `FASTMCP_SALT`.
+Key: the arguments `source_material`, any text, and `salt` of FernetEncryptionWrapper. It has no variables for them:
+here they are `FASTMCP_SOURCE_MATERIAL` and `FASTMCP_SALT`.
 """
 
 import asyncio
