@@ -113,11 +113,12 @@ class Recipe:
             values[self._primary] = self.old
         else:
             for keys in self.preset.keys.values():
-                new, old = (key.place.removeprefix("$") for key in (keys.primary, keys.previous[0]))
-                values |= {new: self.new, old: self.old}
-        # A salt that stays: the application has it in the variable of the same name.
-        salts = {(key.salt or "").removeprefix("$") for keys in self.preset.keys.values() for *_, key in keys.sources()}
-        values |= {name: self.app.variables[name] for name in salts & {*self.app.variables}}
+                for key, secret in ((keys.previous[0], self.old), (keys.primary, self.new)):
+                    values[key.place.removeprefix("$")] = secret
+                    # A salt with a variable of its own is the secret, too, unless applications.toml has another one.
+                    if (key.salt or "").startswith("$"):
+                        name = str(key.salt).removeprefix("$")
+                        values[name] = self.app.variables.get(name, "{secret}").format(secret=secret)
         for name, value in values.items():
             set_key(self.env, name, value)
 
