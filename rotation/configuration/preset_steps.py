@@ -112,9 +112,11 @@ class _Steps:
         yield self._do("status", f"Check that this says Complete{sets}. {_INCOMPLETE}")
 
     def _end(self) -> Iterator[PresetStep]:
-        for name in self.preset.keys:
+        for name, keys in self.preset.keys.items():
+            # An archive holds keys, and none for each of very many rows.
+            kept = "--no-archive" if keys.salt_columns else f"--archive {self.preset.name}-retired.keys"
             yield self._do(
-                f"keys retire ID --keys {name} --archive {self.preset.name}-retired.keys",
+                f"keys retire ID --keys {name} {kept}",
                 "Retire the old key. Put its id in place of ID: `status` prints it, with the state previous.",
             )
             yield from self._give(name, "The old key is gone from it.")
