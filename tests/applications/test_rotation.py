@@ -116,8 +116,7 @@ class Recipe:
                 for key, secret in ((keys.previous[0], self.old), (keys.primary, self.new)):
                     values[key.place.removeprefix("$")] = secret
                     # A salt with a variable of its own is the secret, too, unless applications.toml has another one.
-                    if (key.salt or "").startswith("$"):
-                        name = str(key.salt).removeprefix("$")
+                    if name := key.salt_variable:
                         values[name] = self.app.variables.get(name, "{secret}").format(secret=secret)
         for name, value in values.items():
             set_key(self.env, name, value)
