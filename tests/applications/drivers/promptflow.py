@@ -31,7 +31,7 @@ def write(url, secrets):
 
     for name, text in secrets.items():
         azure = AzureOpenAIConnection(name=f"azure-{name}", api_key=text, api_base="https://example.com")
-        custom = CustomConnection(name=f"custom-{name}", configs={"endpoint": "https://example.com"}, secrets={"k": text})
+        custom = CustomConnection(name=f"custom-{name}", configs={"endpoint": "example.com"}, secrets={"k": text})
         for connection in (azure, custom):
             connections.create_or_update(connection)
     return _texts(connections)
