@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyring_core.key_files import read_regular
 from rotation.configuration.key_sets import KeySet, check_name, check_set, keep_from_key_commands
@@ -19,6 +19,9 @@ from rotation.configuration.urls import holds_password
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import Next
 from rotation.model.target import Target
+
+if TYPE_CHECKING:
+    from rotation.configuration.presets import Preset
 
 
 class Surroundings(NamedTuple):
@@ -35,12 +38,24 @@ class ConfigFile(NamedTuple):
 
     path: Path
     top: Top
-    entries: list[TargetEntry]
+    own_entries: list[TargetEntry]
+    presets: list[Preset]
+    """Of its known applications; their targets stand behind its own."""
     declarations: list[Declaration]
     """The entries whose columns models name."""
     keys: dict[str, KeySet]
     policy: Policy
     ignores: list[Ignored]
+
+    @property
+    def entries(self) -> list[TargetEntry]:
+        """The entries of all targets that no model names."""
+        return [entry for _, entry in self._entries()]
+
+    def _entries(self) -> Iterator[tuple[str, TargetEntry]]:
+        """Each entry, with the known application that it is of, if it is of one."""
+        yield from (("", entry) for entry in self.own_entries)
+        yield from ((preset.name, entry) for preset in self.presets for entry in preset.target)
 
     def surroundings(self) -> Surroundings:
         """The surroundings that it names."""
@@ -61,7 +76,11 @@ class ConfigFile(NamedTuple):
         *declared*, the targets of its entries that name models, follow.
         """
         folder = self.path.parent
-        named = [target for entry in self.entries for target in make_targets(entry, environ=environ, folder=folder)]
+        named = [
+            replace(target, app=app)
+            for app, entry in self._entries()
+            for target in make_targets(entry, environ=environ, folder=folder)
+        ]
         targets = [replace(target, listed=True) for target in (*named, *declared)]
         if needed and not targets:
             raise UsageError(
@@ -115,7 +134,7 @@ def read_config(path: Path) -> ConfigFile:
 
 def _parsed(path: Path, table: dict[str, Any]) -> ConfigFile:
     top = convert(table, Top, "")
-    presets = []
+    presets: list[Preset] = []
     if top.app:
         from rotation.configuration.presets import presets_of  # noqa: PLC0415 - most files name no application
 
@@ -135,7 +154,8 @@ def _parsed(path: Path, table: dict[str, Any]) -> ConfigFile:
     return ConfigFile(
         path,
         top,
-        [*targets, *(target for preset in presets for target in preset.target)],
+        targets,
+        presets,
         declarations,
         sets,
         convert(top.policy, Policy, "[policy]"),

@@ -136,11 +136,13 @@ class _Steps:
         kept = f"`{archive}` keeps the old key for the backups of its time."
         if old.derive not in LISTED:
             made = "keys" if others else "key"
-            kept = f"`{archive}` keeps the Fernet {made} made of the old secret: keep the secret, too, with its backups."
+            kept = (
+                f"`{archive}` keeps the Fernet {made} made of the old secret: keep the secret, too, with its backups."
+            )
         words = (
             "Retire the old key: this reads everything once more, and refuses if anything needs the key. Put its id in "
-            f"place of ID: `status` prints it{of_set}, with the state previous. The key leaves {self.env_file}{with_it}. "
-            f"{kept}"
+            f"place of ID: `status` prints it{of_set}, with the state previous. "
+            f"The key leaves {self.env_file}{with_it}. {kept}"
         )
         return self._do(f"keys retire ID --keys {first} --archive {archive}", words)
 
