@@ -11,7 +11,7 @@ from rotation.discovery.memory import SearchMemory
 from rotation.ledger.database import LedgerError
 from rotation.ledger.session import Session
 from rotation.model.failures import StoppedError
-from rotation.model.next_steps import DISCOVER
+from rotation.model.next_steps import DISCOVER, PLAIN
 from rotation.model.searched_table import SearchedTable
 from rotation.model.target import Adopts, Target
 
@@ -32,8 +32,8 @@ def uncovered_of_apps(
         everything = context.targets()
         found = context.search(everything, keyring, full=False, memory=memory_of(session), near=of_apps)
     except (KeyringError, StoppedError) as error:
-        again = " ".join(DISCOVER.command)
-        context.streams.warn(f"Warning: columns that no target covers were not searched: {error}. Look with {again}.")
+        search = PLAIN.line(DISCOVER.after("To search them:"))
+        context.streams.warn(f"Warning: columns that no target covers were not searched for tokens: {error}\n{search}")
         return None
     return [column.label for column in found.uncovered]
 
