@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from keyring_core.key_files import read_regular
 from rotation.configuration.key_sets import KeySet, check_name, check_set, keep_from_key_commands
@@ -19,9 +19,6 @@ from rotation.configuration.urls import holds_password
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import Next
 from rotation.model.target import Target
-
-if TYPE_CHECKING:
-    from rotation.configuration.presets import Preset
 
 
 class Surroundings(NamedTuple):
@@ -38,24 +35,14 @@ class ConfigFile(NamedTuple):
 
     path: Path
     top: Top
-    own_entries: list[TargetEntry]
-    presets: list[Preset]
-    """Of its known applications; their targets stand behind its own."""
+    entries: list[TargetEntry]
     declarations: list[Declaration]
     """The entries whose columns models name."""
     keys: dict[str, KeySet]
     policy: Policy
     ignores: list[Ignored]
-
-    @property
-    def entries(self) -> list[TargetEntry]:
-        """The entries of all targets that no model names."""
-        return [entry for _, entry in self._entries()]
-
-    def _entries(self) -> Iterator[tuple[str, TargetEntry]]:
-        """Each entry, with the known application that it is of, if it is of one."""
-        yield from (("", entry) for entry in self.own_entries)
-        yield from ((preset.name, entry) for preset in self.presets for entry in preset.target)
+    apps: list[str]
+    """The known application of each entry of a preset; these are the last ones."""
 
     def surroundings(self) -> Surroundings:
         """The surroundings that it names."""
@@ -78,7 +65,7 @@ class ConfigFile(NamedTuple):
         folder = self.path.parent
         named = [
             replace(target, app=app)
-            for app, entry in self._entries()
+            for app, entry in zip([*[""] * (len(self.entries) - len(self.apps)), *self.apps], self.entries, strict=True)
             for target in make_targets(entry, environ=environ, folder=folder)
         ]
         targets = [replace(target, listed=True) for target in (*named, *declared)]
@@ -134,7 +121,7 @@ def read_config(path: Path) -> ConfigFile:
 
 def _parsed(path: Path, table: dict[str, Any]) -> ConfigFile:
     top = convert(table, Top, "")
-    presets: list[Preset] = []
+    presets = []
     if top.app:
         from rotation.configuration.presets import presets_of  # noqa: PLC0415 - most files name no application
 
@@ -154,8 +141,7 @@ def _parsed(path: Path, table: dict[str, Any]) -> ConfigFile:
     return ConfigFile(
         path,
         top,
-        targets,
-        presets,
+        [*targets, *(target for preset in presets for target in preset.target)],
         declarations,
         sets,
         convert(top.policy, Policy, "[policy]"),
@@ -163,6 +149,7 @@ def _parsed(path: Path, table: dict[str, Any]) -> ConfigFile:
             *(convert(entry, Ignored, f"[[ignore]] {number}") for number, entry in enumerate(top.ignore, 1)),
             *(ignored for preset in presets for ignored in preset.ignore),
         ],
+        [preset.name for preset in presets for _ in preset.target],
     )
 
 

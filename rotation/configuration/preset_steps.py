@@ -133,18 +133,21 @@ class _Steps:
         old, archive = self.preset.keys[first].previous[0], f"{self.preset.name}-retired.keys"
         of_set = f" for the key set {first}" if len(self.preset.keys) > 1 else ""
         with_it = f", and so do the old keys of {' and '.join(others)}, made of the same secret" if others else ""
-        kept = f"`{archive}` keeps the old key for the backups of its time."
-        if old.derive not in LISTED:
-            made = "keys" if others else "key"
-            kept = (
-                f"`{archive}` keeps the Fernet {made} made of the old secret: keep the secret, too, with its backups."
-            )
+        keep = f"--archive {archive}"
+        if not isinstance(old.salt, str | None):
+            # An archive holds keys, and none for each of very many rows.
+            keep, kept = "--no-archive", "Keep the old secret with the backups of its time: each row has its own key."
+        elif old.derive in LISTED:
+            kept = f"`{archive}` keeps the old key for the backups of its time."
+        else:
+            made = f"the Fernet {'keys' if others else 'key'} made of the old secret"
+            kept = f"`{archive}` keeps {made}: keep the secret, too, with the backups of its time."
         words = (
             "Retire the old key: this reads everything once more, and refuses if anything needs the key. Put its id in "
             f"place of ID: `status` prints it{of_set}, with the state previous. "
             f"The key leaves {self.env_file}{with_it}. {kept}"
         )
-        return self._do(f"keys retire ID --keys {first} --archive {archive}", words)
+        return self._do(f"keys retire ID --keys {first} {keep}", words)
 
     def _do(self, command: str, words: str) -> PresetStep:
         return PresetStep(do=words, run=f"{self._program} {command} --env-file {self._argument}")
