@@ -237,6 +237,8 @@ def test_a_column_that_the_page_does_not_know_stops_it(page: Page) -> None:
     assert (stopped.code, looked.code, refused.code) == (1, 0, 1)
     assert "Not covered by a target: 1 column with tokens." in stopped.out
     assert "data_sources.secret_notes" in stopped.out
+    # It is in rotation.toml already.
+    assert "init --app" not in stopped.out
     line, _, rest = looked.out.partition("1 column holds tokens and no target covers it: data_sources.secret_notes")
     assert line
     assert "The targets are complete: every token" in rest
