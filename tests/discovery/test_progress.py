@@ -119,7 +119,10 @@ def test_a_neighbour_counts_by_its_files_until_its_tables_are_known() -> None:
     search.progress.read(key("theirs", THERE), 0, 0)
     after = search.heard.last
 
-    assert search.heard.announced == "Searching every row of 2 databases (5 kB)"
+    assert search.heard.announced == (
+        "Searching every row of 2 databases (5 kB); 1 of them only shares the server: [policy] unsearched_databases "
+        "leaves out what can hold no token of yours"
+    )
     assert (before.percent, before.database, before.databases) == (10, 1, 2)
     assert after
     assert (after.percent, after.database, after.table, after.tables) == (25, 2, 1, 1)

@@ -31,6 +31,7 @@ PLAYED = {
     "docs/how-to/airflow.md": "tests/whole/test_airflow.py",
     "docs/how-to/django-login.md": "tests/integrations/test_django_login.py",
     "docs/how-to/async.md": "tests/examples/test_async_page.py",
+    "docs/how-to/queues-and-caches.md": "tests/examples/test_queues_page.py",
     "docs/how-to/redact-logs.md": "tests/keyring_core/redaction/test_docs.py",
     "docs/how-to/rotate-from-a-program.md": "tests/project/test_library.py",
     "docs/how-to/sqlalchemy.md": "tests/integrations/sqlalchemy/test_page.py",
