@@ -417,17 +417,19 @@ class Context:
         whole: Sequence[ColumnName] = (),
         memory: SearchMemory | None = None,
         full_speed: bool = False,
+        near: Sequence[Target] | None = None,
     ) -> Discovery:
         """Searches all columns of the databases of *targets*; with *full* every row, otherwise every row of *whole*.
 
-        Tables that *memory* knows and that have not changed are not read again. Raises StoreError and UsageError.
+        With *near* it searches the databases of these targets alone. Tables that *memory* knows and that have not
+        changed are not read again. Raises StoreError and UsageError.
         """
         from rotation.discovery.discover import databases_of, discover  # noqa: PLC0415 - brings SQLAlchemy
 
         self._loaded[self.key_set] = keyring
         with self.watch(dry_run=True) as watcher:
             return discover(
-                databases_of(targets),
+                databases_of(targets if near is None else near),
                 targets,
                 keyring,
                 self.open_survey,

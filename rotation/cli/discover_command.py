@@ -112,6 +112,7 @@ def discover(  # noqa: PLR0913 - click's
     if found.uncovered:
         [written, *others] = [database.written for database in databases]
         written = "" if others or may_hold_password(written) else written
-        found.recognised = recognised_steps(found.tables_seen, written)
+        apps = command.file.apps if command.is_configured else ()
+        found.recognised = recognised_steps(found.tables_seen, written, besides=apps)
     command.show(DiscoverJson.of(found, command.invocation), render_discovery(found, command.invocation))
     return found.exit_code

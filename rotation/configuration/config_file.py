@@ -41,6 +41,8 @@ class ConfigFile(NamedTuple):
     keys: dict[str, KeySet]
     policy: Policy
     ignores: list[Ignored]
+    apps: list[str]
+    """The known application of each entry of a preset; these are the last ones."""
 
     def surroundings(self) -> Surroundings:
         """The surroundings that it names."""
@@ -61,7 +63,11 @@ class ConfigFile(NamedTuple):
         *declared*, the targets of its entries that name models, follow.
         """
         folder = self.path.parent
-        named = [target for entry in self.entries for target in make_targets(entry, environ=environ, folder=folder)]
+        named = [
+            replace(target, app=app)
+            for app, entry in zip([*[""] * (len(self.entries) - len(self.apps)), *self.apps], self.entries, strict=True)
+            for target in make_targets(entry, environ=environ, folder=folder)
+        ]
         targets = [replace(target, listed=True) for target in (*named, *declared)]
         if needed and not targets:
             raise UsageError(
@@ -146,6 +152,7 @@ def _parsed(path: Path, table: dict[str, Any]) -> ConfigFile:
             *(convert(entry, Ignored, f"[[ignore]] {number}") for number, entry in enumerate(top.ignore, 1)),
             *(ignored for preset in presets for ignored in preset.ignore),
         ],
+        [preset.name for preset in presets for _ in preset.target],
     )
 
 

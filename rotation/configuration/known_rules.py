@@ -130,8 +130,8 @@ def _rules_of(keys: KeySet) -> Iterator[tuple[KnownRule, str]]:
 
 def rule_of(source: KeySource) -> KnownRule:
     """The rule of *source*."""
-    salt, column, form = source.salt, None, "value"
-    if isinstance(salt, SaltColumn):
-        salt, column, form = None, salt.column, str(salt.form)
+    if isinstance(salt := source.salt, SaltColumn):
+        column, form = salt.column, str(salt.form)
+        return KnownRule(source.derive, None, source.info, source.iterations, column=column, form=form)
     own = source.salt_variable is not None and source.salt_variable == source.variable
-    return KnownRule(source.derive, None if own else salt, source.info, source.iterations, own, column, form)
+    return KnownRule(source.derive, None if own else salt, source.info, source.iterations, own)

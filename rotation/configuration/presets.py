@@ -188,8 +188,13 @@ def recognised(tables: Mapping[str, Collection[str]]) -> list[str]:
     ]
 
 
-def recognised_steps(tables: Mapping[str, Collection[str]], url: str = "") -> list[Next]:
-    """The steps that `discover` proposes for the applications whose *tables* are there; *url* as it was written."""
+def recognised_steps(
+    tables: Mapping[str, Collection[str]], url: str = "", *, besides: Collection[str] = ()
+) -> list[Next]:
+    """The steps that `discover` proposes for the applications whose *tables* are there; *url* as it was written.
+
+    None for those *besides*, which rotation.toml has.
+    """
     return [
         Next(
             ("init", "--app", name, *(("--url", url) if url else ())),
@@ -197,4 +202,5 @@ def recognised_steps(tables: Mapping[str, Collection[str]], url: str = "") -> li
             repeats=Repeats.NONE,
         )
         for name in recognised(tables)
+        if name not in besides
     ]

@@ -89,6 +89,8 @@ class Target:
     """The folder from which a relative path in the url counts; empty: the current folder."""
     listed: bool = field(default=False, compare=False)
     """True if rotation.toml names it, or the models that declare it, and not the command line."""
+    app: str = field(default="", compare=False)
+    """The known application that it belongs to, if an `[[app]]` of rotation.toml names it."""
     declared: bool = field(default=False, compare=False)
     """True if a model of the application declares it."""
     binary: bool = field(default=False, compare=False)

@@ -82,7 +82,8 @@ class Recipe:
         return self.settings or [self.new]
 
     def _type(self, rest: str) -> subprocess.CompletedProcess[str]:
-        argv = [self._old_id() if word == "ID" else word for word in rest.split()]
+        words = rest.split()
+        argv = [self._old_id(words[words.index("--keys") + 1]) if word == "ID" else word for word in words]
         return subprocess.run(
             [sys.executable, ROOT / "scripts/rotate.py", *argv],
             cwd=self.folder,
@@ -100,9 +101,9 @@ class Recipe:
     def _keys(self) -> KeySet:
         return self.preset.keys[self.preset.key_set(self.preset.setting[0])]
 
-    def _old_id(self) -> str:
-        """The id of the one previous key, as `keys list` shows it."""
-        listed = self._type(f"keys list --keys {self.preset.name} --json --env-file {self.env}").stdout
+    def _old_id(self, key_set: str) -> str:
+        """The id of the one previous key of *key_set*, as `keys list` shows it."""
+        listed = self._type(f"keys list --keys {key_set} --json --env-file {self.env}").stdout
         [old] = [key["id"] for key in json.loads(listed)["keys"] if key["state"] == "previous"]
         return str(old)
 
