@@ -103,7 +103,7 @@ def discover(  # noqa: PLR0913 - click's
             keyless=keyless,
             full_speed=full_speed,
         )
-    if columns := unopened(found):
+    if columns := unopened(found, command.key_sets()):
         secrets = [*([passphrase] if passphrase else []), *held_secrets(command.key_sets(), command.environ)]
         found.derived = derived_keys(command, columns, secrets, databases)
         if passphrase and not found.derived:

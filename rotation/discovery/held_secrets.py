@@ -64,12 +64,18 @@ def held_secrets(sets: Mapping[str, KeySet | None], environ: Mapping[str, str]) 
                 yield HeldSecret(text, SecretPlace(variable=source.variable or "", file=source.file or ""))
 
 
-def unopened(found: Discovery) -> list[TokenColumn]:
-    """The columns that hold tokens of which no key opens any, and that a row can be read of."""
+def unopened(found: Discovery, sets: Mapping[str, KeySet | None]) -> list[TokenColumn]:
+    """The columns that hold tokens of which no key opens any, and that a row can be read of.
+
+    Without those whose target has keys for each row, with which no search opens a token: *sets* are the key sets.
+    """
+    salted = {name for name, keys in sets.items() if keys and keys.salt_columns}
     return [
         column
         for column in found.columns
-        if column.unknown and not column.under and column.ignored is None and not column.in_other_database
+        if column.unknown
+        and not (column.under or column.in_other_database or salted.intersection(column.key_sets))
+        and column.ignored is None
     ]
 
 
