@@ -14,7 +14,8 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from rotation.configuration.key_sources import KeySource
+from keyring_core.derivation import SaltForm
+from rotation.configuration.key_sources import KeySource, SaltColumn
 from rotation.configuration.preset_steps import preset_steps
 from rotation.configuration.presets import Preset, load_preset, preset_names
 
@@ -100,8 +101,15 @@ def _keys(preset: Preset) -> Iterator[str]:
 
 def _derivation(key: KeySource) -> str:
     parts = {"salt": key.salt, "info": key.info, "iterations": key.iterations}
-    given = [f"{name} `{value}`" for name, value in parts.items() if value is not None]
+    given = [f"{name} {_part(value)}" for name, value in parts.items() if value is not None]
     return ", ".join(["the key itself" if key.derive == "raw" else f"`{key.derive}`", *given])
+
+
+def _part(value: str | int | SaltColumn) -> str:
+    if not isinstance(value, SaltColumn):
+        return f"`{value}`"
+    number = "" if value.form is SaltForm.VALUE else f", as the text of the {value.form} whose number it is"
+    return f"in the column `{value.column}` of the row{number}"
 
 
 def _steps(preset: Preset) -> Iterator[str]:

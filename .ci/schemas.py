@@ -123,7 +123,7 @@ def _of_setting(schema: dict[str, Any]) -> dict[str, Any]:
     """
     options = [each for each in schema.pop("anyOf", []) if each != {"type": "null"}]
     schema = {name: value for name, value in schema.items() if name != "default"}
-    schema |= options[0] if len(options) == 1 else {"anyOf": options} if options else {}
+    schema |= options[0] if len(options) == 1 else {"anyOf": list(map(_of_setting, options))} if options else {}
     if "items" in schema:
         schema["items"] = _of_setting(schema["items"])
     if "$ref" in schema:

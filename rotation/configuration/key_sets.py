@@ -23,8 +23,7 @@ from keyring_core.environment import (
 )
 from keyring_core.errors import without_frames
 from keyring_core.key_commands import keep_from_commands
-from keyring_core.sources import variable_in
-from rotation.configuration.key_sources import KeySource, ReadKey, keys_of_source
+from rotation.configuration.key_sources import KeySource, ReadKey, SaltColumn, keys_of_source
 from rotation.configuration.settings import Section, nearest, said
 from rotation.model.failures import UsageError
 
@@ -51,12 +50,18 @@ class KeySet(Section, frozen=True):
         for number, source in enumerate(self.previous, 1):
             yield KeyState.PREVIOUS, f"previous {number}", source
 
+    @property
+    def salt_columns(self) -> tuple[str, ...]:
+        """The columns of its targets that hold the salts of their keys, each once."""
+        salts = [source.salt for _, _, source in self.sources()]
+        return tuple(dict.fromkeys(salt.column for salt in salts if isinstance(salt, SaltColumn)))
+
 
 def keep_from_key_commands(sets: Mapping[str, KeySet | None]) -> None:
     """Key commands do not get the variables of *sets*, which are in force: those of a known application may not be."""
     for keys in filter(None, sets.values()):
         for _, _, source in keys.sources():
-            keep_from_commands(*filter(None, (source.variable, variable_in(source.salt or ""))))
+            keep_from_commands(*filter(None, (source.variable, source.salt_variable)))
 
 
 class Keys(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from keyring_core import Key, KeyConfigError, KeyState
-from keyring_core.derivation import KINDS, Derivation, protect
+from keyring_core.derivation import KINDS, Derivation, SaltForm, protect
 from keyring_core.environment import ALLOW_WEAK_PREVIOUS
 from keyring_core.errors import WeakKeyError
 from keyring_core.key_files import is_missing, key_path
@@ -15,10 +15,29 @@ from keyring_core.key_text import split_key_list
 from keyring_core.sources import COMMAND_SECONDS, FoundText, KeyOrigin, SourceKind, read_named, variable_in
 from rotation.configuration.settings import Section, said
 
+if TYPE_CHECKING:
+    from keyring_core.row_keys import RowDerivation
+
 LISTED = ("raw", "hex")
 """Derivations whose text may be a list of keys; a passphrase may hold a comma."""
 
 _FORMS = ("secret", "file", "command")
+
+
+class SaltColumn(Section, frozen=True):
+    """`salt` of a key that is made for each row."""
+
+    column: Annotated[
+        str, said("the column of the target's table that holds the salt: text, a number, a UUID or bytes", '"user_id"')
+    ]
+    form: Annotated[
+        SaltForm,
+        said(
+            "what the salt is: `value`, what the column holds, or `uuid`, the text of the UUID whose number it holds",
+            '"uuid"',
+            enum=[str(each) for each in SaltForm],
+        ),
+    ] = SaltForm.VALUE
 
 
 class KeySource(Section, frozen=True):
@@ -54,7 +73,12 @@ class KeySource(Section, frozen=True):
         ),
     ] = "raw"
     salt: Annotated[
-        str | None, said("of `pbkdf2-sha256` and `hkdf-sha256`: a text, or `$NAME` of a variable", '"$SALT"')
+        str | SaltColumn | None,
+        said(
+            "of `pbkdf2-sha256` and `hkdf-sha256`: a text, `$NAME` of a variable, or "
+            '`{ column = "user_id" }` if each row has the salt of its key in a column',
+            '"$SALT"',
+        ),
     ] = None
     info: Annotated[str | None, said("of `hkdf-sha256`", '"app/encryption"')] = None
     iterations: Annotated[int | None, said("of `pbkdf2-sha256`", "600000", minimum=1)] = None
@@ -70,6 +94,11 @@ class KeySource(Section, frozen=True):
         return self.secret or self.file or "command"
 
     @property
+    def salt_variable(self) -> str | None:
+        """The variable that holds the salt."""
+        return variable_in(self.salt) if isinstance(self.salt, str) else None
+
+    @property
     def rule(self) -> tuple[object, ...]:
         """The rule of derivation: two sources with the same rule make the same key of a secret."""
         return self.derive, self.salt, self.info, self.iterations
@@ -80,10 +109,14 @@ class KeySource(Section, frozen=True):
             return str(key_path(self.file, environ, "file").resolve())
         return f"${self.variable}" if self.variable else f"`{self.command}`"
 
-    def derivation(self, environ: Mapping[str, str], where: str) -> Derivation:
-        """The derivation of the key from the secret. Raises KeyConfigError."""
+    def derivation(self, environ: Mapping[str, str], where: str) -> Derivation | RowDerivation:
+        """The derivation of the key from the secret; of the root key, if each row has a salt. Raises KeyConfigError."""
         salt = self.salt
-        if salt is not None and (name := variable_in(salt)):
+        if isinstance(salt, SaltColumn):
+            from keyring_core.row_keys import RowDerivation  # noqa: PLC0415 - few sets have such a salt
+
+            return RowDerivation(self.derive, salt.column, self.info, self.iterations, salt.form)
+        if name := self.salt_variable:
             salt = environ.get(name)
             if salt is None:
                 raise KeyConfigError(f"{where}: its salt is {self.salt}, and that variable is not set")
@@ -107,9 +140,12 @@ class KeySource(Section, frozen=True):
             yield f"takes one of {', '.join(_FORMS)}, and has {' and '.join(given) or 'none'}"
         if self.secret is not None and self.variable is None:
             yield 'secret is "$NAME" of a variable; a secret does not belong into this file'
+        if isinstance(self.salt, SaltColumn) and not self.salt.column.strip():
+            yield "salt names no column"
         try:
-            # Whatever a variable holds, it is a salt.
-            Derivation(self.derive, salt=self.salt, info=self.info, iterations=self.iterations)
+            # Whatever a variable or a column holds, it is a salt.
+            salt = "" if isinstance(self.salt, SaltColumn) else self.salt
+            Derivation(self.derive, salt=salt, info=self.info, iterations=self.iterations)
         except KeyConfigError as error:
             yield str(error)
 
@@ -151,7 +187,9 @@ def keys_of_source(source: KeySource, state: KeyState, where: str, environ: Mapp
         yield ReadKey(state, _made(derivation, item, place, state, environ), place, source, item)
 
 
-def _made(derivation: Derivation, text: str, place: str, state: KeyState, environ: Mapping[str, str]) -> Key:
+def _made(
+    derivation: Derivation | RowDerivation, text: str, place: str, state: KeyState, environ: Mapping[str, str]
+) -> Key:
     if state is not KeyState.PREVIOUS:
         return derivation.key(text, place)
     try:

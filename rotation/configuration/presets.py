@@ -113,7 +113,7 @@ class Preset(Section, frozen=True, kw_only=True):
             for state, _, key in keys.sources():
                 found.setdefault(key.place, _MEANING[self.way][state])
                 for part in (key.salt, key.info):
-                    if part is not None and part.startswith("$"):
+                    if isinstance(part, str) and part.startswith("$"):
                         found.setdefault(part, f"the salt that {self.title} uses")
         return {name.removeprefix("$"): words for name, words in found.items()}
 

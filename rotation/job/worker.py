@@ -155,7 +155,7 @@ def _open(of: Task) -> RangeWorker:
         if target.index:
             target = replace(target, index=target.index._replace(normalize=_imported(of.normalize)))
         local = LocalOptions(stop_request.wait, others=_others(options.keys, environ), environ=environ)
-        takeover = Takeover.of(target, environ)
+        bound, takeover = target.keyring(keyring), Takeover.of(target, environ)
         if identify(target).digest != of.database:
             fault = f"{target.written} leads to another database here than where the run was started"
         else:
@@ -165,6 +165,7 @@ def _open(of: Task) -> RangeWorker:
                 sleep=stop_request.wait,
                 shard=options.part,
                 companions=companion_values(dict(target.companions), keyring.primary),
+                salts=keyring.salt_columns,
             )
             if store.number() != of.number:
                 store.close()
@@ -174,7 +175,7 @@ def _open(of: Task) -> RangeWorker:
     if fault:
         words = f"{_name()}: {fault}. Give every worker the same variables, then run again."
         raise WorkerError(*words.split("\n"))
-    worker = RangeWorker(OpenTarget(target, store, target.keyring(keyring), options, local, takeover))
+    worker = RangeWorker(OpenTarget(target, store, bound, options, local, takeover))
     # Closes the connection when another target is opened, or when the thread or the process ends.
     weakref.finalize(worker, store.close)
     return worker

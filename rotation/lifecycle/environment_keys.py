@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
 from keyring_core.derivation import Derivation
@@ -41,6 +42,9 @@ from rotation.model.atomic_file import (
 )
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.next_steps import RUN, Next, Steps, retire_step
+
+if TYPE_CHECKING:
+    from keyring_core.row_keys import RowDerivation
 
 
 @dataclass
@@ -282,7 +286,7 @@ class KeyLocation:
     """The place in words."""
     dotenv: bool
     source: KeySource
-    derivation: Derivation
+    derivation: Derivation | RowDerivation
     known: Mapping[Key, tuple[KeySource, str]] = field(repr=False)
     """The secret of each key that was read or made, and the source that it belongs to."""
     key_set: str | None

@@ -96,6 +96,11 @@ def examine(  # noqa: PLR0913 - what the case is about
         if case.against:
             return _kept(case, session)
     _search(case, context, everything, keyring, full=True, memory=memory_of(session), full_speed=full_speed)
+    if any(each.salt_column for each in (key, *(one.key for one in shared.keys))):
+        # A search reads no salts, so that it does not see what was written to these targets since they were counted.
+        again, case.census = _count(context, session, keys.settings, key, targets=targets, everything=everything)
+        case.evidence = replace(again, search=case.evidence.search, search_fault=case.evidence.search_fault)
+        case.needs = [_count_need(session, one, everything) for one in shared.keys]
     case.evidence = replace(
         case.evidence,
         uncommitted=list({one.identity: one for one in (*uncommitted, *open_writers.late())}.values()),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from keyring_core import Keyring
 from keyring_core.names import printable
 from keyring_core.sources import variable_in
+from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
@@ -101,7 +102,17 @@ class Target:
         object.__setattr__(self, "label", printable(f"{self.table}.{self.column}"))
 
     def keyring(self, keyring: Keyring) -> Keyring:
-        """*keyring*, bound to the context if there is one. Then no token to move is under the primary key."""
+        """*keyring*, bound to the context if there is one. Then no token to move is under the primary key.
+
+        Raises UsageError if its keys are made for each row, and this target has what does not go with that.
+        """
+        if columns := keyring.salt_columns:
+            settings = {"context": self.context, "from": self.source, "index": self.index, "set": self.companions}
+            if beside := [name for name, value in settings.items() if value]:
+                raise UsageError(
+                    f"{self.label}: {' and '.join(beside)} cannot go with keys whose salt is in a column "
+                    f"({', '.join(columns)}); leave it out, or give the target other keys"
+                )
         return keyring if self.context is None else keyring.bind(self.context, accept_unbound=True)
 
     @property

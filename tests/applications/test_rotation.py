@@ -114,6 +114,10 @@ class Recipe:
             values[self._primary] = self.old
         else:
             values |= {self._primary: self.new, self._keys.previous[0].place.removeprefix("$"): self.old}
+        # QFieldCloud's salt has a variable of its own: applications.toml gives it the secret, too.
+        for key, secret in ((self._keys.previous[0], self.old), (self._keys.primary, self.new)):
+            if (key.salt or "").startswith("$"):
+                values[str(key.salt).removeprefix("$")] = secret
         for name, value in values.items():
             set_key(self.env, name, value)
 
