@@ -111,6 +111,8 @@ class Preset(Section, frozen=True, kw_only=True):
         found = {self.url: url} if self.url.startswith("$") else {}
         for keys in self.keys.values():
             for state, _, key in keys.sources():
+                if key.cell:
+                    continue
                 found.setdefault(key.place, _MEANING[self.way][state])
                 for part in (key.salt, key.info):
                     if isinstance(part, str) and part.startswith("$"):
@@ -186,8 +188,13 @@ def recognised(tables: Mapping[str, Collection[str]]) -> list[str]:
     ]
 
 
-def recognised_steps(tables: Mapping[str, Collection[str]], url: str = "") -> list[Next]:
-    """The steps that `discover` proposes for the applications whose *tables* are there; *url* as it was written."""
+def recognised_steps(
+    tables: Mapping[str, Collection[str]], url: str = "", *, besides: Collection[str] = ()
+) -> list[Next]:
+    """The steps that `discover` proposes for the applications whose *tables* are there; *url* as it was written.
+
+    None for those *besides*, which rotation.toml has.
+    """
     return [
         Next(
             ("init", "--app", name, *(("--url", url) if url else ())),
@@ -195,4 +202,5 @@ def recognised_steps(tables: Mapping[str, Collection[str]], url: str = "") -> li
             repeats=Repeats.NONE,
         )
         for name in recognised(tables)
+        if name not in besides
     ]

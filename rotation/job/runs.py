@@ -11,6 +11,7 @@ from typing import NamedTuple
 from keyring_core import Keyring
 from rotation.configuration.targets import companion_values
 from rotation.context import Context
+from rotation.job.app_columns import uncovered_of_apps
 from rotation.job.checkpoints import Checkpoints
 from rotation.job.loop import Job, rotate_jobs
 from rotation.job.options import LocalOptions, RunOptions, RunSettings
@@ -144,7 +145,12 @@ def _recorded(
         reports = _rotate(context, jobs, workers)
         for recorder, report in zip(recorders, reports, strict=True):
             recorder.keep(report)
-    return Report.of_parts(reports)
+        done = Report.of_parts(reports)
+        # One shard is no end, and neither is a run that stopped.
+        if done.shard is None and not any(target.interrupted for target in done.targets):
+            targets, first = [target for part in parts for target in part.targets], parts[0]
+            done.uncovered = uncovered_of_apps(first.context, targets, first.keyring, recorders[0].session)
+    return done
 
 
 def _rotate(context: Context, jobs: Sequence[Job], workers: Workers | int = 1) -> list[Report]:

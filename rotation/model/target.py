@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from keyring_core import Keyring
 from keyring_core.names import printable
@@ -78,6 +78,8 @@ class Target:
     """The column beside it that holds its blind index, which a run keeps right."""
     adopts: Adopts = Adopts.NOTHING
     """The cells that `adopt` makes tokens of."""
+    others: Literal["leave"] | None = None
+    """`leave`: tokens of other keys stay in a cell that holds a token of the target's keys, as in an envelope."""
     written: str = field(default="", repr=False, compare=False)
     """The url as it was written, such as `$DATABASE_URL`."""
     given: str = field(default="", repr=False, compare=False)
@@ -87,6 +89,8 @@ class Target:
     """The folder from which a relative path in the url counts; empty: the current folder."""
     listed: bool = field(default=False, compare=False)
     """True if rotation.toml names it, or the models that declare it, and not the command line."""
+    app: str = field(default="", compare=False)
+    """The known application that it belongs to, if an `[[app]]` of rotation.toml names it."""
     declared: bool = field(default=False, compare=False)
     """True if a model of the application declares it."""
     binary: bool = field(default=False, compare=False)
