@@ -71,6 +71,7 @@ def _columns(preset: Preset) -> Iterator[str]:
     for target in preset.target:
         table = f"`{target.table}`{' (if it is there)' if target.optional else ''}"
         also = "".join(f"; writes `{column}` too: {kind}" for column, kind in target.set.items())
+        also += "; tokens of other keys beside them stay" if target.others else ""
         rows.append(
             [table, _code(target.columns), f"{FORMATS[target.format]}{also}", _code(filter(None, [target.where]))]
         )
@@ -85,7 +86,7 @@ def _columns(preset: Preset) -> Iterator[str]:
 def _keys(preset: Preset) -> Iterator[str]:
     yield "\n## Which keys open them\n"
     rows = [
-        [f"`{name}`", state, f"`{key.secret}`", _derivation(key)]
+        [f"`{name}`", state, f"`{key.secret or key.cell}`", _derivation(key)]
         for name, keys in preset.keys.items()
         for state, _, key in keys.sources()
     ]
@@ -102,7 +103,9 @@ def _keys(preset: Preset) -> Iterator[str]:
 def _derivation(key: KeySource) -> str:
     parts = {"salt": key.salt, "info": key.info, "iterations": key.iterations}
     given = [f"{name} {_part(value)}" for name, value in parts.items() if value is not None]
-    return ", ".join(["the key itself" if key.derive == "raw" else f"`{key.derive}`", *given])
+    made = "the key itself" if key.derive == "raw" else f"`{key.derive}`"
+    wrapped = [f"in this cell, as a token under `{key.keys}`"] if key.cell else []
+    return ", ".join([made, *given, *wrapped])
 
 
 def _part(value: str | int | SaltColumn) -> str:

@@ -265,12 +265,12 @@ def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
         return None
     tokens = f"{many(column.under[key_id], 'token')} under {key_id}"
     if evidence.key_set not in column.key_sets:
+        first = "name the key among the previous ones of that set"
+        if column.others:
+            first = 'name the column in a further [[target]], with the `keys` of this key and others = "leave"'
         return Refusal(
             f"{column.label}, a target of another key set: {tokens}",
-            Steps(
-                _run_and_again("name the key among the previous ones of that set"),
-                f"if that set keeps the key in a place of its own: --force {key_id}",
-            ),
+            Steps(_run_and_again(first), f"if that set keeps the key in a place of its own: --force {key_id}"),
         )
     if column.has_history:
         return Refusal(f"{column.label}: {tokens}, in rows of the table's past", Steps(*column.remedies, RUN_AGAIN))
@@ -278,7 +278,8 @@ def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
         return Refusal(f"{column.label}: {tokens}, in rows that its `where` leaves out", NAME_ROWS)
     return Refusal(
         f"{column.label}: a second read of all rows found {tokens}: they were written or moved meanwhile",
-        Steps(RUN, RUN_AGAIN),
+        # Bound to a context that its target does not name, they are left as tokens of others.
+        Steps(*([NAME_CONTEXT] if column.others else []), RUN, RUN_AGAIN),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keyring_core.key_files import read_regular
-from rotation.configuration.key_sets import KeySet, check_name, check_set, keep_from_key_commands
+from rotation.configuration.key_sets import KeySet, check_cells, check_name, check_set, keep_from_key_commands
 from rotation.configuration.policy import Policy
 from rotation.configuration.sections import Declaration, Ignored, TargetEntry, Top
 from rotation.configuration.settings import SettingError, convert, settings_of
@@ -90,6 +90,7 @@ class ConfigFile(NamedTuple):
         """The key sets, by their names; no key is read."""
         for name, keys in self.keys.items():
             check_set(name, keys)
+        check_cells(self.keys)
         return self.keys
 
     def ignored(self, environ: Mapping[str, str]) -> list[Ignored]:
@@ -138,12 +139,14 @@ def _parsed(path: Path, table: dict[str, Any]) -> ConfigFile:
     own = {name: convert(keys, KeySet, f"[keys.{name}]") for name, keys in top.keys.items()}
     sets = {name: keys for preset in reversed(presets) for name, keys in preset.keys.items()} | own
     keep_from_key_commands(sets)
+    targets += [target for preset in presets for target in preset.target]
+    places: list[TargetEntry | Declaration] = [*targets, *declarations]
     return ConfigFile(
         path,
         top,
-        [*targets, *(target for preset in presets for target in preset.target)],
+        targets,
         declarations,
-        sets,
+        {name: keys.at({each.url for each in places if each.keys == name and each.url}) for name, keys in sets.items()},
         convert(top.policy, Policy, "[policy]"),
         [
             *(convert(entry, Ignored, f"[[ignore]] {number}") for number, entry in enumerate(top.ignore, 1)),

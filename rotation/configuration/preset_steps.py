@@ -26,7 +26,7 @@ class _Steps:
     def staged(self) -> Iterator[PresetStep]:
         preset = self.preset
         yield from preset.before
-        today = self._variables(keys.primary.place for keys in preset.keys.values())
+        today = self._variables(keys.primary.place for keys in preset.keys.values() if not keys.primary.cell)
         older = self._variables(key.place for keys in preset.keys.values() for key in keys.previous[:1])
         primary = f"the {self._noun} that encrypts today to {today}"
         previous = "an older one, if there is one," if self._derived else "older ones, if there are any,"
@@ -43,7 +43,7 @@ class _Steps:
 
     def offline(self) -> Iterator[PresetStep]:
         preset = self.preset
-        new = self._variables(keys.primary.place for keys in preset.keys.values())
+        new = self._variables(keys.primary.place for keys in preset.keys.values() if not keys.primary.cell)
         old = self._variables(key.place for keys in preset.keys.values() for key in keys.previous[:1])
         yield preset.make
         yield from preset.before

@@ -111,6 +111,8 @@ class Preset(Section, frozen=True, kw_only=True):
         found = {self.url: url} if self.url.startswith("$") else {}
         for keys in self.keys.values():
             for state, _, key in keys.sources():
+                if key.cell:
+                    continue
                 found.setdefault(key.place, _MEANING[self.way][state])
                 for part in (key.salt, key.info):
                     if isinstance(part, str) and part.startswith("$"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -180,6 +180,15 @@ class TargetEntry(Section, frozen=True, kw_only=True):
             enum=[str(each) for each in Format],
         ),
     ] = Format.TOKEN
+    others: Annotated[
+        Literal["leave"] | None,
+        said(
+            "`leave`: in a cell with a token under a key of this target, tokens of other keys stay as they are; for a "
+            "wrapped key beside what it encrypts, with a format other than `token`",
+            '"leave"',
+            "no cell moves that holds a token of another key",
+        ),
+    ] = None
     keys: Annotated[str | None, KEYS] = None
     optional: Annotated[bool, OPTIONAL] = False
     source: Annotated[

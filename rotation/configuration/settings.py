@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from functools import cache
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -112,6 +113,14 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return next((names[near] for near in difflib.get_close_matches(name.lower(), names, n=1, cutoff=cutoff)), None)
 
 
+def _values_of(kind: Any) -> list[str]:
+    """The values of an enumeration, or of the literals in a type such as `Literal["leave"] | None`."""
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return [str(each) for each in kind]
+    literals = [each for each in (kind, *get_args(kind)) if get_origin(each) is Literal]
+    return [value for literal in literals for value in get_args(literal)]
+
+
 def _plain(message: str, kinds: tuple[Any, ...]) -> tuple[str, str]:
     """The place within the section, and the *message* of msgspec in the words of those who write rotation.toml."""
     [(words, path)] = _MESSAGE.findall(message)
@@ -129,7 +138,7 @@ def _plain(message: str, kinds: tuple[Any, ...]) -> tuple[str, str]:
     elif found := re.fullmatch(r"Object missing required field `(.*)`", words):
         words = f"`{found[1]}` is missing; add {found[1]} = {settings[found[1]].example}"
     elif words.startswith("Invalid enum value"):
-        words = f"`{name}` is one of {', '.join(settings[name].type)}"
+        words = f"`{name}` is one of {', '.join(_values_of(settings[name].type))}"
     elif found := re.match(r"Expected `([^`]+)`", words):
         wanted = [_TYPES.get(each, each) for each in found[1].split(" | ") if each != "null"]
         words = _wanted(f"must be {' or '.join(wanted)}", name, inner, settings)

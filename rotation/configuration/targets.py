@@ -39,6 +39,8 @@ def make_targets(entry: TargetEntry, *, environ: Mapping[str, str], folder: Path
     resolved = located(given, folder, f"target {table}")
     if where is not None:
         _check_condition(where, resolved, table)
+    if entry.others is not None:
+        _check_others(entry)
     each = Target(
         resolved,
         table,
@@ -53,11 +55,26 @@ def make_targets(entry: TargetEntry, *, environ: Mapping[str, str], folder: Path
         entry.optional,
         _source_of(entry),
         _index_of(entry, environ, folder),
+        others=entry.others,
         written=entry.url,
         given=given,
         folder=str(folder),
     )
     return [replace(each, column=column) for column in columns]
+
+
+def _check_others(entry: TargetEntry) -> None:
+    """A column of one token a cell needs no `others`: a cell is under one key set, which `where` or `keys` chooses."""
+    for name, given in (("from", entry.source), ("index", entry.index)):
+        if given is not None:
+            raise UsageError(
+                f"target {entry.table}: others and {name} exclude each other: {name} is of cells that are one token"
+            )
+    if entry.format is Format.TOKEN:
+        raise UsageError(
+            f"target {entry.table}: others needs a format: embedded, base64 or hex. With the format token a cell is "
+            "one token: choose the rows of these keys with `where`, or name the key set with `keys`"
+        )
 
 
 def _source_of(entry: TargetEntry) -> Legacy | None:
@@ -163,7 +180,8 @@ def _place(target: Target) -> tuple[str | None, ...]:
 
 def _way(target: Target) -> tuple[object, ...]:
     """The settings by which its cells are read."""
-    return target.context, target.format, target.keys, target.companions, target.source, *_parts(target.index)
+    settings = (target.context, target.format, target.keys, target.companions, target.source, target.others)
+    return *settings, *_parts(target.index)
 
 
 def _parts(index: Index | None) -> tuple[object, ...]:
@@ -197,6 +215,8 @@ def _check_context(context: str, table: str) -> None:
 def refuse_rivals(targets: Sequence[Target]) -> None:
     """Raises UsageError for the same cells in two ways: each would find the other's tokens unreadable.
 
+    Targets of two key sets may share cells if both leave the tokens of others.
+
     And for a companion, or an index, of two columns: while one is rotated, it would not fit the other.
     """
     owners: dict[tuple[str, ...], str] = {}
@@ -209,12 +229,15 @@ def refuse_rivals(targets: Sequence[Target]) -> None:
                     f"table {target.table}, {setting}: {name} cannot change with {owner} and with {target.column}; "
                     f"{words} belongs to one column"
                 )
-    ways: dict[tuple[str | None, ...], tuple[object, ...]] = {}
+    ways: dict[tuple[object, ...], object] = {}
     for target in targets:
-        if ways.setdefault(_place(target), _way(target)) != _way(target):
+        place = _place(target)
+        own = (*place, target.keys) if target.others else place
+        agrees = ways.setdefault((*place, "others"), target.others) == target.others
+        if not agrees or ways.setdefault((own, "way"), _way(target)) != _way(target):
             raise UsageError(
-                f"{target.label} is named twice, with different contexts, formats, keys, companions, sources or "
-                "indexes; give each a `where` of its own, or drop one"
+                f"{target.label} is named twice, with different contexts, formats, keys, companions, sources, others "
+                "or indexes; give each a `where` of its own, or drop one"
             )
 
 

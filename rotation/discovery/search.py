@@ -216,6 +216,7 @@ class DatabaseSearch:
             wheres = [target.where for target in targets]
             column.covered, column.where = True, None if None in wheres else wheres[0]
             column.formats = tuple(dict.fromkeys(target.format for target in targets))
+            column.others = "leave" if any(target.others for target in targets) else None
             column.key_sets = tuple(dict.fromkeys(target.keys for target in targets))
             return
         column.ignored = reasons.get(column.column, reasons.get(None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from keyring_core import Key, Keyring, UndecryptableToken
 from keyring_core.blind_index import LENGTH, SHAPE
@@ -17,7 +17,9 @@ from rotation.model.target import Format
 from rotation.model.text import many
 from rotation.planning.cell_kinds import CellKind, kind_of
 from rotation.planning.embedded import SPELLINGS, locate
-from rotation.planning.inner_tokens import find_inner
+from rotation.planning.inner_tokens import InnerTokens, find_inner
+from rotation.planning.rules import Rules
+from rotation.planning.texts import plan_texts
 from rotation.stores.cells import TOO_LARGE
 
 ROOM = 180
@@ -28,8 +30,14 @@ NO_FORMAT = (
 )
 MIXED = (
     "these cells hold tokens of your keys beside tokens that no key here opens, so that no target can be complete: if "
-    "one of your keys is missing, set it among the previous keys; otherwise have the application write its own part "
-    "again, and keep its key until then"
+    "one of your keys is missing, set it among the previous keys; if the other tokens are under keys that "
+    'your tokens wrap, set others = "leave" in the target; otherwise have the application write its own part again, '
+    "and keep its key until then"
+)
+ENVELOPE = "envelope: a wrapped key and a value of another key"
+SEALED = (
+    f"{ENVELOPE}, and no key here opens either: set the key that wraps among the previous keys, then search again; if "
+    "it is not yours, say so in an [[ignore]]"
 )
 PRINT_ENTRY = DISCOVER.after("print the entry to add:")
 FOREIGN = "no key here opens what another cipher wrote: leave it to its application, and say so in an [[ignore]]"
@@ -41,7 +49,7 @@ class Part(NamedTuple):
     kind: CellKind
     format: Format | None
     mixed: bool = False
-    """True if they hold tokens of these keys beside tokens of keys that are not here, which no run can rotate."""
+    """True if they hold tokens of these keys beside tokens of other keys, which a target has to leave."""
 
 
 BARE = Part(CellKind.TOKEN, Format.TOKEN)
@@ -63,6 +71,9 @@ class ReadColumn:
         tuple[str | None, ...], "The key sets of the targets that cover it; null: the environment's own keys."
     ] = ()
     formats: Annotated[tuple[Format, ...], "The formats of the targets that cover it."] = ()
+    others: Annotated[
+        Literal["leave"] | None, "What a target that covers it, or the proposed one, does with tokens of other keys."
+    ] = None
     keys: Annotated[str | None, "The key set that opens most of its tokens; null: the environment's own keys."] = None
     where: Annotated[str | None, "The condition of a target that covers it, if none takes every row."] = None
     rows: Annotated[int, "Rows that were read."] = 0
@@ -130,18 +141,26 @@ class TokenColumn(ReadColumn):
     @property
     def format(self) -> Format:
         """The format that rotates the tokens of most of its cells."""
-        return max(Format, key=lambda each: self._cells_served([each]))
+        return max(Format, key=lambda each: self._serve([each]).total())
+
+    @property
+    def envelopes(self) -> int:
+        """Cells that a target serves if it leaves the tokens of others: none if there is a target."""
+        return 0 if self.covered else sum(cells for part, cells in self._served.items() if part.mixed)
 
     @property
     def served(self) -> int:
         """Cells whose tokens a run rotates: with its targets' formats, or with the one that is proposed."""
-        return self._cells_served(self.formats or [self.format])
+        return self._served.total()
 
     @property
     def unserved(self) -> Counter[Part]:
         """The other cells that hold a token."""
-        served = _serve(self.formats or [self.format])
-        return Counter({part: cells for part, cells in self.parts.items() if part.format not in served})
+        return self.parts - self._served
+
+    @property
+    def _served(self) -> Counter[Part]:
+        return self._serve(self.formats or [self.format])
 
     @property
     def kinds(self) -> Counter[str]:
@@ -188,22 +207,37 @@ class TokenColumn(ReadColumn):
         return found
 
     def _remedy_of_unserved(self, part: Part, cells: int) -> Remedy:
-        if part.mixed:
+        if part.kind is CellKind.ENVELOPE and not part.mixed:
+            return SEALED
+        if part.kind is not CellKind.ENVELOPE and part.mixed:
             return MIXED
         if part.kind is CellKind.FOREIGN_CIPHER:
             return FOREIGN
         if part.format is None:
             return NO_FORMAT
-        if self.covered and not self.served:
-            return RUN.after(f'set format = "{self.format}" in its [[target]], then:')
+        leave = ' and others = "leave"' if part.mixed else ""
+        if self.covered and (not self.served or part.format in self.formats):
+            name = part.format if leave else self.format
+            return RUN.after(f'set format = "{name}"{leave} in its [[target]], then:')
         return (
             f"{many(cells, 'cell')} of the kind {part.kind}: give these rows a [[target]] of their own, with a `where` "
-            f'and format = "{part.format}"'
+            f'and format = "{part.format}"{leave}'
         )
 
-    def _cells_served(self, formats: Sequence[Format]) -> int:
-        served = _serve(formats)
-        return sum(cells for part, cells in self.parts.items() if part.format in served)
+    def _serve(self, formats: Sequence[Format]) -> Counter[Part]:
+        """The cells whose tokens are rotated by targets of *formats*."""
+        # A token alone is a text with nothing around the token.
+        served = {*formats, *([Format.TOKEN] if Format.EMBEDDED in formats else [])}
+        # A token of a lost key looks the same as one of others. In an envelope the forms differ.
+        leaves = self.others == "leave"
+        return Counter(
+            {
+                part: cells
+                for part, cells in self.parts.items()
+                if part.format in served
+                and (leaves or not part.mixed or (not self.covered and part.kind is CellKind.ENVELOPE))
+            }
+        )
 
     def _remedy_of_served(self) -> Remedy:
         if self.covered:
@@ -236,9 +270,7 @@ class TokenColumn(ReadColumn):
         """Counts what is in a *cell*, except the cell itself if that is a token under *key*."""
         found = find_inner(keyrings, cell)
         if key is None and (found.under or found.unknown):
-            held = kind_of(cell, found)
-            mixed = bool(found.under) and bool(found.unknown or _holds_unknown(keyrings, cell, held.format))
-            self.parts[Part(held.kind, None if mixed else held.format, mixed)] += 1
+            self.parts[_part_of(keyrings, cell, found)] += 1
         elif key and found.under[key]:
             found.under[key] -= 1
         under = +found.under
@@ -252,19 +284,36 @@ class TokenColumn(ReadColumn):
         self.inner_unknown += found.unknown
 
 
-def _holds_unknown(keyrings: Sequence[Keyring], cell: str | bytes, held: Format | None) -> bool:
-    """True if a run of that format would find a token in *cell* that none of *keyrings* opens, also without its end."""
+def _part_of(keyrings: Sequence[Keyring], cell: str | bytes, found: InnerTokens) -> Part:
+    """The part of a *cell* in which tokens were *found*, and which is not a token itself."""
+    held, text = kind_of(cell, found), cell if isinstance(cell, str) else cell.decode("latin-1")
+    forms = [form for form, spelling in SPELLINGS.items() if spelling.whole.search(text)]
+    if not found.under:
+        # Two missing keys, or one: a format that fits all of its tokens is worth a proposal.
+        return Part(CellKind.ENVELOPE, None) if len(forms) > 1 else Part(held.kind, held.format)
+    of_one_set = any(found.under.keys() <= keyring.states_by_id.keys() for keyring in keyrings)
+    if of_one_set and not found.unknown and not _holds_unknown(keyrings, text, held.format):
+        return Part(held.kind, held.format)
+    # The first key set first, as the one that the entry names if several have as many tokens.
+    form = next((form for keyring in keyrings for form in forms if _moves(keyring, keyrings, cell, form)), None)
+    is_envelope = form is not None and not _holds_unknown(keyrings, text, form)
+    return Part(CellKind.ENVELOPE if is_envelope else held.kind, form, mixed=True)
+
+
+def _moves(keyring: Keyring, keyrings: Sequence[Keyring], cell: str | bytes, form: Format) -> bool:
+    """True if a target of these keys and that format rotates *cell*, if it leaves the tokens of others."""
+    others = [("", each) for each in keyrings if each is not keyring]
+    rules = Rules(keyring, others=others, format=form, leaves_others=True, dry_run=True)
+    counts = plan_texts(rules, [()], [cell]).counts
+    return bool(counts.under) and not counts.unreadable
+
+
+def _holds_unknown(keyrings: Sequence[Keyring], text: str, held: Format | None) -> bool:
+    """True if a run of that format would find a token in *text* that none of *keyrings* opens, also without its end."""
     if held not in SPELLINGS:
         return False
-    text = cell if isinstance(cell, str) else cell.decode("latin-1")
     keys = list(dict.fromkeys(key for keyring in keyrings for key in keyring.states))
     return any(token.key is None for token in locate(SPELLINGS[held], text, keys)[0])
-
-
-def _serve(formats: Sequence[Format]) -> set[Format | None]:
-    """The formats of the cells whose tokens are rotated by targets of *formats*."""
-    # A token alone is a text with nothing around the token.
-    return {*formats, *([Format.TOKEN] if Format.EMBEDDED in formats else [])}
 
 
 def _identify(keyrings: Sequence[Keyring], cells: Sequence[str | bytes]) -> list[str | None]:

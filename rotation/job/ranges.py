@@ -151,7 +151,15 @@ class RangeWorker:
         self._pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
         self._size = BatchSize(self._most_rows())
         self._planning = planning or nullcontext()
-        self.planner = Planner(self._keyring, options.history, local.others, takeover, target.format, options.dry_run)
+        self.planner = Planner(
+            self._keyring,
+            options.history,
+            local.others,
+            takeover,
+            target.format,
+            leaves_others=target.others == "leave",
+            dry_run=options.dry_run,
+        )
         if self._keyring.salt_columns:
             from rotation.planning.salted import salted  # noqa: PLC0415 - few targets have salts
 

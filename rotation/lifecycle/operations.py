@@ -254,6 +254,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
             whole = f"{cells} of {columns}, and all other columns that this database user can read"
             done.said = f"Retired {key.id}: no token that was read needs it ({whole})"
         done.notes += [f"forced, though {reason}" for reason, _ in against]
+        done.notes += done.certificate.others
         if not archive:
             done.notes.append(NOT_ARCHIVED)
         else:

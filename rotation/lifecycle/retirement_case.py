@@ -23,6 +23,7 @@ from rotation.ledger.session import Session, unexplained
 from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.refused_columns import keep_columns, known_columns
 from rotation.lifecycle.shared_secrets import SharedSecret, sharing
+from rotation.lifecycle.wrapped_keys import wrapped_under
 from rotation.model.counts import Counts
 from rotation.model.failures import MissingError, StoreError
 from rotation.model.report import Report
@@ -44,12 +45,15 @@ class Case:
     """The keys of other sets that are made of the same secret, each with the reasons to keep it."""
     unchecked: Sequence[str]
     """Notes on checks that could not be made."""
+    wrapped: Sequence[Refusal] = ()
+    """The keys of other sets that are in cells under it, each as a reason to keep it."""
 
     @property
     def against(self) -> list[Refusal]:
         """Every reason to keep the key."""
         search, fault = self.evidence.search, self.evidence.search_fault
-        return [*refusals(self.evidence), *(refusal for one in self.needs for refusal in one.refusals(search, fault))]
+        own = [*self.wrapped, *refusals(self.evidence)]
+        return [*own, *(refusal for one in self.needs for refusal in one.refusals(search, fault))]
 
     @property
     def is_searched(self) -> bool:
@@ -78,17 +82,18 @@ def examine(  # noqa: PLR0913 - what the case is about
     Raises StoreError if a target cannot be opened, and StoppedError.
     """
     shared, keyring = sharing(context, keys, key), Keyring(*keys.settings)
+    wrapped = wrapped_under(context, keyring, key)
     if not whatever:
         lost = (SharedNeed(one, against=[refusal]) for one in shared.keys if (refusal := _lost(one)))
         of_others = [refusal for need in lost for refusal in need.refusals(None, None)]
-        _announce(context, [*_known_reasons(session, key, keyring, targets), *of_others])
+        _announce(context, [*_known_reasons(session, key, keyring, targets), *wrapped, *of_others])
     open_writers = OpenWriters(context, everything)
     # Before anything is read: what is committed while this waits is counted below.
     uncommitted = open_writers.wait()
     evidence, census = _count(context, session, keys.settings, key, targets=targets, everything=everything)
     needs = [_count_need(session, one, everything) for one in shared.keys]
     unchecked = [*open_writers.unchecked, *shared.uncompared]
-    case = Case(replace(evidence, uncommitted=uncommitted), census, needs, unchecked)
+    case = Case(replace(evidence, uncommitted=uncommitted), census, needs, unchecked, wrapped)
     if not whatever:
         _search(
             case, context, everything, keyring, full=False, whole=known_columns(session, key.id), full_speed=full_speed
@@ -190,6 +195,7 @@ def _count_need(session: Session, one: SharedSecret, targets: Sequence[Target]) 
             settings = one.context.load_settings(one.context.read_environ())
         session = replace(session, service=one.context.service)
         evidence, _ = _count(one.context, session, settings, one.key, targets=own, everything=targets)
+        wrapped = wrapped_under(one.context, Keyring(*settings), one.key)
     except KeyConfigError as error:
         # A reason is one line.
         fault = str(error).replace("\n", " ")
@@ -198,7 +204,7 @@ def _count_need(session: Session, one: SharedSecret, targets: Sequence[Target]) 
         if not all(target.optional for target in own):
             raise
         return SharedNeed(one)
-    return SharedNeed(one, evidence)
+    return SharedNeed(one, evidence, wrapped)
 
 
 def _lost(one: SharedSecret) -> Refusal | None:
@@ -292,6 +298,7 @@ def _add_context(counts: Counts, other: Counts) -> None:
     counts.under |= other.under
     counts.inner |= other.inner
     counts.other_sets |= other.other_sets
+    counts.others = min(counts.others, other.others)
     # A cell may need a key if it may in each context.
     may_need = min(counts.unreadable - counts.identified, other.unreadable - other.identified)
     counts.unreadable = min(counts.unreadable, other.unreadable)

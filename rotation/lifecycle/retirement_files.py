@@ -24,7 +24,7 @@ from rotation.model.atomic_file import read_whole, replace_whole
 from rotation.model.counts import CellCounts
 from rotation.model.failures import UsageError
 from rotation.model.outputs import Holds, Kind, replaced
-from rotation.model.report import Report, TargetReport
+from rotation.model.report import Report, TargetReport, others_in_words
 from rotation.model.text import release
 from rotation.retirement import Evidence, Refusal, by_database
 
@@ -88,6 +88,7 @@ class Certificate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         list[str], "Tables that were not read again: every row was read within the hour, and none has changed since."
     ]
     ignored: Annotated[list[str], "The columns that rotation.toml ignores, and why."]
+    others: Annotated[list[str], 'Columns with tokens of keys that are not here, which `others = "leave"` left.']
     instances: Annotated[list[str], "The running services that were asked."]
     rows: Annotated[int, "Rows that were counted."]
     cells: Annotated[int, "Cells that hold something, as `run` counts them: without NULLs."]
@@ -126,6 +127,9 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
         gone=_lines(search.gone) if search else [],
         proved_unchanged=[f"{one.database}: {one.subject}: {one.words}" for one in search.unchanged] if search else [],
         ignored=[f"{one.database}: {one.subject}: {one.words}" for one in search.ignored] if search else [],
+        others=[
+            f"{target.id.words}: {words}" for target in census.targets if (words := others_in_words(target.counts))
+        ],
         instances=[f"{one.service} on {one.instance}" for one in evidence.fleet],
         rows=_rows_of(census),
         cells=sum(target.counts.scanned for target in census.targets),

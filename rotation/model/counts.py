@@ -79,6 +79,11 @@ class CellCounts:
     ] = 0
     null: Annotated[int, "Cells that are NULL."] = 0
     embedded: Annotated[int, "Tokens in cells of another format than `token`."] = 0
+    # Of cells that stay for another reason none is counted.
+    others: Annotated[
+        int,
+        'Tokens of keys that are not here, beside tokens of the target\'s keys, that `others = "leave"` leaves.',
+    ] = 0
     # A run finds these in its next pass, as current tokens.
     nested: Annotated[int, "Tokens whose plaintext holds another token, or may."] = 0
     # Every token in them is under a key that `under`, `inner` or `other_sets` names, though in a form that the target's

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from rotation.model.counts import Counts, Problem, RowKey
+from rotation.model.counts import CellCounts, Counts, Problem, RowKey
 from rotation.model.target import Format, Target, TargetId
-from rotation.model.text import time_left
+from rotation.model.text import many, time_left
 
 if TYPE_CHECKING:
     from rotation.model.key_history import Promotion
@@ -134,6 +134,14 @@ class Report:
         if any(report.interrupted for report in self.targets):
             return 3
         return 0 if self.complete and self.fault is None else 1
+
+
+def others_in_words(counts: CellCounts) -> str:
+    """The tokens of keys that are not here, which the target leaves; empty without any."""
+    if not counts.others:
+        return ""
+    verb = "was" if counts.others == 1 else "were"
+    return f'{many(counts.others, "token")} of keys that are not here {verb} left, as others = "leave" says'
 
 
 def set_format(counts: Counts) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from keyring_core import Keyring
 from keyring_core.names import printable
@@ -78,6 +78,8 @@ class Target:
     """The column beside it that holds its blind index, which a run keeps right."""
     adopts: Adopts = Adopts.NOTHING
     """The cells that `adopt` makes tokens of."""
+    others: Literal["leave"] | None = None
+    """`leave`: tokens of other keys stay in a cell that holds a token of the target's keys, as in an envelope."""
     written: str = field(default="", repr=False, compare=False)
     """The url as it was written, such as `$DATABASE_URL`."""
     given: str = field(default="", repr=False, compare=False)

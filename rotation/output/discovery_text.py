@@ -11,7 +11,7 @@ from rich.text import Text
 
 from keyring_core.names import printable
 from rotation.discovery.result import Discovery, as_toml, by_entry, entry_of
-from rotation.discovery.token_column import Part, TokenColumn
+from rotation.discovery.token_column import ENVELOPE, Part, TokenColumn
 from rotation.model.next_steps import PLAIN, STATUS, Invocation, Steps
 from rotation.model.text import GONE, UNOPENED, many
 from rotation.output.terminal import Fitting, Verbatim, following, rows_table
@@ -50,6 +50,12 @@ def render_discovery(found: Discovery, invocation: Invocation = PLAIN) -> Iterat
         yield _table(found)
     for column in found.columns:
         yield from _words(column)
+    for key in found.derived:
+        yield Text(f"{key.column}: key {key.key_id}, which {key.where} makes, opens it: {key.rule}", "bold green")
+        if key.covered:
+            yield Text(
+                f"{key.column}: its key set has another rule; write there: {key.entry.splitlines()[1]}", "yellow"
+            )
     for index in found.blind_indexes:
         under = ", ".join(f"{number:,} under {key_id}" for key_id, number in index.under.most_common())
         words = f"{index.label}: values of a blind index, {under}; no target names the column as its `index`"
@@ -134,6 +140,10 @@ def parts_in_words(parts: Counter[Part]) -> str:
     shown = []
     for part, cells in parts.most_common():
         encoding = f" ({part.format})" if part.kind is CellKind.ENCODED_TOKEN and part.format else ""
+        if part.kind is CellKind.ENVELOPE:
+            whose = "" if part.mixed else ", and no key here opens either"
+            shown.append(f"{cells:,} {ENVELOPE}{whose}")
+            continue
         beside = " (your keys' tokens beside tokens that no key opens)" if part.mixed else ""
         shown.append(f"{cells:,} {part.kind}{encoding}{beside}")
     return ", ".join(shown)

@@ -24,7 +24,7 @@ from rotation.model.next_steps import (
     demotion_steps,
     read_the_rest,
 )
-from rotation.model.report import WHOLE, Report, TargetReport, legible_key, set_format
+from rotation.model.report import WHOLE, Report, TargetReport, legible_key, others_in_words, set_format
 from rotation.model.target import Adopts, Format
 from rotation.model.text import be, many, to_second
 from rotation.output.census_tables import keys_table, legend, targets_table
@@ -65,6 +65,11 @@ def census(report: Report) -> Iterator[RenderableType]:
         if name is not Format.TOKEN:
             cells = many(counts.scanned - counts.empty, "cell")
             yield Text(f"{target.target.label}: {many(counts.embedded, 'token')} in {cells} (format {name})")
+        if words := others_in_words(counts):
+            yield Text(f"{target.target.label}: {words}")
+        if target.target.others and counts.other_sets:
+            under = ", ".join(f"{number:,} under {key_id}" for key_id, number in counts.other_sets.most_common())
+            yield Text(f"{target.target.label}: tokens of other key sets, which their own targets rotate: {under}")
     yield ""
     yield keys_table(report)
     yield legend(report)
@@ -223,8 +228,10 @@ def _complete(report: Report, rotated: int, *, has_uncovered: bool) -> Iterator[
     if any("rows may be hidden" in warning for target in report.targets for warning in target.warnings):
         columns += ", of the rows that this user sees,"
     columns += f" of shard {report.shard}" if report.shard else ""
+    others = sum(target.counts.others for target in report.targets)
+    under = report.primary + (f", but for {many(others, 'token')} of keys that are not here" if others else "")
     words, color = ("The targets are complete", "yellow") if has_uncovered else ("Complete", "green")
-    yield Text(f"{done}{words}: every token of {columns} is under the primary key {report.primary}.", f"bold {color}")
+    yield Text(f"{done}{words}: every token of {columns} is under the primary key {under}.", f"bold {color}")
     yield from _span(report)
     if suspects := sum(target.counts.suspects for target in report.targets):
         yield Text(f"{many(suspects, 'cell')} with room for a token in a form that is not looked for.", "bold yellow")

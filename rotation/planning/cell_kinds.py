@@ -32,6 +32,9 @@ class CellKind(StrEnum):
     """Tokens inside JSON, YAML, a URL, behind a prefix, or several of them."""
     ENCODED_TOKEN = "encoded-token"  # noqa: S105
     """A token that was encoded again, such as in base64 or hex; alone or inside text."""
+    ENVELOPE = "envelope"
+    """A wrapped key and a value of another key: tokens in two forms, not all of them under keys that are here. Only a
+    search names it so: a target of the right format reads each token for itself."""
     TRUNCATED = "truncated"
     """A token whose end is missing; alone or inside text."""
     FOREIGN_CIPHER = "foreign-cipher"

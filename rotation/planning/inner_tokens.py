@@ -12,7 +12,7 @@ import binascii
 import html
 import re
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -131,6 +131,8 @@ class InnerTokens:
     """Something else begins like a token that none of the keys signed, and its end does not show."""
     beside: Sequence[bytes] = ()
     """The data beside the tokens under these keys, in the value and in whatever is encoded in it."""
+    rest: Sequence[bytes] = ()
+    """If it was asked for: the data beside all tokens, unknown ones too; the value if no place of one is known."""
     given_up: bool = False
     """There was more to look at than a value of this size may cost, so that a token may have been missed."""
 
@@ -158,18 +160,21 @@ def bytes_of(value: str | bytes) -> bytes:
         return value.encode("utf-8", "surrogatepass")
 
 
-def find_inner(keyrings: Sequence[Keyring], value: str | bytes) -> InnerTokens:
-    """Every token in *value*, at any depth; each is tried under the keys of all *keyrings*. Raises nothing."""
+def find_inner(keyrings: Sequence[Keyring], value: str | bytes, *, with_rest: bool = False) -> InnerTokens:
+    """Every token in *value*, at any depth; each is tried under the keys of all *keyrings*. Raises nothing.
+
+    *with_rest*: finds the `rest` too.
+    """
     data = bytes_of(value)
     scan = _ValueScan(list(dict.fromkeys(key for keyring in keyrings for key in keyring.states)), data)
-    return scan.result()
+    return scan.result(with_rest=with_rest)
 
 
 class _ValueScan:
     """The search of one value. Each view is shorter than the one that it comes from, so the search ends."""
 
     def __init__(self, keys: Sequence[Key], data: bytes) -> None:
-        self._keys = keys
+        self._keys, self._value = keys, data
         self._views = deque([(data, True, True)])
         """Each with whether what looks like a token in it is one, even if none of the keys signed it, and whether
         nothing was taken out of it or resolved."""
@@ -183,12 +188,14 @@ class _ValueScan:
         """Of the beginnings of these tokens."""
         self._unknown: set[bytes] = set()
         """The beginnings of what looks like a whole token and none of the keys signed."""
+        self._whole: dict[bytes, int] = {}
+        """Their sizes, by version, time and IV."""
         self._endless: set[bytes] = set()
         """The same of what does not show its end."""
         # In bytes looked at. Without a bound, a value made for it would take time in the square of its size.
         self._allowance = WORK_PER_BYTE * len(data) + WORK
 
-    def result(self) -> InnerTokens:
+    def result(self, *, with_rest: bool) -> InnerTokens:
         """Looks at every view, up to the bound."""
         while self._views and self._allowance > 0:
             view, certain, exact = self._views.popleft()
@@ -205,16 +212,19 @@ class _ValueScan:
                 self._views.append((bare, False, False))
         unknown = {beginning[:_NAME] for beginning in self._unknown if self._is_another(beginning)}
         has_endless = any(map(self._is_another, self._endless))
-        beside = self._beside() if self._under else ()
-        return InnerTokens(self._under, len(unknown), has_endless, beside, given_up=self._allowance <= 0)
+        beside = self._beside(self._sizes) if self._under else ()
+        rest = self._beside({**{name: self._whole[name] for name in unknown}, **self._sizes}) if with_rest else ()
+        if with_rest and not rest:
+            rest = [self._value]
+        return InnerTokens(self._under, len(unknown), has_endless, beside, rest, given_up=self._allowance <= 0)
 
-    def _beside(self) -> list[bytes]:
-        """The rest of each view in which a token under these keys is encoded, without these places."""
+    def _beside(self, sizes: Mapping[bytes, int]) -> list[bytes]:
+        """The rest of each view in which a token of *sizes* is encoded, without these places."""
         found, holding = list[bytes](), set[bytes]()
         # What is encoded in a view comes behind it.
         for view in reversed(self._exact):
             places = [place for data, place in _decoded(view) if data in holding]
-            known = list(self._known(view))
+            known = list(_places(view, sizes))
             if places or known:
                 holding.add(view)
             if view is self._exact[0]:
@@ -223,12 +233,6 @@ class _ValueScan:
             if places:
                 found.append(_without(view, places))
         return found
-
-    def _known(self, data: bytes) -> Iterator[tuple[int, int]]:
-        """The places of the tokens under these keys that stand in *data* as raw bytes."""
-        for head in _HEAD.finditer(data):
-            if size := self._sizes.get(data[head.start() : head.start() + _NAME]):
-                yield head.start(), head.start() + size
 
     def _is_another(self, beginning: bytes) -> bool:
         """True if no token found has this *beginning*; a view that is a wrong guess has most bytes of one."""
@@ -259,6 +263,8 @@ class _ValueScan:
                 return size
         if certain:
             (self._unknown if ends else self._endless).add(data[begin : begin + SHORTEST])
+            if ends:
+                self._whole[name] = min(self._whole.get(name, len(data)), *(end - begin for end in ends))
         return 0
 
     def _signed_size(self, key: Key, data: bytes, begin: int, ends: Sequence[int]) -> int:
@@ -289,6 +295,13 @@ def looks_random(beginning: bytes) -> bool:
 def is_raw_size(size: int) -> bool:
     """True if a token may have *size* bytes, decoded."""
     return size >= SHORTEST and (size - OVERHEAD) % BLOCK == 0
+
+
+def _places(data: bytes, sizes: Mapping[bytes, int]) -> Iterator[tuple[int, int]]:
+    """The places of the tokens of *sizes* that stand in *data* as raw bytes."""
+    for head in _HEAD.finditer(data):
+        if size := sizes.get(data[head.start() : head.start() + _NAME]):
+            yield head.start(), head.start() + size
 
 
 def _without(data: bytes, places: Sequence[tuple[int, int]]) -> bytes:

@@ -77,6 +77,8 @@ class Rules:
     """The other cells that become tokens, too."""
     format: Format = Format.TOKEN
     """The way in which cells hold tokens."""
+    leaves_others: bool = False
+    """True if tokens of other keys stay beside tokens of the keyring, as in an envelope."""
     dry_run: bool = False
     """Counts what a run would rotate, and plans nothing."""
     balance: Counter[Key] = field(default_factory=Counter)
@@ -183,10 +185,17 @@ class Rules:
         """The tokens in *data*, which are not a sound token, under the keys of all key sets; counts them."""
         if len(data) < SHORTEST or not holds_mark(data):
             return InnerTokens()
-        inner = find_inner([self.keyring, *(keyring for _, keyring in self.others)], data)
+        keyrings = [self.keyring, *(keyring for _, keyring in self.others)]
+        inner = find_inner(keyrings, data, with_rest=self.leaves_others)
         counts.inner.update(inner.under)
         counts.given_up += inner.given_up
         return inner
+
+    def are_others(self, inner: InnerTokens) -> bool:
+        """True if *inner* has tokens, all of them whole, and none of them under a key of the keyring."""
+        if inner.given_up or inner.has_endless or inner.under.keys() & self.keyring.states_by_id.keys():
+            return False
+        return bool(inner)
 
     def is_suspect(self, data: bytes, *, alone: bool = True) -> bool:
         """True if *data*, in which no token was found, may hide one; *alone*: they are a whole cell."""

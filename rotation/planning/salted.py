@@ -12,8 +12,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import groupby
+from typing import Any
 
 from keyring_core import Keyring, KeyState
 from keyring_core.row_keys import KeyOfRow, RowKeyring, RowKeyrings
@@ -89,9 +90,7 @@ class SaltedPlanner(Planner):
     def _plan_with(self, keyring: Keyring, batch: Batch, *, dry_run: bool) -> Plan:
         own = [key for key in keyring.states if isinstance(key, KeyOfRow)]
         self.balance.update(dict.fromkeys(own, _SOUND))
-        plan = Planner(
-            keyring, self.history, self.others, self.takeover, self.format, dry_run=dry_run, balance=self.balance
-        ).plan(batch)
+        plan = Planner(**_settings(self) | {"keyring": keyring, "dry_run": dry_run}).plan(batch)
         for key in own:
             del self.balance[key]
         return plan
@@ -111,8 +110,12 @@ class SaltedPlanner(Planner):
 
 def salted(planner: Planner) -> SaltedPlanner:
     """*planner* for rows with salts."""
-    settings = {name: getattr(planner, name) for name in ("history", "others", "takeover", "format", "dry_run")}
-    return SaltedPlanner(planner.keyring, **settings, keyrings=RowKeyrings(planner.keyring))
+    return SaltedPlanner(**_settings(planner), keyrings=RowKeyrings(planner.keyring))
+
+
+def _settings(planner: Planner) -> dict[str, Any]:
+    """All that *planner* goes by, whichever settings there are."""
+    return {each.name: getattr(planner, each.name) for each in fields(Planner)}
 
 
 def _joined(plans: Iterable[Plan]) -> Plan:

@@ -1,5 +1,7 @@
 """Plans cells that hold tokens inside text or encoded again: all tokens of a cell move, or none does.
 
+If a target leaves others' tokens, a cell with a token under a key of its own moves without the tokens of other keys.
+
 Most cells are plain: each token in them ends where its characters end, and its key is known. The tokens of all plain
 cells are found in a few calls. A cell in which something is not plain is searched by itself.
 """
@@ -7,7 +9,7 @@ cells are found in a few calls. A cell in which something is not plain is search
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, compress, repeat
 from typing import NamedTuple
@@ -19,7 +21,7 @@ from rotation.model.batch import FurtherToken, Plan, Swaps, are_all
 from rotation.model.counts import Counts, RowKey
 from rotation.planning.cell_kinds import FOREIGN, NO_TOKENS, CellKind, follows_foreign_prefix, kind_of, places_of_tokens
 from rotation.planning.embedded import MARK, SPELLINGS, Located, locate, padded
-from rotation.planning.inner_tokens import SHORTEST, bytes_of, holds_mark
+from rotation.planning.inner_tokens import SHORTEST, InnerTokens, bytes_of, holds_mark
 from rotation.planning.rules import GIVEN_UP, OTHER_KEY_SET, Action, Decided, Rules
 from rotation.planning.suspects import ROOM, SUSPECT
 
@@ -49,6 +51,7 @@ def plan_texts(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes
     counts.current = len(holders - search.obstacles.keys()) - len(swapped) - len(waiting)
     counts.empty = len(cells) - counts.current - len(waiting) - len(swapped) - len(search.obstacles)
     counts.embedded = sum(len(tokens.places) for tokens, *_ in decided) + search.unknown
+    counts.others = sum(number for place, number in search.left.items() if place not in search.obstacles)
     _count_obstacles(search, counts, keys)
     for tokens, action, _ in decided:
         counts.unbound += len(tokens.places) * (action is Action.TO_BIND)
@@ -148,6 +151,12 @@ class TextSearch:
         """The reasons for which cells stay as they are, by place."""
         self.suspects: list[int] = []
         """The places of cells that may hide a token in a form that is not looked for."""
+        self.unknown = 0
+        """The number of tokens under no key of the keyring that keep their cells from moving."""
+        self.left = Counter[int]()
+        """The numbers of tokens that stay, under keys that are not here, by place; in whatever form."""
+        self._envelopes: set[int] = set()
+        """The places of cells with a token of the keyring, if the tokens of other keys beside it stay."""
         self._searched: dict[int, list[Located]] = {}
         """The tokens of the cells that were searched by themselves, of no known key, too."""
         self._separator, joined = _joined(self._texts)
@@ -165,12 +174,6 @@ class TextSearch:
         """The tokens by their keys; their places are indexes of *runs*, *bodies* and *owners*."""
         self._find(rests)
 
-    @property
-    def unknown(self) -> int:
-        """The number of tokens under no key of the keyring."""
-        located = (each for found in self._searched.values() for each in found)
-        return sum(each.key not in self._known for each in located)
-
     def _find(self, rests: Sequence[str]) -> None:
         whole = zip(self.owners, self.runs, self.bodies, strict=True) if self._spelling.encoded else ()
         refused = {owner for owner, run, body in whole if not self._spelling.is_alone(run, body)}
@@ -179,6 +182,8 @@ class TextSearch:
                 self.found.append(part)
             else:
                 refused.add(self.owners[part.place])
+        if self._rules.leaves_others:
+            self._envelopes = {*self.owners} - refused
         self._look_beside(rests, refused)
         if refused:
             self._search_each(sorted(refused))
@@ -195,10 +200,30 @@ class TextSearch:
     def _look_at(self, place: int, rest: str) -> None:
         """Notes a token in another form in what is left of a cell without its tokens."""
         data = rest.encode("latin-1") if isinstance(self._cells[place], bytes) else bytes_of(rest)
+        alone = rest == self._texts[place]
         if not holds_mark(data):
-            self._suspect(place, rest, data)
+            self._suspect(place, data, alone=alone)
             return
         inner = self._rules.search(self._counts, data)
+        if place in self._envelopes and self._rules.are_others(inner):
+            self._leave(place, data, inner)
+        else:
+            self._judge(place, data, inner, alone=alone)
+
+    def _leave(self, place: int, data: bytes, inner: InnerTokens) -> None:
+        """Leaves the tokens of others in *data*, and judges the rest of it."""
+        self.left[place] += inner.unknown
+        self._counts.inner -= inner.under
+        self._counts.other_sets.update(inner.under)
+        for rest in inner.rest:
+            if rest is data:
+                # No token's place is known in it, so that it holds all of them.
+                self._suspect(place, rest, alone=False)
+            else:
+                self._judge(place, rest, InnerTokens(), alone=False)
+
+    def _judge(self, place: int, data: bytes, inner: InnerTokens, *, alone: bool) -> None:
+        """Notes what *data* of a cell are, if they may be a token: *inner* is in them."""
         found = kind_of(data, inner)
         if inner.given_up:
             self.obstacles[place].append(Obstacle(CellKind.NOT_A_TOKEN, GIVEN_UP))
@@ -212,11 +237,11 @@ class TextSearch:
             self._counts.formats.update([found.format] if found.format and place not in self.obstacles else ())
             self.obstacles[place].append(Obstacle(found.kind, detail, keyless=found.keyless))
         else:
-            self._suspect(place, rest, data)
+            self._suspect(place, data, alone=alone)
 
-    def _suspect(self, place: int, rest: str, data: bytes) -> None:
-        """Notes a cell in which no token was found beside its own, if one may be hidden there."""
-        if self._rules.is_suspect(data, alone=rest == self._texts[place]):
+    def _suspect(self, place: int, data: bytes, *, alone: bool) -> None:
+        """Notes a cell if a token may be hidden in *data*; *alone*: these are all of it."""
+        if place not in self.suspects[-1:] and self._rules.is_suspect(data, alone=alone):
             self.suspects.append(place)
 
     def _starts(self, place: int) -> list[int]:
@@ -239,13 +264,16 @@ class TextSearch:
             if given_up:
                 self._counts.given_up += 1
                 self.obstacles[place].append(Obstacle(CellKind.NOT_A_TOKEN, GIVEN_UP))
+            if self._rules.leaves_others and any(each.key in self._known for each in located):
+                self._envelopes.add(place)
             for number, each in enumerate(located):
                 if each.key in self._known:
                     self.owners.append(place)
                     self.runs.append(each.run)
                     self.bodies.append(each.body)
-                else:
-                    self._blame_token(place, number, self._obstacle_of(each, self._texts[place][: each.start]))
+                elif obstacle := self._obstacle_of(place, each):
+                    self.unknown += 1
+                    self._blame_token(place, number, obstacle)
             self._look_at(place, _without(self._texts[place], located))
         for part in bulk.find(self._known, padded(self.bodies[self._plain :])):
             if isinstance(part, SignedBatch):
@@ -254,12 +282,13 @@ class TextSearch:
             else:
                 self.blame(self._plain + part.place, Obstacle(CellKind.NOT_A_TOKEN, str(part.error)))
 
-    def _obstacle_of(self, token: Located, before: str) -> Obstacle:
-        """The obstacle of a token under no key of the keyring."""
+    def _obstacle_of(self, place: int, token: Located) -> Obstacle | None:
+        """The obstacle of a token under no key of the keyring; None if it stays, and its cell moves all the same."""
+        is_left = place in self._envelopes
         if token.key:
             self._counts.other_sets[token.key.id] += 1
-            return Obstacle(OTHER_KEY_SET, self._rules.words_of_other(token.key), keyless=True)
-        if follows_foreign_prefix(before):
+            return None if is_left else Obstacle(OTHER_KEY_SET, self._rules.words_of_other(token.key), keyless=True)
+        if not is_left and follows_foreign_prefix(self._texts[place][: token.start]):
             return Obstacle(FOREIGN.kind, FOREIGN.detail, keyless=True)
         if not token.whole:
             words = "a token whose end is missing; or no key opens it, and something follows"
@@ -267,6 +296,9 @@ class TextSearch:
         [refused] = self._rules.keyring.identify_many(padded([token.body]))
         if not isinstance(refused, UndecryptableToken):
             return Obstacle(CellKind.TRUNCATED, str(refused))
+        if is_left:
+            self.left[place] += 1
+            return None
         return Obstacle(refused.category, self._rules.words_of_lost(refused, self._counts))
 
     def _blame_token(self, place: int, number: int, obstacle: Obstacle) -> None:
@@ -301,7 +333,8 @@ class TextSearch:
         texts = "".join(pieces).split(self._separator)
         for place in self._searched.keys() & set(places):
             first = bisect_left(self.owners, place, plain)
-            texts[place] = _replaced(self._texts[place], self._searched[place], runs[first:])
+            known = [each for each in self._searched[place] if each.key in self._known]
+            texts[place] = _replaced(self._texts[place], known, runs[first:])
         rebuilt = [texts[place] for place in places]
         if are_all(self._cells, str):
             return rebuilt

@@ -113,11 +113,12 @@ class Recipe:
         if self.preset.way == "staged":
             values[self._primary] = self.old
         else:
-            values |= {self._primary: self.new, self._keys.previous[0].place.removeprefix("$"): self.old}
-        # QFieldCloud's salt has a variable of its own: applications.toml gives it the secret, too.
-        for key, secret in ((self._keys.previous[0], self.old), (self._keys.primary, self.new)):
-            if (key.salt or "").startswith("$"):
-                values[str(key.salt).removeprefix("$")] = secret
+            for keys in self.preset.keys.values():
+                for key, secret in ((keys.previous[0], self.old), (keys.primary, self.new)):
+                    values[key.place.removeprefix("$")] = secret
+                    # A salt with a variable of its own is the secret, too, unless applications.toml has another one.
+                    if name := key.salt_variable:
+                        values[name] = self.app.variables.get(name, "{secret}").format(secret=secret)
         for name, value in values.items():
             set_key(self.env, name, value)
 

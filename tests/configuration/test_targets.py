@@ -195,6 +195,10 @@ BAD_BESIDE = {
     "an index in a key": (INDEX + 'key_columns = ["token_index"]\n', "index names token_index, which is a key column"),
     "an index in set": (INDEX + 'set = { token_index = "primary-key-id" }\n', "or one of set"),
     "an index with a format": (INDEX + 'format = "base64"\n', "index and format exclude each other"),
+    "others with bare tokens": ('others = "leave"\n', "others needs a format: embedded, base64 or hex"),
+    "others with from": (FROM + 'others = "leave"\n', "others and from exclude each other"),
+    "others with an index": (INDEX + 'others = "leave"\n', "others and index exclude each other"),
+    "others with another word": ('format = "hex"\nothers = "keep"\n', "`others` is one of leave"),
 }
 
 
@@ -312,3 +316,39 @@ def test_equal_forms_of_values_are_one(tmp_path: Path) -> None:
     assert len(without_repeats([of_decimals(2), of_decimals(2)])) == 1
     with pytest.raises(UsageError, match=r"creds\.token is named twice"):
         refuse_rivals([of_decimals(2), of_decimals(3)])
+
+
+LEAVE = 'format = "base64"\nothers = "leave"\n'
+
+
+@pytest.mark.parametrize("name", ["embedded", "base64", "hex"])
+def test_a_target_may_leave_the_tokens_of_others(tmp_path: Path, name: str) -> None:
+    """With any format in which a cell may hold several tokens; without the setting none are left."""
+    (target,) = load(tmp_path, ENTRY + LEAVE.replace("base64", name))
+    (plain,) = load(tmp_path, ENTRY + f'format = "{name}"\n')
+
+    assert (target.others, plain.others) == ("leave", None)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fits"),
+    [
+        pytest.param(LEAVE + 'keys = "a"', LEAVE + 'keys = "b"', True, id="two key sets"),
+        pytest.param(LEAVE, LEAVE.replace("base64", "embedded") + 'keys = "b"', True, id="and two formats"),
+        pytest.param(LEAVE + 'keys = "a"', 'format = "base64"\nkeys = "b"', False, id="one of them leaves"),
+        pytest.param('format = "base64"\nkeys = "a"', LEAVE + 'keys = "b"', False, id="the other one leaves"),
+        pytest.param('format = "hex"\nkeys = "a"', 'format = "hex"\nkeys = "b"', False, id="two key sets, none leaves"),
+        pytest.param(LEAVE, LEAVE.replace("base64", "hex"), False, id="two formats of one key set"),
+        pytest.param(LEAVE, 'format = "base64"', False, id="one key set in two ways"),
+    ],
+)
+def test_two_targets_share_cells_if_both_leave_others(tmp_path: Path, first: str, second: str, fits: bool) -> None:
+    """Each finds the tokens of the other set, and leaves them; all other pairs would find them unreadable."""
+    keys = "".join(f'[keys.{name}]\nprimary = {{ secret = "${name.upper()}" }}\n' for name in "ab")
+    text = f"{ENTRY}{first}\n{ENTRY}{second}\n{keys}"
+
+    if fits:
+        assert len(load(tmp_path, text)) == 2
+        return
+    with pytest.raises(UsageError, match=r"creds\.token is named twice, with different .* others or indexes"):
+        load(tmp_path, text)

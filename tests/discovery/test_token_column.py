@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from base64 import b64encode
 from collections import Counter
 
@@ -20,8 +21,11 @@ from rotation.model.next_steps import PLAIN, Next, Steps
 from rotation.model.target import Format, Target
 from rotation.output.discovery_text import render_discovery
 from rotation.planning.cell_kinds import CellKind
+from rotation.planning.planner import Planner
 from tests.conftest import Named
 from tests.databases import Database
+from tests.fakes import batch_of
+from tests.keys import make_key
 from tests.stores.tokens import make_token, make_tokens
 
 pytestmark = pytest.mark.database
@@ -72,15 +76,13 @@ def test_a_key_has_to_stay_for_what_may_need_it(keyring: Keyring, old: Key, new:
     assert {name for name, column in found.items() if column.is_foreign} == {"unknown", "unknown inside text"}
 
 
-def test_a_cell_of_two_owners_has_no_entry(keyring: Keyring, old: Key, named: Named) -> None:
-    """Tokens of these keys beside tokens that no key opens, in one cell: no target could be complete; it says so."""
+def test_a_cell_of_two_owners_in_one_form_has_no_entry(keyring: Keyring, old: Key, named: Named) -> None:
+    """Tokens of these keys beside tokens that no key opens, in one form: perhaps a key of these is lost; it says so."""
     own, other = make_token("one"), make_token("two", "nobody")
-    wrapped = f"v1.{b64encode(own.encode()).decode()}.{other}"
     cases = {
-        "a wrapped key and a value under it": ([wrapped], 0, 1),
         "in JSON": ([f'{{"a": "{own}", "b": "{other}"}}'], 0, 1),
-        "as bytes": ([wrapped.encode()], 0, 1),
-        "beside a cell of one owner": ([wrapped, f"<{own}>"], 1, 1),
+        "as bytes": ([f"{own} {other}".encode()], 0, 1),
+        "beside a cell of one owner": ([f"{own} {other}", f"<{own}>"], 1, 1),
         "of one owner": ([f"{own} {make_token('three', 'new')}"], 1, 0),
         "of another one": ([f"<{other}>"], 1, 0),
     }
@@ -97,6 +99,65 @@ def test_a_cell_of_two_owners_has_no_entry(keyring: Keyring, old: Key, named: Na
             ) == bool(mixed)
             assert ("beside tokens that no key opens" in shown) == bool(mixed)
             assert found.may_need(old.id) == (name != "of another one")
+
+
+WRAPPED = {
+    "base64": f"clw1.local.{b64encode(make_token('one').encode()).decode()}.{make_token('two', 'nobody')}",
+    "hex": f"{make_token('two', 'nobody')}:{make_token('one').encode().hex()}",
+    "embedded": f'{{"k": "{make_token("one")}", "v": "{b64encode(make_token("two", "nobody").encode()).decode()}"}}',
+}
+
+
+@pytest.mark.parametrize("form", WRAPPED)
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_an_envelope_gets_an_entry_that_works(keyring: Keyring, form: str, as_bytes: bool) -> None:
+    """The format of the token under a key that is here, and others = "leave"; a run with that rotates the cell."""
+    cell = WRAPPED[form].encode() if as_bytes else WRAPPED[form]
+    found = TokenColumn("a database", "creds", "token", url="$DATABASE_URL")
+    found.take([keyring], [cell])
+    shown = "".join(map(str, render_discovery(Discovery(full=True, columns=[found]))))
+    [entry] = tomllib.loads(target_entries([found]))["target"]
+    planner = Planner(keyring, format=Format(entry["format"]), leaves_others=entry["others"] == "leave")
+    plan = planner.plan(batch_of([((1,), cell)]))
+
+    assert entry["format"] == form
+    assert "1 envelope: a wrapped key and a value of another key" in shown
+    assert (len(plan.swaps), plan.counts.others, plan.counts.problems) == (1, 1, [])
+
+
+@pytest.mark.parametrize("form", WRAPPED)
+def test_an_envelope_of_keys_that_are_not_here_gets_no_entry(form: str) -> None:
+    """No key opens either of its tokens: nothing is proposed, and it says what the cell is and what to set."""
+    found = TokenColumn("a database", "creds", "token", url="$DATABASE_URL")
+    found.take([Keyring(make_key("stranger"))], [WRAPPED[form]])
+    shown = "".join(map(str, render_discovery(Discovery(full=True, columns=[found]))))
+
+    assert not found.proposed
+    assert not target_entries([found])
+    assert "envelope: a wrapped key and a value of another key, and no key here opens either: set the key" in shown
+
+
+def test_an_envelope_of_two_key_sets_gets_an_entry_that_works(keyring: Keyring, old: Key) -> None:
+    """Both keys are here: a target of one of the sets has to leave what the other one opens."""
+    cell = f"{b64encode(make_token('one').encode()).decode()}.{make_token('two', 'redash')}"
+    found = TokenColumn("a database", "creds", "token", url="$DATABASE_URL")
+    found.take([keyring, Keyring(make_key("redash"))], [cell])
+    [entry] = tomllib.loads(target_entries([found]))["target"]
+
+    assert (entry["format"], entry["others"]) == ("base64", "leave")
+    assert found.under == {old.id: 1, make_key("redash").id: 1}
+
+
+def test_a_target_without_leave_does_not_serve_an_envelope(keyring: Keyring) -> None:
+    """Its column has a target: the search says which settings it lacks, and nothing once it has them."""
+    found = TokenColumn("a database", "creds", "token", covered=True, formats=(Format.BASE64,))
+    found.take([keyring], [WRAPPED["base64"]])
+    lines = PLAIN.lines(Steps(*found.remedies))
+    left = TokenColumn("a database", "creds", "token", covered=True, formats=(Format.BASE64,), others="leave")
+    left.take([keyring], [WRAPPED["base64"], f"{b64encode(make_token('one').encode()).decode()}"])
+
+    assert lines == ['set format = "base64" and others = "leave" in its [[target]], then: keyring-rotate run']
+    assert (left.served, left.unserved) == (2, {})
 
 
 DISCOVER = "print the entry to add: keyring-rotate discover"

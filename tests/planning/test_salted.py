@@ -117,6 +117,18 @@ def test_tokens_in_texts_move_to_their_rows_key() -> None:
     assert stock(b"1", NEW_SECRET).decrypt(first) == b"value"
 
 
+def test_a_row_key_moves_beside_a_token_of_another_key_that_is_left() -> None:
+    """`others = "leave"` holds for keys of rows, too."""
+    text = f"{old(1)} {token('nobody')}"
+    leaving = planner(root(NEW_SECRET), root(OLD_SECRET), format=Format.EMBEDDED, leaves_others=True)
+
+    plan = leaving.plan(batch([(1, text)]))
+
+    [new] = plan.swaps.new
+    assert new.endswith(text.split()[1])
+    assert stock(b"1", NEW_SECRET).decrypt(new.split()[0]) == b"value"
+
+
 def test_a_mistyped_raw_key_writes_nothing_though_each_row_is_planned_alone() -> None:
     """One token in 256 decrypts under a key that is wrong in its second half: all of a batch is looked at first."""
     wrong = Key.parse(mistyped(key_text("old")))

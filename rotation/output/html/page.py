@@ -20,6 +20,7 @@ from rotation.ledger.ledger import UNNAMED
 from rotation.ledger.records import KeyRecord
 from rotation.model.next_steps import PLAIN
 from rotation.model.outputs import replaced
+from rotation.model.report import others_in_words
 from rotation.model.text import GONE, UNCHANGED, UNOPENED, be, many, release, span
 from rotation.model.text import issued as issue_time
 from rotation.output.html import charts
@@ -114,6 +115,7 @@ def page(overview: Overview) -> str:
             run_chart=charts.run_chart(overview.runs, verdict.now),
             run_mark=charts.run_mark,
             swatch=charts.swatch,
+            others=others_in_words,
             bar=charts.cell_bar,
             parts=lambda census: charts.cell_parts(census, states, kinds),
             oldest=lambda key: min((each.oldest[key] for each in counts if key in each.oldest), default=None),
