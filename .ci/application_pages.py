@@ -54,8 +54,10 @@ def _opening(preset: Preset) -> Iterator[str]:
     yield f"{title} keeps Fernet tokens in its database: {preset.holds}."
     yield "`keyring-rotate` moves them to a new key."
     number = next(number for number, step in enumerate(preset_steps(preset), 2) if " discover" in step.run)
-    day = f", last compared with its newest source on {preset.read:%Y-%m-%d}" if preset.read else ""
-    yield f"Tables, columns and keys come from {', '.join(preset.versions)}{day}."
+    yield (
+        f"Tables, columns and keys come from {', '.join(preset.versions)}, last compared with its newest source on "
+        f"{preset.read:%Y-%m-%d}."
+    )
     yield EVIDENCE[preset.evidence].format(title)
     yield f"A newer version may have more columns with tokens: step {number} searches for them."
     if preset.way == "staged":
@@ -267,11 +269,10 @@ def _served_row(preset: Preset) -> list[str]:
 def _read_row(preset: Preset) -> list[str]:
     columns = len({(target.table, column) for target in preset.target for column in target.columns})
     formats = ", ".join(dict.fromkeys(target.format for target in preset.target))
-    day = f"; read {preset.read:%Y-%m-%d}" if preset.read else ""
     return [
         preset.title,
         f"{preset.holds}: {columns} column{'' if columns == 1 else 's'} ({formats})",
-        f"{preset.evidence}: {', '.join(preset.versions)}{day}",
+        f"{preset.evidence}: {', '.join(preset.versions)}; read {preset.read:%Y-%m-%d}",
     ]
 
 

@@ -134,7 +134,7 @@ class _Steps:
         of_set = f" for the key set {first}" if len(self.preset.keys) > 1 else ""
         with_it = f", and so do the old keys of {' and '.join(others)}, made of the same secret" if others else ""
         keep = f"--archive {archive}"
-        if not isinstance(old.salt, str | None):
+        if any(self.preset.keys[name].salt_columns for name in names):
             # An archive holds keys, and none for each of very many rows.
             keep, kept = "--no-archive", "Keep the old secret with the backups of its time: each row has its own key."
         elif old.derive in LISTED:

@@ -55,7 +55,7 @@ class Preset(Section, frozen=True, kw_only=True):
     """The secrets that the tokens protect, in a few words."""
     versions: list[str]
     """The versions that were tried, or whose source was read; of one without versions, `commit 1a2b3c4`."""
-    read: datetime.date | None = None
+    read: datetime.date
     """The day on which tables, columns and keys were last compared with the newest source that could be had."""
     evidence: Literal["tried", "by its source"]
     source: list[str]

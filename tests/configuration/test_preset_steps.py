@@ -65,9 +65,7 @@ def test_the_last_steps_prove_that_nothing_is_left(named: Named) -> None:
             assert not [step for step in steps if "Empty" in step.do]
             retired = [step.run for step in steps if "retire" in step.run]
             # Of keys for each row no archive is made.
-            of_rows = any(
-                not isinstance(key.salt, str | None) for keys in preset.keys.values() for key in keys.previous
-            )
+            of_rows = any(keys.salt_columns for keys in preset.keys.values())
             kept = "--no-archive" if of_rows else f"--archive {name}-retired.keys"
             assert all(f" {kept} " in command for command in retired)
             assert "No uncovered column with tokens was found." in next(

@@ -30,6 +30,7 @@ WANTED = {
     *("barbican", "mathesar", "plane", "posthog", "phoenix", "heat", "open-edx", "frappe", "autogpt", "openmetadata"),
 }
 PARAMETERS = {"pbkdf2-sha256": {"salt", "iterations"}, "hkdf-sha256": {"info"}}
+VERSION = re.compile(r"\d\.\d|\bcommit [0-9a-f]{7}")
 KINDS = {"raw", "raw-unpadded", "sha256", "text32", "text32-doubled", "text32-zeros", *PARAMETERS}
 
 
@@ -110,6 +111,16 @@ def test_the_words_are_sentences(named: Named) -> None:
 
             assert [words for words in sentences if not words.endswith(".")] == []
             assert [words for words in (preset.holds, *preset.unverified, *preset.source) if words.endswith(".")] == []
+
+
+def test_every_preset_says_what_it_was_read_in(named: Named) -> None:
+    """The day on which its sources were read, and versions or commits: a later version may have more columns."""
+    for name in NAMES:
+        with named(name):
+            preset = load_preset(name)
+
+            assert preset.versions
+            assert [each for each in preset.versions if not VERSION.search(each) or "source of" in each] == []
 
 
 def test_no_preset_holds_a_key() -> None:

@@ -57,7 +57,9 @@ def holds(preset: Preset, target: TargetEntry) -> dict[str, object]:
     """The columns of a row that *target* takes, beside its tokens, with what they hold."""
     names = preset.recognise.get(target.table, [])
     found: dict[str, object] = {name: None for name in (*names, *target.set) if name not in target.columns}
-    for name, text, number in re.findall(r"(\w+)(?: = (?:'([^']*)'|(\d+)))?", target.where or ""):
+    # Of alternatives the first.
+    where = (target.where or "").partition(" OR ")[0]
+    for name, text, number in re.findall(r"(\w+)(?: = (?:'([^']*)'|(\d+)))?", where):
         found[name] = text or number or "1"
     return found
 
