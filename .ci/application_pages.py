@@ -14,7 +14,8 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from rotation.configuration.key_sources import KeySource
+from keyring_core.derivation import SaltForm
+from rotation.configuration.key_sources import KeySource, SaltColumn
 from rotation.configuration.preset_steps import preset_steps
 from rotation.configuration.presets import Preset, load_preset, preset_names
 
@@ -23,6 +24,10 @@ TABLE, FOLDER = ROOT / "docs" / "applications.md", ROOT / "docs" / "applications
 OTHERS = tomllib.loads((ROOT / ".ci" / "other_applications.toml").read_text())["application"]
 BESIDE = {"superset"}
 """Presets of applications that hold Fernet tokens only after a setting; they are not counted."""
+EVIDENCE = {
+    "tried": "The commands of this page were typed as they stand here, and {} then read everything with the new key.",
+    "by its source": "They were read in the sources below; the commands were typed on such tables, not with {} itself.",
+}
 FORMATS = {
     "token": "the cell is a token",
     "embedded": "tokens inside text or JSON",
@@ -48,17 +53,18 @@ def _opening(preset: Preset) -> Iterator[str]:
     yield f"\n<!-- Made by .ci/application_pages.py from rotation/presets/{name}.toml: change that file. -->\n"
     yield f"{title} keeps Fernet tokens in its database: {preset.holds}."
     yield "`keyring-rotate` moves them to a new key."
-    yield f"What this page says was read in the sources below, and was {_tried(preset)}."
+    number = next(number for number, step in enumerate(preset_steps(preset), 2) if " discover" in step.run)
+    yield (
+        f"Tables, columns and keys come from {', '.join(preset.versions)}, last compared with its newest source on "
+        f"{preset.read:%Y-%m-%d}."
+    )
+    yield EVIDENCE[preset.evidence].format(title)
+    yield f"A newer version may have more columns with tokens: step {number} searches for them."
     if preset.way == "staged":
         yield f"{title} takes several keys and encrypts with the first one, so it keeps running meanwhile."
     else:
         yield f"{title} knows one key, so you stop it while its tokens move."
     yield from _list("Before you begin", [*preset.limits, *(f"Not verified: {words}." for words in preset.unverified)])
-
-
-def _tried(preset: Preset) -> str:
-    versions = ", ".join(preset.versions)
-    return f"tried with {versions}" if preset.evidence == "tried" else f"not tried (versions read: {versions})"
 
 
 def _columns(preset: Preset) -> Iterator[str]:
@@ -82,7 +88,7 @@ def _columns(preset: Preset) -> Iterator[str]:
 def _keys(preset: Preset) -> Iterator[str]:
     yield "\n## Which keys open them\n"
     rows = [
-        [f"`{name}`", state, f"`{key.secret}`", _derivation(key)]
+        [f"`{name}`", state, f"`{key.secret or key.cell}`", _derivation(key)]
         for name, keys in preset.keys.items()
         for state, _, key in keys.sources()
     ]
@@ -98,8 +104,17 @@ def _keys(preset: Preset) -> Iterator[str]:
 
 def _derivation(key: KeySource) -> str:
     parts = {"salt": key.salt, "info": key.info, "iterations": key.iterations}
-    given = [f"{name} `{value}`" for name, value in parts.items() if value is not None]
-    return ", ".join(["the key itself" if key.derive == "raw" else f"`{key.derive}`", *given])
+    given = [f"{name} {_part(value)}" for name, value in parts.items() if value is not None]
+    made = "the key itself" if key.derive == "raw" else f"`{key.derive}`"
+    wrapped = [f"in this cell, as a token under `{key.keys}`"] if key.cell else []
+    return ", ".join([made, *given, *wrapped])
+
+
+def _part(value: str | int | SaltColumn) -> str:
+    if not isinstance(value, SaltColumn):
+        return f"`{value}`"
+    number = "" if value.form is SaltForm.VALUE else f", as the text of the {value.form} whose number it is"
+    return f"in the column `{value.column}` of the row{number}"
 
 
 def _steps(preset: Preset) -> Iterator[str]:
@@ -136,8 +151,7 @@ def _toml(preset: Preset) -> Iterator[str]:
         yield f"[keys.{name}]"
         yield from (f"{role} = {_value(key)}" for role, key in to_builtins(keys).items())
         yield ""
-    for number, target in enumerate(preset.target):
-        yield from ([""] if number else [])
+    for target in preset.target:
         yield "[[target]]"
         yield from (f"{setting} = {_value(value)}" for setting, value in to_builtins(target).items())
     for ignored in preset.ignore:
@@ -165,33 +179,56 @@ def overview(presets: Sequence[Preset]) -> str:
             "",
             "<!-- Made by .ci/application_pages.py from rotation/presets and .ci/other_applications.toml. -->",
             "",
-            f"For {len(presets)} known applications `keyring-rotate init --app NAME` writes rotation.toml and prints "
-            "the steps; without NAME it lists all.",
-            "Each has a page, with the steps and with what does not work: its name leads there.",
+            "`keyring-rotate init --app NAME` begins with one of these; without NAME it lists them.",
+            "Each name leads to a page, with the steps and with what does not work.",
             "If yours is not here, [find its columns](how-to/find-columns.md).",
-            "Several applications may "
-            "[share one rotation.toml](how-to/keys/key-sets.md#several-applications-in-one-file).",
             "",
-            "- The words in brackets say [how a cell holds its tokens](how-to/find-columns.md#which-format).",
-            "- *In part* means that some of its tokens are not rotated, or not known: its page says which.",
-            "- *Staged* means that the application takes several keys, and keeps running.",
-            "- *Offline* means that it knows one key, and that you stop it while its tokens move.",
-            "- *Tried* means that the application's own code wrote rows, that the commands of its page were typed as "
-            "they stand there, and that it then read everything with the new key alone.",
-            "  If its own code is no package, the column type that it uses did so; the last column says which.",
-            "- *By its source* means that tables and keys were read in its code, and the steps were not tried.",
+            *_table(
+                ["application", "way", "known by"],
+                _by_name([*map(_served_row, presets), *([_linked(each), "by hand", "its source"] for each in by_hand)]),
+            ),
             "",
-            "## Served",
-            "",
-            *_table(["application", "what is rotated", "how, and how it is known"], _by_name(map(_row, presets))),
-            "",
-            "## Served by targets that you write by hand",
-            "",
-            *_table(["application", "what it holds", "how"], _by_name(map(_other_row, by_hand))),
+            "*Staged* ones keep running, *offline* ones stop meanwhile; [what the other words mean](#words).",
             "",
             "## Not served",
             "",
-            *_table(["application", "what it holds", "why not"], _by_name(map(_other_row, unserved))),
+            *_table(
+                ["application", "what it holds, and why not"],
+                _by_name([other["title"], f"{_sentence(other['holds'])} {other['why']}"] for other in unserved),
+            ),
+            "",
+            "## By hand",
+            "",
+            *(_by_line(f"- **{other['title']}**: {other['holds']}. {other['why']}", "  ") for other in by_hand),
+            "",
+            "## Words",
+            "",
+            "- *Staged* means that the application takes several keys, and keeps running.",
+            "- *Offline* means that it knows one key, and that you stop it while its tokens move.",
+            "- *By hand* means that there is no preset, and that [you write the targets](how-to/find-columns.md).",
+            "- *In part* means that some of its tokens are not rotated, or not known: its page says which.",
+            "- *Tried* means that the application's own code wrote rows, that the commands of its page were typed as "
+            "they stand there, and that it then read everything with the new key alone.",
+            "  If its own code is no package, the column type that it uses did so.",
+            "- *Source* means that tables and keys were read in its code, and that the steps were tried on tables of "
+            "that shape alone.",
+            "",
+            "Several applications may "
+            "[share one rotation.toml](how-to/keys/key-sets.md#several-applications-in-one-file).",
+            "",
+            "## What was read, and when",
+            "",
+            "A newer version may have columns that are not known here: one step of each page searches for them.",
+            "The words in brackets say [how a cell holds its tokens](how-to/find-columns.md#which-format).",
+            "",
+            *_table(["application", "what is rotated", "how it is known"], _by_name(map(_read_row, presets))),
+            "",
+            "The others were read in these sources:",
+            "",
+            *(
+                f"- {other['title']}: {other['source']}."
+                for other in sorted(OTHERS, key=lambda each: _key(each["title"]))
+            ),
             "",
             "## In numbers",
             "",
@@ -205,22 +242,38 @@ def overview(presets: Sequence[Preset]) -> str:
 
 
 def _by_name(rows: Iterable[list[str]]) -> list[list[str]]:
-    return sorted(rows, key=lambda row: row[0].lstrip("[").lower())
+    return sorted(rows, key=lambda row: _key(row[0]))
 
 
-def _row(preset: Preset) -> list[str]:
+def _key(title: str) -> str:
+    return title.lstrip("[").lower()
+
+
+def _sentence(words: str) -> str:
+    """*words* as a sentence of its own; a name in code keeps its first letter."""
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _linked(other: Mapping[str, str]) -> str:
+    return f"[{other['title']}](#by-hand)"
+
+
+def _served_row(preset: Preset) -> list[str]:
+    part = {"yes": "", "partly": ", in part"}[preset.served]
+    evidence = {"tried": "tried", "by its source": "source"}[preset.evidence]
+    # The rest of it is in the last table; a cell here fits on a phone.
+    version, *_ = preset.versions[0].split(",")
+    return [f"[{preset.title}](applications/{preset.name}.md){part}", preset.way, f"{evidence}, {version}"]
+
+
+def _read_row(preset: Preset) -> list[str]:
     columns = len({(target.table, column) for target in preset.target for column in target.columns})
     formats = ", ".join(dict.fromkeys(target.format for target in preset.target))
-    part = {"yes": "", "partly": ", in part"}[preset.served]
     return [
-        f"[{preset.title}](applications/{preset.name}.md){part}",
+        preset.title,
         f"{preset.holds}: {columns} column{'' if columns == 1 else 's'} ({formats})",
-        f"{preset.way}; {preset.evidence}: {', '.join(preset.versions)}",
+        f"{preset.evidence}: {', '.join(preset.versions)}; read {preset.read:%Y-%m-%d}",
     ]
-
-
-def _other_row(other: Mapping[str, str]) -> list[str]:
-    return [other["title"], other["holds"], f"{other['why']} Read in its source: {other['source']}."]
 
 
 def _code(names: Iterable[str]) -> str:

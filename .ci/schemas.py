@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 from msgspec import UnsetType
 
+from rotation.configuration.key_sources import FORMS
 from rotation.configuration.policy import Duration, Policy
 from rotation.configuration.sections import SECTIONS
 from rotation.configuration.settings import NEEDED, Section, settings_of
@@ -31,6 +32,7 @@ from rotation.output.documents.parts import (
     NewKeyJson,
 )
 from rotation.output.documents.run import RunJson
+from rotation.output.documents.trial import KeysTryJson
 
 FOLDER = Path(__file__).parents[1] / "rotation" / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -48,6 +50,7 @@ DOCUMENTS: dict[str, type] = {
     "keys-setting": KeysSettingJson,
     "keys-step": KeysStepJson,
     "keys-key": NewKeyJson,
+    "keys-try": KeysTryJson,
     "certificate": Certificate,
     "ledger-init": LedgerInitJson,
     "ledger-sql": LedgerSqlJson,
@@ -80,7 +83,7 @@ def config_schema() -> dict[str, Any]:
         {"required": ["url", "models"]},
         {"required": ["django"]},
     ]
-    parts["key"]["oneOf"] = [{"required": [name]} for name in ("secret", "file", "command")]
+    parts["key"]["oneOf"] = [{"required": [name]} for name in FORMS]
     return {
         "$schema": DRAFT,
         "title": CONFIG,
@@ -123,7 +126,7 @@ def _of_setting(schema: dict[str, Any]) -> dict[str, Any]:
     """
     options = [each for each in schema.pop("anyOf", []) if each != {"type": "null"}]
     schema = {name: value for name, value in schema.items() if name != "default"}
-    schema |= options[0] if len(options) == 1 else {"anyOf": options} if options else {}
+    schema |= options[0] if len(options) == 1 else {"anyOf": list(map(_of_setting, options))} if options else {}
     if "items" in schema:
         schema["items"] = _of_setting(schema["items"])
     if "$ref" in schema:

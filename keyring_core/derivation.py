@@ -12,7 +12,8 @@ import os
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from types import MappingProxyType
 
 from cryptography.hazmat.primitives import hashes
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from keyring_core.errors import KeyConfigError, KeyConfigWarning, without_frames
 from keyring_core.key_text import KEY_BYTES, decode_key, refuse_weak_secret
 from keyring_core.keys import Key
-from keyring_core.loaded_keys import protect_secret
+from keyring_core.loaded_keys import protect_secret, writing
 from keyring_core.redaction.encodings import trimmed, unfit
 from keyring_core.redaction.secret import Secret, revealed
 
@@ -50,6 +51,15 @@ KINDS = MappingProxyType(
 _NEEDED = {"pbkdf2-sha256": {"salt", "iterations"}}
 _ALLOWED = {**_NEEDED, "hkdf-sha256": {"salt", "info"}}
 """The parameters that a kind takes; the other kinds take none."""
+
+
+class SaltForm(StrEnum):
+    """What the salt is of the value in the column."""
+
+    VALUE = "value"
+    """The value itself."""
+    UUID = "uuid"
+    """The usual form of a UUID, of which the column holds the number: Django's integer for a user of Keycloak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +146,14 @@ class Derivation:
         assert salt is not None  # noqa: S101 - for the type checker
         return _stretched(secret, salt, self.iterations)
 
+    @without_frames
+    def row_bytes(self, secret: str | bytes, salt: bytes) -> bytes:
+        """The 32 bytes of the key that is made of *secret* with *salt* in place of this rule's own.
+
+        For a kind that takes a salt, and a secret that `key` has taken.
+        """
+        return replace(self, salt=salt)._derived(_utf8(secret, ""))
+
 
 # The frame of a dataclass's own __init__ holds what it was given.
 Derivation.__init__ = without_frames(Derivation.__init__)  # type: ignore[method-assign]
@@ -186,6 +204,8 @@ _KEY_TEXTS = {"hex", "raw-unpadded"}
 # By a digest that only this process can compute: neither a secret nor anything to test guesses with is kept here.
 _known: dict[bytes, bytes] = {}
 _pepper = os.urandom(32)
+MOST_KNOWN = 10_000
+"""Derivations to remember, the last ones: a salt may be another one in each of very many rows."""
 
 
 def _stretched(secret: bytes, salt: bytes, iterations: int) -> bytes:
@@ -194,9 +214,15 @@ def _stretched(secret: bytes, salt: bytes, iterations: int) -> bytes:
     for part in (iterations.to_bytes(8), len(salt).to_bytes(8), salt, secret):
         digest.update(part)
     place = digest.digest()
-    if place not in _known:
-        _known[place] = hashlib.pbkdf2_hmac("sha256", secret, salt, iterations, KEY_BYTES)
-    return _known[place]
+    # Without a lock, so that several threads compute at once.
+    found = _known.get(place) or hashlib.pbkdf2_hmac("sha256", secret, salt, iterations, KEY_BYTES)
+    with writing:
+        # The last one stands last.
+        _known.pop(place, None)
+        _known[place] = found
+        if len(_known) > MOST_KNOWN:
+            del _known[next(iter(_known))]
+    return found
 
 
 def _text(secret: bytes) -> str:

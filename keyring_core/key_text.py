@@ -46,6 +46,7 @@ _PLACEHOLDER_WITH_FEWER_DIGITS = 4
 _TEMPLATE = re.compile(r"\$\{|\$\(|^\$\w|\{\{|^%\w+%$")
 _IN_ANGLES = re.compile(r"<.*>", re.DOTALL)
 _HEX = re.compile(r"[0-9A-Fa-f]{64}")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _UNPADDED = re.compile(r"[\w+/-]{43}", re.ASCII)
 # SHA-256 of the 32 bytes of keys that anybody can read in documents or in the source of an application.
 _PUBLIC_EXAMPLES = {
@@ -60,6 +61,12 @@ _PUBLIC_EXAMPLES = {
     "c1af3e210268b89b504555a4489290137ae12da8cc1ce1a981ec872fab6e87c8": "Redash's old default",
     "432e3a2c430aea0c0731c3da50bb15f255381546f99f50f9108eed6f3397eb9c": "Phoenix's without a secret",
     "e0d4da20b760fb43fb17f45fd2cdb6f2830a2d75d9c4faceb8bae55e4ca2bbef": "sqlalchemy-utils' documentation's",
+    "d07119cf8b08ca1010544b4608b15fabd2932a73c79f00294afe73d4a4dba606": "Prowler's default",
+    "42b4296229f23f14595762018db1eed2d50853b9ffbefaaff13d06ed76fba1a5": "Prowler's development default",
+    "6b670cb567aab83581c6d383c85a6048c612d465bcdf6200e26bb46916c09e67": "AgentGPT's default",
+    "423fb6766b6d54f8593817509d76d380e9b520367e849175d05be1f05885faf9": "OCA keychain, in its README",
+    "3ddadf0f3cff9332086eb0cd100875bac26918c93b7aebbfd8b9572634b86304": "OCA keychain, for dev, in its README",
+    "31d5b457547ca08efdd9ddaaed72f69ad7f652b4a187de115707a269762058f9": "OCA keychain, for prod, in its README",
 }
 # 32 random bytes hold about 30 different values; 32 random hexadecimal digits, which are a secret too, hold 14.
 _FEWEST_OF_KEY = 12
@@ -101,7 +108,7 @@ def decode_key(value: object, where: str, *, allow_weak: bool = False) -> bytes:
     if fault and _is_placeholder(text):
         raise KeyConfigError(f"{where}: a placeholder ({fault}), {_EXPECTED}. {_MAKE}")
     if fault:
-        raise KeyConfigError(f"{where}: {fault}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{_way_to_derive(text)}")
+        raise KeyConfigError(f"{where}: {fault}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{_way_to_derive(text, where)}")
     if "+" in text or "/" in text:
         warnings.warn(
             f"{where}: written in the standard base64 alphabet; write it URL-safe, - for + and _ for /. {_FIX}",
@@ -162,7 +169,7 @@ def _to_text(value: object, where: str) -> str:
     else:
         raise KeyConfigError(f"{where}: a key is text, not {type(value).__name__}. {_MAKE}")
     if not text.isascii():
-        raise KeyConfigError(f"{where}: {found}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{_way_to_derive(text)}")
+        raise KeyConfigError(f"{where}: {found}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{_way_to_derive(text, where)}")
     return text
 
 
@@ -179,7 +186,14 @@ def _is_placeholder(text: str) -> bool:
     return bool(_PLACEHOLDER.search(re.sub(r"[^a-z]", "", text.lower())))
 
 
-def _way_to_derive(text: str) -> str:
+def may_be_secret(text: str | bytes) -> bool:
+    """True if *text* is no key, and an application may make its key of it; False for a damaged key or a template."""
+    plain = text if isinstance(text, str) else text.decode("latin-1")
+    fault = any(test(plain) for test, _ in _FORM_FAULTS) or _length_fault(plain) or not plain.isascii()
+    return bool(plain.strip() and fault and not _is_placeholder(plain) and _way_to_derive(plain, ""))
+
+
+def _way_to_derive(text: str, where: str) -> str:
     """The line that says how to make a key of *text*; empty if it looks like a damaged key or a template."""
     if _HEX.fullmatch(text):
         return f"\nTo make a key of it: {DERIVE_COMMAND} hex"
@@ -187,8 +201,8 @@ def _way_to_derive(text: str) -> str:
         return f"\nTo make a key of it: {DERIVE_COMMAND} raw-unpadded"
     if _UNPADDED.search(text) or _TEMPLATE.search(text) or _IN_ANGLES.fullmatch(text):
         return ""
-    kind = " text32" if len(text) == KEY_BYTES else ""
-    return f"\nIf an application makes its key of this text: {DERIVE_COMMAND}{kind}"
+    variable = f" --variable {where}" if _VARIABLE.fullmatch(where) else ""
+    return f"\nIf an application makes its key of this text, a stored token shows how: {DERIVE_COMMAND} --try{variable}"
 
 
 def _refuse(weakness: str | None, where: str, *, allow_weak: bool) -> None:

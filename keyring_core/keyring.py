@@ -108,6 +108,11 @@ class Keyring:
         """Every key's state, by the key's id."""
         return {key.id: state for key, state in self.states.items()}
 
+    @property
+    def salt_columns(self) -> tuple[str, ...]:
+        """The columns with salts, each once, if keys are made for each row; this keyring opens no token of theirs."""
+        return tuple(dict.fromkeys(key.salt_column for key in self.states if key.salt_column))
+
     @cached_property
     def multi_fernet(self) -> MultiFernet:
         """The `cryptography.fernet.MultiFernet` of the same keys, for code that wants one."""

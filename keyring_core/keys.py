@@ -58,6 +58,10 @@ class Key:
     """The use that the key is bound to."""
     fernet: Fernet
     """The stock `cryptography.fernet.Fernet` of this key."""
+    salt_column: str | None = None
+    """The column with the salt, if the key only stands for those that are made for each row: see `row_keys`."""
+    _protect = staticmethod(protect_key)
+    """Masks it in every log."""
 
     @without_frames
     def __init__(self, raw: bytes, *, _parent: Key | None = None, _context: str | None = None) -> None:
@@ -68,7 +72,7 @@ class Key:
         self._origin = _parent._raw if _parent else self._raw
         self.id = _parent.id if _parent else hashlib.sha256(_ID_LABEL + self._raw).hexdigest()[:8]
         self.context = _context
-        protect_key(self._raw, self.id)
+        self._protect(self._raw, self.id)
         self.fernet = Fernet(base64.urlsafe_b64encode(self._raw))
         # Made once: a copy costs a fraction of a new HMAC.
         self._mac = HMAC(self._raw[:16], hashes.SHA256())

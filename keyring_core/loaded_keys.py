@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter, deque
 from typing import Protocol
 from weakref import WeakSet
 
@@ -26,8 +27,14 @@ class Subscriber(Protocol):
     def add(self, value: str | bytes, label: str) -> None:
         """Masks *value* from now on."""
 
+    def discard(self, value: str | bytes) -> None:
+        """Forgets *value*, unless it is loaded."""
+
 
 _keys: dict[bytes, str] = {}
+_held: Counter[bytes] = Counter()
+"""The ones of them that are masked for a while only, and how many hold each."""
+_released = deque[bytes]()
 _secrets: dict[str | bytes, str] = {}
 _subscribers: WeakSet[Subscriber] = WeakSet()
 
@@ -38,11 +45,49 @@ def protect_key(raw: bytes, key_id: str) -> None:
     Without a subscriber, such as a program that logs through no redactor, this costs a dict entry.
     """
     with writing:
-        if raw in _keys:
-            return
-        _keys[raw] = label = f"key {key_id}"
-        for subscriber in _subscribers:
-            subscriber.add_key(raw, label)
+        # From now on it stays.
+        _held.pop(raw, None)
+        if raw not in _keys:
+            _mask(raw, key_id)
+
+
+def hold_key(raw: bytes, key_id: str) -> None:
+    """Masks the 32-byte key *raw* as `protect_key` does, until it is released as often as it was held.
+
+    For a key of one row among very many: a masked key takes some 40 KB.
+    """
+    with writing:
+        _forget_released()
+        if raw in _held:
+            _held[raw] += 1
+        elif raw not in _keys:
+            _held[raw] = 1
+            _mask(raw, key_id)
+
+
+def release_key(raw: bytes) -> None:
+    """Ends one `hold_key` of *raw*; it is masked until the next key is held. Any thread may call it at any moment."""
+    # Python may call this in the middle of anything, so it takes no lock and changes no matcher.
+    _released.append(raw)
+
+
+def _mask(raw: bytes, key_id: str) -> None:
+    _keys[raw] = label = f"key {key_id}"
+    for subscriber in _subscribers:
+        subscriber.add_key(raw, label)
+
+
+def _forget_released() -> None:
+    while _released:
+        raw = _released.popleft()
+        if raw not in _held:
+            continue
+        _held[raw] -= 1
+        if not _held[raw]:
+            del _held[raw]
+            _keys.pop(raw, None)
+            for subscriber in _subscribers:
+                subscriber.discard(raw)
 
 
 def protect_secret(value: str | bytes, label: str) -> None:

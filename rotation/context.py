@@ -19,6 +19,7 @@ from keyring_core.environment import ROTATION_CONFIG, Settings, key_files_in, lo
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.names import printable_lines
 from rotation.configuration.env_file import OPTION, environment, read_env_file
+from rotation.configuration.urls import find_url
 from rotation.model.atomic_file import behind_links, is_same
 from rotation.model.failures import Stopping, UsageError
 from rotation.model.outputs import Holds, Kept
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from rotation.configuration.config_file import ConfigFile, Surroundings
     from rotation.configuration.declarations import DeclaredColumn
     from rotation.configuration.key_sets import Keys, KeySet
+    from rotation.configuration.key_sources import KeyCell
     from rotation.configuration.policy import Policy
     from rotation.configuration.sections import Declaration, Ignored
     from rotation.discovery.memory import SearchMemory
@@ -282,11 +284,11 @@ class Context:
 
     def keyrings(self) -> dict[str | None, Keyring]:
         """The keyrings of all key sets that can be loaded, by name, the environment's own first; each is read once."""
-        return self.keys.every(self.environ, self._loaded)
+        return self.keys.every(self.environ, self._loaded, self.read_cell)
 
     def other_keyrings(self) -> list[tuple[str, Keyring]]:
         """The keyrings of all other key sets, each with its name in words; each is read once."""
-        return self.keys.others(self.environ, self._loaded)
+        return self.keys.others(self.environ, self._loaded, self.read_cell)
 
     @cached_property
     def _loaded(self) -> dict[str | None, Keyring | None]:
@@ -296,7 +298,7 @@ class Context:
     def load_settings(self, environ: Mapping[str, str]) -> Settings:
         """The keys that *environ* has for this key set. Raises KeyConfigError, and gives warnings."""
         if self.key_set is not None:
-            return self.keys.settings(environ)
+            return self.keys.settings(environ, self.read_cell)
         try:
             return load_settings(environ)
         except KeyConfigError as error:
@@ -321,7 +323,16 @@ class Context:
         """The keys that this is about, by their name and the sets of rotation.toml. Raises UsageError."""
         from rotation.configuration.key_sets import Keys  # noqa: PLC0415 - brings msgspec
 
-        return Keys(self.key_set, self.key_sets())
+        return Keys(self.key_set, self.key_sets(), str(self.config_path().parent.absolute()))
+
+    def read_cell(self, cell: KeyCell, keyring: Keyring) -> bytes | None:
+        """The plaintext of a key that is a token in *cell*, by the connections of this command.
+
+        Raises as `rotation.stores.key_cells.read_cell` does.
+        """
+        from rotation.stores.key_cells import read_cell  # noqa: PLC0415 - brings SQLAlchemy
+
+        return read_cell(cell, keyring, wait=self.streams.wait, links=self.links)
 
     @contextmanager
     def reporting_warnings(self) -> Iterator[None]:
@@ -381,6 +392,15 @@ class Context:
                 found.append(Kept(key_path(name, environ, "file"), Holds.KEYS))
         return found
 
+    def cell_urls(self) -> list[str]:
+        """The urls of cells that hold keys, as far as they are set. Raises UsageError for a faulty rotation.toml."""
+        found = []
+        for source in (source for keys in self.key_sets().values() if keys for _, _, source in keys.sources()):
+            with suppress(UsageError):
+                if source.cell and source.url:
+                    found.append(find_url(source.url, self.environ, "a key's cell", self.config_path().parent))
+        return found
+
     def ledger_place(self) -> LedgerPlace | None:
         """The place of the ledger that `open_ledger` opens. Raises UsageError."""
         from rotation.ledger.database import find_ledger  # noqa: PLC0415 - few commands need it
@@ -397,17 +417,19 @@ class Context:
         whole: Sequence[ColumnName] = (),
         memory: SearchMemory | None = None,
         full_speed: bool = False,
+        near: Sequence[Target] | None = None,
     ) -> Discovery:
         """Searches all columns of the databases of *targets*; with *full* every row, otherwise every row of *whole*.
 
-        Tables that *memory* knows and that have not changed are not read again. Raises StoreError and UsageError.
+        With *near* it searches the databases of these targets alone. Tables that *memory* knows and that have not
+        changed are not read again. Raises StoreError and UsageError.
         """
         from rotation.discovery.discover import databases_of, discover  # noqa: PLC0415 - brings SQLAlchemy
 
         self._loaded[self.key_set] = keyring
         with self.watch(dry_run=True) as watcher:
             return discover(
-                databases_of(targets),
+                databases_of(targets if near is None else near),
                 targets,
                 keyring,
                 self.open_survey,

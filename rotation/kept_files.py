@@ -28,7 +28,8 @@ def outputs_of(context: Context, urls: Iterable[str] = (), pause_file: Path | No
     ]
     for one in contexts:
         ledger = _ask(one.ledger_place)
-        kept += [Kept(one.config_path(), Holds.CONFIG), *one.key_files(), *_databases([ledger.url] if ledger else [])]
+        beside = [*([ledger.url] if ledger else []), *(_ask(one.cell_urls) or [])]
+        kept += [Kept(one.config_path(), Holds.CONFIG), *one.key_files(), *_databases(beside)]
     return Outputs(kept, lambda: (archive for one in contexts for archive in _archives(one)))
 
 

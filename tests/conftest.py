@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -220,6 +220,8 @@ def load_only(
     """Leaves the process with copies of these, and without the default redactor that learned of others."""
     redactor._default.cache_clear()
     monkeypatch.setattr(loaded_keys, "_keys", dict(keys))
+    monkeypatch.setattr(loaded_keys, "_held", Counter())
+    monkeypatch.setattr(loaded_keys, "_released", deque())
     monkeypatch.setattr(loaded_keys, "_secrets", dict(secrets))
     monkeypatch.setattr(loaded_keys, "_subscribers", WeakSet(subscribers))
 

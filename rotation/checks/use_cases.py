@@ -37,7 +37,7 @@ from rotation.ledger.records import (
     place_of,
 )
 from rotation.ledger.session import OnFailure, Session, carried
-from rotation.model.failures import MissingError, StoppedError, UsageError
+from rotation.model.failures import MissingError, StoppedError, StoreError, UsageError
 from rotation.model.report import pack
 from rotation.model.target import Target, distinct_labels
 from rotation.stores.databases import identify
@@ -173,7 +173,7 @@ def load_keys(context: Context) -> LoadedKeys:
         warnings.simplefilter("always", KeyConfigWarning)
         try:
             keys.keyring = context.load_keyring()
-        except KeyConfigError as error:
+        except (KeyConfigError, StoreError) as error:
             keys.fault = str(error)
             if isinstance(error, WeakKeyError):
                 keys.weak.append(str(error))

@@ -53,12 +53,14 @@ def discover(  # noqa: PLR0913 - click's
     """
     from keyring_core import Key, Keyring
     from keyring_core.environment import names_primary
+    from rotation.cli.key_trial import derived_keys
     from rotation.configuration.presets import recognised_steps
     from rotation.configuration.sections import Declaration
     from rotation.configuration.urls import expand_url, for_folder, may_hold_password
     from rotation.declared.entries import declared_targets
     from rotation.discovery.discover import DatabaseUrl, databases_of
     from rotation.discovery.discover import discover as search
+    from rotation.discovery.held_secrets import held_secrets, passphrase_in, unopened
     from rotation.output.discovery_text import render_discovery
     from rotation.output.documents.found import DiscoverJson
 
@@ -73,10 +75,12 @@ def discover(  # noqa: PLR0913 - click's
     targets = command.targets(needed=needed) if needed or command.declares or command.is_configured else []
     # After the models, which may name key sets.
     keyrings = command.keyrings()
-    keyless = not keyrings and bool(urls) and not names_primary(command.environ)
+    passphrase = None if None in keyrings else passphrase_in(command.environ)
+    keyless = not keyrings and (passphrase is not None or (bool(urls) and not names_primary(command.environ)))
     if keyless:
         # An admin who looks for an application's tokens may have no key at hand.
-        command.streams.warn("Note: no key is set, so every token counts as one that no key opens.")
+        set_ = f"{passphrase.where} is no Fernet key" if passphrase else "no key is set"
+        command.streams.warn(f"Note: {set_}, so every token counts as one that no key opens.")
         keyring = Keyring(Key.generate())
     else:
         # If the keys of none can be loaded, that says why.
@@ -99,10 +103,16 @@ def discover(  # noqa: PLR0913 - click's
             keyless=keyless,
             full_speed=full_speed,
         )
+    if columns := unopened(found):
+        secrets = [*([passphrase] if passphrase else []), *held_secrets(command.key_sets(), command.environ)]
+        found.derived = derived_keys(command, columns, secrets, databases)
+        if passphrase and not found.derived:
+            command.streams.warn(f"Note: no known rule makes the key of these tokens of {passphrase.where}.")
     # An application whose columns are all covered needs no preset.
     if found.uncovered:
         [written, *others] = [database.written for database in databases]
         written = "" if others or may_hold_password(written) else written
-        found.recognised = recognised_steps(found.tables_seen, written)
+        apps = command.file.apps if command.is_configured else ()
+        found.recognised = recognised_steps(found.tables_seen, written, besides=apps)
     command.show(DiscoverJson.of(found, command.invocation), render_discovery(found, command.invocation))
     return found.exit_code

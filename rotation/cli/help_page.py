@@ -15,7 +15,7 @@ from rotation.model.text import release
 OPTION_GROUPS = {
     "What to do": (
         *("--app", "--new-key", "--append", "--dry-run", "--yes", "--accept-random", "--allow-demotion", "--fresh"),
-        *("--full", "--sample", "--last-census", "--list", "--sql", "--force", "--allow-weak"),
+        *("--full", "--sample", "--last-census", "--list", "--sql", "--force", "--allow-weak", "--try"),
     ),
     "Keys and files": ("--config", "--env-file", "--keys", "--archive", "--no-archive", "--certificate", "--keep"),
     "Secret": (
@@ -23,7 +23,7 @@ OPTION_GROUPS = {
         *("--salt", "--salt-variable", "--salt-hex", "--info", "--iterations"),
     ),
     "Target": (
-        *("--url", "--table", "--column", "--key-column", "--where", "--context"),
+        *("--target", "--url", "--table", "--column", "--key-column", "--where", "--context", "--row"),
         *("--schema", "--models", "--django"),
     ),
     "Speed": (

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from keyring_core.environment import names_primary
 from rotation.cli.help_page import STOPPED, UNWRITTEN, USAGE, HelpGroup
 from rotation.cli.new_key_command import derive, generate
 from rotation.cli.options import (
-    TARGET_OPTIONS,
     CommandContext,
     adding,
     common_options,
     common_parameters,
     complete_preset,
-    key_set_option,
+    only_key_set,
+    own_keys_option,
     path_option,
     search_pace_option,
     target_options,
@@ -30,33 +28,6 @@ from rotation.model.next_steps import Next, Repeats, Steps
 if TYPE_CHECKING:
     from rotation.lifecycle.operations import StepResult
     from rotation.model.target import Target
-
-
-def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
-    """Like `key_set_option`, for the life of keys: without --keys and keys of the environment, the only set counts."""
-
-    @wraps(command)
-    def wrapped(ready: CommandContext, **options: Any) -> int:
-        # Options that name a target exclude a key set, and --format chooses its own.
-        if ready.key_set is None and not any(options.get(name) for name in (*TARGET_OPTIONS, "app")):
-            ready = ready.with_keys(_only_key_set(ready))
-        return command(ready, **options)
-
-    return key_set_option(wrapped)
-
-
-def _only_key_set(command: CommandContext) -> str | None:
-    """The one key set that there is, if neither the environment has keys of its own nor a target needs them.
-
-    Raises UsageError, which names them, if there are several.
-    """
-    if names_primary(command.environ) or None in command.keys_in_use():
-        return None
-    sets = list(command.key_sets())
-    if len(sets) > 1:
-        names = " or ".join(f"--keys {name}" for name in sets)
-        raise UsageError(f"ENCRYPTION_KEY is not set, and there are {len(sets)} key sets; name one: {names}")
-    return next(iter(sets), None)
 
 
 step_options = adding(
@@ -159,8 +130,8 @@ def _print_setting(command: CommandContext, name: str, *, show_key: bool) -> int
 
     preset = load_preset(name)
     own = preset.key_set(preset.setting[0])
-    if command.key_set is None and own in command.key_sets():
-        command = command.with_keys(own)
+    if command.key_set is None:
+        command = command.with_keys(own if own in command.key_sets() else only_key_set(command))
     if command.key_set is None and preset.keys[own].primary.derive != "raw":
         raise UsageError(
             f"{preset.title} makes its key of a secret, and the environment holds keys; name a key set: --keys {own}"

@@ -5,22 +5,19 @@ The secret comes from a variable, a file, a command, stdin or a terminal, never 
 
 from __future__ import annotations
 
-import re
-import sys
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import click
 
 from keyring_core import Derivation, Key
-from keyring_core.derivation import KINDS, protect
+from keyring_core.derivation import KINDS
 from keyring_core.errors import WeakKeyError
-from keyring_core.key_commands import run_key_command
-from keyring_core.key_files import MAX_FILE_BYTES, read_regular
-from keyring_core.sources import COMMAND_SECONDS
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
-from rotation.cli.options import CommandContext, common_options, path_option
+from rotation.cli.key_trial import given_rules, refuse_trial_options, trial_options, try_kinds
+from rotation.cli.options import CommandContext, common_options, target_parameters
+from rotation.cli.secret_input import SecretOptions, read_salt, read_secret, secret_options
 from rotation.model.failures import UsageError
 
 
@@ -46,8 +43,15 @@ def generate(command: CommandContext) -> int:
         "The key of a passphrase, which the terminal asks for": "keys derive sha256",
         "Of a variable in a dotenv file": "keys derive sha256 --env-file app.env --variable SECRET_KEY",
         "With PBKDF2": "keys derive pbkdf2-sha256 --variable SECRET_KEY --salt static-salt --iterations 100000",
+        "Which kind it is, by a stored token": "keys derive --try --variable SECRET_KEY --url sqlite:///app.db "
+        "--table user_credentials --column api_key",
     },
-    exit_codes={0: "the key is printed", 2: USAGE, 3: UNWRITTEN},
+    exit_codes={
+        0: "the key is printed; with --try, a rule fits",
+        1: "with --try, no rule fits",
+        2: USAGE,
+        3: f"{UNWRITTEN}; with --try, database error or interruption",
+    },
 )
 @click.argument(
     "kind",
@@ -61,10 +65,10 @@ def generate(command: CommandContext) -> int:
 @click.option("--info", metavar="TEXT", help="The info, for hkdf-sha256.")
 @click.option("--iterations", type=int, metavar="N", help="The number of iterations, for pbkdf2-sha256.")
 @click.option("--allow-weak", is_flag=True, help="Print also a key that anybody can guess, to rotate away from it.")
+@trial_options
 @common_options
-@click.option("--variable", metavar="NAME", help="Variable that holds the secret.")
-@path_option("--file", help="File that holds the secret.")
-@click.option("--command", "program", metavar="COMMAND", help="Command that prints the secret; no shell runs it.")
+@secret_options
+@target_parameters
 def derive(  # noqa: PLR0913 - click's
     command: CommandContext,
     *,
@@ -78,20 +82,40 @@ def derive(  # noqa: PLR0913 - click's
     info: str | None,
     iterations: int | None,
     allow_weak: bool,
+    tries: bool,
+    target: str | None,
+    row: tuple[str, ...],
+    given: Mapping[str, Any],
 ) -> int:
-    """Print the key that an application makes of its secret.
+    """Print the key that an application makes of its secret, or find out how it makes it.
 
     It is printed alone. KIND is the kind of derivation; without it, the error lists the kinds. Without an option that
     says where the secret is, a terminal is asked for it, and otherwise it is read from stdin. One newline at its end
     is dropped, but not from a variable.
+
+    With --try, each kind is tried on a stored token, with every known salt: of all known applications, of the options
+    and of the token's row. What fits is printed as an entry for rotation.toml, without the secret and the key. The
+    token is in the cell that --target, or --url, --table and --column, and --row name; otherwise it comes from stdin.
     """
+    place = SecretOptions(variable, file, program)
+    if tries:
+        if kind is not None:
+            # What was given is not shown: it may be the secret.
+            raise UsageError("--try finds the KIND, and takes none; do not put a secret into a command line")
+        rules = given_rules(command, (salt, salt_variable, salt_hex), info=info, iterations=iterations)
+        return try_kinds(command, place, rules, target=target, row=row, where=given)
+    refuse_trial_options(target, row, given)
     if kind is None or kind not in KINDS:
         # What was given is not shown: it may be the secret.
         fault = "name the kind of derivation" if kind is None else "no such kind of derivation"
         width = max(map(len, KINDS))
-        raise UsageError(f"{fault}, one of", *(f"  {name:<{width}}  {words}" for name, words in KINDS.items()))
-    derivation = Derivation(kind, _salt(command, salt, salt_variable, is_hex=salt_hex), info, iterations)
-    secret = _read_secret(command, variable, file, program)
+        raise UsageError(
+            f"{fault}, one of",
+            *(f"  {name:<{width}}  {words}" for name, words in KINDS.items()),
+            "Or let --try find it by a stored token.",
+        )
+    derivation = Derivation(kind, read_salt(command, salt, salt_variable, is_hex=salt_hex), info, iterations)
+    secret = read_secret(command, place)
     with command.reporting_warnings():
         try:
             key = derivation.key(secret.value, secret.where, allow_weak=allow_weak)
@@ -104,75 +128,9 @@ def derive(  # noqa: PLR0913 - click's
     )
 
 
-def _salt(command: CommandContext, salt: str | None, variable: str | None, *, is_hex: bool) -> str | bytes | None:
-    if salt is not None and variable is not None:
-        raise UsageError("--salt and --salt-variable exclude each other; keep one of them")
-    if variable is not None:
-        salt = _read_variable(command, "--salt-variable", variable)
-        protect(salt, "salt")
-    if salt is None or not is_hex:
-        return salt
-    with suppress(ValueError):
-        return bytes.fromhex(salt)
-    raise UsageError("--salt-hex: the salt has other characters than hexadecimal digits; leave this option out")
-
-
 def _print_key(command: CommandContext, key: Key) -> int:
     from rotation.output.documents.parts import NewKeyJson, as_json
 
     text = as_json(NewKeyJson(key.id, key.reveal())) if command.as_json else key.reveal()
     print(text, file=command.streams.key_stream)
     return 0
-
-
-class _ReadSecret(NamedTuple):
-    """A secret, and its origin in words."""
-
-    value: str | bytes
-    where: str
-
-    def __repr__(self) -> str:
-        return f"<ReadSecret of {self.where}>"
-
-
-def _read_secret(command: CommandContext, variable: str | None, file: Path | None, program: str | None) -> _ReadSecret:
-    """The secret that an option leads to; without any the text of stdin, which a terminal is asked for.
-
-    Raises UsageError and KeyConfigError, which show nothing of it.
-    """
-    if sum(each is not None for each in (variable, file, program)) > 1:
-        raise UsageError("--variable, --file and --command exclude each other; keep one of them")
-    if variable is not None:
-        return _ReadSecret(_read_variable(command, "--variable", variable), variable)
-    if file is not None:
-        return _ReadSecret(_content(file), f"--file ({file})")
-    if program is not None:
-        printed = run_key_command(program, "--command", command.environ, COMMAND_SECONDS)
-        return _ReadSecret(_without_newline(printed), "--command")
-    if sys.stdin.isatty():
-        # An empty answer is an answer, which has its own message.
-        return _ReadSecret(click.prompt("Secret", "", hide_input=True, show_default=False, err=True), "the secret")
-    return _ReadSecret(_without_newline(sys.stdin.buffer.read(MAX_FILE_BYTES)), "stdin")
-
-
-def _read_variable(command: CommandContext, option: str, name: str) -> str:
-    """The value of the variable *name*. Raises UsageError if it is not set; the *name* may be a secret by mistake."""
-    if name in command.environ:
-        return command.environ[name]
-    if not re.fullmatch(r"[A-Za-z_]\w{0,63}", name, re.ASCII):
-        raise UsageError(f"{option} takes the name of a variable; do not put a secret into a command line")
-    raise UsageError(f"{option} {name}: this variable is not set. Set it, or name its dotenv file with --env-file.")
-
-
-def _content(path: Path) -> bytes:
-    fault = None
-    try:
-        return _without_newline(read_regular(path, "secret")[0])
-    except OSError as error:
-        fault = error.strerror or "cannot be read"
-    raise UsageError(f"--file ({path}): {fault}. Name a file that holds the secret, alone")
-
-
-def _without_newline(data: bytes) -> bytes:
-    """*data* without the one newline that editors and `echo` put at its end."""
-    return re.sub(rb"\r?\n\Z", b"", data)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 import click
 from click.core import ParameterSource
 
-from keyring_core.environment import ROTATION_CONFIG
+from keyring_core.environment import ROTATION_CONFIG, names_primary
 from rotation.cli.presentation import FORMATS, start_log
 from rotation.context import Context, Streams
 from rotation.model.failures import UsageError
@@ -249,13 +249,40 @@ def key_set_option(command: Callable[..., int]) -> Callable[..., int]:
         "key_set",
         metavar="NAME",
         shell_complete=complete_key_set,
-        help="Key set of rotation.toml or of a model.  [default: the environment's]",
+        help="Key set of rotation.toml or of a model.  [default: the environment's; without those, the only set]",
     )
     @wraps(command)
     def wrapped(ready: CommandContext, key_set: str | None, **options: Any) -> int:
         return command(ready.with_keys(key_set), **options)
 
     return wrapped
+
+
+def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
+    """Like `key_set_option`; without --keys, and without keys of the environment, the only key set counts."""
+
+    @wraps(command)
+    def wrapped(ready: CommandContext, **options: Any) -> int:
+        # Options that name a target exclude a key set, and --format chooses its own.
+        if ready.key_set is None and not any(options.get(name) for name in (*TARGET_OPTIONS, "app")):
+            ready = ready.with_keys(only_key_set(ready))
+        return command(ready, **options)
+
+    return key_set_option(wrapped)
+
+
+def only_key_set(command: CommandContext) -> str | None:
+    """The one key set that there is, if neither the environment has keys of its own nor a target needs them.
+
+    Raises UsageError, which names them, if there are several.
+    """
+    if names_primary(command.environ) or None in command.keys_in_use():
+        return None
+    sets = list(command.key_sets())
+    if len(sets) > 1:
+        names = " or ".join(f"--keys {name}" for name in sets)
+        raise UsageError(f"ENCRYPTION_KEY is not set, and there are {len(sets)} key sets; name one: {names}")
+    return next(iter(sets), None)
 
 
 def target_options(command: Callable[..., int]) -> Callable[..., int]:

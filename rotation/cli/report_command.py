@@ -14,7 +14,7 @@ from rotation.cli.options import (
     CommandContext,
     common_options,
     find_targets,
-    key_set_option,
+    own_keys_option,
     path_option,
     target_parameters,
 )
@@ -38,7 +38,7 @@ from rotation.model.text import many
 @path_option("--html", required=True, help="File for the page.")
 @click.option("--last-census", is_flag=True, help="Read no target: show the last counts that the ledger knows.")
 @common_options
-@key_set_option
+@own_keys_option
 @target_parameters
 def report(command: CommandContext, given: Mapping[str, Any], *, html: Path, last_census: bool) -> int:
     """Write the state of keys and tokens as one HTML page.

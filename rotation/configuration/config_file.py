@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keyring_core.key_files import read_regular
-from rotation.configuration.key_sets import KeySet, check_name, check_set, keep_from_key_commands
+from rotation.configuration.key_sets import KeySet, check_cells, check_name, check_set, keep_from_key_commands
 from rotation.configuration.policy import Policy
 from rotation.configuration.sections import Declaration, Ignored, TargetEntry, Top
 from rotation.configuration.settings import SettingError, convert, settings_of
@@ -41,6 +41,8 @@ class ConfigFile(NamedTuple):
     keys: dict[str, KeySet]
     policy: Policy
     ignores: list[Ignored]
+    apps: list[str]
+    """The known application of each entry of a preset; these are the last ones."""
 
     def surroundings(self) -> Surroundings:
         """The surroundings that it names."""
@@ -61,7 +63,11 @@ class ConfigFile(NamedTuple):
         *declared*, the targets of its entries that name models, follow.
         """
         folder = self.path.parent
-        named = [target for entry in self.entries for target in make_targets(entry, environ=environ, folder=folder)]
+        named = [
+            replace(target, app=app)
+            for app, entry in zip([*[""] * (len(self.entries) - len(self.apps)), *self.apps], self.entries, strict=True)
+            for target in make_targets(entry, environ=environ, folder=folder)
+        ]
         targets = [replace(target, listed=True) for target in (*named, *declared)]
         if needed and not targets:
             raise UsageError(
@@ -84,6 +90,7 @@ class ConfigFile(NamedTuple):
         """The key sets, by their names; no key is read."""
         for name, keys in self.keys.items():
             check_set(name, keys)
+        check_cells(self.keys)
         return self.keys
 
     def ignored(self, environ: Mapping[str, str]) -> list[Ignored]:
@@ -132,17 +139,20 @@ def _parsed(path: Path, table: dict[str, Any]) -> ConfigFile:
     own = {name: convert(keys, KeySet, f"[keys.{name}]") for name, keys in top.keys.items()}
     sets = {name: keys for preset in reversed(presets) for name, keys in preset.keys.items()} | own
     keep_from_key_commands(sets)
+    targets += [target for preset in presets for target in preset.target]
+    places: list[TargetEntry | Declaration] = [*targets, *declarations]
     return ConfigFile(
         path,
         top,
-        [*targets, *(target for preset in presets for target in preset.target)],
+        targets,
         declarations,
-        sets,
+        {name: keys.at({each.url for each in places if each.keys == name and each.url}) for name, keys in sets.items()},
         convert(top.policy, Policy, "[policy]"),
         [
             *(convert(entry, Ignored, f"[[ignore]] {number}") for number, entry in enumerate(top.ignore, 1)),
             *(ignored for preset in presets for ignored in preset.ignore),
         ],
+        [preset.name for preset in presets for _ in preset.target],
     )
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Annotated, NamedTuple
+from graphlib import CycleError, TopologicalSorter
+from typing import Annotated, NamedTuple, TypeAlias
+
+import msgspec
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
 from keyring_core.environment import (
@@ -23,10 +26,9 @@ from keyring_core.environment import (
 )
 from keyring_core.errors import without_frames
 from keyring_core.key_commands import keep_from_commands
-from keyring_core.sources import variable_in
-from rotation.configuration.key_sources import KeySource, ReadKey, keys_of_source
+from rotation.configuration.key_sources import KeyCell, KeySource, ReadKey, SaltColumn, keys_of_source
 from rotation.configuration.settings import Section, nearest, said
-from rotation.model.failures import UsageError
+from rotation.model.failures import StoreError, UsageError
 
 VARIABLES = {KeyState.PRIMARY: PRIMARY, KeyState.PREVIOUS: PREVIOUS, KeyState.STAGED: STAGED}
 """The variable that holds the environment's own keys of each state."""
@@ -51,12 +53,38 @@ class KeySet(Section, frozen=True):
         for number, source in enumerate(self.previous, 1):
             yield KeyState.PREVIOUS, f"previous {number}", source
 
+    @property
+    def salt_columns(self) -> tuple[str, ...]:
+        """The columns of its targets that hold the salts of their keys, each once."""
+        salts = [source.salt for _, _, source in self.sources()]
+        return tuple(dict.fromkeys(salt.column for salt in salts if isinstance(salt, SaltColumn)))
+
+    def at(self, urls: Collection[str]) -> KeySet:
+        """The same with a url for each cell that names none: the only one of *urls*, those of the set's targets."""
+        if len(urls) != 1:
+            return self
+        [url] = urls
+
+        def located(source: KeySource) -> KeySource:
+            is_open = source.cell is not None and source.url is None
+            return msgspec.structs.replace(source, url=url) if is_open else source
+
+        staged = self.staged and located(self.staged)
+        return KeySet(located(self.primary), staged, tuple(map(located, self.previous)))
+
 
 def keep_from_key_commands(sets: Mapping[str, KeySet | None]) -> None:
     """Key commands do not get the variables of *sets*, which are in force: those of a known application may not be."""
     for keys in filter(None, sets.values()):
         for _, _, source in keys.sources():
-            keep_from_commands(*filter(None, (source.variable, variable_in(source.salt or ""))))
+            keep_from_commands(*filter(None, (source.variable, source.salt_variable)))
+
+
+CellReader: TypeAlias = Callable[[KeyCell, Keyring], bytes | None]
+"""Returns the plaintext of the token in a cell, which a keyring opens; None if nothing is staged there.
+
+It has the connections of a command or of a worker. Raises KeyConfigError, StoreError and StoppedError.
+"""
 
 
 class Keys(NamedTuple):
@@ -66,6 +94,8 @@ class Keys(NamedTuple):
     """None: the environment's own."""
     sets: Mapping[str, KeySet | None] = {}
     """All of rotation.toml, and None for each other one: its keys are where services read them."""
+    folder: str = ""
+    """The folder of rotation.toml, from which a relative path in the url of a cell counts."""
 
     @property
     def words(self) -> str:
@@ -97,29 +127,52 @@ class Keys(NamedTuple):
             yield state, KeySource(None if file or command else f"${name}", file, command)
 
     @without_frames
-    def keyring(self, environ: Mapping[str, str]) -> Keyring:
-        """The keyring that *environ* has for these keys. Raises KeyConfigError."""
-        return Keyring(*self.settings(environ))
+    def keyring(self, environ: Mapping[str, str], cells: CellReader) -> Keyring:
+        """The keyring that *environ* has for these keys. Raises KeyConfigError, and what *cells* raises."""
+        return Keyring(*self.settings(environ, cells))
 
     @without_frames
-    def settings(self, environ: Mapping[str, str]) -> Settings:
-        """The keys themselves. Raises KeyConfigError."""
+    def settings(self, environ: Mapping[str, str], cells: CellReader) -> Settings:
+        """The keys themselves. Raises KeyConfigError, and what *cells* raises."""
         # A worker gets the sets without rotation.toml.
         keep_from_key_commands(self.sets)
         if self.written is None:
             return load_settings(environ, self.variables)
-        return settings_of_read(self.read(environ))
+        return settings_of_read(self.read(environ, cells))
 
     @without_frames
-    def read(self, environ: Mapping[str, str]) -> list[ReadKey]:
-        """The keys of a set that rotation.toml has, one by one. Raises KeyConfigError, and gives warnings."""
+    def read(self, environ: Mapping[str, str], cells: CellReader) -> list[ReadKey]:
+        """The keys of a set that rotation.toml has, one by one. Gives warnings.
+
+        Raises KeyConfigError, and what *cells* raises.
+        """
         return [
             each
             for state, place, source in (self.written.sources() if self.written else ())
-            for each in keys_of_source(source, state, f"[keys.{self.name}] {place} ({source.place})", environ)
+            for each in self.keys_of(source, state, f"[keys.{self.name}] {place} ({source.place})", environ, cells)
         ]
 
-    def every(self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | None]) -> dict[str | None, Keyring]:
+    def keys_of(
+        self, source: KeySource, state: KeyState, where: str, environ: Mapping[str, str], cells: CellReader
+    ) -> Iterator[ReadKey]:
+        """The keys of one *source* of this set; *where* names it in messages. Warnings and errors as for `read`."""
+
+        def open_cell() -> bytes | None:
+            keyring = self._replace(name=source.keys).keyring(environ, cells)
+            return cells(KeyCell(source, state, where, environ, self.folder), keyring)
+
+        return keys_of_source(source, state, where, environ, open_cell)
+
+    def cells_under(self, environ: Mapping[str, str]) -> Iterator[KeyCell]:
+        """The cells in which any set has keys that the keys of this set open; none is read."""
+        for name, keys in self.sets.items():
+            for state, place, source in keys.sources() if keys else ():
+                if source.cell and source.keys == self.name:
+                    yield KeyCell(source, state, f"[keys.{name}] {place} ({source.place})", environ, self.folder)
+
+    def every(
+        self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | None], cells: CellReader
+    ) -> dict[str | None, Keyring]:
         """The keyring of each set, the environment's own first; without those that cannot be loaded.
 
         What is in *loaded* is not read again, since a key may come from a command; the rest is added to it.
@@ -130,16 +183,18 @@ class Keys(NamedTuple):
             for name in (None, *self.sets):
                 if name not in loaded:
                     loaded[name] = None
-                    with suppress(KeyConfigError):
-                        loaded[name] = Keys(name, self.sets).keyring(environ)
+                    with suppress(KeyConfigError, StoreError):
+                        loaded[name] = self._replace(name=name).keyring(environ, cells)
         return {name: keyring for name in (None, *self.sets) if (keyring := loaded[name])}
 
-    def others(self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | None]) -> list[tuple[str, Keyring]]:
+    def others(
+        self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | None], cells: CellReader
+    ) -> list[tuple[str, Keyring]]:
         """All keyrings but this one, each with its name in words, as `every` has them."""
         if not self.sets:
             return []
-        found = self.every(environ, loaded)
-        return [(Keys(name, self.sets).words, keyring) for name, keyring in found.items() if name != self.name]
+        found = self.every(environ, loaded, cells)
+        return [(self._replace(name=name).words, keyring) for name, keyring in found.items() if name != self.name]
 
 
 ENVIRONMENT = Keys()
@@ -153,6 +208,29 @@ def check_set(name: str, keys: KeySet) -> None:
     for _, place, source in keys.sources():
         for fault in source.faults():
             raise UsageError(f"[keys.{name}] {place}: {fault}")
+
+
+def check_cells(sets: Mapping[str, KeySet]) -> None:
+    """Raises UsageError if a key in a cell is under a key set that is missing, or in the end under itself."""
+    under: dict[str, set[str]] = {}
+    for name, keys in sets.items():
+        for _, place, source in keys.sources():
+            if source.keys is None:
+                continue
+            if source.keys not in sets:
+                near = nearest(source.keys, sets)
+                hint = f"did you mean {near}?" if near else f"there are {', '.join(sets)}"
+                raise UsageError(f"[keys.{name}] {place}: keys: rotation.toml has no [keys.{source.keys}]; {hint}")
+            under.setdefault(name, set()).add(source.keys)
+    try:
+        TopologicalSorter(under).prepare()
+        return
+    except CycleError as error:
+        circle = [f"[keys.{name}]" for name in reversed(error.args[1])]
+    raise UsageError(
+        f"{' is in a cell under '.join(circle)}: so no key opens the first of them. Give one of them a `secret`, a "
+        "`file` or a `command`"
+    )
 
 
 def check_name(name: str, sets: Iterable[str], environ: Mapping[str, str], whose: str) -> None:

@@ -26,7 +26,7 @@ class _Steps:
     def staged(self) -> Iterator[PresetStep]:
         preset = self.preset
         yield from preset.before
-        today = self._variables(keys.primary.place for keys in preset.keys.values())
+        today = self._variables(keys.primary.place for keys in preset.keys.values() if not keys.primary.cell)
         older = self._variables(key.place for keys in preset.keys.values() for key in keys.previous[:1])
         primary = f"the {self._noun} that encrypts today to {today}"
         previous = "an older one, if there is one," if self._derived else "older ones, if there are any,"
@@ -43,7 +43,7 @@ class _Steps:
 
     def offline(self) -> Iterator[PresetStep]:
         preset = self.preset
-        new = self._variables(keys.primary.place for keys in preset.keys.values())
+        new = self._variables(keys.primary.place for keys in preset.keys.values() if not keys.primary.cell)
         old = self._variables(key.place for keys in preset.keys.values() for key in keys.previous[:1])
         yield preset.make
         yield from preset.before
@@ -58,7 +58,8 @@ class _Steps:
         yield PresetStep(do=f"Start {preset.title}{_example(preset.start)}", run=preset.start)
         opens = f"{preset.title} has to open it with the new {self._noun}"
         yield PresetStep(do=f"Look at one of its secrets, or use it: {opens}.")
-        yield PresetStep(do=f"Empty {old} in {self.env_file}. Keep the old {self._noun} with the backups of its time.")
+        for names in self._sharing():
+            yield self._retire(names)
 
     @property
     def _derived(self) -> bool:
@@ -110,14 +111,43 @@ class _Steps:
         yield self._do("run", "Move every token to the new key.")
         sets = " for every key set whose columns are there" if len(self.preset.keys) > 1 else ""
         yield self._do("status", f"Check that this says Complete{sets}. {_INCOMPLETE}")
+        yield self._do("discover", _SEARCH)
 
     def _end(self) -> Iterator[PresetStep]:
-        for name in self.preset.keys:
-            yield self._do(
-                f"keys retire ID --keys {name} --archive {self.preset.name}-retired.keys",
-                "Retire the old key. Put its id in place of ID: `status` prints it, with the state previous.",
-            )
-            yield from self._give(name, "The old key is gone from it.")
+        for names in self._sharing():
+            yield self._retire(names)
+            for name in names:
+                yield from self._give(name, "The old key is gone from it.")
+
+    def _sharing(self) -> list[list[str]]:
+        """The key sets that have previous keys; those whose older key is made of one secret stand together."""
+        places: dict[str, list[str]] = {}
+        for name, keys in self.preset.keys.items():
+            for source in keys.previous[:1]:
+                places.setdefault(source.place, []).append(name)
+        return list(places.values())
+
+    def _retire(self, names: Sequence[str]) -> PresetStep:
+        """The retirement of the old key of the sets *names*, which is the proof that nothing needs it."""
+        first, *others = names
+        old, archive = self.preset.keys[first].previous[0], f"{self.preset.name}-retired.keys"
+        of_set = f" for the key set {first}" if len(self.preset.keys) > 1 else ""
+        with_it = f", and so do the old keys of {' and '.join(others)}, made of the same secret" if others else ""
+        keep = f"--archive {archive}"
+        if any(self.preset.keys[name].salt_columns for name in names):
+            # An archive holds keys, and none for each of very many rows.
+            keep, kept = "--no-archive", "Keep the old secret with the backups of its time: each row has its own key."
+        elif old.derive in LISTED:
+            kept = f"`{archive}` keeps the old key for the backups of its time."
+        else:
+            made = f"the Fernet {'keys' if others else 'key'} made of the old secret"
+            kept = f"`{archive}` keeps {made}: keep the secret, too, with the backups of its time."
+        words = (
+            "Retire the old key: this reads everything once more, and refuses if anything needs the key. Put its id in "
+            f"place of ID: `status` prints it{of_set}, with the state previous. "
+            f"The key leaves {self.env_file}{with_it}. {kept}"
+        )
+        return self._do(f"keys retire ID --keys {first} {keep}", words)
 
     def _do(self, command: str, words: str) -> PresetStep:
         return PresetStep(do=words, run=f"{self._program} {command} --env-file {self._argument}")
@@ -132,6 +162,11 @@ _QUOTES = " Put single quotes around a secret with blanks, or with characters su
 _INCOMPLETE = (
     "Otherwise stop here, and keep the old key. If plaintext is all that is left, look at those rows, and go on if "
     "they were never encrypted."
+)
+_SEARCH = (
+    "Search for columns with tokens that are not known here, as a newer version may have. It must say `No uncovered "
+    "column with tokens was found.`, with exit code 0. Otherwise keep the old key, add the entries that it prints to "
+    "rotation.toml, and go back to `run`. If a column is another application's, name it in an `[[ignore]]`."
 )
 
 

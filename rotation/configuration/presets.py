@@ -55,7 +55,7 @@ class Preset(Section, frozen=True, kw_only=True):
     """The secrets that the tokens protect, in a few words."""
     versions: list[str]
     """The versions that were tried, or whose source was read; of one without versions, `commit 1a2b3c4`."""
-    read: datetime.date | None = None
+    read: datetime.date
     """The day on which tables, columns and keys were last compared with the newest source that could be had."""
     evidence: Literal["tried", "by its source"]
     source: list[str]
@@ -111,9 +111,11 @@ class Preset(Section, frozen=True, kw_only=True):
         found = {self.url: url} if self.url.startswith("$") else {}
         for keys in self.keys.values():
             for state, _, key in keys.sources():
+                if key.cell:
+                    continue
                 found.setdefault(key.place, _MEANING[self.way][state])
                 for part in (key.salt, key.info):
-                    if part is not None and part.startswith("$"):
+                    if isinstance(part, str) and part.startswith("$"):
                         found.setdefault(part, f"the salt that {self.title} uses")
         return {name.removeprefix("$"): words for name, words in found.items()}
 
@@ -186,8 +188,13 @@ def recognised(tables: Mapping[str, Collection[str]]) -> list[str]:
     ]
 
 
-def recognised_steps(tables: Mapping[str, Collection[str]], url: str = "") -> list[Next]:
-    """The steps that `discover` proposes for the applications whose *tables* are there; *url* as it was written."""
+def recognised_steps(
+    tables: Mapping[str, Collection[str]], url: str = "", *, besides: Collection[str] = ()
+) -> list[Next]:
+    """The steps that `discover` proposes for the applications whose *tables* are there; *url* as it was written.
+
+    None for those *besides*, which rotation.toml has.
+    """
     return [
         Next(
             ("init", "--app", name, *(("--url", url) if url else ())),
@@ -195,4 +202,5 @@ def recognised_steps(tables: Mapping[str, Collection[str]], url: str = "") -> li
             repeats=Repeats.NONE,
         )
         for name in recognised(tables)
+        if name not in besides
     ]

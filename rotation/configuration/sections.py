@@ -11,7 +11,7 @@ import msgspec
 
 from keyring_core import Key
 from rotation.configuration.key_sets import KeySet
-from rotation.configuration.key_sources import KeySource
+from rotation.configuration.key_sources import KeySource, SaltColumn
 from rotation.configuration.policy import Policy
 from rotation.configuration.settings import NEEDED, Section, said
 from rotation.configuration.urls import find_url
@@ -311,6 +311,7 @@ SECTIONS: Mapping[str, tuple[type[Section], ...]] = {
     "app": (App,),
     "keys": (KeySet,),
     "key": (KeySource,),
+    "salt": (SaltColumn,),
     "policy": (Policy,),
     "ignore": (Ignored,),
 }

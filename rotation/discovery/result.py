@@ -43,6 +43,22 @@ class IndexValues(NamedTuple):
     """The values, per key."""
 
 
+class DerivedKey(NamedTuple):
+    """A key that the environment's secret makes for a column whose tokens no key opened."""
+
+    column: str
+    """The column, as messages name it."""
+    where: str
+    """The place of the secret."""
+    key_id: str
+    rule: str
+    """How the key is made of it, in words."""
+    entry: str
+    """The key set for rotation.toml."""
+    covered: bool = False
+    """True if a target covers the column: its key set has another rule."""
+
+
 @dataclass
 class Discovery:
     """The databases that were searched, and what was found in them."""
@@ -84,6 +100,8 @@ class Discovery:
     """The encrypted columns of the models that were named."""
     without_target: list[DeclaredColumn] = field(default_factory=list)
     """The declared columns that no target covers and no [[ignore]] names."""
+    derived: list[DerivedKey] = field(default_factory=list)
+    """The keys that secrets at hand make for columns whose tokens no key opened."""
     url: str = ""
     """The url of the one database that was searched, as it was written; empty if there are several."""
 
@@ -105,7 +123,7 @@ class Discovery:
 
     @property
     def entries(self) -> str:
-        """The `[[target]]` entries to add to rotation.toml, ready to paste."""
+        """The `[keys.NAME]` and `[[target]]` entries to add to rotation.toml, ready to paste."""
         by_models = model_entries(self.without_target, self.declared, self.url, " or ".join(self.databases))
         alone = [
             column
@@ -114,7 +132,8 @@ class Discovery:
                 each.column == column.column and same_table(each.table, column.table) for each in self.without_target
             )
         ]
-        return "\n".join(filter(None, (by_models, target_entries(alone))))
+        keys = dict.fromkeys(each.entry for each in self.derived if not each.covered)
+        return "\n".join(filter(None, (*keys, by_models, target_entries(alone))))
 
 
 class Ignores:

@@ -107,7 +107,7 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
     report.shard = str(options.part) if options.part else None
     opened = []
     for target in job.targets:
-        takeover = Takeover.of(target, job.local.environ)
+        keyring, takeover = target.keyring(job.keyring), Takeover.of(target, job.local.environ)
         try:
             store = open_store(target)
         except MissingError as error:
@@ -116,7 +116,7 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
             report.left_out.append(f"{target.label}: left out: {error}")
             continue
         closing.callback(store.close)
-        opened.append(OpenTarget(target, store, target.keyring(job.keyring), options, job.local, takeover))
+        opened.append(OpenTarget(target, store, keyring, options, job.local, takeover))
         names, of, warnings = store.key_names(), identify(target), store.warnings()
         fault = store.lacks_room(takeover.longest) if target.takes_over else None
         if fault and not options.dry_run:
@@ -188,4 +188,7 @@ def _executor_for(workers: Workers | int, threads: Threads | None, job: Job) -> 
         )
     if threads is None:
         return lambda *_: None
-    return lambda opened, rows: threads.for_target(opened) if rows >= THREAD_ROWS else None
+    # A key that is derived for each row takes so long that few rows are enough.
+    return lambda opened, rows: (
+        threads.for_target(opened) if rows >= THREAD_ROWS or opened.keyring.salt_columns else None
+    )

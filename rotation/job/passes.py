@@ -36,6 +36,7 @@ from rotation.model.failures import StoppedError, StoreError, WorkerError
 from rotation.model.report import TargetReport, Watcher, set_format
 from rotation.model.target import Adopts
 from rotation.model.text import many
+from rotation.planning.rules import NO_SALT
 from rotation.stores.store import Watch
 
 MAX_PASSES = 5
@@ -214,6 +215,9 @@ class TargetRun:
             rows_seen, weight = rows_seen + batch.rows, weight + batch.weight
             if sample.tokens >= PROBE_TOKENS or rows_seen >= PROBE_ROWS:
                 break
+            if sample.tokens >= PROBE_LEAST and time.monotonic() - started > RANGE_SECONDS and worker.planner.price:
+                # Keys are derived row by row: 1000 tokens may take minutes.
+                break
         self._seems_done = not (sample.to_rotate or sample.categories)
         missing = self._missing_key(sample, "its first")
         if missing is None:
@@ -260,6 +264,8 @@ class TargetRun:
             cause = "the key that signed them is mistyped in its second half. Correct it. "
         elif sample.formats.total() * 2 > sample.unreadable:
             cause = f"{set_format(sample)}. "
+        elif sample.categories[NO_SALT] * 2 > sample.unreadable:
+            cause = "their rows have no salt in the column that the `salt` of the key set names. Correct the name. "
         else:
             cause = (
                 f"a key is missing, or the `context` that they are bound to. {self._whereabouts(sample)}"

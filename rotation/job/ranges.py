@@ -160,6 +160,10 @@ class RangeWorker:
             leaves_others=target.others == "leave",
             dry_run=options.dry_run,
         )
+        if self._keyring.salt_columns:
+            from rotation.planning.salted import salted  # noqa: PLC0415 - few targets have salts
+
+            self.planner = salted(self.planner)
 
     def expect(self, rows: int, seconds: float, weight: int) -> None:
         """Sizes the first batch: to read and plan *rows* of *weight* characters and bytes took *seconds*."""
@@ -220,6 +224,7 @@ class RangeWorker:
             batch = self._read(bounds._replace(after=after), self._size.rows)
             if batch.last is None:
                 return
+            batch = self.planner.ready(batch, throttle.wait)
             after = batch.last
             forward.to(after)
             yield batch
@@ -269,7 +274,7 @@ class RangeWorker:
             done.counts.add(plan.counts, keep=sys.maxsize)
             done.rows += batch.rows
             done.reached = batch.last
-            done.pace = self._pace.words
+            done.pace = "; ".join(filter(None, (self._pace.words, self.planner.price)))
             follow(batch.rows, plan.counts.outdated, done.pace)
             if plan.changes or fixes or stale:
                 throttle.wait((time.monotonic() - started) * self._pace.rest)

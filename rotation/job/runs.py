@@ -11,6 +11,7 @@ from typing import NamedTuple
 from keyring_core import Keyring
 from rotation.configuration.targets import companion_values
 from rotation.context import Context
+from rotation.job.app_columns import uncovered_of_apps
 from rotation.job.checkpoints import Checkpoints
 from rotation.job.loop import Job, rotate_jobs
 from rotation.job.options import LocalOptions, RunOptions, RunSettings
@@ -27,6 +28,9 @@ from rotation.model.outputs import Output
 from rotation.model.report import Report
 from rotation.model.target import Target
 from rotation.stores.store import Store
+
+SALTED_SAMPLE = 40
+"""Rows of a sample whose keys are derived row by row, which may take a quarter of a second for each."""
 
 
 def run(context: Context, targets: Sequence[Target], settings: RunSettings | None = None) -> Report:
@@ -141,23 +145,30 @@ def _recorded(
         reports = _rotate(context, jobs, workers)
         for recorder, report in zip(recorders, reports, strict=True):
             recorder.keep(report)
-    return Report.of_parts(reports)
+        done = Report.of_parts(reports)
+        # One shard is no end, and neither is a run that stopped.
+        if done.shard is None and not any(target.interrupted for target in done.targets):
+            targets, first = [target for part in parts for target in part.targets], parts[0]
+            done.uncovered = uncovered_of_apps(first.context, targets, first.keyring, recorders[0].session)
+    return done
 
 
 def _rotate(context: Context, jobs: Sequence[Job], workers: Workers | int = 1) -> list[Report]:
     """`rotate_jobs` with the connections and the progress display of *context*; one job reads only if all do."""
     options = jobs[0].options
-    primaries = {target.keys: job.keyring.primary for job in jobs for target in job.targets}
+    keyrings = {target.keys: job.keyring for job in jobs for target in job.targets}
 
     def open_target(target: Target) -> Store:
+        salts = keyrings[target.keys].salt_columns
         return Store(
             target,
             read_only=options.dry_run,
             sleep=context.streams.wait,
             shard=options.part,
-            sample=options.sample,
+            sample=min(options.sample, SALTED_SAMPLE) if options.sample and salts else options.sample,
             links=context.links,
-            companions=companion_values(dict(target.companions), primaries[target.keys]),
+            companions=companion_values(dict(target.companions), keyrings[target.keys].primary),
+            salts=salts,
         )
 
     with context.watch(dry_run=options.dry_run) as watcher:

@@ -19,13 +19,16 @@ from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.redaction import configure_logging
 from rotation.configuration.env_file import environment
 from rotation.configuration.key_sets import Keys
+from rotation.configuration.key_sources import KeyCell
 from rotation.configuration.targets import companion_values, unsealed
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.ranges import Bounds, OpenTarget, RangeDone, RangeWorker
 from rotation.model.failures import StoppedError, Stopping, UsageError, WorkerError
 from rotation.model.target import Target
 from rotation.planning.takeover import Takeover
+from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import identify
+from rotation.stores.key_cells import read_cell
 from rotation.stores.store import Store
 
 stop_request = Stopping()
@@ -155,7 +158,7 @@ def _open(of: Task) -> RangeWorker:
         if target.index:
             target = replace(target, index=target.index._replace(normalize=_imported(of.normalize)))
         local = LocalOptions(stop_request.wait, others=_others(options.keys, environ), environ=environ)
-        takeover = Takeover.of(target, environ)
+        bound, takeover = target.keyring(keyring), Takeover.of(target, environ)
         if identify(target).digest != of.database:
             fault = f"{target.written} leads to another database here than where the run was started"
         else:
@@ -165,6 +168,7 @@ def _open(of: Task) -> RangeWorker:
                 sleep=stop_request.wait,
                 shard=options.part,
                 companions=companion_values(dict(target.companions), keyring.primary),
+                salts=keyring.salt_columns,
             )
             if store.number() != of.number:
                 store.close()
@@ -174,7 +178,7 @@ def _open(of: Task) -> RangeWorker:
     if fault:
         words = f"{_name()}: {fault}. Give every worker the same variables, then run again."
         raise WorkerError(*words.split("\n"))
-    worker = RangeWorker(OpenTarget(target, store, target.keyring(keyring), options, local, takeover))
+    worker = RangeWorker(OpenTarget(target, store, bound, options, local, takeover))
     # Closes the connection when another target is opened, or when the thread or the process ends.
     weakref.finalize(worker, store.close)
     return worker
@@ -183,7 +187,7 @@ def _open(of: Task) -> RangeWorker:
 def _others(keys: Keys, environ: Mapping[str, str]) -> Sequence[tuple[str, Keyring]]:
     """The other key sets of this process's environment. Each thread reads them once, and not for every target."""
     if getattr(_local, "others", None) is None or _local.others[0] != keys:
-        _local.others = keys, keys.others(environ, {})
+        _local.others = keys, keys.others(environ, {}, _read_cell)
     others: Sequence[tuple[str, Keyring]] = _local.others[1]
     return others
 
@@ -196,7 +200,7 @@ def _load(order: Order) -> tuple[Keyring, Mapping[str, str]]:
             # The process that started the run prints the same warnings.
             warnings.simplefilter("ignore", KeyConfigWarning)
             environ = environment(os.environ, order.options.env_file, "dotenv file")
-            keyring = order.options.keys.keyring(environ)
+            keyring = order.options.keys.keyring(environ, _read_cell)
     except (KeyConfigError, UsageError) as error:
         fault = str(error)
     if fault:
@@ -207,6 +211,15 @@ def _load(order: Order) -> tuple[Keyring, Mapping[str, str]]:
             f"{_shown(order.keys)}. Give every worker the same keys, then run again."
         )
     return keyring, environ
+
+
+def _read_cell(cell: KeyCell, keyring: Keyring) -> bytes | None:
+    """Reads a key in a cell with a connection of its own, which is closed before a target is opened."""
+    links = SharedConnections(stop_request.wait)
+    try:
+        return read_cell(cell, keyring, wait=stop_request.wait, links=links)
+    finally:
+        links.close()
 
 
 def _states(keyring: Keyring) -> tuple[tuple[str, str], ...]:

@@ -8,10 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
 from keyring_core.derivation import Derivation
-from keyring_core.environment import STAGED, Settings
+from keyring_core.environment import PREVIOUS, STAGED, Settings
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.keys import check_told_apart
 from rotation.configuration.key_sets import (
@@ -41,6 +42,9 @@ from rotation.model.atomic_file import (
 )
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.next_steps import RUN, Next, Steps, retire_step
+
+if TYPE_CHECKING:
+    from keyring_core.row_keys import RowDerivation
 
 
 @dataclass
@@ -93,7 +97,7 @@ class EnvironmentKeys:
             if self.keys.written is None:
                 self.settings = context.load_settings(environ)
             else:
-                read = self.keys.read(environ)
+                read = self.keys.read(environ, context.read_cell)
                 self.settings = settings_of_read(read)
                 self._secrets = {each.key: (each.source, each.text) for each in read}
 
@@ -128,6 +132,11 @@ class EnvironmentKeys:
         if self.keys.written is None:
             return Key.generate()
         source = self.keys.written.staged or KEY_ITSELF
+        if self.keys.written.staged is None and self.keys.written.primary.cell:
+            raise UsageError(
+                f"[keys.{self.keys.name}] has its primary key in a cell, and no `staged`: add one, with a `where` that "
+                "chooses a new row, which is not there yet: docs/how-to/keys/key-in-a-cell.md"
+            )
         text = source.new_text()
         key = source.derivation(self._environ(), self.keys.place(KeyState.STAGED)).key(text)
         self._secrets[key] = source, text
@@ -149,6 +158,8 @@ class EnvironmentKeys:
         # Checked before any file is written: an archive may hold a mistyped copy of a key, which nothing would load.
         check_told_apart({each: variable for variable, keys in held(done).items() for each in keys})
         locations = self._locations(key)
+        if any(locations[change.variable].source.cell for change in changes):
+            return WrittenKeys(manual=[self._cell_edit(step, key, locations)])
         if any(locations[change.variable].path is None for change in changes):
             return WrittenKeys(manual=[self._manual_edit(change, locations[change.variable]) for change in changes])
         written = self._write(changes, locations, done)
@@ -246,6 +257,8 @@ class EnvironmentKeys:
         name, path, in_dotenv, known = where, None, False, self._secrets
         if source is None:
             source, known, words = KEY_ITSELF, {}, "not set; name a variable or a file of its own there"
+        elif source.cell:
+            words = source.place
         elif source.command:
             words = "read by a command" if self.keys.written else f"read by the command in {where}_COMMAND"
         elif source.file:
@@ -265,6 +278,31 @@ class EnvironmentKeys:
         where = str(location.path) if location.path else location.words
         return ManualEdit(location.variable, where, change.keys, origins, texts)
 
+    def _cell_edit(self, step: KeyStep, key: Key, locations: Mapping[str, KeyLocation]) -> ManualEdit:
+        """The edit of a row that no command makes. Raises UsageError for a step that only moves entries."""
+        whose, fault = self._context.key_set, None
+        if step is KeyStep.STAGE:
+            location = locations[STAGED]
+            words = f"a row of its own, which [keys.{whose}] staged chooses, with a token under [keys.{{}}]"
+            opens = location.source.keys
+            token = self._context.with_keys(opens).load_keyring().encrypt(location.text(key))
+            return ManualEdit(location.words, words.format(opens), (key,), ("",), (token,))
+        if step is KeyStep.RETIRE:
+            words = f"take its entry out of rotation.toml, and then delete the row in the {locations[PREVIOUS].words}"
+            return ManualEdit(f"[keys.{whose}] previous", words, (), (), ())
+        if step is KeyStep.RESTORE:
+            fault = (
+                f"[keys.{whose}] has its previous keys in cells, which no command writes. In rotation.toml, add "
+                f'{{ file = "{key.id}.keys" }} to `previous`, with the path of the archive.'
+            )
+            raise UsageError(fault)
+        was = "staged" if step is KeyStep.PROMOTE else "previous"
+        raise UsageError(
+            f"[keys.{whose}] has keys in cells, which no command writes. In rotation.toml, make the entry of {key.id} "
+            f"in `{was}` the new `primary`, and the old `primary` the first of `previous`.",
+            Steps(RUN),
+        )
+
     def _origin(self, key: Key, variable: str) -> str:
         now = next((name for name, keys in held(self.settings).items() if key in keys), "")
         return "as now" if now == variable else now and f"now in {self._locations()[now].variable}"
@@ -282,7 +320,7 @@ class KeyLocation:
     """The place in words."""
     dotenv: bool
     source: KeySource
-    derivation: Derivation
+    derivation: Derivation | RowDerivation
     known: Mapping[Key, tuple[KeySource, str]] = field(repr=False)
     """The secret of each key that was read or made, and the source that it belongs to."""
     key_set: str | None

@@ -32,6 +32,7 @@ from rotation.lifecycle.retirement_files import (
     archive_key,
     certificate,
     certificate_of,
+    check_archived,
     find_archived,
 )
 from rotation.lifecycle.shared_secrets import losses
@@ -263,11 +264,14 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         # Before the key is removed: if the proof or the archive cannot be written, it stays.
         for output in outputs:
             output.check()
+        kept = dict.fromkeys((key, *(need.shared.key for need in case.needs))) if archive else {}
+        for each in kept:
+            check_archived(each)
         if proof:
             replace_whole(read_whole(proof), f"{json.dumps(certified, indent=2)}\n".encode())
-        if archive:
-            for each in dict.fromkeys((key, *(need.shared.key for need in case.needs))):
-                archive_key(archive, each, utc_now())
+        for each in kept:
+            assert archive is not None  # noqa: S101 - for the type checker
+            archive_key(archive, each, utc_now())
         done.kept = [path for path in (proof, archive) if path]
         session.attempt(lambda ledger: ledger.keep_certificate(certified))
         done.written = keys.take(KeyStep.RETIRE, key)
@@ -348,6 +352,8 @@ def _take_outputs(
         taken.append(outputs.take(path, f"{option} {path}", kind))
         # It cannot keep the other names of a file that has several.
         read_whole(path)
+    if archive:
+        check_archived(key)
     if archive and (fault := legible_to_others(archive)):
         raise UsageError(fault)
     return taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -16,17 +16,17 @@ from rotation.configuration.targets import without_repeats
 from rotation.context import Context
 from rotation.discovery.memory import SearchMemory
 from rotation.discovery.result import ColumnName, Discovery
-from rotation.ledger.database import LedgerError
+from rotation.job.app_columns import memory_of
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import place_of, took_over
 from rotation.ledger.session import Session, unexplained
 from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.refused_columns import keep_columns, known_columns
 from rotation.lifecycle.shared_secrets import SharedSecret, sharing
+from rotation.lifecycle.wrapped_keys import wrapped_under
 from rotation.model.counts import Counts
 from rotation.model.failures import MissingError, StoreError
 from rotation.model.report import Report
-from rotation.model.searched_table import SearchedTable
 from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.retirement import AGAIN, Evidence, Refusal, of_report, refusals
@@ -45,12 +45,15 @@ class Case:
     """The keys of other sets that are made of the same secret, each with the reasons to keep it."""
     unchecked: Sequence[str]
     """Notes on checks that could not be made."""
+    wrapped: Sequence[Refusal] = ()
+    """The keys of other sets that are in cells under it, each as a reason to keep it."""
 
     @property
     def against(self) -> list[Refusal]:
         """Every reason to keep the key."""
         search, fault = self.evidence.search, self.evidence.search_fault
-        return [*refusals(self.evidence), *(refusal for one in self.needs for refusal in one.refusals(search, fault))]
+        own = [*self.wrapped, *refusals(self.evidence)]
+        return [*own, *(refusal for one in self.needs for refusal in one.refusals(search, fault))]
 
     @property
     def is_searched(self) -> bool:
@@ -79,24 +82,30 @@ def examine(  # noqa: PLR0913 - what the case is about
     Raises StoreError if a target cannot be opened, and StoppedError.
     """
     shared, keyring = sharing(context, keys, key), Keyring(*keys.settings)
+    wrapped = wrapped_under(context, keyring, key)
     if not whatever:
         lost = (SharedNeed(one, against=[refusal]) for one in shared.keys if (refusal := _lost(one)))
         of_others = [refusal for need in lost for refusal in need.refusals(None, None)]
-        _announce(context, [*_known_reasons(session, key, keyring, targets), *of_others])
+        _announce(context, [*_known_reasons(session, key, keyring, targets), *wrapped, *of_others])
     open_writers = OpenWriters(context, everything)
     # Before anything is read: what is committed while this waits is counted below.
     uncommitted = open_writers.wait()
     evidence, census = _count(context, session, keys.settings, key, targets=targets, everything=everything)
     needs = [_count_need(session, one, everything) for one in shared.keys]
     unchecked = [*open_writers.unchecked, *shared.uncompared]
-    case = Case(replace(evidence, uncommitted=uncommitted), census, needs, unchecked)
+    case = Case(replace(evidence, uncommitted=uncommitted), census, needs, unchecked, wrapped)
     if not whatever:
         _search(
             case, context, everything, keyring, full=False, whole=known_columns(session, key.id), full_speed=full_speed
         )
         if case.against:
             return _kept(case, session)
-    _search(case, context, everything, keyring, full=True, memory=_memory(session), full_speed=full_speed)
+    _search(case, context, everything, keyring, full=True, memory=memory_of(session), full_speed=full_speed)
+    if any(each.salt_column for each in (key, *(one.key for one in shared.keys))):
+        # A search reads no salts, so that it does not see what was written to these targets since they were counted.
+        again, case.census = _count(context, session, keys.settings, key, targets=targets, everything=everything)
+        case.evidence = replace(again, search=case.evidence.search, search_fault=case.evidence.search_fault)
+        case.needs = [_count_need(session, one, everything) for one in shared.keys]
     case.evidence = replace(
         case.evidence,
         uncommitted=list({one.identity: one for one in (*uncommitted, *open_writers.late())}.values()),
@@ -134,21 +143,6 @@ def _kept(case: Case, session: Session) -> Case:
     if case.evidence.search:
         keep_columns(session, case.evidence.key_id, case.evidence.search)
     return case
-
-
-def _memory(session: Session) -> SearchMemory | None:
-    """The searches of the last hour, in the ledger; None without one. If it fails, tables are read: that costs time."""
-    if (ledger := session.ledger) is None:
-        return None
-
-    def keep(place: str, searched: SearchedTable) -> None:
-        with suppress(LedgerError):
-            ledger.keep_search(place, searched)
-
-    known = {}
-    with suppress(LedgerError):
-        known = ledger.searches()
-    return SearchMemory(known, keep)
 
 
 def _search(  # noqa: PLR0913 - what to search, for what, and how
@@ -201,6 +195,7 @@ def _count_need(session: Session, one: SharedSecret, targets: Sequence[Target]) 
             settings = one.context.load_settings(one.context.read_environ())
         session = replace(session, service=one.context.service)
         evidence, _ = _count(one.context, session, settings, one.key, targets=own, everything=targets)
+        wrapped = wrapped_under(one.context, Keyring(*settings), one.key)
     except KeyConfigError as error:
         # A reason is one line.
         fault = str(error).replace("\n", " ")
@@ -209,7 +204,7 @@ def _count_need(session: Session, one: SharedSecret, targets: Sequence[Target]) 
         if not all(target.optional for target in own):
             raise
         return SharedNeed(one)
-    return SharedNeed(one, evidence)
+    return SharedNeed(one, evidence, wrapped)
 
 
 def _lost(one: SharedSecret) -> Refusal | None:
@@ -237,7 +232,7 @@ def _count(  # noqa: PLR0913 - what the evidence is about
     Raises StoreError if a target cannot be opened, and StoppedError.
     """
     keyring = Keyring(*settings)
-    report = job.census(context, targets, keyring)
+    report = _census(context, targets, everything, keyring)
     left_out = _left_out(context, targets, everything, keyring)
     known = session.censuses()
     censuses = session.keep_censuses(report, known)
@@ -250,6 +245,28 @@ def _count(  # noqa: PLR0913 - what the evidence is about
         fleet=session.fleet(keyring.states_by_id),
     )
     return evidence, report
+
+
+def _census(context: Context, targets: Sequence[Target], everything: Sequence[Target], keyring: Keyring) -> Report:
+    """A census of *targets*; an empty one if a version of an application lacks them all, but has some of *everything*.
+
+    Otherwise it may be another database. Errors as `_count`.
+    """
+    try:
+        return job.census(context, targets, keyring)
+    except MissingError:
+        others = [other for other in everything if other not in targets and other.url in {each.url for each in targets}]
+        if not all(target.optional for target in targets) or not any(_is_there(context, other) for other in others):
+            raise
+    keys = [{"id": key_id, "state": str(state)} for key_id, state in keyring.states_by_id.items()]
+    return Report(dry_run=True, primary=keyring.primary.id, keys=keys, key_set=context.key_set)
+
+
+def _is_there(context: Context, target: Target) -> bool:
+    with closing(context.open_survey(target.url)) as survey, suppress(MissingError):
+        survey.find(target)
+        return True
+    return False
 
 
 def _left_out(

@@ -163,6 +163,15 @@ def _iso(when: datetime | None) -> str | None:
     return when.astimezone(UTC).isoformat(timespec="seconds") if when else None
 
 
+def check_archived(key: Key) -> None:
+    """Raises UsageError if no archive can keep *key*: it stands for a secret of which each row makes its own key."""
+    if key.salt_column:
+        raise UsageError(
+            f"--archive: {key.id} stands for a secret of which each row makes its own key, and an archive holds keys. "
+            "Keep that secret where you keep your backups' keys, and give --no-archive."
+        )
+
+
 def archive_key(path: Path, key: Key, now: datetime) -> None:
     """Adds *key* to the archive at *path*, if it is not in it yet. Errors as `replace_whole`."""
     old = read_whole(path)

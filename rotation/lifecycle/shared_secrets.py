@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, KeyState
 from rotation.configuration.key_sets import Keys
-from rotation.configuration.key_sources import KeySource, ReadKey, keys_of_source
+from rotation.configuration.key_sources import KeySource, ReadKey
 from rotation.context import Context
 from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.transitions import MOVES, KeyStep
+from rotation.model.failures import StoreError
 from rotation.retirement import Refusal
 
 
@@ -69,7 +70,7 @@ def sharing(context: Context, keys: EnvironmentKeys, key: Key) -> Shared:
         other = context.with_keys(name)
         for state, source in other.keys.sources(environ):
             held, same_place = _held(other, state, source), source.origin(environ) == place
-            if held is None and source.command:
+            if held is None and (source.command or source.cell):
                 uncompared.append(
                     f"the secret of {other.keys.words}, {state} key, could not be read, so it was not checked that "
                     "this key has another one"
@@ -82,9 +83,10 @@ def sharing(context: Context, keys: EnvironmentKeys, key: Key) -> Shared:
 
 def _held(context: Context, state: KeyState, source: KeySource) -> list[ReadKey] | None:
     """The keys that the set of *context* makes of what *source* leads to now; None if it makes none."""
-    with suppress(KeyConfigError), warnings.catch_warnings():
+    keys, environ = context.keys, context.read_environ()
+    with suppress(KeyConfigError, StoreError), warnings.catch_warnings():
         warnings.simplefilter("ignore", KeyConfigWarning)
-        return list(keys_of_source(source, state, context.keys.words, context.read_environ()))
+        return list(keys.keys_of(source, state, keys.words, environ, context.read_cell))
     return None
 
 

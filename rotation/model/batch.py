@@ -31,6 +31,8 @@ class Batch(NamedTuple):
     """Rows whose companion columns do not hold what belongs to a token under the primary key."""
     indexes: Sequence[object] = ()
     """The cells of the blind index's column, side by side with *keys*, if there is such a column."""
+    salts: Sequence[tuple[object, ...]] = ()
+    """The values of the salt columns, side by side with *keys*, if there are such columns."""
 
     @property
     def last(self) -> RowKey | None:
@@ -58,6 +60,16 @@ class Batch(NamedTuple):
             self.last if other.last is None else other.last,
             self.misfits | other.misfits,
             [*self.indexes, *other.indexes],
+            [*self.salts, *other.salts],
+        )
+
+    def part(self, start: int, stop: int) -> Batch:
+        """Some of the rows, as a slice, of a batch that has no others beside its *keys*."""
+        return self._replace(
+            keys=self.keys[start:stop],
+            cells=self.cells[start:stop],
+            indexes=self.indexes[start:stop],
+            salts=self.salts[start:stop],
         )
 
 

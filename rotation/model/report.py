@@ -91,6 +91,8 @@ class Report:
     """The optional targets that are not there, and those that `adopt` cannot take, each with the reason."""
     key_set: str | None = None
     """The key set that it is of; None: the environment's own keys."""
+    uncovered: Sequence[str] | None = None
+    """The columns with tokens that no target covers, in the databases of known applications; None: not searched."""
     parts: Sequence[Report] = ()
     """The reports that it was joined of, each of one key set; none if there is only one."""
 

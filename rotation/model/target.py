@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from keyring_core import Keyring
 from keyring_core.names import printable
 from keyring_core.sources import variable_in
+from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
@@ -88,6 +89,8 @@ class Target:
     """The folder from which a relative path in the url counts; empty: the current folder."""
     listed: bool = field(default=False, compare=False)
     """True if rotation.toml names it, or the models that declare it, and not the command line."""
+    app: str = field(default="", compare=False)
+    """The known application that it belongs to, if an `[[app]]` of rotation.toml names it."""
     declared: bool = field(default=False, compare=False)
     """True if a model of the application declares it."""
     binary: bool = field(default=False, compare=False)
@@ -101,7 +104,17 @@ class Target:
         object.__setattr__(self, "label", printable(f"{self.table}.{self.column}"))
 
     def keyring(self, keyring: Keyring) -> Keyring:
-        """*keyring*, bound to the context if there is one. Then no token to move is under the primary key."""
+        """*keyring*, bound to the context if there is one. Then no token to move is under the primary key.
+
+        Raises UsageError if its keys are made for each row, and this target has what does not go with that.
+        """
+        if columns := keyring.salt_columns:
+            settings = {"context": self.context, "from": self.source, "index": self.index, "set": self.companions}
+            if beside := [name for name, value in settings.items() if value]:
+                raise UsageError(
+                    f"{self.label}: {' and '.join(beside)} cannot go with keys whose salt is in a column "
+                    f"({', '.join(columns)}); leave it out, or give the target other keys"
+                )
         return keyring if self.context is None else keyring.bind(self.context, accept_unbound=True)
 
     @property

@@ -50,6 +50,12 @@ def render_discovery(found: Discovery, invocation: Invocation = PLAIN) -> Iterat
         yield _table(found)
     for column in found.columns:
         yield from _words(column)
+    for key in found.derived:
+        yield Text(f"{key.column}: key {key.key_id}, which {key.where} makes, opens it: {key.rule}", "bold green")
+        if key.covered:
+            yield Text(
+                f"{key.column}: its key set has another rule; write there: {key.entry.splitlines()[1]}", "yellow"
+            )
     for index in found.blind_indexes:
         under = ", ".join(f"{number:,} under {key_id}" for key_id, number in index.under.most_common())
         words = f"{index.label}: values of a blind index, {under}; no target names the column as its `index`"

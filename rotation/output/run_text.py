@@ -11,6 +11,7 @@ from keyring_core import KeyState, UndecryptableToken
 from rotation.configuration.targets import columns_of
 from rotation.model.counts import Counts, Problem
 from rotation.model.next_steps import (
+    DISCOVER,
     LIST_ROWS,
     NAME_CONTEXT,
     PLAIN,
@@ -120,16 +121,25 @@ def verdict(report: Report) -> Iterator[Text | Steps]:
     """The lines at the end of a screen, and the next steps between them."""
     if report.fault:
         yield Text(report.fault, "red")
+    if report.uncovered:
+        hold = f"{many(len(report.uncovered), 'column')} {'holds' if len(report.uncovered) == 1 else 'hold'}"
+        yield Text(
+            f"{hold} tokens and no target covers {'it' if len(report.uncovered) == 1 else 'them'}: "
+            f"{', '.join(report.uncovered)}",
+            "bold red",
+        )
     for part in report.by_keys:
         if report.parts:
             yield Text(f"Key set {part.key_set}:" if part.key_set else "The environment's own keys:", "bold")
-        yield from _verdict_of(part)
+        yield from _verdict_of(part, has_uncovered=bool(report.uncovered))
     if any(target.interrupted for target in report.targets):
         yield Text("Interrupted: finished batches stay; rows that were not reached are not counted above.", "bold red")
         yield Steps(THIS_AGAIN)
+    elif report.uncovered and report.complete:
+        yield Steps(DISCOVER)
 
 
-def _verdict_of(report: Report) -> Iterator[Text | Steps]:
+def _verdict_of(report: Report, *, has_uncovered: bool) -> Iterator[Text | Steps]:
     """The verdict on the targets of one key set."""
     if not report.targets:
         yield Text("The database has none of its columns, and all of them are optional.")
@@ -137,7 +147,7 @@ def _verdict_of(report: Report) -> Iterator[Text | Steps]:
     parts = [target.counts for target in report.targets]
     rotated, waiting = (sum(getattr(counts, name) for counts in parts) for name in ("rotated", "to_rotate"))
     if report.complete:
-        yield from _complete(report, rotated)
+        yield from _complete(report, rotated, has_uncovered=has_uncovered)
         return
     if report.dry_run and waiting:
         yield Text(f"{_waiting(report, waiting)}. Nothing was written.", "bold yellow")
@@ -212,7 +222,7 @@ def _done(report: Report, rotated: int) -> str:
     return ", and ".join(words)
 
 
-def _complete(report: Report, rotated: int) -> Iterator[Text | Steps]:
+def _complete(report: Report, rotated: int, *, has_uncovered: bool) -> Iterator[Text | Steps]:
     done = f"{_done(report, rotated)}. " if rotated else ""
     columns = columns_of([target.target for target in report.targets])
     if any("rows may be hidden" in warning for target in report.targets for warning in target.warnings):
@@ -220,12 +230,13 @@ def _complete(report: Report, rotated: int) -> Iterator[Text | Steps]:
     columns += f" of shard {report.shard}" if report.shard else ""
     others = sum(target.counts.others for target in report.targets)
     under = report.primary + (f", but for {many(others, 'token')} of keys that are not here" if others else "")
-    yield Text(f"{done}Complete: every token of {columns} is under the primary key {under}.", "bold green")
+    words, color = ("The targets are complete", "yellow") if has_uncovered else ("Complete", "green")
+    yield Text(f"{done}{words}: every token of {columns} is under the primary key {under}.", f"bold {color}")
     yield from _span(report)
     if suspects := sum(target.counts.suspects for target in report.targets):
         yield Text(f"{many(suspects, 'cell')} with room for a token in a form that is not looked for.", "bold yellow")
         yield Steps(LIST_ROWS.after("look at these rows; until then keep every older key:"))
-    first, then = _after_a_takeover(report), _after_a_run(report)
+    first, then = _after_a_takeover(report), _after_a_run(report, has_uncovered=has_uncovered)
     if first:
         yield Steps(first, *([then] if then else []))
     elif then:
@@ -243,12 +254,14 @@ def _span(report: Report) -> Iterator[Text]:
         yield Text(f"Each row{whose} was read once, {between}; what a service wrote to it later was not seen.")
 
 
-def _after_a_run(report: Report) -> Steps | None:
+def _after_a_run(report: Report, *, has_uncovered: bool) -> Steps | None:
     """The next step with the keys, or with other shards."""
     if report.shard:
         return Steps(RUN, when="When all shards are done, check all rows:")
     if first := _promote_first(report):
         return first
+    if has_uncovered:
+        return None
     previous = [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]
     unneeded = [key_id for key_id in previous if not refusals(of_report(report, key_id))]
     return read_the_rest(unneeded[-1], report.key_set) if unneeded else None

@@ -22,6 +22,8 @@ from rotation.planning.takeover import NOTHING, Takeover
 
 NESTED = "nested"
 """The category of a token whose plaintext holds another token; it counts among those under its key, too."""
+NO_SALT = "no-salt"
+"""The category of a cell whose key cannot be made, since the column of its salt holds none."""
 OTHER_KEY_SET = "other-key-set"
 """The category of a token that another key set's key opens."""
 

@@ -58,13 +58,15 @@ class TargetCells:
 
     index: str | None = None
     """The column of the blind index."""
+    salts: tuple[str, ...] = ()
+    """The columns with the salts of the keys that are made for each row."""
     like_index: tuple[str, ...] = ()
     """Other columns of the type that a blind index has."""
 
     def clause(self) -> sa.TableClause:
-        """The table with its key columns, the column, and those that are set beside it."""
+        """The table with its key columns, the column, and those that are read or set beside it."""
         index = [self.index] if self.index else []
-        names = dict.fromkeys((*self.key, self.qualified.column, *index, *self.beside))
+        names = dict.fromkeys((*self.key, self.qualified.column, *index, *self.salts, *self.beside))
         return table_clause(self.qualified.schema, self.qualified.table, names)
 
     def sets(self, table: sa.TableClause) -> dict[Any, ColumnElement[Any]]:

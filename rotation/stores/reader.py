@@ -49,17 +49,18 @@ class Reader:
         sample: int | None = None,
         links: SharedConnections | None = None,
         companions: Mapping[str, str] = NOTHING,
+        salts: tuple[str, ...] = (),
     ) -> None:
         """All rows of *target*, or the ones of *shard*, or about *sample* rows that the database chooses at random.
 
         With *links* it shares a connection with the other stores of a command. *companions*: the values of the target's
-        companion columns; a store that only reads need not know them.
+        companion columns; a store that only reads need not know them. *salts*: the columns with the salts of its keys.
 
         Raises UsageError if the target does not fit its database, StoreError if the database cannot be reached.
         """
         if not read_only and {name for name, _ in target.companions} != set(companions):
             raise ValueError(f"{target.label}: the values of its companion columns are missing")
-        self._target, self._shard, self._companions = target, shard, companions
+        self._target, self._shard, self._companions, self._salts = target, shard, companions, salts
         self._read_only = read_only
         self._in_blocks = False
         """True if a shard's rows are runs of whole numbers."""
@@ -176,8 +177,9 @@ class Reader:
         large = self._dialect.length(self._cell) > largest
         misfit = [] if self._misfit is None else [self._misfit]
         index = [] if self._index is None else [self._index]
+        salts = [self._table.c[name] for name in self._salts]
         query = (
-            sa.select(*self._key, sa.case((large, None), else_=self._cell), large, *index, *misfit)
+            sa.select(*self._key, sa.case((large, None), else_=self._cell), large, *salts, *index, *misfit)
             .where(*conditions)
             .order_by(*self._key)
             .limit(limit)
@@ -188,9 +190,10 @@ class Reader:
         columns = list(zip(*found, strict=True))
         misfits = columns.pop() if misfit else ()
         indexes = columns.pop() if index else ()
-        *key, cells, are_large = columns
+        salt_values = list(zip(*columns[len(columns) - len(salts) :], strict=True)) if salts else []
+        *key, cells, are_large = columns[: len(columns) - len(salts)]
         keys = list(zip(*key, strict=True))
-        batch = Batch(keys, cells, misfits=frozenset(compress(keys, misfits)), indexes=indexes)
+        batch = Batch(keys, cells, misfits=frozenset(compress(keys, misfits)), indexes=indexes, salts=salt_values)
         return batch if not any(are_large) and weight_of(cells) <= BATCH_BYTES else self._with_large(batch, are_large)
 
     def blind_indexes(self, *, of_all_rows: bool) -> list[str]:
@@ -233,7 +236,7 @@ class Reader:
         target, name = self._target, self._access.name
 
         def look(connection: sa.Connection) -> tuple[TargetCells, TableFacts, TableState, int | None]:
-            cells, facts = find_target(target, connection, self._dialect, name, self._companions)
+            cells, facts = find_target(target, connection, self._dialect, name, self._companions, self._salts)
             state = self._dialect.other_writers.state(connection, cells.schema, cells.qualified.table)
             return cells, facts, state, self._dialect.largest_write(connection)
 
@@ -270,8 +273,8 @@ class Reader:
         """The column of the blind index."""
         self._reads_beside = self._misfit is not None or self._index is not None
         """True if rows are read with other columns than the cell."""
-        # Blocks hold tokens of one length. With triggers, companions or an index each row is looked at.
-        by_rows = self._triggers or self._reads_beside or not self._cells.of_tokens
+        # Blocks hold tokens of one length. With triggers, companions, an index or salts each row is looked at.
+        by_rows = self._triggers or self._reads_beside or self._salts or not self._cells.of_tokens
         blocks = None if by_rows else self._dialect.blocks
         self._blocks = blocks(self._cells) if blocks and blocks.serves(self._cells) else None
         # A shard's rows are spread over all pages.
@@ -333,7 +336,7 @@ class Reader:
             weight += weight_of(cells[-1:])
             if weight > BATCH_BYTES:
                 break
-        return batch._replace(keys=batch.keys[: len(cells)], cells=cells, indexes=batch.indexes[: len(cells)])
+        return batch.part(0, len(cells))._replace(cells=cells)
 
 
 def _largest(limit: int) -> int:

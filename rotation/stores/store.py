@@ -22,6 +22,8 @@ from rotation.stores.dialect import BatchSwap, Mode
 from rotation.stores.other_writers import Changed, Doubt, OtherWriters, Unknown
 from rotation.stores.reader import BATCH_BYTES, Reader
 
+MOST_SALTED = 50
+"""Rows of others that are planned at once if each may have a key of its own, which takes long to derive."""
 LOOK_ROWS = 200
 """Rows that one query looks up by their keys; SQLite bounds the depth of a condition."""
 
@@ -72,7 +74,8 @@ class Store(Reader):
         # Under a condition, rows come and go that nobody wrote.
         proves = not reads_only and self._target.where is None
         fires, beside = bool(self._triggers), self._reads_beside
-        return Watch(self._access, self._state, self._others, proves=proves, fires=fires, beside=beside)
+        most = MOST_SALTED if self._salts else None
+        return Watch(self._access, self._state, self._others, proves=proves, fires=fires, beside=beside, most=most)
 
     @property
     def takes_turns(self) -> bool:
@@ -319,15 +322,16 @@ class Watch:
         proves: bool,
         fires: bool,
         beside: bool,
+        most: int | None = None,
     ) -> None:
         """Begins to watch the table, and with *proves* the *others*.
 
-        *fires*: a write fires triggers. *beside*: more than cells is read.
+        *fires*: a write fires triggers. *beside*: more than cells is read. *most*: of more rows a pass is to be made.
         """
         self._access, self._state, self._others, self._begun = access, state, others, state()
         # A server that is too old, or a role with rights on some columns only, refuses the statement.
         self._proves = proves and access.attempt(others.begin) is True
-        self._fires, self._beside = fires, beside
+        self._fires, self._beside, self._most = fires, beside, most
 
     @property
     def name(self) -> str | None:
@@ -362,6 +366,8 @@ class Watch:
         if self._beside and isinstance(found, Changed) and found.batch.rows:
             # The columns beside these cells are not read with them.
             return Unknown("others wrote meanwhile")
+        if self._most is not None and isinstance(found, Changed) and found.batch.rows > self._most:
+            return Unknown("others wrote much meanwhile")
         return found
 
 

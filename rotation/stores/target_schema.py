@@ -25,16 +25,18 @@ from rotation.stores.dialect import NO_DATABASE, Dialect
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def find_target(
+def find_target(  # noqa: PLR0913, PLR0917 - all that a target is found by
     target: Target,
     connection: sa.Connection,
     dialect: Dialect,
     database: str,
     companions: Mapping[str, str] = NOTHING,
+    salts: tuple[str, ...] = (),
 ) -> tuple[TargetCells, TableFacts]:
     """The place of *target*. Raises UsageError for a missing table or column, a view, a generated column, no key.
 
-    *database* is what messages call the database; *companions* what the target's companion columns are to hold.
+    *database* is what messages call the database; *companions* what the target's companion columns are to hold; *salts*
+    the columns that hold the salts of its keys.
     """
     with quietly(), _while_there(target, database):
         inspector = sa.inspect(connection)
@@ -57,6 +59,10 @@ def find_target(
         _check_companion(target, name, columns, key, dialect, companions.get(name, ""))
     if target.index:
         _check_companion(target, target.index.column, columns, key, dialect, "-" * LENGTH, "index")
+    for name in salts:
+        _named(columns, name, f"[keys.{target.keys}] salt: table {target.table}")
+        if name == target.column:
+            raise UsageError(f"[keys.{target.keys}] salt: {name} is the column of the tokens in table {target.table}")
     for name in key:
         if reason := dialect.unfit_key(kind := base_type(columns[name])):
             raise UsageError(f"{target.label}: key column {name} is a {type(kind).__name__}, {reason}")
@@ -74,6 +80,7 @@ def find_target(
         of_tokens=target.format is Format.TOKEN and not target.takes_over,
         beside={**dict.fromkeys(facts.kept), **companions},
         index=target.index.column if target.index else None,
+        salts=salts,
         like_index=tuple(
             name
             for name, each in columns.items()

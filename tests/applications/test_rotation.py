@@ -82,7 +82,8 @@ class Recipe:
         return self.settings or [self.new]
 
     def _type(self, rest: str) -> subprocess.CompletedProcess[str]:
-        argv = [self._old_id() if word == "ID" else word for word in rest.split()]
+        words = rest.split()
+        argv = [self._old_id(words[words.index("--keys") + 1]) if word == "ID" else word for word in words]
         return subprocess.run(
             [sys.executable, ROOT / "scripts/rotate.py", *argv],
             cwd=self.folder,
@@ -100,9 +101,9 @@ class Recipe:
     def _keys(self) -> KeySet:
         return self.preset.keys[self.preset.key_set(self.preset.setting[0])]
 
-    def _old_id(self) -> str:
-        """The id of the one previous key, as `keys list` shows it."""
-        listed = self._type(f"keys list --keys {self.preset.name} --json --env-file {self.env}").stdout
+    def _old_id(self, key_set: str) -> str:
+        """The id of the one previous key of *key_set*, as `keys list` shows it."""
+        listed = self._type(f"keys list --keys {key_set} --json --env-file {self.env}").stdout
         [old] = [key["id"] for key in json.loads(listed)["keys"] if key["state"] == "previous"]
         return str(old)
 
@@ -112,11 +113,12 @@ class Recipe:
         if self.preset.way == "staged":
             values[self._primary] = self.old
         else:
-            values |= {self._primary: self.new, self._keys.previous[0].place.removeprefix("$"): self.old}
-        # QFieldCloud's salt has a variable of its own: applications.toml gives it the secret, too.
-        for key, secret in ((self._keys.previous[0], self.old), (self._keys.primary, self.new)):
-            if (key.salt or "").startswith("$"):
-                values[str(key.salt).removeprefix("$")] = secret
+            for keys in self.preset.keys.values():
+                for key, secret in ((keys.previous[0], self.old), (keys.primary, self.new)):
+                    values[key.place.removeprefix("$")] = secret
+                    # A salt with a variable of its own is the secret, too, unless applications.toml has another one.
+                    if name := key.salt_variable:
+                        values[name] = self.app.variables.get(name, "{secret}").format(secret=secret)
         for name, value in values.items():
             set_key(self.env, name, value)
 

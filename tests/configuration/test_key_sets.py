@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from keyring_core import Derivation, Key, KeyConfigError, KeyState, key_commands
+from keyring_core import Derivation, Key, KeyConfigError, Keyring, KeyState, key_commands
 from keyring_core.errors import WeakKeyError
 from keyring_core.key_commands import run_key_command
 from keyring_core.redaction import get_redactor
 from rotation.configuration.config_file import read_config
 from rotation.configuration.key_sets import Keys, KeySet
-from rotation.configuration.key_sources import KeySource
+from rotation.configuration.key_sources import KeyCell, KeySource
 from rotation.configuration.presets import load_preset, preset_names
 from rotation.context import Context
 from rotation.model.failures import UsageError
@@ -34,8 +34,12 @@ def a_set(**settings: Any) -> KeySet:
     return msgspec.convert(settings, KeySet)
 
 
+def no_cell(cell: KeyCell, keyring: Keyring) -> bytes | None:
+    raise AssertionError(f"{cell} is in a database, and {keyring} was to open it")
+
+
 def settings(environ: Mapping[str, str] | None = None, **sources: Any) -> tuple[Any, ...]:
-    return Keys("app", {"app": a_set(**sources)}).settings(environ or {})
+    return Keys("app", {"app": a_set(**sources)}).settings(environ or {}, no_cell)
 
 
 def sha256_key(secret: str) -> Key:
@@ -118,7 +122,7 @@ def test_a_place_is_named_in_every_refusal() -> None:
 def test_what_is_read_shows_no_secret() -> None:
     """Neither the repr of a key that was read, nor what is sent to a worker, holds one."""
     keys = a_set(primary={"secret": "$SECRET", "derive": "sha256"})
-    [read] = Keys("app", {"app": keys}).read({"SECRET": SECRET})
+    [read] = Keys("app", {"app": keys}).read({"SECRET": SECRET}, no_cell)
 
     assert (read.state, read.text) == (KeyState.PRIMARY, SECRET)
     assert SECRET not in repr(read)
@@ -131,12 +135,24 @@ BAD_SETS = {
     "a secret in the file": ('primary = { secret = "hunter2-hunter2" }', r'secret is "\$NAME" of a variable'),
     "two places": (
         'primary = { secret = "$A", file = "b" }',
-        r"takes one of secret, file, command, and has secret and file",
+        r"takes one of secret, file, command, cell, and has secret and file",
     ),
     "no place": ('primary = { derive = "sha256" }', "and has none"),
     "an unknown kind": ('primary = { secret = "$A", derive = "sha265" }', "did you mean sha256"),
     "a salt too much": ('primary = { secret = "$A", derive = "sha256", salt = "s" }', "takes no salt"),
     "no salt": ('primary = { secret = "$A", derive = "pbkdf2-sha256", iterations = 3 }', "set its salt"),
+    "a cell without its keys": ('primary = { cell = "a.b", url = "$URL" }', 'cell needs keys = "NAME"'),
+    "a cell without a column": ('primary = { cell = "a", keys = "app", url = "$URL" }', "cell is "),
+    "a cell without a url": ('primary = { cell = "a.b", keys = "app" }', "cell needs a url"),
+    "a cell under itself": (
+        'primary = { cell = "a.b", keys = "app", url = "$URL" }',
+        r"\[keys.app\] is in a cell under \[keys.app\]: so no key opens the first",
+    ),
+    "a cell under no set": (
+        'primary = { cell = "a.b", keys = "apq", url = "$URL" }',
+        r"rotation.toml has no \[keys.apq\]; did you mean app",
+    ),
+    "a condition without a cell": ('primary = { secret = "$A", where = "id = 1" }', "has where, which only a cell"),
     "no primary key": ("previous = []", "primary"),
     "an unknown setting": ('primary = { secret = "$A", dervie = "sha256" }', "dervie"),
 }
@@ -198,7 +214,7 @@ def test_a_command_gets_no_secret_of_a_set(tmp_path: Path, monkeypatch: pytest.M
     path.write_text(f"[keys.plane]\nprimary = {primary}\n{app}")
     environ = {"PLANE_SECRET": SECRET, "PLANE_SALT": "pepper", "PLANE_URL": "http://plane"}
 
-    [read] = Keys("app", read_config(path).key_sets()).read(environ)
+    [read] = Keys("app", read_config(path).key_sets()).read(environ, no_cell)
 
     given = dict(line.partition("=")[::2] for line in read.text.splitlines())
     assert (given["PLANE_URL"], {"PLANE_SECRET", "PLANE_SALT"} & {*given}) == ("http://plane", set())
@@ -212,7 +228,10 @@ def test_a_worker_knows_the_sets_that_models_name(tmp_path: Path, monkeypatch: p
     code = f"import os, pathlib; pathlib.Path({str(seen)!r}).write_text(' '.join(os.environ)); print({key!r})"
     environ = {"ENCRYPTION_KEY_COMMAND": shlex.join([sys.executable, "-c", code]), "BILLING_ENCRYPTION_KEY": SECRET}
 
-    own, billing = sent.keyring(environ), Keys("billing", sent.sets).keyring(environ | {"BILLING_ENCRYPTION_KEY": key})
+    own, billing = (
+        sent.keyring(environ, no_cell),
+        Keys("billing", sent.sets).keyring(environ | {"BILLING_ENCRYPTION_KEY": key}, no_cell),
+    )
 
     assert own.primary == billing.primary == make_key("a")
     assert "BILLING_ENCRYPTION_KEY" not in seen.read_text().split()
@@ -226,7 +245,7 @@ def test_no_frame_of_an_error_shows_a_secret(read: Callable[..., object]) -> Non
     environ = {"A": key_text("a"), "B": key_text("b"), "C": f"{key_text('c')}x"}
 
     with pytest.raises(KeyConfigError) as caught:
-        read(keys, environ)
+        read(keys, environ, no_cell)
 
     assert not any(leaks(locals_in(caught.value), key) for key in environ.values())
 
@@ -257,9 +276,23 @@ def test_a_worker_keeps_the_variables_of_sets_from_key_commands(monkeypatch: pyt
     source = KeySource(command=command, derive="pbkdf2-sha256", salt="$SALT", iterations=1)
     keys = Keys("mine", {"mine": KeySet(source)})
 
-    keyring = keys.keyring({"SALT": "a salt"})
+    keyring = keys.keyring({"SALT": "a salt"}, no_cell)
 
     expected = Derivation("pbkdf2-sha256", salt="a salt", iterations=1).key(
         "no such variable, said this", "here", allow_weak=True
     )
     assert keyring.primary == expected
+
+
+def test_the_place_of_a_cell_is_its_row() -> None:
+    """Two rows of a column are two places, and so are two databases; neither url nor condition is in the name."""
+    cells = [
+        KeySource(cell="a.b", keys="master", where=where, url=url)
+        for where in ("id = 'hunter1'", "id = 'hunter2'")
+        for url in ("sqlite:///hunter3.db", "$URL")
+    ]
+
+    places = [cell.origin({}) for cell in (*cells, *cells)]
+
+    assert len(set(places)) == len(cells)
+    assert not [place for place in places if "hunter" in place or not place.startswith("cell a.b (")]

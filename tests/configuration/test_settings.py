@@ -84,7 +84,7 @@ FAULTS = {
     "models": ("[[target]]\nmodel = 'a:B'\n", ", [[target]] 1: unknown setting `model`; did you mean `models`?"),
     "a part of a previous key": (
         f"[keys.a]\nprimary = {{ secret = '$A' }}\nprevious = [{{ secret = '$B', salt = 7 }}, '{SECRET}']\n",
-        ", [keys.a] previous 1: `salt` must be a text in quotes, such as ",
+        ", [keys.a] previous 1: `salt` must be a text in quotes or a table, such as ",
     ),
     "a key that is no table": (
         f"[keys.a]\nprimary = {{ secret = '$A' }}\nprevious = ['{SECRET}']\n",

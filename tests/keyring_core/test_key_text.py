@@ -345,12 +345,12 @@ def test_a_refusal_ends_with_the_command_that_makes_a_key_of_it(named):
         "K48": (RAW.hex(), f"make a key of it: {DERIVE} hex"),
         "hex in capitals": (RAW.hex().upper() + "\n", f"make a key of it: {DERIVE} hex"),
         "K16": (KEY[:43], f"make a key of it: {DERIVE} raw-unpadded"),
-        "K50": ("Tr0ub4dor-and-three-more-words-x", f"its key of this text: {DERIVE} text32"),
-        "symbols": ("Tr0ub4dor and three, more; words", f"its key of this text: {DERIVE} text32"),
-        "passphrase": ("correct horse battery staple", f"its key of this text: {DERIVE}"),
-        "non-ASCII": ("korrekt Pferd ü", f"its key of this text: {DERIVE}"),
-        "non-ASCII bytes": ("korrekt Pferd ü".encode(), f"its key of this text: {DERIVE}"),
-        "long": ("#3=x" * 20, f"its key of this text: {DERIVE}"),
+        "K50": ("Tr0ub4dor-and-three-more-words-x", f"a stored token shows how: {DERIVE} --try --variable {WHERE}"),
+        "symbols": ("Tr0ub4dor and three, more; words", f"a stored token shows how: {DERIVE} --try --variable {WHERE}"),
+        "passphrase": ("correct horse battery staple", f"a stored token shows how: {DERIVE} --try --variable {WHERE}"),
+        "non-ASCII": ("korrekt Pferd ü", f"a stored token shows how: {DERIVE} --try --variable {WHERE}"),
+        "non-ASCII bytes": ("korrekt Pferd ü".encode(), f"a stored token shows how: {DERIVE} --try --variable {WHERE}"),
+        "long": ("#3=x" * 20, f"a stored token shows how: {DERIVE} --try --variable {WHERE}"),
     }
 
     for name, (value, ending) in cases.items():
@@ -359,6 +359,9 @@ def test_a_refusal_ends_with_the_command_that_makes_a_key_of_it(named):
                 decode_key(value, WHERE)
 
             assert str(caught.value).endswith(ending)
+
+    with pytest.raises(KeyConfigError, match=r"shows how: keyring-rotate keys derive --try$"):
+        decode_key("correct horse battery staple", "ENCRYPTION_PREVIOUS_KEYS, key 2 of 3")
 
 
 def test_a_damaged_key_is_not_taken_for_a_secret(named):

@@ -331,6 +331,25 @@ def test_a_set_without_a_table_keeps_no_other_set_from_its_work(app: App) -> Non
     assert not [finding for finding in checked if "sources" in finding["subject"] + finding["message"]]
 
 
+def test_the_key_of_a_set_without_a_table_can_be_retired(app: App) -> None:
+    """Nothing needs it if the other tables of the application are there; in a database without any it stays."""
+    app.change(*OPTIONAL)
+    app.change('keys = "airflow"\n\n[[', 'keys = "airflow"\noptional = true\n\n[[')
+    app.database.execute("DROP TABLE sources")
+    app.database.execute("ALTER TABLE creds RENAME TO away")
+    key_id = read_id(OLD_SECRET)
+    argv = ("keys", "retire", key_id, "--keys", "redash", "--no-archive")
+
+    nowhere = app.run(*argv)
+    app.database.execute("ALTER TABLE away RENAME TO creds")
+    retired = app.run(*argv)
+
+    assert (nowhere.code, retired.code) == (2, 0)
+    assert "none of the targets is there: sources.options" in nowhere.err
+    assert f"Retired {key_id}" in retired.out
+    assert app.variables()["REDASH_OLD_SECRET"] == ""
+
+
 def test_a_database_without_any_target_is_the_wrong_one(app: App) -> None:
     """If all targets are optional and none is there, nothing is called complete; one that is not optional is needed."""
     app.database.execute("DROP TABLE sources")

@@ -189,6 +189,17 @@ class IndexValuesJson(Document):
     under: Annotated[dict[str, int], "Values for each key id."]
 
 
+class DerivedKeyJson(Document):
+    """A key that a secret at hand makes for a column whose tokens no key opened."""
+
+    column: Annotated[str, "The column, with its table."]
+    where: Annotated[str, "The place of the secret."]
+    key_id: Annotated[str, "The key's id."]
+    rule: Annotated[str, "How the key is made of the secret, in words."]
+    entry: Annotated[str, "The key set for rotation.toml, as TOML."]
+    covered: Annotated[bool, "True if a target covers the column: its key set has another rule."]
+
+
 class DiscoverJson(Document, kw_only=True):
     """`discover`."""
 
@@ -216,6 +227,7 @@ class DiscoverJson(Document, kw_only=True):
     declared: Annotated[list[DeclaredColumnJson] | Missing, "The encrypted columns of models, if any are named."] = (
         UNSET
     )
+    derived: Annotated[list[DerivedKeyJson], "The keys that secrets at hand make for such columns."]
     targets: Annotated[str, "The entries to add to rotation.toml, as TOML."]
 
     @classmethod
@@ -237,5 +249,6 @@ class DiscoverJson(Document, kw_only=True):
             **{name: [RemarkJson(*remark) for remark in getattr(found, name)] for name in remarks},
             recognised=[invocation.line(step) for step in found.recognised],
             declared=declared or UNSET,
+            derived=[DerivedKeyJson(*each) for each in found.derived],
             targets=found.entries,
         )

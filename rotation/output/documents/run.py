@@ -101,6 +101,11 @@ class RunJson(Document):
         list[str],
         "Targets that were left out, and why: optional ones that are missing; for `adopt`, those that it cannot take.",
     ]
+    uncovered: Annotated[
+        list[str] | None,
+        "In the databases of known applications (`[[app]]`), the columns with tokens that no target covers; null: not "
+        "searched. The exit code does not depend on it.",
+    ]
     targets: Annotated[list[TargetReportJson], "One entry for each column."]
     commands: Annotated[list[CommandJson], "The commands that the screen proposes next, for a program to run."]
 

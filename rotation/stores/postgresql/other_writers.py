@@ -272,9 +272,11 @@ class PostgreSQLOthers(OtherWriters):
 
     def _read(self, connection: sa.Connection, theirs: sa.ColumnElement[bool]) -> Batch:
         scope = self.scope
-        names = [scope.table.c[name] for name in scope.cells.key]
-        rows = connection.execute(sa.select(*names, scope.cell).where(scope.rows, theirs).order_by(*names)).all()
-        return Batch([tuple(key) for *key, _ in rows], [cell for *_, cell in rows])
+        names, salts = ([scope.table.c[name] for name in part] for part in (scope.cells.key, scope.cells.salts))
+        query = sa.select(*names, scope.cell, *salts).where(scope.rows, theirs).order_by(*names)
+        rows, end = connection.execute(query).all(), len(names)
+        of_rows = [tuple(row[end + 1 :]) for row in rows] if salts else []
+        return Batch([tuple(row[:end]) for row in rows], [row[end] for row in rows], salts=of_rows)
 
 
 def _are_usual(members: Sequence[Member]) -> bool:

@@ -1,0 +1,108 @@
+"""Reads a secret and its salt from where the options say: a variable, a file, a command, stdin or a terminal.
+
+Never from an argument. No message shows anything of them.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from keyring_core.derivation import protect
+from keyring_core.key_commands import run_key_command
+from keyring_core.key_files import MAX_FILE_BYTES, read_regular
+from keyring_core.sources import COMMAND_SECONDS
+from rotation.cli.options import CommandContext, adding, path_option
+from rotation.model.failures import UsageError
+
+secret_options = adding(
+    click.option("--variable", metavar="NAME", help="Variable that holds the secret."),
+    path_option("--file", help="File that holds the secret."),
+    click.option("--command", "program", metavar="COMMAND", help="Command that prints the secret; no shell runs it."),
+)
+
+
+class SecretOptions(NamedTuple):
+    """What the options say of the place of a secret; all None: stdin, or a terminal."""
+
+    variable: str | None
+    file: Path | None
+    program: str | None
+
+
+class ReadSecret(NamedTuple):
+    """A secret, and its origin in words."""
+
+    value: str | bytes
+    where: str
+
+    def __repr__(self) -> str:
+        return f"<ReadSecret of {self.where}>"
+
+
+def read_secret(command: CommandContext, place: SecretOptions) -> ReadSecret:
+    """The secret in *place*; without one the text of stdin, which a terminal is asked for.
+
+    Raises UsageError and KeyConfigError, which show nothing of it.
+    """
+    variable, file, program = place
+    if sum(each is not None for each in place) > 1:
+        raise UsageError("--variable, --file and --command exclude each other; keep one of them")
+    if variable is not None:
+        return ReadSecret(read_variable(command, "--variable", variable), variable)
+    if file is not None:
+        return ReadSecret(_content(file), f"--file ({file})")
+    if program is not None:
+        printed = run_key_command(program, "--command", command.environ, COMMAND_SECONDS)
+        return ReadSecret(without_newline(printed), "--command")
+    return ReadSecret(*asked("Secret", "the secret", hide=True))
+
+
+def asked(prompt: str, words: str, *, hide: bool) -> tuple[str | bytes, str]:
+    """What a terminal answers, or stdin holds; and where that is, in words."""
+    if sys.stdin.isatty():
+        # An empty answer is an answer, which has its own message.
+        return click.prompt(prompt, "", hide_input=hide, show_default=False, err=True), words
+    return without_newline(sys.stdin.buffer.read(MAX_FILE_BYTES)), "stdin"
+
+
+def read_variable(command: CommandContext, option: str, name: str) -> str:
+    """The value of the variable *name*. Raises UsageError if it is not set; the *name* may be a secret by mistake."""
+    if name in command.environ:
+        return command.environ[name]
+    if not re.fullmatch(r"[A-Za-z_]\w{0,63}", name, re.ASCII):
+        raise UsageError(f"{option} takes the name of a variable; do not put a secret into a command line")
+    raise UsageError(f"{option} {name}: this variable is not set. Set it, or name its dotenv file with --env-file.")
+
+
+def _content(path: Path) -> bytes:
+    fault = None
+    try:
+        return without_newline(read_regular(path, "secret")[0])
+    except OSError as error:
+        fault = error.strerror or "cannot be read"
+    raise UsageError(f"--file ({path}): {fault}. Name a file that holds the secret, alone")
+
+
+def without_newline(data: bytes) -> bytes:
+    """*data* without the one newline that editors and `echo` put at its end."""
+    return re.sub(rb"\r?\n\Z", b"", data)
+
+
+def read_salt(command: CommandContext, salt: str | None, variable: str | None, *, is_hex: bool) -> str | bytes | None:
+    """The salt of the options; None without one. Raises UsageError."""
+    if salt is not None and variable is not None:
+        raise UsageError("--salt and --salt-variable exclude each other; keep one of them")
+    if variable is not None:
+        salt = read_variable(command, "--salt-variable", variable)
+        protect(salt, "salt")
+    if salt is None or not is_hex:
+        return salt
+    with suppress(ValueError):
+        return bytes.fromhex(salt)
+    raise UsageError("--salt-hex: the salt has other characters than hexadecimal digits; leave this option out")

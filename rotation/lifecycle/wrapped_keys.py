@@ -1,0 +1,41 @@
+"""Keys of other key sets that are stored as tokens under a key: without it, nothing opens them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from keyring_core import Key, KeyConfigError, Keyring
+from keyring_core.errors import InvalidToken
+from rotation.context import Context
+from rotation.model.failures import StoreError
+from rotation.model.next_steps import RUN, Steps
+from rotation.retirement import AGAIN, Refusal
+from rotation.stores.key_cells import token_in
+
+
+def wrapped_under(context: Context, keyring: Keyring, key: Key) -> list[Refusal]:
+    """A refusal for each cell with a key that is under *key*, one of *keyring*, or that cannot be read.
+
+    A search would not find a cell in a database that no target is in. Raises StoppedError.
+    """
+    return list(_refusals(context, keyring, key))
+
+
+def _refusals(context: Context, keyring: Keyring, key: Key) -> Iterator[Refusal]:
+    keys = context.keys
+    for cell in keys.cells_under(context.read_environ()):
+        fault = None
+        try:
+            found = token_in(cell, wait=context.streams.wait, links=context.links)
+            with suppress(InvalidToken):
+                if found and keyring.key_for(found.content) == key:
+                    remedy = Steps(
+                        RUN, when=f'If no [[target]] has that column with keys = "{keys.name}", add it. Then:'
+                    )
+                    yield Refusal(f"{found.words}: {cell.place} is a token under it", remedy)
+        except (KeyConfigError, StoreError) as error:
+            # A reason is one line.
+            fault = str(error).replace("\n", " ")
+        if fault:
+            yield Refusal(f"{fault} It was not seen whether that token needs the key", f"correct that, {AGAIN}")

@@ -1,0 +1,66 @@
+"""The document of `keys derive --try`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from rotation.discovery.key_entry import SecretPlace, entry_of, next_step, rule_in_words
+from rotation.discovery.key_trial import FittingRule, Trial
+from rotation.model.next_steps import Invocation
+from rotation.output.documents.parts import CommandJson, Document, commands_of
+
+
+class FittingRuleJson(Document):
+    """A rule that makes the key of a token in the cell."""
+
+    id: Annotated[str, "The key's id."]
+    derive: Annotated[str, "The kind of derivation."]
+    rule: Annotated[str, "The rule in words, with its parameters."]
+    without: Annotated[str, "What has to be taken off the secret, in words; empty if nothing has."]
+    bound: Annotated[bool, "True if the token is bound to the context that was given."]
+    weakness: Annotated[str | None, "Why the key is refused as a primary key; null if it is not."]
+    used_by: Annotated[list[str], "The applications and packages that make their key so."]
+    name: Annotated[str, "The name of the key set in `entry`."]
+    entry: Annotated[str, "The entry to add to rotation.toml, as TOML. It holds no secret."]
+
+    @classmethod
+    def of(cls, fit: FittingRule, trial: Trial, place: SecretPlace) -> FittingRuleJson:
+        """The part on one *fit*."""
+        made = entry_of(fit, trial.cell, place)
+        return cls(
+            id=fit.key_id,
+            derive=fit.candidate.rule.derive,
+            rule=rule_in_words(fit),
+            without=fit.without,
+            bound=fit.bound,
+            weakness=fit.weakness,
+            used_by=[use.words for use in made.uses],
+            name=made.name,
+            entry=made.text,
+        )
+
+
+class KeysTryJson(Document):
+    """`keys derive --try`."""
+
+    complete: Annotated[bool, "True if a rule fits."]
+    cell: Annotated[str, "The cell that was tried."]
+    fits: Annotated[list[FittingRuleJson], "The rules that fit, the likely one first."]
+    candidates: Annotated[int, "The rules, each with each salt at hand."]
+    tried: Annotated[int, "Keys that were made and tried; the other rules do not take such a secret."]
+    next: Annotated[str, "What to do next, a step a line."]
+    commands: Annotated[list[CommandJson], "The steps of `next` that are commands."]
+
+    @classmethod
+    def of(cls, trial: Trial, place: SecretPlace, invocation: Invocation) -> KeysTryJson:
+        """The document on *trial*."""
+        following = next_step(trial, place)
+        return cls(
+            complete=bool(trial.fits),
+            cell=trial.cell.words,
+            fits=[FittingRuleJson.of(fit, trial, place) for fit in trial.fits],
+            candidates=len(trial.candidates),
+            tried=trial.keys,
+            next=invocation.text(following),
+            commands=commands_of(following, invocation),
+        )

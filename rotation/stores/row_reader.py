@@ -1,0 +1,136 @@
+"""One row of a target's table, with the values beside the cell that a key may be salted with."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from rotation.model.counts import RowKey
+from rotation.model.failures import UsageError
+from rotation.planning.inner_tokens import bytes_of, holds_mark
+from rotation.stores.columns import free_column, same_key
+from rotation.stores.reader import Reader
+from rotation.stores.target_schema import base_type, quietly
+
+LOOKED_THROUGH = 200
+"""Rows among which the first one with a token is looked for."""
+LARGEST_CELL = 1024 * 1024
+"""Bytes of the largest cell that is read."""
+LONGEST_SALT = 256
+"""Bytes of the longest value that may be a salt."""
+MOST_SALTS = 40
+"""Columns whose values are taken, those first that are called a salt."""
+
+
+class HeldRow(NamedTuple):
+    """A row that was read."""
+
+    key: RowKey
+    cell: str | bytes
+    beside: Mapping[str, str | bytes]
+    """Values of other columns of text, whole numbers, UUIDs or bytes, by name; numbers and UUIDs as text."""
+
+    def __repr__(self) -> str:
+        return "<HeldRow>"
+
+
+class RowReader(Reader):
+    """The table of a target, of which single rows are read. Raises as `Reader` does."""
+
+    def row(self, key: Sequence[str] = ()) -> HeldRow:
+        """The row whose key is spelled by *key*, or the first one with what looks like a token.
+
+        Raises UsageError if there is no such row, or its cell is NULL or too large.
+        """
+        names, label = self.key_names(), self._target.label
+        if key and len(key) != len(names):
+            raise UsageError(f"{label}: a row is named by {', '.join(names)}: give --row {len(names)} times, in order")
+        rows = self._found(
+            [same_key(self._key, [self._part(*each) for each in zip(names, self._cells.key_kinds, key, strict=False)])]
+            if key
+            else []
+        )
+        if not rows:
+            of = ", ".join(f"{name}={part}" for name, part in zip(names, key, strict=False))
+            raise UsageError(f"{label}: there is no row {of}" if key else f"{label}: no row has a value in this column")
+        found, cell, beside = rows[0] if key else next((each for each in rows if _has_token(each[1])), rows[0])
+        if cell is None:
+            raise UsageError(f"{label}, {self.words(found)}: the cell is NULL, or over {LARGEST_CELL:,} bytes")
+        return HeldRow(found, cell, {name: value for name, value in beside.items() if value})
+
+    def words(self, key: RowKey) -> str:
+        """The name of a row in messages."""
+        return ", ".join(f"{name}={part}" for name, part in zip(self.key_names(), key, strict=True))
+
+    def _found(
+        self, conditions: Sequence[sa.ColumnElement[bool]]
+    ) -> list[tuple[RowKey, str | bytes | None, dict[str, str | bytes | None]]]:
+        """Key, cell and the values beside it of the rows that meet *conditions*, or of the first rows."""
+
+        def small(column: sa.ColumnElement[Any], most: int) -> sa.ColumnElement[Any]:
+            return sa.case((self._dialect.length(column) > most, None), else_=column)
+
+        def read(connection: sa.Connection) -> Sequence[Sequence[Any]]:
+            with quietly():
+                place = self._cells.qualified
+                columns = sa.inspect(connection).get_columns(place.table, place.schema)
+            kinds = {each["name"]: base_type(each) for each in columns if each["name"] != place.column}
+            names.extend(sorted((name for name, kind in kinds.items() if self._may_be_salt(kind)), key=_turn))
+            del names[MOST_SALTS:]
+            beside = [
+                free_column(name)
+                if isinstance(kinds[name], sa.Integer | sa.Uuid)
+                else small(free_column(name), LONGEST_SALT)
+                for name in names
+            ]
+            query = sa.select(*self._key, small(self._cell, LARGEST_CELL), *beside).select_from(self._table)
+            chosen = conditions or [self._column.is_not(None)]
+            return self._dialect.fetch_all(connection, query.where(self._rows, *chosen).limit(LOOKED_THROUGH))
+
+        names: list[str] = []
+        found = []
+        for row in self._access.read(read):
+            size = len(self._key)
+            values = {name: _as_salt(value) for name, value in zip(names, row[size + 1 :], strict=True)}
+            cell = row[size]
+            bare = cell if cell is None or isinstance(cell, str | bytes) else bytes(cell)
+            found.append((tuple(row[:size]), bare, values))
+        return found
+
+    def _may_be_salt(self, kind: sa.types.TypeEngine[Any]) -> bool:
+        return isinstance(kind, sa.Integer | sa.Uuid) or (
+            self._dialect.holds_text(kind) and not isinstance(kind, sa.Enum)
+        )
+
+    def _part(self, name: str, kind: sa.types.TypeEngine[Any], text: str) -> Any:
+        """The part of a key that *text* spells."""
+        with suppress(ValueError):
+            if isinstance(kind, sa.Integer):
+                return self._dialect.sendable(int(text))
+            if isinstance(kind, sa.Uuid):
+                return self._dialect.sendable(uuid.UUID(text))
+            return self._dialect.sendable(bytes.fromhex(text) if isinstance(kind, sa.types._Binary) else text)
+        raise UsageError(f"{self._target.label}: --row is a value of {name}, a {type(kind).__name__}")
+
+
+def _turn(name: str) -> tuple[bool, bool]:
+    """Columns that are called a salt come first, then those that are called an id."""
+    return "salt" not in name.lower(), not name.lower().endswith("id")
+
+
+def _has_token(cell: str | bytes | None) -> bool:
+    return cell is not None and holds_mark(bytes_of(cell))
+
+
+def _as_salt(value: object) -> str | bytes | None:
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | uuid.UUID):
+        return str(value)
+    if isinstance(value, str):
+        return value
+    return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else None
