@@ -70,7 +70,8 @@ class SaltedPlanner(Planner):
     def _salts(self, batch: Batch) -> Iterator[tuple[bytes | None, ...] | None]:
         """The salts of each row; None for an empty cell, which needs no key."""
         for cell, values in zip(batch.cells, batch.salts, strict=True):
-            yield self.keyrings.salts(values) if cell else None
+            # SQLite keeps a number in a text column, and 0 is one.
+            yield None if cell in {None, "", b""} else self.keyrings.salts(values)
 
     def _runs(self, batch: Batch) -> Iterator[tuple[RowKeyring, Batch]]:
         """The rows one after the other that have the same salts, with their keyring."""
