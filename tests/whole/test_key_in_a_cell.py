@@ -443,6 +443,28 @@ def test_a_master_key_with_the_secret_of_another_set_stays(local: App) -> None:
     assert (ran.code, words in str(ran.document["refused"])) == (1, True), ran.out
 
 
+@pytest.mark.parametrize("their_target", ["", MASTER.replace("crypt_key", "missing") + "optional = true\n"])
+def test_a_master_key_without_a_target_of_its_own_stays(local: App, their_target: str, tmp_path: Path) -> None:
+    """Also in another database, where no search looks: the set that wraps keys may have no target, or none is there."""
+    twin = '[keys.twin]\nprimary = { secret = "$MASTER_KEY" }\nprevious = [{ secret = "$OLD_MASTER_KEY" }]\n'
+    local.database.execute("CREATE TABLE theirs (id INTEGER PRIMARY KEY, token TEXT)")
+    local.database.execute("DELETE FROM crypt_key")
+    theirs = MASTER.replace("crypt_key", "theirs").replace("encrypted_key", "token").replace("master", "twin")
+    other = tmp_path / "other"
+    other.mkdir()
+    with open_database("sqlite", other) as database:
+        database.execute("CREATE TABLE crypt_key (id VARCHAR(36) PRIMARY KEY, encrypted_key TEXT)")
+        database.insert("crypt_key", [{"id": "first", "encrypted_key": wrapped("inner")}])
+        local.set_master("new master", "old master")
+        inner = FIRST.replace(" }", f', url = "{database.url}" }}')
+        local.configure(f"primary = {inner}", theirs + their_target + DATA, twin)
+
+        ran = local.run("keys", "retire", make_key("old master").id, "--keys", "twin", "--no-archive", "--json")
+
+    assert ran.code == 1, ran.out + ran.err
+    assert "crypt_key.encrypted_key, id=first: [keys.inner] primary" in str(ran.document["refused"])
+
+
 def test_one_secret_in_a_cell_and_in_a_variable_is_seen(app: App) -> None:
     """A key of another set that is made of the same secret keeps it."""
     app.configure(

@@ -242,6 +242,62 @@ def test_a_retirement_counts_again_after_its_search(app: App, monkeypatch: pytes
     assert f"1 token under {row_id('OLD')}" in retired.out + retired.err
 
 
+def other_column(app: App, cell: str, further: str) -> Ran:
+    """The retirement of the old secret, if another table has that *cell* and *further* entries are in rotation.toml."""
+    app.database.execute("CREATE TABLE other (id INTEGER PRIMARY KEY, user_id INTEGER, token TEXT)")
+    app.database.insert("other", [{"id": 1, "user_id": 1, "token": cell}])
+    app.fill([(1, old(1, "value"))])
+    assert app.run("run").code == 0
+    app.configure(CONFIG + further)
+    return app.run("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app")
+
+
+@pytest.mark.parametrize("form", [None, "leave"])
+def test_a_secret_of_rows_stays_for_the_target_of_another_key_set(app: App, form: str | None) -> None:
+    """No search opens tokens under keys of rows, so that each one that no key opens may need the secret."""
+    cell = old(1, "misplaced")
+    leave = ""
+    if form:
+        cell, leave = f"{cell} {Fernet(key_text('new')).encrypt(b'x').decode()}", 'format = "embedded"\nothers = "leave"\n'
+    entry = f'[[target]]\nurl = "$DATABASE_URL"\ntable = "other"\ncolumns = ["token"]\nkeys = "raw"\n{leave}'
+    retired = other_column(app, cell, f'{entry}[keys.raw]\nprimary = {{ secret = "$RAW_NEW" }}\n')
+
+    assert retired.code == 1, retired.out
+    assert "other.token, a target of another key set: 1 token that no key here opens" in retired.out + retired.err
+
+
+def test_a_secret_of_rows_stays_for_an_encoded_token_that_no_target_names(app: App) -> None:
+    """A token in base64 counts elsewhere only if its key opens it; one under a key of rows is never opened there."""
+    cell = base64.b64encode(old(1, "encoded").encode()).decode()
+    retired = other_column(app, cell, "")
+
+    assert retired.code == 1, retired.out
+    assert "other.token: holds tokens that no key here opens" in retired.out + retired.err
+
+
+@pytest.mark.parametrize("secret", ["NEW", "FIXED"])
+def test_the_tokens_of_another_set_with_keys_of_rows_keep_no_secret(app: App, secret: str) -> None:
+    """The census of that set's own targets opens them; no search does."""
+    entry = '[[target]]\nurl = "$DATABASE_URL"\ntable = "other"\ncolumns = ["token"]\nkeys = "theirs"\n'
+    theirs = by_user(secret, 1).encrypt(b"theirs").decode()
+    retired = other_column(app, theirs, f'{entry}[keys.theirs]\nprimary = {{ secret = "${secret}", {BY_USER} }}\n')
+
+    assert retired.code == 0, retired.out
+
+
+def test_past_rows_keep_a_secret_of_rows(app: App) -> None:
+    """MariaDB's SYSTEM VERSIONING keeps what a run replaced, and no search opens tokens under keys of rows."""
+    if app.database.kind != "mariadb":
+        pytest.skip("no past rows")
+    app.fill([(1, old(1, "value"))])
+    app.database.execute("ALTER TABLE creds ADD SYSTEM VERSIONING")
+    assert app.run("run").code == 0
+    retired = app.run("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app")
+
+    assert retired.code == 1, retired.out
+    assert "creds.token, rows of the table's past among them: 2 tokens that no key here opens" in retired.out
+
+
 def test_rows_that_services_write_during_a_run_are_moved(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """What others wrote since a pass began is read with its salt, or makes another pass due."""
     from rotation.job.passes import TargetRun
