@@ -64,9 +64,7 @@ class Evidence:
     key_set: str | None = None
     """The key set that the key is of; None: the environment's own keys."""
     of_rows: frozenset[str | None] = frozenset()
-    """If it stands for keys of rows: all key sets with such keys. A search reads no salts, and opens no token of theirs.
-
-    Empty for any other key."""
+    """If it stands for keys of rows, all key sets with such keys, of which a search opens no token; otherwise empty."""
 
 
 def of_report(report: Report, key_id: str) -> Evidence:

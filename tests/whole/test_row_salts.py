@@ -258,7 +258,8 @@ def test_a_secret_of_rows_stays_for_the_target_of_another_key_set(app: App, form
     cell = old(1, "misplaced")
     leave = ""
     if form:
-        cell, leave = f"{cell} {Fernet(key_text('new')).encrypt(b'x').decode()}", 'format = "embedded"\nothers = "leave"\n'
+        cell = f"{cell} {Fernet(key_text('new')).encrypt(b'x').decode()}"
+        leave = 'format = "embedded"\nothers = "leave"\n'
     entry = f'[[target]]\nurl = "$DATABASE_URL"\ntable = "other"\ncolumns = ["token"]\nkeys = "raw"\n{leave}'
     retired = other_column(app, cell, f'{entry}[keys.raw]\nprimary = {{ secret = "$RAW_NEW" }}\n')
 
