@@ -100,7 +100,7 @@ class SaltedPlanner(Planner):
         """The plan of a cell for which some keys cannot be made. What the others open is as good as elsewhere."""
         looked = self._plan_with(found.keyring, row, dry_run=True)
         can_write = not found.keyring.primary.salt_column
-        if not (looked.counts.unreadable or (looked.counts.to_rotate and not can_write)):
+        if not (looked.counts.unreadable or looked.counts.others or (looked.counts.to_rotate and not can_write)):
             return self._plan_with(found.keyring, row, dry_run=self.dry_run) if can_write else looked
         [key] = row.keys
         counts = Counts(scanned=1, unreadable=1)

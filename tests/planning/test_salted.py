@@ -137,6 +137,17 @@ def test_a_row_key_moves_beside_a_token_of_another_key_that_is_left() -> None:
     assert stock(b"1", NEW_SECRET).decrypt(new.split()[0]) == b"value"
 
 
+def test_a_token_of_a_row_without_a_salt_is_never_left_as_that_of_others() -> None:
+    """Its key cannot be made, so that it looks like a token of others beside one that opens."""
+    cell = f"{token('old')} {old(1)}"
+    plan = planner(make_key("new"), make_key("old"), root(OLD_SECRET), format=Format.EMBEDDED, leaves_others=True).plan(
+        batch([(None, cell)])
+    )
+
+    assert not plan.changes
+    assert (plan.counts.categories, plan.counts.others) == (Counter({"no-salt": 1}), 0)
+
+
 def test_a_mistyped_raw_key_writes_nothing_though_each_row_is_planned_alone() -> None:
     """One token in 256 decrypts under a key that is wrong in its second half: all of a batch is looked at first."""
     wrong = Key.parse(mistyped(key_text("old")))
