@@ -211,7 +211,7 @@ def check_set(name: str, keys: KeySet) -> None:
 
 
 def check_cells(sets: Mapping[str, KeySet]) -> None:
-    """Raises UsageError if a key in a cell is under a key set that is missing, or in the end under itself."""
+    """Raises UsageError if a key in a cell is under a set that is missing or has keys of rows, or in the end itself."""
     under: dict[str, set[str]] = {}
     for name, keys in sets.items():
         for _, place, source in keys.sources():
@@ -221,6 +221,11 @@ def check_cells(sets: Mapping[str, KeySet]) -> None:
                 near = nearest(source.keys, sets)
                 hint = f"did you mean {near}?" if near else f"there are {', '.join(sets)}"
                 raise UsageError(f"[keys.{name}] {place}: keys: rotation.toml has no [keys.{source.keys}]; {hint}")
+            if isinstance(sets[source.keys].primary.salt, SaltColumn):
+                raise UsageError(
+                    f"[keys.{name}] {place}: keys: [keys.{source.keys}] makes a key for each row, and none for a cell; "
+                    "name another key set"
+                )
             under.setdefault(name, set()).add(source.keys)
     try:
         TopologicalSorter(under).prepare()

@@ -322,6 +322,11 @@ CONFIGURED = {
         'url = "$DATABASE_URL" }',
         "no key opens the first of them",
     ),
+    "under keys of rows": (
+        f"primary = {{ {CELL.replace('master', 'rows')} }}\n[keys.rows]\n"
+        'primary = { secret = "$MASTER_KEY", derive = "hkdf-sha256", salt = { column = "id" } }',
+        "[keys.inner] primary: keys: [keys.rows] makes a key for each row, and none for a cell",
+    ),
     "several urls": (
         "primary = { cell = 'crypt_key.encrypted_key', keys = 'master' }\n[[target]]\nurl = '$OTHER'\ntable = 'a'\n"
         "columns = ['b']\nkeys = 'inner'",
