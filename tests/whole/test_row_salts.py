@@ -188,6 +188,13 @@ def test_what_does_not_go_with_a_salt_of_the_row_is_refused(app: App, named: Nam
 
         assert ran.code == 2
         assert "[keys.app] salt: table creds has no column userid; did you mean user_id?" in ran.err
+    for beside in ('columns = ["note"]', 'columns = ["id"]\nset = { note = "primary-key-id" }'):
+        with named("a salt that a target changes", beside):
+            target = f'[[target]]\nurl = "$DATABASE_URL"\ntable = "creds"\n{beside}\n'
+            app.configure(target + CONFIG.replace('"user_id"', '"note"'))
+            ran = app.run("run")
+
+            assert (ran.code, "note is a salt of creds.token, and the target creds." in ran.err) == (2, True), ran.err
     with named("the column of the tokens"):
         app.configure(CONFIG.replace('"user_id"', '"token"'))
 
