@@ -256,8 +256,8 @@ def refuse_changing_salts(targets: Sequence[Target], salts: Mapping[str, Sequenc
             by = changed.get((target.url, target.table, name), target.label)
             if by != target.label:
                 raise UsageError(
-                    f"[keys.{target.keys}] salt: {name} is a salt of {target.label}, and the target {by} changes it: no "
-                    "key would open these tokens any more; drop that target"
+                    f"[keys.{target.keys}] salt: {name} is a salt of {target.label}, and the target {by} changes it: "
+                    "no key would open these tokens any more; drop that target"
                 )
 
 

@@ -231,22 +231,28 @@ def test_workers_and_threads_derive_the_keys_of_rows_themselves(app: App, named:
         assert app.opened("OLD") == texts
 
 
-def test_a_retirement_counts_again_after_its_search(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The search opens no token of these keys: what is written under the old one meanwhile refuses all the same."""
+@pytest.mark.parametrize("table", ["creds", "other"])
+def test_a_retirement_counts_again_after_its_search(app: App, table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search opens no token of these keys: what is written under the old one meanwhile refuses all the same.
+
+    Also in the table of another set, whose key is made of the same secret.
+    """
+    app.database.execute("CREATE TABLE other (id INTEGER PRIMARY KEY, user_id INTEGER, token TEXT, note VARCHAR(50))")
+    app.configure(CONFIG + CONFIG.replace('"creds"', '"other"').replace("app", "theirs"))
     app.fill([(1, old(1, "value"))])
     assert app.run("run").code == 0
     search = retirement_case.Context.search
 
     def write_and_search(*given: Any, full: bool, **options: Any) -> Discovery:
         if full:
-            app.database.insert("creds", [{"id": 9, "user_id": 2, "token": old(2, "late"), "note": ""}])
+            app.database.insert(table, [{"id": 9, "user_id": 2, "token": old(2, "late"), "note": ""}])
         return search(*given, full=full, **options)
 
     monkeypatch.setattr(retirement_case.Context, "search", write_and_search)
     retired = app.run("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app")
 
     assert retired.code == 1
-    assert f"1 token under {row_id('OLD')}" in retired.out + retired.err
+    assert f"{table}.token: 1 token under {row_id('OLD')}" in retired.out + retired.err
 
 
 def other_column(app: App, cell: str, further: str) -> Ran:
