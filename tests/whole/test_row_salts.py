@@ -231,15 +231,18 @@ def test_workers_and_threads_derive_the_keys_of_rows_themselves(app: App, named:
         assert app.opened("OLD") == texts
 
 
-@pytest.mark.parametrize("table", ["creds", "other"])
-def test_a_retirement_counts_again_after_its_search(app: App, table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("table", "rule"), [("creds", BY_USER), ("other", BY_USER), ("other", 'derive = "sha256"')])
+def test_a_retirement_counts_again_after_its_search(
+    app: App, table: str, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The search opens no token of these keys: what is written under the old one meanwhile refuses all the same.
 
     Also in the table of another set, whose key is made of the same secret.
     """
     app.database.execute("CREATE TABLE other (id INTEGER PRIMARY KEY, user_id INTEGER, token TEXT, note VARCHAR(50))")
-    app.configure(CONFIG + CONFIG.replace('"creds"', '"other"').replace("app", "theirs"))
-    app.fill([(1, old(1, "value"))])
+    app.configure(CONFIG.replace(BY_USER, rule) + CONFIG.replace('"creds"', '"other"').replace("app", "theirs"))
+    key = row_id("OLD") if rule == BY_USER else Derivation("sha256").key(SECRETS["OLD"]).id
+    app.fill([(1, old(1, "value") if rule == BY_USER else None)])
     assert app.run("run").code == 0
     search = retirement_case.Context.search
 
@@ -249,7 +252,7 @@ def test_a_retirement_counts_again_after_its_search(app: App, table: str, monkey
         return search(*given, full=full, **options)
 
     monkeypatch.setattr(retirement_case.Context, "search", write_and_search)
-    retired = app.run("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app")
+    retired = app.run("keys", "retire", key, "--no-archive", "--keys", "app")
 
     assert retired.code == 1
     assert f"{table}.token: 1 token under {row_id('OLD')}" in retired.out + retired.err
