@@ -448,7 +448,10 @@ def test_a_master_key_with_the_secret_of_another_set_stays(local: App) -> None:
     assert (ran.code, words in str(ran.document["refused"])) == (1, True), ran.out
 
 
-@pytest.mark.parametrize("their_target", ["", MASTER.replace("crypt_key", "missing") + "optional = true\n"])
+@pytest.mark.parametrize(
+    "their_target",
+    ["", MASTER.replace("crypt_key", "missing").replace("DATABASE_URL", "OTHER_URL") + "optional = true\n"],
+)
 def test_a_master_key_without_a_target_of_its_own_stays(local: App, their_target: str, tmp_path: Path) -> None:
     """Also in another database, where no search looks: the set that wraps keys may have no target, or none is there."""
     twin = '[keys.twin]\nprimary = { secret = "$MASTER_KEY" }\nprevious = [{ secret = "$OLD_MASTER_KEY" }]\n'
@@ -461,6 +464,7 @@ def test_a_master_key_without_a_target_of_its_own_stays(local: App, their_target
         database.execute("CREATE TABLE crypt_key (id VARCHAR(36) PRIMARY KEY, encrypted_key TEXT)")
         database.insert("crypt_key", [{"id": "first", "encrypted_key": wrapped("inner")}])
         local.set_master("new master", "old master")
+        local.environ["OTHER_URL"] = database.url
         inner = FIRST.replace(" }", f', url = "{database.url}" }}')
         local.configure(f"primary = {inner}", theirs + their_target + DATA, twin)
 
