@@ -453,7 +453,7 @@ def test_a_master_key_with_the_secret_of_another_set_stays(local: App) -> None:
     ["", MASTER.replace("crypt_key", "missing").replace("DATABASE_URL", "OTHER_URL") + "optional = true\n"],
 )
 def test_a_master_key_without_a_target_of_its_own_stays(local: App, their_target: str, tmp_path: Path) -> None:
-    """Also in another database, where no search looks: the set that wraps keys may have no target, or none is there."""
+    """Also in another database, which no search reads: the set that wraps keys may have no target, or none is there."""
     twin = '[keys.twin]\nprimary = { secret = "$MASTER_KEY" }\nprevious = [{ secret = "$OLD_MASTER_KEY" }]\n'
     local.database.execute("CREATE TABLE theirs (id INTEGER PRIMARY KEY, token TEXT)")
     local.database.execute("DELETE FROM crypt_key")
