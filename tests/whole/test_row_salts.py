@@ -120,7 +120,8 @@ def test_each_row_moves_to_the_key_of_its_own_salt(app: App) -> None:
         app.opened("OLD")
 
     found = app.run("discover", "--json").document
-    assert [column["covered"] for column in found["columns"]] == [True]
+    assert [(column["covered"], column["salted"]) for column in found["columns"]] == [(True, True)]
+    assert "creds.token: each row has a key of its own, with which no search opens a token; " in app.run("discover").out
     # At once, before anything is counted.
     assert (archived.code, (app.folder / "a.keys").exists()) == (2, False)
     assert "an archive holds keys. Keep that secret" in archived.err
