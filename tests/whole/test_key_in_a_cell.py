@@ -455,9 +455,7 @@ def test_a_master_key_with_the_secret_of_another_set_stays(local: App) -> None:
 
     ran = local.run("keys", "retire", make_key("old master").id, "--keys", "twin", "--no-archive", "--json")
 
-    words = (
-        "a previous key of the key set master, is made of the same secret: crypt_key.encrypted_key, id=first: [keys."
-    )
+    words = "set master, is made of the same secret, and this keeps it: crypt_key.encrypted_key, id=first: [keys."
     assert (ran.code, words in str(ran.document["refused"])) == (1, True), ran.out
 
 
