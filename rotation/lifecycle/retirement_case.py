@@ -178,7 +178,7 @@ class SharedNeed(NamedTuple):
     def refusals(self, search: Discovery | None, fault: str | None) -> list[Refusal]:
         """Every reason, with what a *search* found; or why it failed."""
         of_key = refusals(replace(self.evidence, search=search, search_fault=fault)) if self.evidence else ()
-        words = f"{self.shared.words}, is made of the same secret"
+        words = f"{self.shared.words}, is made of the same secret, and this keeps it"
         return [Refusal(f"{words}: {reason}", remedy) for reason, remedy in (*self.against, *of_key)]
 
 

@@ -432,6 +432,24 @@ def test_a_relative_url_counts_from_the_folder_of_rotation_toml(
     assert local.states() == {make_key("inner").id: "primary"}
 
 
+def test_a_search_names_the_key_set_that_cannot_be_loaded(app: App) -> None:
+    """Otherwise its tokens would seem to be another application's."""
+    app.database.execute("DELETE FROM crypt_key")
+    ran = app.run("discover")
+
+    words = "Note: [keys.inner] cannot be loaded, so that its tokens count as ones that no key opens. [keys.inner] "
+    assert f"{words}primary (cell crypt_key.encrypted_key): its where chooses no row" in " ".join(ran.err.split())
+
+
+def test_a_search_without_keys_names_the_key_set_that_lacks_them(app: App) -> None:
+    """No variable that rotation.toml does not name."""
+    del app.environ["MASTER_KEY"]
+    ran = app.run("discover")
+
+    assert (ran.code, "[keys.master] primary ($MASTER_KEY): not set" in ran.err) == (2, True), ran.err
+    assert "ENCRYPTION_KEY" not in ran.err
+
+
 def test_a_master_key_with_the_secret_of_another_set_stays(local: App) -> None:
     """A cell may be under the key that another set makes of the same secret."""
     both = '[keys.twin]\nprimary = { secret = "$MASTER_KEY" }\nprevious = [{ secret = "$OLD_MASTER_KEY" }]\n'
@@ -442,9 +460,7 @@ def test_a_master_key_with_the_secret_of_another_set_stays(local: App) -> None:
 
     ran = local.run("keys", "retire", make_key("old master").id, "--keys", "twin", "--no-archive", "--json")
 
-    words = (
-        "a previous key of the key set master, is made of the same secret: crypt_key.encrypted_key, id=first: [keys."
-    )
+    words = "set master, is made of the same secret, and this keeps it: crypt_key.encrypted_key, id=first: [keys."
     assert (ran.code, words in str(ran.document["refused"])) == (1, True), ran.out
 
 

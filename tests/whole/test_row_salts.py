@@ -120,13 +120,40 @@ def test_each_row_moves_to_the_key_of_its_own_salt(app: App) -> None:
         app.opened("OLD")
 
     found = app.run("discover", "--json").document
-    assert [column["covered"] for column in found["columns"]] == [True]
+    assert [(column["covered"], column["salted"]) for column in found["columns"]] == [(True, True)]
+    assert "creds.token: each row has a key of its own, with which no search opens a token; " in app.run("discover").out
     # At once, before anything is counted.
     assert (archived.code, (app.folder / "a.keys").exists()) == (2, False)
     assert "an archive holds keys. Keep that secret" in archived.err
     retired = app.run("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app")
     assert retired.code == 0, retired.out + retired.err
     assert app.run("status").code == 0
+
+
+def test_each_command_prints_a_retirement_that_works(app: App) -> None:
+    """No archive can keep the key of a secret, so no command proposes one: not before a run, and not after it."""
+    app.fill([(5, old(5, "value"))])
+    before = app.run("keys", "list", "--keys", "app")
+    printed = [before, app.run("run"), app.run("check"), app.run("keys", "list", "--keys", "app")]
+    undecided = app.run("keys", "retire", row_id("OLD"), "--keys", "app")
+
+    command = f"keys retire {row_id('OLD')} --no-archive --keys app"
+    assert [command in ran.out for ran in printed] == [True] * 4
+    assert undecided.code == 2
+    assert "--archive" not in "".join(ran.out + ran.err for ran in (*printed, undecided))
+    assert "to read old backups later, keep its secret where you keep your backups' keys" in undecided.err
+    retired = app.run(*command.split())
+    assert retired.code == 0, retired.out + retired.err
+
+
+def test_a_promotion_that_finds_the_place_taken_names_a_retirement_that_works(app: App) -> None:
+    """The variable of the previous secret holds another one, which is to be retired first, without an archive."""
+    app.configure(CONFIG.replace("previous =", f'staged = {{ secret = "$OLDER", {BY_USER} }}\nprevious ='))
+    app.fill([(5, by_user("NEW", 5).encrypt(b"value").decode())])
+    ran = app.run("keys", "promote", "--keys", "app")
+
+    assert ran.code == 2
+    assert f"keys retire {row_id('OLD')} --no-archive --keys app" in ran.out + ran.err
 
 
 def test_a_mixed_list_of_derived_and_raw_keys_moves_to_one_raw_key(app: App) -> None:
