@@ -110,7 +110,9 @@ def try_held(
         if not column.covered:
             column.keys = made.name
         fit = trial.fits[0]
-        yield DerivedKey(column.label, secret.where, fit.key_id, rule_in_words(fit), made.text, covered=column.covered)
+        bare = f"; it fits without {fit.without}: set {made.place} so" if fit.without else ""
+        rule = f"{rule_in_words(fit)}{bare}"
+        yield DerivedKey(column.label, secret.where, fit.key_id, rule, made.text, covered=column.covered)
 
 
 def _again(proven: Iterable[tuple[HeldSecret, Trial]], cell: StoredCell) -> Iterator[tuple[HeldSecret, Trial]]:
