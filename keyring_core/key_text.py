@@ -67,6 +67,11 @@ _PUBLIC_EXAMPLES = {
     "423fb6766b6d54f8593817509d76d380e9b520367e849175d05be1f05885faf9": "OCA keychain, in its README",
     "3ddadf0f3cff9332086eb0cd100875bac26918c93b7aebbfd8b9572634b86304": "OCA keychain, for dev, in its README",
     "31d5b457547ca08efdd9ddaaed72f69ad7f652b4a187de115707a269762058f9": "OCA keychain, for prod, in its README",
+    "987636f82033848a8367e476aab75644b6124b20261e079e4904415c315d5847": "Prowler's Helm example's",
+    "02104d72b5d0e2fcb7332ed6d094022bc54bca20087f5e8a6efe1522d9c23737": "Crypt Server's default",
+    "93aa4622ca4cf913e31e99581e46c43edf484a58628b8e388100f654b9be16d9": "Diffgram's default",
+    "f67e48c1fafb61918cc31ad5b80a724fedc6bd2efcd0f3e026bc1ff6b51d30fd": "Airweave's tests'",
+    "5069fdd1bba9894b0cd1004ea0f53408f1165894ac24d4180049d96680086e66": "Airweave's scripts'",
 }
 # 32 random bytes hold about 30 different values; 32 random hexadecimal digits, which are a secret too, hold 14.
 _FEWEST_OF_KEY = 12

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import shlex
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -12,18 +11,18 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.environment import ROTATION_CONFIG, Settings, key_files_in, load_settings, names_primary
 from keyring_core.key_files import is_missing, key_path
-from keyring_core.names import printable_lines
 from rotation.configuration.env_file import OPTION, environment, read_env_file
 from rotation.configuration.urls import find_url
 from rotation.model.atomic_file import behind_links, is_same
-from rotation.model.failures import Stopping, UsageError
+from rotation.model.failures import UsageError
 from rotation.model.outputs import Holds, Kept
 from rotation.model.report import NoWatcher, Watcher
+from rotation.model.streams import Streams
 
 if TYPE_CHECKING:
     from rotation.configuration.config_file import ConfigFile, Surroundings
@@ -48,23 +47,6 @@ _NAMES_NO_FILE = (
 _IS_NOT_READ = (
     "If options name the target, {} is not read, nor is the file of the keys that it names: add --env-file {}"
 )
-
-
-@dataclass
-class Streams(Stopping):
-    """The output streams, and whether a stop was requested."""
-
-    stdout: TextIO = field(default_factory=lambda: sys.stdout)
-    stderr: TextIO = field(default_factory=lambda: sys.stderr)
-    key_stream: TextIO = field(default_factory=lambda: sys.stdout)
-    """The stream for a key that the user asked to see: stdout, without the redactor."""
-    log_format: str | None = None
-    """The form of log lines, as configure_logging calls it; None: the program around this has the log."""
-
-    def warn(self, text: str) -> None:
-        """Prints *text*, of one line or several, on stderr, and ignores a stderr that cannot be written."""
-        with suppress(OSError):
-            print(printable_lines(text), file=self.stderr, flush=True)
 
 
 class Dotenv(NamedTuple):

@@ -210,7 +210,7 @@ def _of_cells(label: str, counts: Counts, key_id: str, remedy: Next, rows: str =
     if unreadable := counts.unreadable - counts.identified:
         yield Refusal(
             f"{label}: {unreadable:,} unreadable, which may need {key_id}{rows}",
-            Steps(LIST_ROWS, NAME_CONTEXT, "otherwise correct these rows, or empty them"),
+            Steps(LIST_ROWS, NAME_CONTEXT, "otherwise have the application write these rows again"),
         )
     if counts.given_up:
         yield Refusal(

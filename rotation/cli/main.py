@@ -29,9 +29,9 @@ from rotation.cli.options import Declares, Process, common_parameters, print_jso
 from rotation.cli.presentation import FORMATS, TerminalStreams, start_log
 from rotation.cli.report_command import report
 from rotation.cli.run_command import adopt, run, status
-from rotation.context import Streams
 from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError, told
 from rotation.model.next_steps import PROGRAM, Invocation, this_program
+from rotation.model.streams import Streams
 
 EXIT_CODES = {
     0: "complete",

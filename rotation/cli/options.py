@@ -16,9 +16,10 @@ from click.core import ParameterSource
 
 from keyring_core.environment import ROTATION_CONFIG, names_primary
 from rotation.cli.presentation import FORMATS, start_log
-from rotation.context import Context, Streams
+from rotation.context import Context
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import PLAIN, Invocation
+from rotation.model.streams import Streams
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from keyring_core.redaction import configure_logging
-from rotation.context import Streams
 from rotation.model.next_steps import PROGRAM
+from rotation.model.streams import Streams
 
 PROGRESS = "rotation.output.progress"
 """The logger of the lines that come every few seconds."""

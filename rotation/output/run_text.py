@@ -38,7 +38,7 @@ SHOWN_PROBLEMS = 20
 def render(report: Report, invocation: Invocation = PLAIN) -> Iterator[RenderableType]:
     """The parts of a screen, one below the other, with the first SHOWN_PROBLEMS problems."""
     yield from census(report)
-    yield from (Text(f"Note: {words}") for words in report.left_out)
+    yield from (Text(f"Note: {words}") for words in _left_out(report.left_out))
     room = SHOWN_PROBLEMS
     for target in report.targets:
         yield from (Text(f"Note: {warning}", "yellow") for warning in target.warnings)
@@ -115,6 +115,15 @@ def _problems(target: TargetReport, shown: Sequence[Problem]) -> Iterator[Text]:
         yield Text(f"  {_cell(target, key)}: {category}, {detail}")
     if shown and total > len(shown):
         yield Text(f"  and {total - len(shown):,} more")
+
+
+def _left_out(notes: Sequence[str]) -> Iterator[str]:
+    """*notes*, each once; several targets that are not there, as a version of an application may lack, in one line."""
+    absent = {words: words.partition(": left out: ")[0] for words in notes if ": left out: there is no " in words}
+    several = len(absent) > 1
+    if several:
+        yield f"left out, since they are not there: {', '.join(dict.fromkeys(absent.values()))}"
+    yield from (words for words in dict.fromkeys(notes) if not (several and words in absent))
 
 
 def verdict(report: Report) -> Iterator[Text | Steps]:

@@ -305,7 +305,10 @@ class Store(Reader):
         if state.table != self._opened.table:
             raise self._access.permanent("its name leads to another table by now, or to none")
         if state.hidden and not self._opened.hidden:
-            words = "row security was switched on meanwhile, so rows may be hidden; run as the owner or with BYPASSRLS"
+            words = (
+                "row security was switched on meanwhile, so rows may be hidden; run with BYPASSRLS, or as the owner "
+                "if it is not forced"
+            )
             raise self._access.permanent(words)
         return state
 

@@ -15,8 +15,8 @@ import pytest
 
 from keyring_core import Key
 from rotation.cli.options import CommandContext
-from rotation.context import Streams
 from rotation.model.report import NoWatcher
+from rotation.model.streams import Streams
 from rotation.output.progress import LogWatcher
 from tests.conftest import Cli
 from tests.keys import key_text

@@ -17,10 +17,10 @@ from freezegun import freeze_time
 
 from keyring_core import Key, KeyState
 from keyring_core.environment import load_settings
-from rotation.context import Streams
 from rotation.discovery.result import Discovery
 from rotation.model.batch import Batch
 from rotation.model.failures import StoppedError, StoreError
+from rotation.model.streams import Streams
 from rotation.stores.cells import TableEntry
 from rotation.stores.sqlite.catalog import SQLiteCatalog
 from rotation.stores.store import Store

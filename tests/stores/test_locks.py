@@ -14,8 +14,8 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from rotation.context import Streams
 from rotation.job import passes
+from rotation.model.streams import Streams
 from rotation.stores import access
 from rotation.stores.connection import Connection
 from rotation.stores.databases import served_url

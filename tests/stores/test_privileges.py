@@ -93,7 +93,8 @@ def test_row_security_is_warned_of(database: Database, cli: Cli, user: str) -> N
 
     assert (ran.code, report(ran)["scanned"]) == (0, 3)
     assert report(ran)["warnings"] == [
-        "creds.token: row security is on for this user, so rows may be hidden; run as the owner or with BYPASSRLS"
+        "creds.token: row security is on for this user, so rows may be hidden; run with BYPASSRLS, or as the "
+        "owner if it is not forced"
     ]
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rotation.context import Context, Streams
+from rotation.context import Context
 from rotation.discovery.result import Discovery
 from rotation.lifecycle import operations
 from rotation.lifecycle import retirement_case as open_writers
+from rotation.model.streams import Streams
 from rotation.stores.connection import SharedConnections
 from rotation.stores.uncommitted import Uncommitted, uncommitted
 from tests.chaos.server import own_mariadb, own_postgres

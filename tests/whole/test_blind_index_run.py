@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from keyring_core import Keyring
 from keyring_core.blind_index import BlindIndex
-from rotation.context import Streams
 from rotation.job import passes
 from rotation.job.loop import rotate
 from rotation.job.options import RunOptions
+from rotation.model.streams import Streams
 from rotation.model.target import Index, Target
 from rotation.stores.access import Access
 from rotation.stores.dialect import Mode

@@ -229,6 +229,26 @@ def test_the_steps_of_a_page_lead_to_the_end(name: str, folder: Path, cli: Cli) 
     assert not set(map(page.old, page.preset.keys)) & set(dotenv_values(page.env).values())
 
 
+def test_columns_that_a_version_lacks_are_noted_in_one_line(folder: Path, cli: Cli) -> None:
+    """An admin sees at a glance what was left out; JSON has each with its reason."""
+    with open_database("sqlite", folder) as database:
+        database.execute(
+            "CREATE TABLE connection (id INTEGER PRIMARY KEY, password TEXT, extra TEXT)",
+            "CREATE TABLE variable (id INTEGER PRIMARY KEY, val TEXT)",
+        )
+        config = folder / "rotation.toml"
+        config.write_text(f'[[app]]\nname = "airflow"\nurl = "{database.url}"\n')
+        shown, found = (
+            cli("status", *options, "--config", str(config), environ={"AIRFLOW_KEY": key_text("new")})
+            for options in ((), ("--json",))
+        )
+
+    absent = ["trigger.kwargs", "connection_test_request.password", "connection_test_request.extra", "xcom.value"]
+    assert f"Note: left out, since they are not there: {', '.join(absent)}" in " ".join(shown.out.split())
+    assert shown.out.count("left out") == 1
+    assert [words.partition(":")[0] for words in found.document["left_out"]] == absent
+
+
 def test_a_column_that_the_page_does_not_know_stops_it(page: Page) -> None:
     """The search after the run names it, with exit code 1; `run` said so before, and the old key is refused to go."""
     stopped = page.follow()

@@ -27,7 +27,9 @@ FAMILY = f"""{HERE}, family(oid) AS (
 )"""  # noqa: S608 - constants only
 """The table with its partitions, or with those that inherit from it."""
 
-HIDDEN = "row security is on for this user, so rows may be hidden; run as the owner or with BYPASSRLS"
+HIDDEN = (
+    "row security is on for this user, so rows may be hidden; run with BYPASSRLS, or as the owner if it is not forced"
+)
 
 # Each fact is a row: what it is, its place among others of its kind, and up to three texts.
 INDEXES = """SELECT
