@@ -273,7 +273,7 @@ def test_neither_secret_nor_salt_nor_token_is_in_a_repr() -> None:
 
 @pytest.mark.parametrize("kind", ["text32-doubled", "text32-zeros"])
 def test_of_two_rules_whose_keys_sign_alike_the_one_that_decrypts_fits(kind: str) -> None:
-    """Keys of a secret of 20 characters sign alike by both rules, and only the one that the application has is named."""
+    """Keys of a secret of 20 characters sign alike by both rules, and only the right one is named."""
     secret = key_text("sign alike")[:20]
     token = Keyring(Derivation(kind).key(secret)).encrypt("sk-live")
 
