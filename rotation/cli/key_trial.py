@@ -64,6 +64,8 @@ def try_kinds(  # noqa: PLR0913 - which secret, which rules, which cell
         )
     chosen = _target(command, target, where) if has_cell else None
     secret = read_secret(command, options)
+    if not secret.value.strip():
+        raise UsageError(f"{secret.where} is empty: the secret was expected there")
     cell = _stored(command, chosen, row) if chosen else _typed()
     trial = prepare(secret.value, cell, command.environ, given)
     with command.watch(dry_run=True) as watcher:

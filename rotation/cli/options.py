@@ -277,12 +277,17 @@ def only_key_set(command: CommandContext) -> str | None:
 
     Raises UsageError, which names them, if there are several.
     """
-    if names_primary(command.environ) or None in command.keys_in_use():
+    from rotation.discovery.held_secrets import passphrase_in
+
+    if None in command.keys_in_use():
+        return None
+    # A passphrase in ENCRYPTION_KEY is no key: `discover` prints a set whose secret it is.
+    if names_primary(command.environ) and not (command.key_sets() and passphrase_in(command.environ)):
         return None
     sets = list(command.key_sets())
     if len(sets) > 1:
         names = " or ".join(f"--keys {name}" for name in sets)
-        raise UsageError(f"ENCRYPTION_KEY is not set, and there are {len(sets)} key sets; name one: {names}")
+        raise UsageError(f"ENCRYPTION_KEY holds no key, and there are {len(sets)} key sets; name one: {names}")
     return next(iter(sets), None)
 
 

@@ -67,14 +67,15 @@ def held_secrets(sets: Mapping[str, KeySet | None], environ: Mapping[str, str]) 
 def unopened(found: Discovery, sets: Mapping[str, KeySet | None]) -> list[TokenColumn]:
     """The columns that hold tokens of which no key opens any, and that a row can be read of.
 
-    Without those whose target has keys for each row, with which no search opens a token: *sets* are the key sets.
+    Without another application's, and those whose target has keys for each row, with which no search opens a token:
+    *sets* are the key sets.
     """
     salted = {name for name, keys in sets.items() if keys and keys.salt_columns}
     return [
         column
         for column in found.columns
         if column.unknown
-        and not (column.under or column.in_other_database or salted.intersection(column.key_sets))
+        and not (column.under or column.elsewhere or salted.intersection(column.key_sets))
         and column.ignored is None
     ]
 
@@ -110,7 +111,9 @@ def try_held(
         if not column.covered:
             column.keys = made.name
         fit = trial.fits[0]
-        yield DerivedKey(column.label, secret.where, fit.key_id, rule_in_words(fit), made.text, covered=column.covered)
+        bare = f"; it fits without {fit.without}: set {made.place} so" if fit.without else ""
+        rule = f"{rule_in_words(fit)}{bare}"
+        yield DerivedKey(column.label, secret.where, fit.key_id, rule, made.text, covered=column.covered)
 
 
 def _again(proven: Iterable[tuple[HeldSecret, Trial]], cell: StoredCell) -> Iterator[tuple[HeldSecret, Trial]]:

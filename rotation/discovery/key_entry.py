@@ -118,7 +118,7 @@ def next_step(trial: Trial, place: SecretPlace) -> Steps:
         return Steps(*_elsewhere(trial), when=f"None of {many(len(trial.candidates), 'rule')} fits.")
     uses = [use for fit in trial.fits for use in entry_of(fit, trial.cell, place).uses if use.app]
     if not uses:
-        return Steps(Next(("status",), "paste the entries, and count the tokens:", repeats=Repeats.NONE))
+        return Steps(Next(("status",), "paste the entries, and count the tokens:", repeats=Repeats.FILES))
     named = {use.app: use.words for use in uses}
     return Steps(
         *(

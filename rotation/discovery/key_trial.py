@@ -1,6 +1,6 @@
 """Finds the rule by which an application makes its key of a secret: tries known rules on one stored cell.
 
-Each candidate makes a key, and the MAC alone says whether a token in the cell is under it. Writes nothing.
+Each candidate makes a key, and fits if it signed a token in the cell and decrypts it, too. Writes nothing.
 """
 
 from __future__ import annotations
@@ -235,9 +235,10 @@ def _fit(trial: Trial, candidate: Candidate, form: SecretForm, where: str) -> Fi
 
 def _opens(keyring: Keyring, cell: StoredCell) -> bool | None:
     """Whether the token that *keyring* opens is bound to the cell's context; None if it opens none."""
-    if find_inner([keyring], cell.value).under:
+    # The MAC is not enough: text32-doubled and text32-zeros make keys of one secret that sign alike.
+    if find_inner([keyring], cell.value).decrypted:
         return False
-    if cell.context and find_inner([keyring.bind(cell.context)], cell.value).under:
+    if cell.context and find_inner([keyring.bind(cell.context)], cell.value).decrypted:
         return True
     return None
 

@@ -83,7 +83,7 @@ class Discovery:
     unsearched_cells: int = 0
     """Cells of which not all was searched; `beyond` names their columns."""
     tables_seen: dict[str, set[str]] = field(default_factory=dict)
-    """The columns of each table, as targets name it."""
+    """The columns of each table of the databases that the urls name, as targets name it."""
     recognised: list[Next] = field(default_factory=list)
     """The command to begin with each known application whose tables are there."""
     beyond: list[Remark] = field(default_factory=list)

@@ -54,8 +54,7 @@ class DatabaseSearch:
         server at once, and no rest.
         """
         self.discovery, self._ignores, self._left_out, self._progress = discovery, ignores, left_out, progress
-        self._whole, self._memory = frozenset(whole), memory
-        self._full_speed = full_speed
+        self._whole, self._memory, self._full_speed = frozenset(whole), memory, full_speed
         self._threads: ReadingThreads | None = None
         self._keyrings = [keyring for those in keyrings.values() for keyring in those]
         self._key_ids = {
@@ -194,7 +193,8 @@ class DatabaseSearch:
 
     def _see(self, survey: Survey, table: SearchableTable, identity: TableIdentity) -> Mapping[str | None, str]:
         """Notes that a table is there; returns why columns of it are ignored."""
-        self.discovery.tables_seen.setdefault(table.name, set()).update(table.all_columns)
+        if survey.is_own(table.entry) and identity[0] not in self._neighbours:
+            self.discovery.tables_seen.setdefault(table.name, set()).update(table.all_columns)
         reasons = self._ignores.reasons(self._urls.get(survey.identity, {survey.url}), table)
         for column, reason in reasons.items():
             if column is not None and (identity, column) in self._targets:

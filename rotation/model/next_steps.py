@@ -30,6 +30,8 @@ class Repeats(Enum):
     """The options of the command that runs which the next command repeats, as far as it takes them."""
 
     NONE = "none"
+    FILES = "files"
+    """rotation.toml and the dotenv file, and no target of options: of entries that are pasted first."""
     SOURCES = "sources"
     """The options that say where the keys and the targets are."""
     ALL = "all"
@@ -154,6 +156,8 @@ class Invocation:
     def _repeated(self, words: tuple[str, ...], repeats: Repeats) -> set[str]:
         """The options that were given here and that the command *words* is to have as well."""
         given = {*self.options}
+        if repeats is Repeats.FILES:
+            return given & {*_SOURCES}
         if repeats is not Repeats.SOURCES:
             return given - _NEVER if repeats is Repeats.ALL else set()
         # Without a table, --url is a database to search, or a ledger.

@@ -125,6 +125,8 @@ class InnerTokens:
 
     under: Counter[str] = field(default_factory=Counter)
     """Tokens per key id, under the keys of these keyrings."""
+    decrypted: int = 0
+    """The ones of these that their key decrypts, too: a key with the same first half signs alike."""
     unknown: int = 0
     """Whole tokens by their looks that none of the keys signed."""
     has_endless: bool = False
@@ -184,6 +186,7 @@ class _ValueScan:
         # Tokens by version, time and IV; the latter is random, so that no two share it.
         self._sizes: dict[bytes, int] = {}
         self._under: Counter[str] = Counter()
+        self._decrypted = 0
         self._pieces: set[bytes] = set()
         """Of the beginnings of these tokens."""
         self._unknown: set[bytes] = set()
@@ -216,7 +219,9 @@ class _ValueScan:
         rest = self._beside({**{name: self._whole[name] for name in unknown}, **self._sizes}) if with_rest else ()
         if with_rest and not rest:
             rest = [self._value]
-        return InnerTokens(self._under, len(unknown), has_endless, beside, rest, given_up=self._allowance <= 0)
+        return InnerTokens(
+            self._under, self._decrypted, len(unknown), has_endless, beside, rest, given_up=self._allowance <= 0
+        )
 
     def _beside(self, sizes: Mapping[bytes, int]) -> list[bytes]:
         """The rest of each view in which a token of *sizes* is encoded, without these places."""
@@ -283,6 +288,7 @@ class _ValueScan:
         self._under[key.id] += 1
         plain = key.open(Token(token[:-TAG], token[-TAG:]))
         if plain is not None:
+            self._decrypted += 1
             self._views.append((plain, True, False))
 
 

@@ -183,6 +183,37 @@ def test_only_one_of_the_two_comes_from_stdin(cli: Cli, stdin: io.BytesIO) -> No
     assert is_refused(cli("keys", "derive", "--try"), "one of the two", "--variable, --file or --command", "--target")
 
 
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_a_token_behind_many_rows_of_plaintext_is_found(cli: Cli, app: Database, *, as_bytes: bool) -> None:
+    """Settings of which few are encrypted: the first token is taken, however far behind it stands."""
+    kind = {"postgresql": "BYTEA", "mariadb": "LONGBLOB", "sqlite": "BLOB"}[app.kind] if as_bytes else "TEXT"
+    cells = [*("plain" for _ in range(250)), token()]
+    app.make_creds([cell.encode() if as_bytes else cell for cell in cells], kind)
+
+    ran = cli(*of_cell(app), "--json", environ=ENVIRON)
+
+    assert (ran.code, ran.document["cell"]) == (0, "creds.token, id=251"), ran.err
+
+
+@pytest.mark.parametrize("app", ["sqlite"], indirect=True)
+def test_an_empty_secret_is_not_tried(cli: Cli, app: Database) -> None:
+    """That no rule fits would lead to look for another rule."""
+    app.make_creds([token()])
+
+    assert is_refused(cli(*of_cell(app), environ={"S": " "}), "S is empty: the secret was expected there")
+
+
+@pytest.mark.parametrize("app", ["sqlite"], indirect=True)
+def test_the_next_command_reads_the_same_dotenv_file(cli: Cli, app: Database) -> None:
+    """It names no target: the pasted entry does."""
+    app.make_creds([token("hkdf-sha256", info="nobody's")])
+    Path(".env").write_text(f"S='{SECRET}'\n")
+
+    ran = cli(*of_cell(app, "--info", "nobody's", "--env-file", ".env"))
+
+    assert "count the tokens: keyring-rotate status --env-file .env\n" in ran.out
+
+
 def test_an_empty_stdin_is_no_token(cli: Cli, stdin: io.BytesIO) -> None:
     """It is said, and not taken for a cell without a token."""
     assert is_refused(cli(*TRY, environ=ENVIRON), "stdin is empty: the stored token was expected there")

@@ -65,6 +65,22 @@ def test_of_several_sets_one_has_to_be_named(cli: Cli, app: Database, argv: tupl
     assert "name one: --keys one or --keys two" in ran.err
 
 
+@pytest.mark.parametrize("argv", COMMANDS.values(), ids=COMMANDS)
+def test_a_passphrase_in_place_of_the_key_is_that_of_the_only_set(
+    cli: Cli, app: Database, argv: tuple[str, ...]
+) -> None:
+    """With the entry that `discover` prints, which names ENCRYPTION_KEY, no command stops at that variable."""
+    configure(app, "redash")
+    file = Path("rotation.toml")
+    file.write_text(file.read_text().replace("$S", "$ENCRYPTION_KEY"))
+
+    ran = cli(*argv, environ={"ENCRYPTION_KEY": SECRET})
+
+    named = cli(*argv, "--keys", "redash", environ={"ENCRYPTION_KEY": SECRET})
+    assert "ENCRYPTION_KEY: " not in ran.err
+    assert (ran.code, ran.out.replace(" --keys redash", "")) == (named.code, named.out.replace(" --keys redash", ""))
+
+
 def test_keys_of_the_environment_come_first(cli: Cli, app: Database) -> None:
     """As long as ENCRYPTION_KEY is set, a command without --keys is about that."""
     configure(app, "redash")

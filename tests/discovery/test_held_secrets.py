@@ -53,6 +53,14 @@ def test_a_passphrase_in_place_of_the_key_is_tried(cli: Cli, app: Database) -> N
 
 
 @pytest.mark.parametrize("app", ["sqlite"], indirect=True)
+def test_what_has_to_be_taken_off_a_passphrase_is_said(cli: Cli, app: Database) -> None:
+    """The entry makes the key only of the secret without it."""
+    ran = cli("discover", "--url", app.url, environ={"ENCRYPTION_KEY": f'"{SECRET}"'})
+
+    assert "sha256 of the secret; it fits without the quotes around it: set $ENCRYPTION_KEY so" in ran.out
+
+
+@pytest.mark.parametrize("app", ["sqlite"], indirect=True)
 def test_a_passphrase_that_fits_nowhere_is_named(cli: Cli, app: Database) -> None:
     """It is said that no known rule fits; the columns are listed all the same."""
     ran = cli("discover", "--url", app.url, "--json", environ={"ENCRYPTION_KEY": f"another {SECRET}"})

@@ -269,3 +269,14 @@ def test_neither_secret_nor_salt_nor_token_is_in_a_repr() -> None:
 
     shown = repr((salt, cell, trial.forms, Path("x")))
     assert not any(secret in shown for secret in (SECRET, "a secret salt", str(cell.value)))
+
+
+@pytest.mark.parametrize("kind", ["text32-doubled", "text32-zeros"])
+def test_of_two_rules_whose_keys_sign_alike_the_one_that_decrypts_fits(kind: str) -> None:
+    """Keys of a secret of 20 characters sign alike by both rules, and only the right one is named."""
+    secret = key_text("sign alike")[:20]
+    token = Keyring(Derivation(kind).key(secret)).encrypt("sk-live")
+
+    trial = run(prepare(secret, StoredCell(token, "a cell"), {}), "S")
+
+    assert {fit.candidate.rule.derive for fit in trial.fits} == {kind}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from keyring_core import Key, Keyring
+from keyring_core import Derivation, Key, Keyring
 from rotation.discovery.discover import databases_of, uncovered_token_columns
 from rotation.discovery.discover import discover as search
 from rotation.discovery.survey import Survey
@@ -419,3 +419,24 @@ def _reader(whole: Database, right: str) -> Iterator[str]:
             whole.execute(f"DROP OWNED BY {name}", f"DROP ROLE {name}")
         else:
             whole.execute(f"DROP USER {name}@'%'")
+
+
+@MARIADB
+def test_an_application_in_another_database_is_not_recognised_in_this_one(
+    whole: Database, discover: Discover, environ: dict[str, str]
+) -> None:
+    """A preset would look for its tables in this database; nor is a passphrase tried on the other one's tokens."""
+    secret = "a passphrase 20 of nobody's"
+    more = f"{name_of(whole)}_more"
+    for table, others in (("data_sources", ", queue_name TEXT"), ("notification_destinations", "")):
+        whole.execute(f"CREATE TABLE {more}.{table} (id INTEGER PRIMARY KEY, encrypted_options TEXT{others})")
+        token = Derivation("sha256").key(secret).fernet.encrypt(b"x").decode()
+        whole.insert(f"{more}.{table}", [{"id": 1, "encrypted_options": token}])
+    whole.make_creds([make_token("x", "nobody")])
+    environ.clear()
+    environ["ENCRYPTION_KEY"] = secret
+
+    ran = discover(whole)
+
+    assert {column["column"] for column in ran.document["columns"] if column["elsewhere"]} == {"encrypted_options"}
+    assert (ran.document["recognised"], ran.document["derived"]) == ([], [])
