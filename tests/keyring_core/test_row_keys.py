@@ -130,6 +130,7 @@ def test_a_loaded_key_stays_masked_though_a_row_had_the_same() -> None:
 
 def test_the_keys_of_many_rows_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the derivations of a process the last ones are remembered, and so are the keyrings of rows."""
+    monkeypatch.setattr(derivations, "_known", {})  # those of other tests
     monkeypatch.setattr(derivations, "MOST_KNOWN", 20)
     keyrings = RowKeyrings(Keyring(RowDerivation("pbkdf2-sha256", "id", iterations=1).key(SECRET)))
     redactor = Redactor()
