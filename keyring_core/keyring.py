@@ -113,6 +113,11 @@ class Keyring:
         """The columns with salts, each once, if keys are made for each row; this keyring opens no token of theirs."""
         return tuple(dict.fromkeys(key.salt_column for key in self.states if key.salt_column))
 
+    @property
+    def salted_ids(self) -> frozenset[str]:
+        """The ids of the keys that stand for those that are made for each row: an archive keeps none of these."""
+        return frozenset(key.id for key in self.states if key.salt_column)
+
     @cached_property
     def multi_fernet(self) -> MultiFernet:
         """The `cryptography.fernet.MultiFernet` of the same keys, for code that wants one."""

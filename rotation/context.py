@@ -268,13 +268,27 @@ class Context:
         """The keyrings of all key sets that can be loaded, by name, the environment's own first; each is read once."""
         return self.keys.every(self.environ, self._loaded, self.read_cell)
 
+    def searched_keyrings(self) -> dict[str | None, Keyring]:
+        """As `keyrings`, for a search of all columns. Warns of each set of rotation.toml that cannot be loaded.
+
+        Raises KeyConfigError if none of these sets can be, and the environment names no keys.
+        """
+        found = self.keyrings()
+        faults = {name: fault for name, fault in self._loaded.items() if name and isinstance(fault, str)}
+        if faults and not found and not names_primary(self.environ):
+            raise KeyConfigError(next(iter(faults.values())))
+        for name, fault in faults.items():
+            whose = f"[keys.{name}] cannot be loaded, so that its tokens count as ones that no key opens"
+            self.streams.warn(f"Note: {whose}. {fault}")
+        return found
+
     def other_keyrings(self) -> list[tuple[str, Keyring]]:
         """The keyrings of all other key sets, each with its name in words; each is read once."""
         return self.keys.others(self.environ, self._loaded, self.read_cell)
 
     @cached_property
-    def _loaded(self) -> dict[str | None, Keyring | None]:
-        """The keyrings that were read, by key set; None for one that cannot be loaded."""
+    def _loaded(self) -> dict[str | None, Keyring | str]:
+        """The keyrings that were read, by key set; the fault of one that cannot be loaded."""
         return {}
 
     def load_settings(self, environ: Mapping[str, str]) -> Settings:

@@ -63,6 +63,8 @@ class Evidence:
     fleet: Sequence[InstanceRecord] = ()
     key_set: str | None = None
     """The key set that the key is of; None: the environment's own keys."""
+    of_rows: frozenset[str | None] = frozenset()
+    """If it stands for keys of rows, all key sets with such keys, of which a search opens no token; otherwise empty."""
 
 
 def of_report(report: Report, key_id: str) -> Evidence:
@@ -240,7 +242,7 @@ def _of_search(evidence: Evidence) -> Iterator[Refusal]:
             f"if no token can be there: --force {key_id}",
         )
     for column in search.columns:
-        refusal = _of_named(column, evidence) if column.covered else _of_uncovered(column, key_id)
+        refusal = _of_named(column, evidence) if column.covered else _of_uncovered(column, evidence)
         if refusal:
             yield refusal
     for index in search.blind_indexes:
@@ -260,6 +262,8 @@ def _of_search(evidence: Evidence) -> Iterator[Refusal]:
 def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
     """The refusal from a target's column that the search read again: new or moved rows, or rows left out."""
     key_id = evidence.key_id
+    if evidence.of_rows and column.unknown and (column.has_history or evidence.of_rows.isdisjoint(column.key_sets)):
+        return _of_rows_unopened(column, key_id)
     looked = (*evidence.censuses, *(evidence.left_out or ()))
     if not column.under[key_id] or any(counts.under.get(key_id) or counts.inner.get(key_id) for _, counts in looked):
         return None
@@ -283,7 +287,22 @@ def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
     )
 
 
-def _of_uncovered(column: TokenColumn, key_id: str) -> Refusal | None:
+def _of_rows_unopened(column: TokenColumn, key_id: str) -> Refusal:
+    """The refusal for tokens that no census counts, and that may be under a key of a row."""
+    place = "rows of the table's past among them" if column.has_history else "a target of another key set"
+    return Refusal(
+        f"{column.label}, {place}: {many(column.unknown, 'token')} that no key here opens, and {key_id} stands for "
+        "keys of rows, which no search tries",
+        Steps(
+            _run_and_again('name the column in a further [[target]], with the `keys` of this key and others = "leave"'),
+            *(column.remedies if column.has_history else ()),
+            f"if none of them needs it: --force {key_id}",
+        ),
+    )
+
+
+def _of_uncovered(column: TokenColumn, evidence: Evidence) -> Refusal | None:
+    key_id = evidence.key_id
     tokens = f"{many(column.under[key_id], 'token')} under {key_id}"
     if column.ignored is not None:
         # It is somebody else's, unless its tokens are under the key in question.
@@ -291,7 +310,8 @@ def _of_uncovered(column: TokenColumn, key_id: str) -> Refusal | None:
         remedy = _run_and_again("name it in a [[target]] in place of the [[ignore]]")
         return Refusal(ignored, remedy) if column.under[key_id] else None
     bare = column.under - column.inner
-    if not column.may_need(key_id) and (column.elsewhere or not bare):
+    of_rows = bool(evidence.of_rows and column.unknown and not column.elsewhere)
+    if not (column.may_need(key_id) or of_rows) and (column.elsewhere or not bare):
         return None
     if column.under[key_id] or bare:
         found = f": {tokens}" if column.under[key_id] else ""

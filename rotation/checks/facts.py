@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from keyring_core import KeyState
 from rotation.ledger.records import next_promotion, took_over
 from rotation.model.counts import Counts
-from rotation.model.next_steps import Next, Remedy
+from rotation.model.next_steps import Next, Remedy, retire_step
 from rotation.retirement import Evidence, of_censuses
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class Facts:
     """The key set of rotation.toml that these are about; None: the environment's own keys."""
     keys: Mapping[str, KeyState] | None = None
     """Key ids and states in the environment now; None if the keys cannot be loaded."""
+    salted: frozenset[str] = frozenset()
+    """The ids of those that stand for keys that are made for each row."""
     archives: Mapping[str, str] = field(default_factory=dict)
     """The archive of each retired key that the ledger knows."""
     keys_fault: str | None = None
@@ -119,6 +121,10 @@ class Facts:
     def keys_step(self, *words: str, when: str = "") -> Next:
         """The command `keys`, such as `promote`, for these keys."""
         return Next(("keys", *words), when, self.key_set)
+
+    def retire_step(self, key_id: str) -> Next:
+        """The command that retires one of these keys."""
+        return retire_step(key_id, self.key_set, salted=self.salted)
 
     def evidence(self, key_id: str) -> Evidence:
         """The evidence in these facts on retiring a key."""

@@ -11,7 +11,7 @@ from rotation.checks.facts import ARCHIVE, Facts, Finding, Level
 from rotation.configuration.policy import Policy
 from rotation.ledger.database import SHAPE_REMEDY, UNKNOWN_SHAPE
 from rotation.ledger.session import CLOCK_REMEDY, clock_fault
-from rotation.model.next_steps import CHECK, DISCOVER, RUN, STATUS, Next, Remedy, Repeats, Steps, retire_step
+from rotation.model.next_steps import CHECK, DISCOVER, RUN, STATUS, Next, Remedy, Repeats, Steps
 from rotation.model.text import many, span, to_minute
 from rotation.retirement import refusals
 
@@ -179,7 +179,7 @@ def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
                 facts.keys_step("stage", when="another one:"),
                 facts.keys_step("promote"),
                 RUN,
-                retire_step(key_id, facts.key_set),
+                facts.retire_step(key_id),
             )
             found.append(Finding(Level.WARNING, key_id, message, remedy))
     return found
@@ -252,7 +252,7 @@ def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> F
         more = f", and {many(len(against) - 1, 'reason')} more" if len(against) > 1 else ""
         return Finding(level, key_id, f"{limit}kept for {against[0].reason}{more}", against[0].remedy)
     message = f"{limit}no token that was read needs it; keys retire reads the rest first"
-    return Finding(level, key_id, message, retire_step(key_id, facts.key_set))
+    return Finding(level, key_id, message, facts.retire_step(key_id))
 
 
 def _undated(what: str, key_id: str) -> Finding:

@@ -218,6 +218,7 @@ def facts_without_targets(session: Session, keys: LoadedKeys, context: Context) 
         service=session.service,
         key_set=context.key_set,
         keys=keys.states if keys.keyring else None,
+        salted=keys.keyring.salted_ids if keys.keyring else frozenset(),
         keys_fault=keys.fault,
         weak=tuple(keys.weak),
         key_files=tuple(key_files(context, known.get("archives", {}).values())),

@@ -74,7 +74,7 @@ def discover(  # noqa: PLR0913 - click's
     needed = not (databases or elsewhere)
     targets = command.targets(needed=needed) if needed or command.declares or command.is_configured else []
     # After the models, which may name key sets.
-    keyrings = command.keyrings()
+    keyrings = command.searched_keyrings()
     passphrase = None if None in keyrings else passphrase_in(command.environ)
     keyless = not keyrings and (passphrase is not None or (bool(urls) and not names_primary(command.environ)))
     if keyless:

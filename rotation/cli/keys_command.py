@@ -23,7 +23,7 @@ from rotation.cli.options import (
     target_options,
 )
 from rotation.model.failures import UsageError
-from rotation.model.next_steps import Next, Repeats, Steps
+from rotation.model.next_steps import Next, OneStep, Repeats, Steps
 
 if TYPE_CHECKING:
     from rotation.lifecycle.operations import StepResult
@@ -106,7 +106,8 @@ def list_keys(command: CommandContext, *, app: str | None, show_key: bool) -> in
 
     if app:
         return _print_setting(command, app, show_key=show_key)
-    states = command.keyring().states_by_id
+    keyring = command.keyring()
+    states = keyring.states_by_id
     try:
         ledger = command.open_ledger(make=False)
         found = operations.list_keys(states, ledger, command.service)
@@ -115,7 +116,8 @@ def list_keys(command: CommandContext, *, app: str | None, show_key: bool) -> in
         ledger, found = None, operations.list_keys(states, None, command.service)
     document = KeysListJson.of(found, command.invocation, dated=ledger is not None)
     rows = [render_list(found)] if ledger else [f"{key.id}  {key.state}" for key in found]
-    command.show(document, [*rows, *following(operations.after_listing(found, command.key_set), command.invocation)])
+    after = operations.after_listing(found, command.key_set, salted=keyring.salted_ids)
+    command.show(document, [*rows, *following(after, command.invocation)])
     return 0
 
 
@@ -251,10 +253,13 @@ def retire(  # noqa: PLR0913 - click's
         raise UsageError("--archive and --no-archive exclude each other; keep one of them")
     if not (no_archive or archive):
         # The key would be gone before anybody reads about it.
-        ways = Steps(
-            Next(("--archive", f"{key_id}.keys"), "to keep the key for old backups:", repeats=Repeats.COMMAND),
-            Next(("--no-archive",), "to keep it nowhere:", repeats=Repeats.COMMAND),
+        kept: OneStep = Next(
+            ("--archive", f"{key_id}.keys"), "to keep the key for old backups:", repeats=Repeats.COMMAND
         )
+        if key_id in command.keyring().salted_ids:
+            # Each row makes its own key, and an archive holds keys.
+            kept = "to read old backups later, keep its secret where you keep your backups' keys"
+        ways = Steps(kept, Next(("--no-archive",), "to keep it nowhere:", repeats=Repeats.COMMAND))
         words = "say whether the key is to be archived; without it, backups from before today cannot be read."
         raise UsageError(f"{words} Nothing was changed.", ways)
     done = operations.retire(

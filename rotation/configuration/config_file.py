@@ -14,7 +14,7 @@ from rotation.configuration.key_sets import KeySet, check_cells, check_name, che
 from rotation.configuration.policy import Policy
 from rotation.configuration.sections import Declaration, Ignored, TargetEntry, Top
 from rotation.configuration.settings import SettingError, convert, settings_of
-from rotation.configuration.targets import make_targets, refuse_rivals, without_repeats
+from rotation.configuration.targets import make_targets, refuse_changing_salts, refuse_rivals, without_repeats
 from rotation.configuration.urls import holds_password
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import Next
@@ -79,6 +79,7 @@ class ConfigFile(NamedTuple):
             if keys is not None:
                 check_name(keys, self.keys, environ, f"{whose}: keys")
         refuse_rivals(targets)
+        refuse_changing_salts(targets, {name: keys.salt_columns for name, keys in self.keys.items()})
         return without_repeats(targets)
 
     def models(self) -> list[Declaration]:

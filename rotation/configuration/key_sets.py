@@ -171,24 +171,26 @@ class Keys(NamedTuple):
                     yield KeyCell(source, state, f"[keys.{name}] {place} ({source.place})", environ, self.folder)
 
     def every(
-        self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | None], cells: CellReader
+        self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | str], cells: CellReader
     ) -> dict[str | None, Keyring]:
         """The keyring of each set, the environment's own first; without those that cannot be loaded.
 
-        What is in *loaded* is not read again, since a key may come from a command; the rest is added to it.
+        What is in *loaded* is not read again, since a key may come from a command; the rest is added to it, and in
+        place of a keyring that cannot be loaded the fault.
         """
         with warnings.catch_warnings():
             # Their own commands print them.
             warnings.simplefilter("ignore", KeyConfigWarning)
             for name in (None, *self.sets):
                 if name not in loaded:
-                    loaded[name] = None
-                    with suppress(KeyConfigError, StoreError):
+                    try:
                         loaded[name] = self._replace(name=name).keyring(environ, cells)
-        return {name: keyring for name in (None, *self.sets) if (keyring := loaded[name])}
+                    except (KeyConfigError, StoreError) as error:
+                        loaded[name] = str(error)
+        return {name: keyring for name in (None, *self.sets) if isinstance(keyring := loaded[name], Keyring)}
 
     def others(
-        self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | None], cells: CellReader
+        self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | str], cells: CellReader
     ) -> list[tuple[str, Keyring]]:
         """All keyrings but this one, each with its name in words, as `every` has them."""
         if not self.sets:
@@ -211,7 +213,7 @@ def check_set(name: str, keys: KeySet) -> None:
 
 
 def check_cells(sets: Mapping[str, KeySet]) -> None:
-    """Raises UsageError if a key in a cell is under a key set that is missing, or in the end under itself."""
+    """Raises UsageError if a key in a cell is under a set that is missing or has keys of rows, or in the end itself."""
     under: dict[str, set[str]] = {}
     for name, keys in sets.items():
         for _, place, source in keys.sources():
@@ -221,6 +223,11 @@ def check_cells(sets: Mapping[str, KeySet]) -> None:
                 near = nearest(source.keys, sets)
                 hint = f"did you mean {near}?" if near else f"there are {', '.join(sets)}"
                 raise UsageError(f"[keys.{name}] {place}: keys: rotation.toml has no [keys.{source.keys}]; {hint}")
+            if isinstance(sets[source.keys].primary.salt, SaltColumn):
+                raise UsageError(
+                    f"[keys.{name}] {place}: keys: [keys.{source.keys}] makes a key for each row, and none for a cell; "
+                    "name another key set"
+                )
             under.setdefault(name, set()).add(source.keys)
     try:
         TopologicalSorter(under).prepare()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 LISTED = ("raw", "hex")
 """Derivations whose text may be a list of keys; a passphrase may hold a comma."""
 
+_pepper = os.urandom(32)
 FORMS = ("secret", "file", "command", "cell")
 """The settings of which each source has one."""
 
@@ -133,8 +135,8 @@ class KeySource(Section, frozen=True):
         if self.file is not None:
             return str(key_path(self.file, environ, "file").resolve())
         if self.cell is not None:
-            # A url may hold a password, and a condition a token.
-            chosen = sha256(f"{self.url}\0{self.where}".encode("utf-8", "surrogateescape")).hexdigest()
+            # A url may hold a password, and a condition a token: messages show nothing by which a guess can be tested.
+            chosen = sha256(_pepper + f"{self.url}\0{self.where}".encode("utf-8", "surrogateescape")).hexdigest()
             return f"cell {self.cell} ({chosen[:16]})"
         return f"${self.variable}" if self.variable else f"`{self.command}`"
 

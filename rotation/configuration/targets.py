@@ -241,6 +241,26 @@ def refuse_rivals(targets: Sequence[Target]) -> None:
             )
 
 
+def refuse_changing_salts(targets: Sequence[Target], salts: Mapping[str, Sequence[str]]) -> None:
+    """Raises UsageError if a run would change a salt: no key would open the token beside it any more.
+
+    *salts*: the columns with the salts of each key set's targets.
+    """
+    changed: dict[tuple[str, ...], str] = {}
+    for target in targets:
+        index = [target.index.column] if target.index else []
+        for name in (target.column, *(name for name, _ in target.companions), *index):
+            changed[target.url, target.table, name] = target.label
+    for target in targets:
+        for name in salts.get(target.keys or "", ()):
+            by = changed.get((target.url, target.table, name), target.label)
+            if by != target.label:
+                raise UsageError(
+                    f"[keys.{target.keys}] salt: {name} is a salt of {target.label}, and the target {by} changes it: "
+                    "no key would open these tokens any more; drop that target"
+                )
+
+
 def companion_values(companions: Mapping[str, str], primary: Key) -> dict[str, str]:
     """The value of each column beside a token under *primary*; *companions* names the kind of each value."""
     return {column: VALUES[name](primary) for column, name in companions.items()}

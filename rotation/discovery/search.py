@@ -60,6 +60,7 @@ class DatabaseSearch:
         self._key_ids = {
             name: {key_id for keyring in those for key_id in keyring.states_by_id} for name, those in keyrings.items()
         }
+        self._salted = {name for name, those in keyrings.items() for keyring in those if keyring.salt_columns}
         self._targets: dict[tuple[TableIdentity, str], list[Target]] = {}
         """The targets, by their columns."""
         self._urls: dict[tuple[object, ...], set[str]] = {}
@@ -218,6 +219,7 @@ class DatabaseSearch:
             column.formats = tuple(dict.fromkeys(target.format for target in targets))
             column.others = "leave" if any(target.others for target in targets) else None
             column.key_sets = tuple(dict.fromkeys(target.keys for target in targets))
+            column.salted = not self._salted.isdisjoint(column.key_sets)
             return
         column.ignored = reasons.get(column.column, reasons.get(None))
         if column.ignored is not None:

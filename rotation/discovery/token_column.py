@@ -70,6 +70,9 @@ class ReadColumn:
     key_sets: Annotated[
         tuple[str | None, ...], "The key sets of the targets that cover it; null: the environment's own keys."
     ] = ()
+    salted: Annotated[bool, "True if these key sets make a key for each row, with which no search opens a token."] = (
+        False
+    )
     formats: Annotated[tuple[Format, ...], "The formats of the targets that cover it."] = ()
     others: Annotated[
         Literal["leave"] | None, "What a target that covers it, or the proposed one, does with tokens of other keys."

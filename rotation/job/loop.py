@@ -104,6 +104,7 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
     of_set = {} if name is None else {"set": name}
     keys = [{"id": key_id, "state": str(state), **of_set} for key_id, state in job.keyring.states_by_id.items()]
     report = Report(options.dry_run, job.keyring.primary.id, keys, newer=options.history.newer, key_set=name)
+    report.salted = job.keyring.salted_ids
     report.shard = str(options.part) if options.part else None
     opened = []
     for target in job.targets:

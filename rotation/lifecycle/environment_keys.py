@@ -378,7 +378,8 @@ class KeyLocation:
         others = [item for item in self._items(data) if item not in gone]
         if others and added:
             other = self._key(others[0])
-            first = retire_step(other.id, self.key_set) if other else "remove what is there"
+            salted = (other.id,) if other and other.salt_column else ()
+            first = retire_step(other.id, self.key_set, salted=salted) if other else "remove what is there"
             raise UsageError(f"{self.variable} holds another secret, and takes one.", Steps(first))
         new = next(iter((*added, *others)), "")
         return edit_dotenv_value(data, self.variable, new) if self.dotenv else edit_text_file(data, new)

@@ -6,7 +6,7 @@ Each step raises KeyConfigError if the environment's keys do not load.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -105,16 +105,17 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: st
     return found
 
 
-def after_listing(keys: Sequence[ListedKey], key_set: str | None = None) -> Steps:
-    """The next steps with these keys."""
+def after_listing(keys: Sequence[ListedKey], key_set: str | None = None, *, salted: Collection[str] = ()) -> Steps:
+    """The next steps with these keys; *salted* as for `retire_step`."""
     in_state = {state: [key.id for key in keys if key.state == state] for state in KeyState}
     if staged := in_state[KeyState.STAGED]:
         return Steps(Next(("keys", "promote"), keys=key_set), when=f"When every service has {staged[0]}:")
     if unneeded := [key.id for key in keys if key.standing == Standing.UNPROVEN and key.tokens is not None]:
-        return read_the_rest(unneeded[-1], key_set)
+        return read_the_rest(unneeded[-1], key_set, salted=salted)
     if previous := in_state[KeyState.PREVIOUS]:
         remedy = next((key.remedy for key in keys if key.id == previous[-1]), None) or RUN
-        return Steps(remedy, retire_step(previous[-1], key_set).after(f"when nothing needs {previous[-1]}:"))
+        last = retire_step(previous[-1], key_set, salted=salted).after(f"when nothing needs {previous[-1]}:")
+        return Steps(remedy, last)
     return Steps(Next(("keys", "stage"), keys=key_set), when="When the key is to change:")
 
 

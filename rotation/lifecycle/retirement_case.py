@@ -178,7 +178,7 @@ class SharedNeed(NamedTuple):
     def refusals(self, search: Discovery | None, fault: str | None) -> list[Refusal]:
         """Every reason, with what a *search* found; or why it failed."""
         of_key = refusals(replace(self.evidence, search=search, search_fault=fault)) if self.evidence else ()
-        words = f"{self.shared.words}, is made of the same secret"
+        words = f"{self.shared.words}, is made of the same secret, and this keeps it"
         return [Refusal(f"{words}: {reason}", remedy) for reason, remedy in (*self.against, *of_key)]
 
 
@@ -187,15 +187,19 @@ def _count_need(session: Session, one: SharedSecret, targets: Sequence[Target]) 
     if lost := _lost(one):
         return SharedNeed(one, against=[lost])
     own = [target for target in targets if target.keys == one.context.key_set]
-    if not own:
+    wrapped: Sequence[Refusal] = ()
+    # A set that only wraps keys has no target.
+    if not own and not any(one.context.keys.cells_under({})):
         return SharedNeed(one)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", KeyConfigWarning)
             settings = one.context.load_settings(one.context.read_environ())
+        wrapped = wrapped_under(one.context, Keyring(*settings), one.key)
+        if not own:
+            return SharedNeed(one, against=wrapped)
         session = replace(session, service=one.context.service)
         evidence, _ = _count(one.context, session, settings, one.key, targets=own, everything=targets)
-        wrapped = wrapped_under(one.context, Keyring(*settings), one.key)
     except KeyConfigError as error:
         # A reason is one line.
         fault = str(error).replace("\n", " ")
@@ -203,7 +207,7 @@ def _count_need(session: Session, one: SharedSecret, targets: Sequence[Target]) 
     except MissingError:
         if not all(target.optional for target in own):
             raise
-        return SharedNeed(one)
+        return SharedNeed(one, against=wrapped)
     return SharedNeed(one, evidence, wrapped)
 
 
@@ -239,12 +243,17 @@ def _count(  # noqa: PLR0913 - what the evidence is about
     records = session.attempt(Ledger.keys) or ()
     evidence = replace(
         of_report(report, key.id),
+        of_rows=_sets_of_rows(context) if key.salt_column else frozenset(),
         promoted=took_over(settings.primary.id, [each.id for each in settings.previous], records, session.service),
         left_out=left_out,
         unexplained=tuple(unexplained(key.id, censuses, known, session.service)),
         fleet=session.fleet(keyring.states_by_id),
     )
     return evidence, report
+
+
+def _sets_of_rows(context: Context) -> frozenset[str | None]:
+    return frozenset(name for name, keys in context.key_sets().items() if keys and keys.salt_columns)
 
 
 def _census(context: Context, targets: Sequence[Target], everything: Sequence[Target], keyring: Keyring) -> Report:

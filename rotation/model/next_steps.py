@@ -99,15 +99,19 @@ THIS_AGAIN = Next((), repeats=Repeats.COMMAND)
 """The command that runs, once more."""
 
 
-def retire_step(key_id: str, key_set: str | None = None) -> Next:
-    """The command that retires a previous key. It names an archive, which may be the key's only copy from then on."""
-    return Next(("keys", "retire", key_id, "--archive", f"{key_id}.keys"), keys=key_set)
+def retire_step(key_id: str, key_set: str | None = None, *, salted: Collection[str] = ()) -> Next:
+    """The command that retires a previous key. It names an archive, which may be the key's only copy from then on.
+
+    No archive can keep one of the *salted*, for which each row makes its own key.
+    """
+    kept = ("--no-archive",) if key_id in salted else ("--archive", f"{key_id}.keys")
+    return Next(("keys", "retire", key_id, *kept), keys=key_set)
 
 
-def read_the_rest(key_id: str, key_set: str | None = None) -> Steps:
-    """The next step with a key that nothing needs of what was read so far."""
+def read_the_rest(key_id: str, key_set: str | None = None, *, salted: Collection[str] = ()) -> Steps:
+    """The next step with a key that nothing needs of what was read so far; *salted* as for `retire_step`."""
     when = f"Nothing that was read needs {key_id}. To read everything else, and remove the key if nothing needs it:"
-    return Steps(retire_step(key_id, key_set), when=when)
+    return Steps(retire_step(key_id, key_set, salted=salted), when=when)
 
 
 def demotion_steps(key_id: str, key_set: str | None = None) -> Steps:

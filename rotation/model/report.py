@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -91,6 +91,8 @@ class Report:
     """The optional targets that are not there, and those that `adopt` cannot take, each with the reason."""
     key_set: str | None = None
     """The key set that it is of; None: the environment's own keys."""
+    salted: Collection[str] = ()
+    """The ids of its keys that stand for those that are made for each row."""
     uncovered: Sequence[str] | None = None
     """The columns with tokens that no target covers, in the databases of known applications; None: not searched."""
     parts: Sequence[Report] = ()

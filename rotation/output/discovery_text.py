@@ -120,6 +120,8 @@ def _words(column: TokenColumn) -> Iterator[Text]:
     label = column.label
     if column.where is not None:
         yield Text(f"{label}: its target covers only the rows of its `where`", "yellow")
+    if column.salted:
+        yield Text(f"{label}: each row has a key of its own, with which no search opens a token; `status` counts them")
     if column.covered and column.unserved:
         formats = " and ".join(column.formats)
         left = parts_in_words(column.unserved)

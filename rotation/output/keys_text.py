@@ -86,6 +86,6 @@ def _todo(done: StepResult, program: str, *, show_key: bool) -> Iterator[Text | 
         if done.written.manual[0].value() == done.key.reveal():
             yield Text(f"This command prints a new key with --show-key. So does: {program} keys generate")
         else:
-            yield Text("With --show-key this command prints a new secret.")
+            yield Text("With --show-key this command prints what to store, a secret unless it is a token for a cell.")
     else:
         yield Text("With --show-key this command prints the values (secrets!).")

@@ -273,7 +273,7 @@ def _after_a_run(report: Report, *, has_uncovered: bool) -> Steps | None:
         return None
     previous = [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]
     unneeded = [key_id for key_id in previous if not refusals(of_report(report, key_id))]
-    return read_the_rest(unneeded[-1], report.key_set) if unneeded else None
+    return read_the_rest(unneeded[-1], report.key_set, salted=report.salted) if unneeded else None
 
 
 def _promote_first(report: Report) -> Steps | None:

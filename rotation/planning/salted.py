@@ -70,7 +70,8 @@ class SaltedPlanner(Planner):
     def _salts(self, batch: Batch) -> Iterator[tuple[bytes | None, ...] | None]:
         """The salts of each row; None for an empty cell, which needs no key."""
         for cell, values in zip(batch.cells, batch.salts, strict=True):
-            yield self.keyrings.salts(values) if cell else None
+            # SQLite keeps a number in a text column, and 0 is one.
+            yield None if cell in {None, "", b""} else self.keyrings.salts(values)
 
     def _runs(self, batch: Batch) -> Iterator[tuple[RowKeyring, Batch]]:
         """The rows one after the other that have the same salts, with their keyring."""
@@ -99,7 +100,7 @@ class SaltedPlanner(Planner):
         """The plan of a cell for which some keys cannot be made. What the others open is as good as elsewhere."""
         looked = self._plan_with(found.keyring, row, dry_run=True)
         can_write = not found.keyring.primary.salt_column
-        if not (looked.counts.unreadable or (looked.counts.to_rotate and not can_write)):
+        if not (looked.counts.unreadable or looked.counts.others or (looked.counts.to_rotate and not can_write)):
             return self._plan_with(found.keyring, row, dry_run=self.dry_run) if can_write else looked
         [key] = row.keys
         counts = Counts(scanned=1, unreadable=1)

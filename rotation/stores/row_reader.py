@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from rotation.model.counts import RowKey
 from rotation.model.failures import UsageError
+from rotation.model.report import legible_key
 from rotation.planning.inner_tokens import BEGINNING, bytes_of, holds_mark
 from rotation.stores.columns import free_column, same_key
 from rotation.stores.reader import Reader
@@ -70,7 +71,7 @@ class RowReader(Reader):
 
     def words(self, key: RowKey) -> str:
         """The name of a row in messages."""
-        return ", ".join(f"{name}={part}" for name, part in zip(self.key_names(), key, strict=True))
+        return ", ".join(f"{name}={part}" for name, part in legible_key(self.key_names(), key).items())
 
     def _found(
         self, conditions: Sequence[sa.ColumnElement[bool]]

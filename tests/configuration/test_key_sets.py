@@ -285,7 +285,7 @@ def test_a_worker_keeps_the_variables_of_sets_from_key_commands(monkeypatch: pyt
 
 
 def test_the_place_of_a_cell_is_its_row() -> None:
-    """Two rows of a column are two places, and so are two databases; neither url nor condition is in the name."""
+    """Two rows of a column are two places, and so are two databases; the name is no test for guesses of a password."""
     cells = [
         KeySource(cell="a.b", keys="master", where=where, url=url)
         for where in ("id = 'hunter1'", "id = 'hunter2'")
@@ -296,3 +296,5 @@ def test_the_place_of_a_cell_is_its_row() -> None:
 
     assert len(set(places)) == len(cells)
     assert not [place for place in places if "hunter" in place or not place.startswith("cell a.b (")]
+    for cell, place in zip(cells, places, strict=False):
+        assert hashlib.sha256(f"{cell.url}\0{cell.where}".encode()).hexdigest()[:16] not in place

@@ -105,6 +105,15 @@ def test_plaintext_becomes_a_token_of_its_rows_key_and_none_without_a_salt() -> 
     assert plan.counts.categories == Counter({"no-salt": 1})
 
 
+@pytest.mark.parametrize("salt", [1, None])
+def test_a_zero_is_no_empty_cell(salt: int | None) -> None:
+    """SQLite keeps a number in a column of text; also 0 is only adopted under the key of its row."""
+    plan = planner(root(NEW_SECRET), takeover=Takeover(None, Adopts.PLAINTEXT)).plan(batch([(salt, 0)]))
+
+    assert [stock(b"1", NEW_SECRET).decrypt(new) for new in plan.swaps.new] == ([b"0"] if salt else [])
+    assert plan.counts.categories == Counter({} if salt else {"no-salt": 1})
+
+
 def test_tokens_in_texts_move_to_their_rows_key() -> None:
     """The other formats are planned as elsewhere; further tokens stay with their cell."""
     rows = [(1, f"a {old(1)} b"), (2, f"c {old(2)} d {old(2)} e")]
@@ -126,6 +135,17 @@ def test_a_row_key_moves_beside_a_token_of_another_key_that_is_left() -> None:
     [new] = plan.swaps.new
     assert new.endswith(text.split()[1])
     assert stock(b"1", NEW_SECRET).decrypt(new.split()[0]) == b"value"
+
+
+def test_a_token_of_a_row_without_a_salt_is_never_left_as_that_of_others() -> None:
+    """Its key cannot be made, so that it looks like a token of others beside one that opens."""
+    cell = f"{token('old')} {old(1)}"
+    plan = planner(make_key("new"), make_key("old"), root(OLD_SECRET), format=Format.EMBEDDED, leaves_others=True).plan(
+        batch([(None, cell)])
+    )
+
+    assert not plan.changes
+    assert (plan.counts.categories, plan.counts.others) == (Counter({"no-salt": 1}), 0)
 
 
 def test_a_mistyped_raw_key_writes_nothing_though_each_row_is_planned_alone() -> None:

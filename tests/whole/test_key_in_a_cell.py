@@ -322,6 +322,11 @@ CONFIGURED = {
         'url = "$DATABASE_URL" }',
         "no key opens the first of them",
     ),
+    "under keys of rows": (
+        f"primary = {{ {CELL.replace('master', 'rows')} }}\n[keys.rows]\n"
+        'primary = { secret = "$MASTER_KEY", derive = "hkdf-sha256", salt = { column = "id" } }',
+        "[keys.inner] primary: keys: [keys.rows] makes a key for each row, and none for a cell",
+    ),
     "several urls": (
         "primary = { cell = 'crypt_key.encrypted_key', keys = 'master' }\n[[target]]\nurl = '$OTHER'\ntable = 'a'\n"
         "columns = ['b']\nkeys = 'inner'",
@@ -427,6 +432,24 @@ def test_a_relative_url_counts_from_the_folder_of_rotation_toml(
     assert local.states() == {make_key("inner").id: "primary"}
 
 
+def test_a_search_names_the_key_set_that_cannot_be_loaded(app: App) -> None:
+    """Otherwise its tokens would seem to be another application's."""
+    app.database.execute("DELETE FROM crypt_key")
+    ran = app.run("discover")
+
+    words = "Note: [keys.inner] cannot be loaded, so that its tokens count as ones that no key opens. [keys.inner] "
+    assert f"{words}primary (cell crypt_key.encrypted_key): its where chooses no row" in " ".join(ran.err.split())
+
+
+def test_a_search_without_keys_names_the_key_set_that_lacks_them(app: App) -> None:
+    """No variable that rotation.toml does not name."""
+    del app.environ["MASTER_KEY"]
+    ran = app.run("discover")
+
+    assert (ran.code, "[keys.master] primary ($MASTER_KEY): not set" in ran.err) == (2, True), ran.err
+    assert "ENCRYPTION_KEY" not in ran.err
+
+
 def test_a_master_key_with_the_secret_of_another_set_stays(local: App) -> None:
     """A cell may be under the key that another set makes of the same secret."""
     both = '[keys.twin]\nprimary = { secret = "$MASTER_KEY" }\nprevious = [{ secret = "$OLD_MASTER_KEY" }]\n'
@@ -437,10 +460,34 @@ def test_a_master_key_with_the_secret_of_another_set_stays(local: App) -> None:
 
     ran = local.run("keys", "retire", make_key("old master").id, "--keys", "twin", "--no-archive", "--json")
 
-    words = (
-        "a previous key of the key set master, is made of the same secret: crypt_key.encrypted_key, id=first: [keys."
-    )
+    words = "set master, is made of the same secret, and this keeps it: crypt_key.encrypted_key, id=first: [keys."
     assert (ran.code, words in str(ran.document["refused"])) == (1, True), ran.out
+
+
+@pytest.mark.parametrize(
+    "their_target",
+    ["", MASTER.replace("crypt_key", "missing").replace("DATABASE_URL", "OTHER_URL") + "optional = true\n"],
+)
+def test_a_master_key_without_a_target_of_its_own_stays(local: App, their_target: str, tmp_path: Path) -> None:
+    """Also in another database, which no search reads: the set that wraps keys may have no target, or none is there."""
+    twin = '[keys.twin]\nprimary = { secret = "$MASTER_KEY" }\nprevious = [{ secret = "$OLD_MASTER_KEY" }]\n'
+    local.database.execute("CREATE TABLE theirs (id INTEGER PRIMARY KEY, token TEXT)")
+    local.database.execute("DELETE FROM crypt_key")
+    theirs = MASTER.replace("crypt_key", "theirs").replace("encrypted_key", "token").replace("master", "twin")
+    other = tmp_path / "other"
+    other.mkdir()
+    with open_database("sqlite", other) as database:
+        database.execute("CREATE TABLE crypt_key (id VARCHAR(36) PRIMARY KEY, encrypted_key TEXT)")
+        database.insert("crypt_key", [{"id": "first", "encrypted_key": wrapped("inner")}])
+        local.set_master("new master", "old master")
+        local.environ["OTHER_URL"] = database.url
+        inner = FIRST.replace(" }", f', url = "{database.url}" }}')
+        local.configure(f"primary = {inner}", theirs + their_target + DATA, twin)
+
+        ran = local.run("keys", "retire", make_key("old master").id, "--keys", "twin", "--no-archive", "--json")
+
+    assert ran.code == 1, ran.out + ran.err
+    assert "crypt_key.encrypted_key, id=first: [keys.inner] primary" in str(ran.document["refused"])
 
 
 def test_one_secret_in_a_cell_and_in_a_variable_is_seen(app: App) -> None:

@@ -416,8 +416,8 @@ def test_a_secret_stays_while_another_set_needs_it(sharing: App) -> None:
     reasons = [each["reason"] for each in refused.document["refused"]]
     other = second_key(OLD_SECRET).id
     assert (
-        f"{other}, a previous key of the key set second, is made of the same secret: apps.secret: 1 token under {other}"
-        in reasons
+        f"{other}, a previous key of the key set second, is made of the same secret, and this keeps it: apps.secret: "
+        f"1 token under {other}" in reasons
     )
 
 
@@ -485,7 +485,7 @@ def test_a_key_that_two_sets_read_in_one_place_is_counted_for_both(app: App) -> 
 
     assert refused.code == 1
     out = " ".join(refused.out.split())
-    assert "a previous key of the environment, is made of the same secret: mine.token" in out
+    assert "a previous key of the environment, is made of the same secret, and this keeps it: mine.token" in out
     assert f"mine.token, a target of another key set: 1 token under {make_key('old').id}" in out
 
 

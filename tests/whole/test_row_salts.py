@@ -120,13 +120,40 @@ def test_each_row_moves_to_the_key_of_its_own_salt(app: App) -> None:
         app.opened("OLD")
 
     found = app.run("discover", "--json").document
-    assert [column["covered"] for column in found["columns"]] == [True]
+    assert [(column["covered"], column["salted"]) for column in found["columns"]] == [(True, True)]
+    assert "creds.token: each row has a key of its own, with which no search opens a token; " in app.run("discover").out
     # At once, before anything is counted.
     assert (archived.code, (app.folder / "a.keys").exists()) == (2, False)
     assert "an archive holds keys. Keep that secret" in archived.err
     retired = app.run("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app")
     assert retired.code == 0, retired.out + retired.err
     assert app.run("status").code == 0
+
+
+def test_each_command_prints_a_retirement_that_works(app: App) -> None:
+    """No archive can keep the key of a secret, so no command proposes one: not before a run, and not after it."""
+    app.fill([(5, old(5, "value"))])
+    before = app.run("keys", "list", "--keys", "app")
+    printed = [before, app.run("run"), app.run("check"), app.run("keys", "list", "--keys", "app")]
+    undecided = app.run("keys", "retire", row_id("OLD"), "--keys", "app")
+
+    command = f"keys retire {row_id('OLD')} --no-archive --keys app"
+    assert [command in ran.out for ran in printed] == [True] * 4
+    assert undecided.code == 2
+    assert "--archive" not in "".join(ran.out + ran.err for ran in (*printed, undecided))
+    assert "to read old backups later, keep its secret where you keep your backups' keys" in undecided.err
+    retired = app.run(*command.split())
+    assert retired.code == 0, retired.out + retired.err
+
+
+def test_a_promotion_that_finds_the_place_taken_names_a_retirement_that_works(app: App) -> None:
+    """The variable of the previous secret holds another one, which is to be retired first, without an archive."""
+    app.configure(CONFIG.replace("previous =", f'staged = {{ secret = "$OLDER", {BY_USER} }}\nprevious ='))
+    app.fill([(5, by_user("NEW", 5).encrypt(b"value").decode())])
+    ran = app.run("keys", "promote", "--keys", "app")
+
+    assert ran.code == 2
+    assert f"keys retire {row_id('OLD')} --no-archive --keys app" in ran.out + ran.err
 
 
 def test_a_mixed_list_of_derived_and_raw_keys_moves_to_one_raw_key(app: App) -> None:
@@ -188,6 +215,13 @@ def test_what_does_not_go_with_a_salt_of_the_row_is_refused(app: App, named: Nam
 
         assert ran.code == 2
         assert "[keys.app] salt: table creds has no column userid; did you mean user_id?" in ran.err
+    for beside in ('columns = ["note"]', 'columns = ["id"]\nset = { note = "primary-key-id" }'):
+        with named("a salt that a target changes", beside):
+            target = f'[[target]]\nurl = "$DATABASE_URL"\ntable = "creds"\n{beside}\n'
+            app.configure(target + CONFIG.replace('"user_id"', '"note"'))
+            ran = app.run("run")
+
+            assert (ran.code, "note is a salt of creds.token, and the target creds." in ran.err) == (2, True), ran.err
     with named("the column of the tokens"):
         app.configure(CONFIG.replace('"user_id"', '"token"'))
 
@@ -224,22 +258,88 @@ def test_workers_and_threads_derive_the_keys_of_rows_themselves(app: App, named:
         assert app.opened("OLD") == texts
 
 
-def test_a_retirement_counts_again_after_its_search(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The search opens no token of these keys: what is written under the old one meanwhile refuses all the same."""
-    app.fill([(1, old(1, "value"))])
+@pytest.mark.parametrize(("table", "rule"), [("creds", BY_USER), ("other", BY_USER), ("other", 'derive = "sha256"')])
+def test_a_retirement_counts_again_after_its_search(
+    app: App, table: str, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search opens no token of these keys: what is written under the old one meanwhile refuses all the same.
+
+    Also in the table of another set, whose key is made of the same secret.
+    """
+    app.database.execute("CREATE TABLE other (id INTEGER PRIMARY KEY, user_id INTEGER, token TEXT, note VARCHAR(50))")
+    app.configure(CONFIG.replace(BY_USER, rule) + CONFIG.replace('"creds"', '"other"').replace("app", "theirs"))
+    key = row_id("OLD") if rule == BY_USER else Derivation("sha256").key(SECRETS["OLD"]).id
+    app.fill([(1, old(1, "value") if rule == BY_USER else None)])
     assert app.run("run").code == 0
     search = retirement_case.Context.search
 
     def write_and_search(*given: Any, full: bool, **options: Any) -> Discovery:
         if full:
-            app.database.insert("creds", [{"id": 9, "user_id": 2, "token": old(2, "late"), "note": ""}])
+            app.database.insert(table, [{"id": 9, "user_id": 2, "token": old(2, "late"), "note": ""}])
         return search(*given, full=full, **options)
 
     monkeypatch.setattr(retirement_case.Context, "search", write_and_search)
-    retired = app.run("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app")
+    retired = app.run("keys", "retire", key, "--no-archive", "--keys", "app")
 
     assert retired.code == 1
-    assert f"1 token under {row_id('OLD')}" in retired.out + retired.err
+    assert f"{table}.token: 1 token under {row_id('OLD')}" in retired.out + retired.err
+
+
+def other_column(app: App, cell: str, further: str) -> Ran:
+    """The retirement of the old secret, if another table has that *cell* and *further* entries are in rotation.toml."""
+    app.database.execute("CREATE TABLE other (id INTEGER PRIMARY KEY, user_id INTEGER, token TEXT)")
+    app.database.insert("other", [{"id": 1, "user_id": 1, "token": cell}])
+    app.fill([(1, old(1, "value"))])
+    assert app.run("run").code == 0
+    app.configure(CONFIG + further)
+    return app.run("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app")
+
+
+@pytest.mark.parametrize("form", [None, "leave"])
+def test_a_secret_of_rows_stays_for_the_target_of_another_key_set(app: App, form: str | None) -> None:
+    """No search opens tokens under keys of rows, so that each one that no key opens may need the secret."""
+    cell = old(1, "misplaced")
+    leave = ""
+    if form:
+        cell = f"{cell} {Fernet(key_text('new')).encrypt(b'x').decode()}"
+        leave = 'format = "embedded"\nothers = "leave"\n'
+    entry = f'[[target]]\nurl = "$DATABASE_URL"\ntable = "other"\ncolumns = ["token"]\nkeys = "raw"\n{leave}'
+    retired = other_column(app, cell, f'{entry}[keys.raw]\nprimary = {{ secret = "$RAW_NEW" }}\n')
+
+    assert retired.code == 1, retired.out
+    assert "other.token, a target of another key set: 1 token that no key here opens" in retired.out + retired.err
+
+
+def test_a_secret_of_rows_stays_for_an_encoded_token_that_no_target_names(app: App) -> None:
+    """A token in base64 counts elsewhere only if its key opens it; one under a key of rows is never opened there."""
+    cell = base64.b64encode(old(1, "encoded").encode()).decode()
+    retired = other_column(app, cell, "")
+
+    assert retired.code == 1, retired.out
+    assert "other.token: holds tokens that no key here opens" in retired.out + retired.err
+
+
+@pytest.mark.parametrize("secret", ["NEW", "FIXED"])
+def test_the_tokens_of_another_set_with_keys_of_rows_keep_no_secret(app: App, secret: str) -> None:
+    """The census of that set's own targets opens them; no search does."""
+    entry = '[[target]]\nurl = "$DATABASE_URL"\ntable = "other"\ncolumns = ["token"]\nkeys = "theirs"\n'
+    theirs = by_user(secret, 1).encrypt(b"theirs").decode()
+    retired = other_column(app, theirs, f'{entry}[keys.theirs]\nprimary = {{ secret = "${secret}", {BY_USER} }}\n')
+
+    assert retired.code == 0, retired.out
+
+
+def test_past_rows_keep_a_secret_of_rows(app: App) -> None:
+    """MariaDB's SYSTEM VERSIONING keeps what a run replaced, and no search opens tokens under keys of rows."""
+    if app.database.kind != "mariadb":
+        pytest.skip("no past rows")
+    app.fill([(1, old(1, "value"))])
+    app.database.execute("ALTER TABLE creds ADD SYSTEM VERSIONING")
+    assert app.run("run").code == 0
+    retired = app.run("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app")
+
+    assert retired.code == 1, retired.out
+    assert "creds.token, rows of the table's past among them: 2 tokens that no key here opens" in retired.out
 
 
 def test_rows_that_services_write_during_a_run_are_moved(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
