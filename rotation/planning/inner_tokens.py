@@ -104,7 +104,8 @@ _BASE32_RUN = re.compile(rb"[A-Z2-7]{117,}")
 _DECIMAL_RUN = re.compile(rb"(?:(?:1[01]\d|12[0-7]|\d?\d), ?){97,}\d{2,3}")
 _HEX_RUN = re.compile(rb"[0-9A-Fa-f]{146,}")
 _URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
-_BEGINNING = b"gAAAA"
+BEGINNING = b"gAAAA"
+"""How a token begins, as text."""
 _WHOLE = re.compile(rb"gAAAA[A-Za-z0-9+/_-]{93,}")
 _OUTSIDE = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="))
 """Bytes that no token has; stock Fernet drops them."""
@@ -370,7 +371,7 @@ def _resolved(escape: re.Match[bytes]) -> bytes:
 def _without_strangers(data: bytes) -> bytes:
     """*data* as stock Fernet reads it, without what no token has, if that may stand inside of a token."""
     bare = data.translate(None, _OUTSIDE)
-    beginnings = bare.count(_BEGINNING) if len(bare) < len(data) else 0
+    beginnings = bare.count(BEGINNING) if len(bare) < len(data) else 0
     return bare if beginnings and beginnings > len(_WHOLE.findall(data)) else b""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,14 +13,14 @@ import sqlalchemy as sa
 from rotation.model.counts import RowKey
 from rotation.model.failures import UsageError
 from rotation.model.report import legible_key
-from rotation.planning.inner_tokens import bytes_of, holds_mark
+from rotation.planning.inner_tokens import BEGINNING, bytes_of, holds_mark
 from rotation.stores.columns import free_column, same_key
 from rotation.stores.reader import Reader
 from rotation.stores.target_schema import base_type, quietly
 
 LOOKED_THROUGH = 200
 """Rows among which the first one with a token is looked for; the database searches the others for `MARKS`."""
-MARKS = ("gAAAA", "Z0FBQU", "6741414141")
+MARKS = (BEGINNING.decode(), base64.b64encode(BEGINNING).decode()[:6], BEGINNING.hex())
 """How a token begins in a text, in base64, and in hex, as PostgreSQL also spells bytes."""
 LARGEST_CELL = 1024 * 1024
 """Bytes of the largest cell that is read."""
