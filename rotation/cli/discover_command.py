@@ -80,7 +80,10 @@ def discover(  # noqa: PLR0913 - click's
     if keyless:
         # An admin who looks for an application's tokens may have no key at hand.
         set_ = f"{passphrase.where} is no Fernet key" if passphrase else "no key is set"
-        command.streams.warn(f"Note: {set_}, so every token counts as one that no key opens.")
+        note = f"Note: {set_}, so every token counts as one that no key opens."
+        if not passphrase:
+            note += " With the application's key or passphrase in ENCRYPTION_KEY, the search says what opens them."
+        command.streams.warn(note)
         keyring = Keyring(Key.generate())
     else:
         # If the keys of none can be loaded, that says why.

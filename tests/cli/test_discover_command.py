@@ -52,3 +52,14 @@ def test_a_note_names_its_column_once(cli: Cli, app: Database) -> None:
 
     assert "Note: creds.copy: a generated column; name the column it is made from\n" in ran.out
     assert "creds.again: cannot be a target: a generated column; name the column it is made from\n" in ran.out
+
+
+def test_without_any_key_a_note_says_what_to_set(cli: Cli, tmp_path: Path) -> None:
+    """An admin who has only a passphrase learns that the search takes it."""
+    with open_database("sqlite", tmp_path) as database:
+        database.make_creds(make_tokens(2))
+        found = cli("discover", "--url", database.url)
+
+    assert found.code == 1
+    assert "no key is set" in found.err
+    assert "With the application's key or passphrase in ENCRYPTION_KEY" in found.err

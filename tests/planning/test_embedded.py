@@ -170,7 +170,8 @@ def test_in_any_text_only_the_tokens_change(made: list[str], form: Format, as_by
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=80), st.binary(max_size=80), SECRETS)
 def test_in_any_bytes_only_the_token_changes(before: bytes, behind: bytes, secret: bytes) -> None:
-    """A binary column may hold anything around a token."""
+    """A binary column may hold anything around a token, but for what a raw token begins with: that is reported."""
+    assume(not before.startswith(b"\x80\0\0\0\0"))
     old = OLD.encrypt_at_time(secret, ISSUED_AT)
     new = rotated(before + old + behind)
 
