@@ -58,7 +58,7 @@ def test_without_any_key_a_note_says_what_to_set(cli: Cli, tmp_path: Path) -> No
     """An admin who has only a passphrase learns that the search takes it."""
     with open_database("sqlite", tmp_path) as database:
         database.make_creds(make_tokens(2))
-        found = cli("discover", "--url", database.url)
+        found = cli("discover", "--url", database.url, environ={})
 
     assert found.code == 1
     assert "no key is set" in found.err
