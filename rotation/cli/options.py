@@ -277,12 +277,12 @@ def only_key_set(command: CommandContext) -> str | None:
 
     Raises UsageError, which names them, if there are several.
     """
-    from rotation.discovery.held_secrets import passphrase_in
+    from rotation.configuration.key_sets import held_passphrase
 
-    if None in command.keys_in_use():
-        return None
     # A passphrase in ENCRYPTION_KEY is no key: `discover` prints a set whose secret it is.
-    if names_primary(command.environ) and not (command.key_sets() and passphrase_in(command.environ)):
+    if names_primary(command.environ) and held_passphrase(command.environ) is None:
+        return None
+    if None in command.keys_in_use():
         return None
     sets = list(command.key_sets())
     if len(sets) > 1:

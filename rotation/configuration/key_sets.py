@@ -26,6 +26,8 @@ from keyring_core.environment import (
 )
 from keyring_core.errors import without_frames
 from keyring_core.key_commands import keep_from_commands
+from keyring_core.key_text import may_be_secret
+from keyring_core.sources import read_source
 from rotation.configuration.key_sources import KeyCell, KeySource, ReadKey, SaltColumn, keys_of_source
 from rotation.configuration.settings import Section, nearest, said
 from rotation.model.failures import StoreError, UsageError
@@ -254,6 +256,17 @@ def check_name(name: str, sets: Iterable[str], environ: Mapping[str, str], whose
             return
         fault += f", and {variables.primary} is not set"
     raise UsageError(f"{fault}; {hint}")
+
+
+def held_passphrase(environ: Mapping[str, str]) -> str | bytes | None:
+    """The text that ENCRYPTION_KEY holds in place of a key, if an application may make its key of it.
+
+    None if it is a key, or is not set, or if a command prints it: that is not run for this. Raises KeyConfigError.
+    """
+    if environ.get(f"{PRIMARY}_COMMAND"):
+        return None
+    found = read_source(PRIMARY, environ, comments=False)
+    return found.text if found and may_be_secret(found.text) else None
 
 
 def settings_of_read(read: Iterable[ReadKey]) -> Settings:

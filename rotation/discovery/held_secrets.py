@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 from keyring_core import KeyConfigError
 from keyring_core.environment import PRIMARY
-from keyring_core.key_text import may_be_secret
-from keyring_core.sources import COMMAND_SECONDS, SourceKind, read_named, read_source
-from rotation.configuration.key_sets import KeySet
+from keyring_core.sources import COMMAND_SECONDS, SourceKind, read_named
+from rotation.configuration.key_sets import KeySet, held_passphrase
 from rotation.discovery.key_entry import SecretPlace, entry_of, rule_in_words
 from rotation.discovery.key_trial import StoredCell, Trial, prepare, run
 from rotation.discovery.result import DerivedKey, Discovery
@@ -42,11 +41,11 @@ class HeldSecret(NamedTuple):
 
 def passphrase_in(environ: Mapping[str, str]) -> HeldSecret | None:
     """What ENCRYPTION_KEY holds in place of a key, if an application may make its key of it. Raises KeyConfigError."""
-    found = read_source(PRIMARY, environ, comments=False)
-    if found is None or not may_be_secret(found.text):
+    text = held_passphrase(environ)
+    if text is None:
         return None
     file = environ.get(f"{PRIMARY}_FILE")
-    return HeldSecret(found.text, SecretPlace(file=file) if file else SecretPlace(variable=PRIMARY))
+    return HeldSecret(text, SecretPlace(file=file) if file else SecretPlace(variable=PRIMARY))
 
 
 def held_secrets(sets: Mapping[str, KeySet | None], environ: Mapping[str, str]) -> Iterator[HeldSecret]:

@@ -89,3 +89,16 @@ def test_keys_of_the_environment_come_first(cli: Cli, app: Database) -> None:
 
     assert make_key("own").id in ran.out
     assert KEY.id not in ran.out
+
+
+def test_the_key_command_is_run_once(cli: Cli, app: Database, tmp_path: Path) -> None:
+    """Whether it prints a passphrase is not asked beforehand: a vault logs each call."""
+    configure(app, "redash")
+    script = tmp_path / "print-key"
+    script.write_text(f"echo called >> {tmp_path}/calls\necho {key_text('new')}\n")
+
+    ran = cli("keys", "list", environ={**ENVIRON, "ENCRYPTION_KEY_COMMAND": f"sh {script}"})
+
+    assert ran.code == 0
+    assert make_key("new").id in ran.out
+    assert (tmp_path / "calls").read_text() == "called\n"

@@ -59,8 +59,8 @@ def holds(preset: Preset, target: TargetEntry) -> dict[str, object]:
     found: dict[str, object] = {name: None for name in (*names, *target.set) if name not in target.columns}
     # Of alternatives the first.
     where = (target.where or "").partition(" OR ")[0]
-    for name, text, number in re.findall(r"(\w+)(?: = (?:'([^']*)'|(\d+)))?", where):
-        found[name] = text or number or "1"
+    for name, text, number in re.findall(r"(\w+)(?: (?:=|LIKE) (?:'([^']*)'|(\d+)))?", where):
+        found[name] = text.strip("%") or number or "1"
     return found
 
 
