@@ -114,7 +114,9 @@ class Recipe:
             values[self._primary] = self.old
         else:
             for keys in self.preset.keys.values():
-                for key, secret in ((keys.previous[0], self.old), (keys.primary, self.new)):
+                sources = [(each, self.old) for each in keys.previous[:1]] + [(keys.primary, self.new)]
+                # What is in a cell is the application's own.
+                for key, secret in ((key, secret) for key, secret in sources if key.cell is None):
                     values[key.place.removeprefix("$")] = secret
                     # A salt with a variable of its own is the secret, too, unless applications.toml has another one.
                     if name := key.salt_variable:
