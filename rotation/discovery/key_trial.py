@@ -13,11 +13,11 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count, groupby
 from typing import NamedTuple, TypeVar
-from uuid import UUID
 
 from keyring_core import Derivation, Key, KeyConfigError, KeyConfigWarning, Keyring
-from keyring_core.derivation import protect
+from keyring_core.derivation import SaltForm, protect
 from keyring_core.errors import WeakKeyError
+from keyring_core.row_keys import salt_of
 from keyring_core.sources import variable_in
 from rotation.configuration.known_rules import KnownRule, Use, known_rules
 from rotation.configuration.presets import load_preset
@@ -211,8 +211,8 @@ def salts_beside(values: Mapping[str, str | bytes]) -> list[Salt]:
     for name, value in values.items():
         found.append(Salt(value, f"column {name}", column=name))
         # As swh-web has it: Django's integer for a user of Keycloak.
-        if isinstance(value, str) and value.isascii() and value.isdigit() and int(value) < 1 << 128:
-            found.append(Salt(str(UUID(int=int(value))), f"column {name} as a UUID", column=name, form="uuid"))
+        if uuid := salt_of(value, SaltForm.UUID):
+            found.append(Salt(uuid.decode(), f"column {name} as a UUID", column=name, form=str(SaltForm.UUID)))
     return found
 
 

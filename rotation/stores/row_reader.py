@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from keyring_core.row_keys import salt_of
 from rotation.model.counts import RowKey
 from rotation.model.failures import UsageError
 from rotation.model.report import legible_key
@@ -134,10 +135,7 @@ def _has_token(cell: str | bytes | None) -> bool:
 
 
 def _as_salt(value: object) -> str | bytes | None:
-    if isinstance(value, bool) or value is None:
-        return None
-    if isinstance(value, int | uuid.UUID):
-        return str(value)
-    if isinstance(value, str):
-        return value
-    return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else None
+    """*value* as the salt that a run would take of it: text for all but bytes."""
+    salt = salt_of(value)
+    is_text = isinstance(value, str | int | uuid.UUID)
+    return salt.decode("utf-8", "surrogateescape") if salt is not None and is_text else salt
