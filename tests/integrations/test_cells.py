@@ -14,7 +14,6 @@ import subprocess
 import sys
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -82,8 +81,8 @@ class Package:
     def open(self, cell):
         data = cell.encode() if isinstance(cell, str) else cell
         if data == FOREIGN.encode():
-            return SimpleNamespace(plaintext=SECRET.encode())
-        return SimpleNamespace(plaintext=data[4:]) if data.startswith(b"old:") else None
+            return LegacyPlaintext(SECRET.encode(), None)
+        return LegacyPlaintext(data[4:], None) if data.startswith(b"old:") else None
 
 
 @pytest.fixture(autouse=True, scope="module")
