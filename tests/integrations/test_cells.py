@@ -434,6 +434,20 @@ def test_a_key_that_another_package_has_too_is_counted_and_refused(monkeypatch, 
     assert key_reads()[old.id][::2] == (1, 1)
 
 
+def test_a_key_that_another_package_has_alone_is_read_as_before(monkeypatch):
+    """It is under no state here, and nothing is counted for it."""
+    foreign = Key.generate()
+    taking = column(
+        context=True,
+        legacy=Legacy("django-encrypted-model-fields", secret="$OLD"),
+        secrets=lambda: {"OLD": foreign.reveal()},
+    )
+    monkeypatch.setattr(module, "get_keyring", Keys(Keyring(Key.generate())))
+
+    assert taking.open(Keyring(foreign).encrypt(SECRET)) == SECRET
+    assert key_reads()[foreign.id].opened == 0
+
+
 def test_a_missing_key_is_a_configuration_error(monkeypatch):
     """No value is stored in the clear because a key is missing."""
     monkeypatch.setattr(os, "environ", {})

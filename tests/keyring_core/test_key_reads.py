@@ -188,6 +188,20 @@ def test_one_event_a_day_tells_of_a_previous_key(ring, old):
     assert events == [("keyring.key_read", old.id, "previous", 1), ("keyring.key_read", old.id, "previous", 3)]
 
 
+def test_a_primary_key_causes_no_event(ring):
+    """In a batch neither, nor if it opens an unbound token for a column that is being bound."""
+    own = token(ring.primary)
+
+    with capture_logs() as lines:
+        ring.decrypt_many([own] * 2)
+        binding = ring.bind("users.api_key", accept_unbound=True)
+        binding.decrypt(own)
+        binding.decrypt_many([own] * 2)
+
+    assert lines == []
+    assert opened(ring.primary) == 5
+
+
 def test_a_key_that_stops_being_the_primary_is_news_at_once(ring, old):
     """Its reads as the primary key began no day without events."""
     with freeze_time(NOON), capture_logs() as lines:
