@@ -404,15 +404,16 @@ def test_a_suspended_key_refuses_a_column_by_its_name(monkeypatch):
     keys = Keys(Keyring(new, suspended=[old]))
     monkeypatch.setattr(module, "get_keyring", keys)
 
-    with pytest.raises(SuspendedKey) as caught:
-        column().open(cell, lambda: "id=812")
+    words = f"key {old.id}, which this token is under, is suspended; `keyring-rotate keys resume {old.id}` ends that"
+    taking = column(legacy=Package())
+    assert taking.open(f"old:{SECRET}") == SECRET
+    for place, row in (("users.api_key, id=812", "id=812"), ("users.api_key", "")):
+        with pytest.raises(SuspendedKey) as caught:
+            taking.open(cell, lambda row=row: row)
+        assert str(caught.value) == f"{place}: {words}"
     keys.newer = Keyring(new, [old])
 
-    assert str(caught.value) == (
-        f"users.api_key, id=812: key {old.id}, which this token is under, is suspended; "
-        f"`keyring-rotate keys resume {old.id}` ends that"
-    )
-    assert column().open(cell) == SECRET
+    assert taking.open(cell) == SECRET
 
 
 @pytest.mark.parametrize("options", [{}, {"context": True}], ids=["unbound", "bound"])
