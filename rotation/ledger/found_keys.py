@@ -40,7 +40,7 @@ class FoundKeys:
     def _dates(self, key_id: str, state: KeyState) -> Dates:
         key = self._known.get(key_id)
         # Somebody who stores keys by hand may suspend one by hand, too.
-        is_suspended, was_suspended = state == "suspended", bool(key and key.suspended)
+        is_suspended, was_suspended = state is KeyState.SUSPENDED, bool(key and key.suspended)
         found: Dates = {"suspended": self._now if is_suspended else None} if is_suspended != was_suspended else {}
         if state is KeyState.STAGED and not (key and key.staged):
             return found | {"staged": self._now}

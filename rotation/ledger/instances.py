@@ -25,14 +25,18 @@ def write_instance(
     values = asdict(record)
     key = {name: values.pop(name) for name in ("service", "instance")}
     put(connection, tables.instances, key, values)
-    for each in reads:
-        if each.opened or each.refused:
-            _put_reads(connection, each)
+    _put_reads(connection, reads)
     connection.execute(tables.instances.delete().where(tables.instances.c.seen < now - FORGET_INSTANCES))
     connection.execute(tables.reads.delete().where(tables.reads.c.seen < now - FORGET_READS))
 
 
-def _put_reads(connection: sa.Connection, record: ReadRecord) -> None:
+def _put_reads(connection: sa.Connection, reads: Sequence[ReadRecord]) -> None:
+    for each in reads:
+        if each.opened or each.refused:
+            _put(connection, each)
+
+
+def _put(connection: sa.Connection, record: ReadRecord) -> None:
     """Records *record*; of each time the later one stays, since a process of the same name may have begun again."""
     values = asdict(record)
     key = {name: values.pop(name) for name in ("service", "instance", "key_id")}
@@ -44,10 +48,14 @@ def _put_reads(connection: sa.Connection, record: ReadRecord) -> None:
     put(connection, tables.reads, key, values)
 
 
-def delete_instance(connection: sa.Connection, record: InstanceRecord) -> None:
-    """Deletes *record* and its reads with the primary key, unless another process has its name since."""
-    columns, reads = tables.instances.c, tables.reads.c
+def delete_instance(connection: sa.Connection, record: InstanceRecord, reads: Sequence[ReadRecord]) -> None:
+    """Deletes *record* and its reads with the primary key, unless another process has its name since.
+
+    Records its last *reads* with the other keys.
+    """
+    columns, of_keys = tables.instances.c, tables.reads.c
     own = [getattr(columns, name) == getattr(record, name) for name in ("service", "instance", "seen")]
     if connection.execute(tables.instances.delete().where(*own)).rowcount:
-        place = reads.service == record.service, reads.instance == record.instance
-        connection.execute(tables.reads.delete().where(*place, reads.key_id == record.primary))
+        place = of_keys.service == record.service, of_keys.instance == record.instance
+        connection.execute(tables.reads.delete().where(*place, of_keys.key_id == record.primary))
+        _put_reads(connection, [each for each in reads if each.key_id != record.primary])

@@ -185,13 +185,14 @@ class Ledger:
         now = self._now()
         self._access.write(lambda connection: write_instance(connection, record, reads, now))
 
-    def withdraw(self, record: InstanceRecord) -> None:
+    def withdraw(self, record: InstanceRecord, reads: Sequence[ReadRecord] = ()) -> None:
         """Deletes *record* of an instance that ends, unless another process has announced itself by that name since.
 
-        Its reads with the primary key go with it. The others stay: an instance that ended has still read with them.
+        Its reads with the primary key go with it. The others, and the last *reads*, stay: an instance that ended has
+        still read with those keys.
         It starts no thread, since Python starts none while it ends.
         """
-        self._access.unwatched().write(lambda connection: delete_instance(connection, record))
+        self._access.unwatched().write(lambda connection: delete_instance(connection, record, reads))
 
     def instances(self, within: timedelta) -> list[InstanceRecord]:
         """The instances that announced themselves within that time, or at a later one if their clock is ahead."""

@@ -34,7 +34,6 @@ pytestmark = pytest.mark.database
 
 T0 = datetime(2026, 1, 3, 12, 0, tzinfo=UTC)
 OLD, NEW = "0d0d0d0d", "4e4e4e4e"
-SUSPENDED: Any = "suspended"
 
 
 class Clock:
@@ -316,9 +315,9 @@ def test_a_suspension_has_its_date_until_it_ends(ledger: Ledger, clock: Clock) -
     seen = [suspended()]
     for act in (
         lambda: ledger.mark(OLD, "suspended", "billing"),
-        lambda: ledger.see_keys({OLD: SUSPENDED}, "billing"),
+        lambda: ledger.see_keys({OLD: KeyState.SUSPENDED}, "billing"),
         lambda: ledger.mark(OLD, "resumed", "billing"),
-        lambda: ledger.see_keys({OLD: SUSPENDED}, "billing"),
+        lambda: ledger.see_keys({OLD: KeyState.SUSPENDED}, "billing"),
         lambda: ledger.see_keys({OLD: KeyState.PREVIOUS}, "billing"),
     ):
         clock.step(days=1)
