@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import DontWrapMixin
 
 import keyring_core
 from keyring_core import KeyConfigWarning, KeyringError, get_keyring
@@ -26,8 +27,6 @@ from tests.warm.client import run
 
 PAGE = (ROOT / "docs" / "reference" / "errors.md").read_text()
 ROW = re.compile(r"^\| `(.+?)` \| .+ \| .+ \|$", re.MULTILINE)
-OWN = {"KeyConfigWarning", "WeakKeyWarning"}
-"""The classes of warnings; those of errors end in Error or Token."""
 INSIDE = {"pickles.py", "reader.py", "values.py", "value_types.py", "qgrams.py"}
 """Files whose ValueErrors and TypeErrors are caught where they are raised, or of classes that no service has."""
 NOT_SEEN = {"a secret stands across the structure", "invalid", " has no attribute "}
@@ -73,15 +72,8 @@ def test_every_row_is_true(raised: list[Raised]) -> None:
 
 def test_every_class_is_on_the_page() -> None:
     """The table of classes has each error and warning of keyring_core, with a class that it descends from."""
-    for module in pkgutil.walk_packages(keyring_core.__path__, "keyring_core."):
-        importlib.import_module(module.name)
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \| .*? \|$", PAGE.partition("## KeyConfigError")[0], re.MULTILINE))
-    classes = [KeyringError, KeyConfigWarning, *_below(KeyringError), *_below(KeyConfigWarning)]
-    shown = {
-        kind.__name__: kind
-        for kind in classes
-        if "keyring_core" in kind.__module__ and "Wrap" not in repr(kind.__mro__)
-    }
+    shown = _classes()
 
     assert set(rows) == set(shown)
     for name, kind in shown.items():
@@ -111,6 +103,17 @@ def test_the_rows_are_in_order() -> None:
         assert rows == sorted(rows, key=_sorted_as)
 
 
+def _classes() -> dict[str, type]:
+    """The errors and warnings that keyring_core defines, by their names."""
+    for module in pkgutil.walk_packages(keyring_core.__path__, "keyring_core."):
+        importlib.import_module(module.name)
+    every = [KeyringError, KeyConfigWarning, *_below(KeyringError), *_below(KeyConfigWarning)]
+    # Without those that SQLAlchemy gets, which have the same names.
+    return {
+        each.__name__: each for each in every if "keyring_core" in each.__module__ and DontWrapMixin not in each.__mro__
+    }
+
+
 def _below(kind: type) -> Iterator[type]:
     for each in kind.__subclasses__():
         yield each
@@ -121,7 +124,7 @@ def _rows() -> Iterator[tuple[set[str], str]]:
     """Each row's message, with the classes that its section is about."""
     for section in PAGE.split("\n## ")[2:]:
         heading = section.partition("\n")[0]
-        kinds = {*re.findall(r"\w+(?:Error|Warning|Token)\b", heading)}
+        kinds = {*re.findall(r"\w+", heading)} & {*_classes(), "TypeError", "ValueError"}
         if heading in {"MalformedToken", "UndecryptableToken"}:
             kinds |= {"MalformedToken", "UndecryptableToken"}
         for row in ROW.findall(section):
@@ -140,13 +143,14 @@ def _sorted_as(row: str) -> str:
 
 def _texts_of_errors() -> Iterator[tuple[str, str]]:
     """The longest fixed part of each message in the source, with its place."""
+    plain = {"AttributeError", "TypeError", "ValueError"}
+    makers = {*_classes(), *plain, "ValidationError", "CompileError", "warn", "cls"}
     for path in sorted(Path(keyring_core.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            is_plain = name in {"AttributeError", "TypeError", "ValueError"}
-            if (name != "warn" and not re.search(r"(Error|Token)$", name)) or (is_plain and path.name in INSIDE):
+            if name not in makers or (name in plain and path.name in INSIDE):
                 continue
             parts = [each.value for each in ast.walk(node.args[0]) if isinstance(each, ast.Constant)]
             text = max((each for each in parts if isinstance(each, str)), key=len, default="")
