@@ -25,6 +25,8 @@ from tests.error_messages.of_keys import KEY
 from tests.project.documents import ROOT
 from tests.warm.client import run
 
+pytestmark = pytest.mark.xdist_group("error_messages")
+
 PAGE = (ROOT / "docs" / "reference" / "errors.md").read_text()
 ROW = re.compile(r"^\| `(.+?)` \| .+ \| .+ \|$", re.MULTILINE)
 INSIDE = {"pickles.py", "reader.py", "values.py", "value_types.py", "qgrams.py"}
@@ -34,20 +36,18 @@ NOT_SEEN = {"a secret stands across the structure", "invalid", " has no attribut
 
 
 @pytest.fixture(scope="module")
-def raised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Raised]]:
+def raised(tmp_path_factory: pytest.TempPathFactory) -> list[Raised]:
     """All errors and warnings, each of code that was run."""
-    folder, before = tmp_path_factory.mktemp("keys"), dict(os.environ)
-    os.environ["ENCRYPTION_KEY"] = KEY
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ENCRYPTION_KEY", KEY)
+        get_keyring.reset()
+        folder, modules = tmp_path_factory.mktemp("keys"), (of_keys, of_tokens, of_sqlalchemy, of_legacy)
+        found = [each for module in modules for cause in module.causes(folder) for each in raised_by(cause)]
+        argv = [sys.executable, "-m", "tests.error_messages.of_django"]
+        of_django = run(argv, cwd=ROOT, env=dict(os.environ))
     get_keyring.reset()
-    modules = (of_keys, of_tokens, of_sqlalchemy, of_legacy)
-    found = [each for module in modules for cause in module.causes(folder) for each in raised_by(cause)]
-    argv = [sys.executable, "-m", "tests.error_messages.of_django"]
-    of_django = run(argv, cwd=ROOT, env=dict(os.environ))
     assert of_django.returncode == 0, of_django.stderr
-    yield [*found, *(Raised(*each) for each in json.loads(of_django.stdout))]
-    os.environ.clear()
-    os.environ.update(before)
-    get_keyring.reset()
+    return [*found, *(Raised(*each) for each in json.loads(of_django.stdout))]
 
 
 def test_every_message_is_on_the_page(raised: list[Raised]) -> None:
