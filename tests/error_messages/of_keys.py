@@ -17,7 +17,7 @@ from keyring_core.key_commands import MAX_OUTPUT_BYTES, run_key_command
 from keyring_core.keys import check_context
 from tests.keys import key_text, mistyped
 
-KEY, OTHER = key_text("primary"), key_text("previous")
+KEY, OTHER, SUSPENDED = map(key_text, ("primary", "previous", "suspended"))
 RAW = base64.urlsafe_b64decode(KEY)
 SECRET = "a secret of many words, which nobody else has"
 BOUND = "users.api_key"
@@ -151,7 +151,7 @@ def _settings() -> Iterator[Callable[[], object]]:
     yield partial(key_set, "no name!")
     yield lambda: (key_set("errors.page"), key_set("errors-page"))
     yield partial(normal_form, "upper")
-    yield from (partial(check_context, name) for name in ("", " users.api_key", "users.\udc80", 7))  # type: ignore[arg-type]
+    yield from (partial(check_context, name) for name in ("", " users.api_key", "users.\udc80", 7))
     yield lambda: Key.parse(KEY).bind(BOUND).bind(BOUND)
 
 
@@ -161,7 +161,7 @@ def _derivations() -> Iterator[Callable[[], object]]:
     yield partial(Derivation, "sha256", salt="pepper")
     yield partial(Derivation, "pbkdf2-sha256", salt="pepper", iterations=0)
     yield partial(Derivation("sha256").key, "x" * 20_000)
-    yield partial(Derivation, "pbkdf2-sha256", salt=7, iterations=1)  # type: ignore[arg-type]
+    yield partial(Derivation, "pbkdf2-sha256", salt=7, iterations=1)
     yield partial(Derivation("sha256").key, SECRET + "\ud800")
     yield partial(Derivation("text32").key, SECRET)
     yield partial(Derivation("hex").key, SECRET)

@@ -19,13 +19,13 @@ ALCHEMY, CRYPTOGRAPHY = "sqlalchemy-utils", "django-cryptography"
 def causes(_folder: Path) -> Iterator[Callable[[], object]]:
     """Each call ends with an error or a warning."""
     for package, options in _options():
-        yield partial(Legacy, package, **{"secret": NAME, **options})  # type: ignore[arg-type]
+        yield partial(Legacy, package, **{"secret": NAME, **options})
     yield from (partial(_reader(package, **options).reader, environ) for package, options, environ in _environments())
     yield partial(copy.copy, _reader("advanced-alchemy").reader({"OLD_SECRET": SECRET}))
     yield from (
         partial(Redactor().add, value)
         for value in ("", "short", "aaaaaaaa", "12345678", "password", "2026-11-29", "\ud800" * 9, 7)
-    )  # type: ignore[arg-type]
+    )
     yield partial(Redactor().add, SECRET, "a label!")
     yield from (partial(copy.copy, each) for each in (Redactor(), Secret(SECRET), redacting(SECRET)))
     yield partial(configure_logging, renderer="xml")
@@ -52,12 +52,12 @@ def _options() -> Iterator[tuple[str, dict[str, object]]]:
 
 
 def _reader(package: str, **options: object) -> Legacy:
-    return Legacy(package, **{"secret": NAME, **options})  # type: ignore[arg-type]
+    return Legacy(package, **{"secret": NAME, **options})
 
 
 def _environments() -> Iterator[tuple[str, dict[str, object], dict[str, str | list[str]]]]:
     yield "advanced-alchemy", {}, {}
-    yield "advanced-alchemy", {}, {"OLD_SECRET": [7]}  # type: ignore[list-item]
+    yield "advanced-alchemy", {}, {"OLD_SECRET": [7]}
     yield "advanced-alchemy", {}, {"OLD_SECRET": [SECRET], "OLD_SECRET_FILE": "/run/secrets/old"}
     yield "advanced-alchemy", {}, {"OLD_SECRET": "hunter2"}
     yield CRYPTOGRAPHY, {"key": "$FIELD_KEY"}, {"OLD_SECRET": SECRET, "FIELD_KEY": SECRET}

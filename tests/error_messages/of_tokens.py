@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import time
 from collections.abc import Callable, Iterator
@@ -15,28 +16,30 @@ from keyring_core.blind_index import BlindIndex
 from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.integrations.values import DATE, FLOAT
 from keyring_core.legacy import Legacy
-from tests.error_messages.of_keys import BOUND, KEY, OTHER
+from tests.error_messages.of_keys import BOUND, KEY, OTHER, SUSPENDED
 
 RING = Keyring(KEY)
 TOKEN = RING.encrypt("sk-live-4242")
 UNKNOWN = Keyring(OTHER).encrypt("sk-live-4242")
+ON_TRIAL = Keyring(SUSPENDED).encrypt("sk-live-4242")
 
 
 def causes(_folder: Path) -> Iterator[Callable[[], object]]:
-    """Each call ends with an error. The keys of the process are KEY's."""
+    """Each call ends with an error. The keys of the process are KEY, and SUSPENDED as a suspended one."""
     yield from (partial(RING.decrypt, text) for text in _malformed())
-    yield from (partial(RING.decrypt, value) for value in (UNKNOWN, _damaged(), RING.encrypt_bytes(b"\xff"), None, 7))  # type: ignore[arg-type]
+    yield from (partial(RING.decrypt, value) for value in (UNKNOWN, _damaged(), RING.encrypt_bytes(b"\xff"), None, 7))
+    yield partial(Keyring(KEY, suspended=[SUSPENDED]).decrypt, ON_TRIAL)
     yield partial(RING.decrypt, TOKEN, ttl=-1)
     yield lambda: RING.decrypt(Fernet(KEY).encrypt_at_time(b"x", int(time.time()) + 9999), ttl=60)
-    yield from (partial(RING.encrypt, value) for value in ("\ud800", b"bytes"))  # type: ignore[arg-type]
+    yield from (partial(RING.encrypt, value) for value in ("\ud800", b"bytes"))
     yield partial(copy.copy, RING)
     yield partial(copy.copy, RING.primary)
-    yield partial(CredentialEncryptionService(RING).encrypt, None)  # type: ignore[arg-type]
-    yield partial(CredentialEncryptionService(RING).decrypt, None)  # type: ignore[arg-type]
+    yield partial(CredentialEncryptionService(RING).encrypt, None)
+    yield partial(CredentialEncryptionService(RING).decrypt, None)
     yield from _cells()
     index = BlindIndex("users.email")
-    yield from (partial(index.of, RING, value) for value in (7, "\ud800"))  # type: ignore[arg-type]
-    yield partial(BlindIndex("users.email", lambda _: 7).of, RING, "a@b.c")  # type: ignore[arg-type, return-value]
+    yield from (partial(index.of, RING, value) for value in (7, "\ud800"))
+    yield partial(BlindIndex("users.email", lambda _: 7).of, RING, "a@b.c")
     yield partial(BlindIndex("users.email", lambda text: text[99]).of, RING, "a@b.c")
 
 
@@ -47,19 +50,18 @@ def _malformed() -> Iterator[str | bytes]:
 
 def _damaged() -> str:
     """A token whose tag is right, and whose content is under another second half of the key."""
-    data = bytearray(32)
-    data[:16] = __import__("base64").urlsafe_b64decode(KEY)[:16]
-    return Fernet(__import__("base64").urlsafe_b64encode(bytes(data))).encrypt(b"sk-live-4242").decode()
+    half = base64.urlsafe_b64decode(KEY)[:16]
+    return Fernet(base64.urlsafe_b64encode(half + bytes(16))).encrypt(b"sk-live-4242").decode()
 
 
 def _column(kind: ValueKind = ValueKind.TEXT, **options: object) -> Cells:
-    cells = Cells(kind, **options)  # type: ignore[arg-type]
+    cells = Cells(kind, **options)
     cells.column = BOUND
     return cells
 
 
 def _cells() -> Iterator[Callable[[], object]]:
-    yield from (partial(_column().open, text, lambda: "id=812") for text in (UNKNOWN, "sk-live-4242"))
+    yield from (partial(_column().open, text, lambda: "id=812") for text in (UNKNOWN, ON_TRIAL, "sk-live-4242"))
     yield partial(_column().open, UNKNOWN)
     yield lambda: _column(context=BOUND).open(get_keyring().encrypt("sk-live-4242"), lambda: "id=812")
     yield partial(_column(ValueKind.JSON).open, TOKEN)
