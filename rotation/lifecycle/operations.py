@@ -22,7 +22,7 @@ from rotation.discovery.result import Discovery, Remark
 from rotation.kept_files import outputs_of
 from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Event, Ledger, utc_now
-from rotation.ledger.records import LIVE, InstanceRecord, KeyDates, in_fleet
+from rotation.ledger.records import LIVE, InstanceRecord, KeyDates, in_fleet, missing
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys
 from rotation.lifecycle.retirement_case import Case, examine
@@ -79,7 +79,7 @@ class ListedKey(KeyDates):
 
 
 def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: str) -> list[ListedKey]:
-    """The keys of *service* in their order, then the retired ones. Closes *ledger*. Raises LedgerError."""
+    """The keys of *service* in their order, then missing and retired ones. Closes *ledger*. Raises LedgerError."""
     if ledger is None:
         return [ListedKey(key_id, str(state)) for key_id, state in states.items()]
     with ledger:
@@ -88,12 +88,15 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: st
         censuses = [census for census in ledger.censuses() if census.service == service]
         fleet = in_fleet(ledger.instances(LIVE), states, service)
     retired = [key.id for key in records.values() if key.id not in states and key.retired]
+    gone = dict.fromkeys((key.id for key in missing(states, known, service)), "missing") | dict.fromkeys(
+        retired, "retired"
+    )
     found = []
-    for key_id in (*states, *retired):
+    for key_id in (*states, *gone):
         dates = asdict(records[key_id]) if key_id in records else {"id": key_id}
         dates.pop("service", None)
         tokens = sum(census.counts.under.get(key_id, 0) for census in censuses) if censuses else None
-        state = states.get(key_id, "retired")
+        state = states.get(key_id) or gone[key_id]
         if state is KeyState.PREVIOUS:
             evidence = replace(
                 of_censuses(key_id, states, [(census.label, census) for census in censuses], censuses, service),
