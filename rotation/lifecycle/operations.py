@@ -22,7 +22,7 @@ from rotation.discovery.result import Discovery, Remark
 from rotation.kept_files import outputs_of
 from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Event, Ledger, utc_now
-from rotation.ledger.records import LIVE, InstanceRecord, KeyDates, in_fleet, missing
+from rotation.ledger.records import LIVE, InstanceRecord, KeyDates, history_of, in_fleet, missing
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys
 from rotation.lifecycle.retirement_case import Case, examine
@@ -39,7 +39,7 @@ from rotation.lifecycle.shared_secrets import losses
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key, promotion_refusals
 from rotation.model.atomic_file import legible_to_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
-from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, read_the_rest, retire_step
+from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, demotion_steps, read_the_rest, retire_step
 from rotation.model.outputs import Output
 from rotation.model.target import Target
 from rotation.model.text import many, to_second
@@ -295,6 +295,11 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
     check_order(keys.settings, KeyStep.RESTORE, key, keys.keys)
     with _session(context, keys.states) as session:
         following = _then_run(retire_step(key.id, context.key_set))
+        primary, records = keys.settings.primary.id, session.attempt(Ledger.keys) or ()
+        if key.id in history_of(primary, [key.id], records, context.service).newer:
+            # A key that was lost, or an older file of keys: a run would leave its tokens alone.
+            later = f"{DISTRIBUTE} {key.id} was promoted later than the primary key {primary}:"
+            following = Steps(demotion_steps(key.id, context.key_set), when=later)
         written, notes = keys.take(KeyStep.RESTORE, key), [] if session.ledger else [NO_LEDGER]
         return StepResult(KeyStep.RESTORE, key, f"Restored {key.id} as a previous key", following, written, notes)
 

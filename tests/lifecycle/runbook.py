@@ -32,7 +32,9 @@ PAGES = [HOW_TO / f"{name}.md" for name in ("planned-rotation", "leaked-key", "r
 """One after the other: each begins with the keys and the database that the page before left."""
 PAGE_BREAK = "\f"
 BEGIN = datetime(2026, 1, 5, 9, tzinfo=UTC)
-PART = re.compile(r"<!-- meanwhile: (?P<event>.*?) -->|```console\n(?P<block>.*?)```", re.DOTALL)
+PART = re.compile(
+    r"<!-- meanwhile: (?P<event>.*?) -->|```console\n(?P<block>.*?)```|```sql\n(?P<statements>.*?)```", re.DOTALL
+)
 TABLE = "CREATE TABLE user_credentials (id INTEGER PRIMARY KEY, api_key VARCHAR(500))"
 CONFIG = """env_file = ".env"
 
@@ -79,12 +81,18 @@ class Stage:
         if part["event"] is not None:
             self._happen(part["event"])
             return part[0]
+        if part["statements"]:
+            self.database.execute(*filter(str.strip, part["statements"].split(";")))
+            return part[0]
         commands = [line for line in part["block"].splitlines() if line.startswith("$ ")]
         return "```console\n" + "".join(f"{line}\n{self._type(line)}" for line in commands) + "```"
 
     def _type(self, line: str) -> str:
         self.clock.tick(60)
         self._announce()
+        return self._run(line)
+
+    def _run(self, line: str) -> str:
         program, *argv = shlex.split(line.removeprefix("$ "))
         assert program == "keyring-rotate", f"only our own commands can be played: {line}"
         out = io.StringIO()

@@ -1,0 +1,141 @@
+"""Plays the pages for bad days: each begins with a folder, a database and two services of its own.
+
+`python -m tests.lifecycle.bad_days` writes what their commands print into the pages.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from keyring_core import Keyring
+from keyring_core.environment import load_settings
+from rotation.cli.main import main
+from tests.databases import Database, open_database
+from tests.lifecycle.runbook import FOLDER, HOW_TO, Stage
+
+PAGES = [HOW_TO / f"{name}.md" for name in ("key-is-lost", "two-rotations-at-once", "forgotten-service")]
+PID = "4242"
+"""The process of a service, as the pages call it."""
+
+
+class BadDay(Stage):
+    """Also types other programs' commands, on one of several hosts, whose folders are alike."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        super().__init__(folder, database)
+        self._base = self.folder
+        self.cells = self.backup
+        self._processes: list[subprocess.Popen[bytes]] = []
+        env = (self.folder / ".env").read_text()
+        if "ROTATION_LEDGER_URL" not in env:
+            (self.folder / ".env").write_text(f"{env}ROTATION_LEDGER_URL='{self.ledger_url}'\n")
+
+    def close(self) -> None:
+        """Ends the processes of its services."""
+        for process in self._processes:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    def _run(self, line: str) -> str:
+        if line.removeprefix("$ ").startswith("keyring-rotate "):
+            return super()._run(line)
+        for process in self._processes:
+            line = line.replace(PID, str(process.pid))
+        bash = ["bash", "-euo", "pipefail", "-c", line.removeprefix("$ ").replace(FOLDER, str(self._base))]
+        return subprocess.run(bash, cwd=self.folder, check=True, capture_output=True, text=True).stdout
+
+    def _happen(self, event: str) -> None:
+        name, _, rest = event.partition(" ")
+        if happening := EVENTS.get(event):
+            self.clock.tick(3600)
+            happening(self)
+        elif rest.startswith("is the host"):
+            self.folder = self._base if name == "web-1" else self._base / name
+            os.chdir(self.folder)
+        else:
+            super()._happen(event)
+
+    def _announce(self) -> None:
+        announced, self.services = self.services, {name: keys for name, keys in self.services.items() if name != SILENT}
+        super()._announce()
+        self.services = announced
+
+    def keep(self, name: str, *, of: str = ".env") -> None:
+        """Copies a file of this host, with its mode."""
+        shutil.copy2(self.folder / of, self.folder / name)
+
+    def do(self, *argv: str) -> None:
+        """Types a command whose output no page shows."""
+        self._announce()
+        assert main(list(argv), {}, io.StringIO(), io.StringIO()) == 0
+
+    def put_back(self, cells: list[dict[str, object]]) -> None:
+        """The table holds *cells* and nothing else, as after a backup was restored."""
+        self.database.execute("DELETE FROM user_credentials")
+        self.database.insert("user_credentials", cells)
+
+    def start(self, service: str) -> None:
+        """A process of *service* that has its keys in its environment."""
+        env = {name: value or "" for name, value in dotenv_values(self.folder / ".env", interpolate=False).items()}
+        self._processes.append(subprocess.Popen(["sleep", "infinity"], env=env | {"PATH": os.environ["PATH"]}))
+        self._happen(f"{service} restarts")
+
+    def settings_in(self, name: str) -> None:
+        """All services have the keys of that file of this host."""
+        values = {key: value or "" for key, value in dotenv_values(self.folder / name, interpolate=False).items()}
+        self.services = dict.fromkeys(self.services, load_settings(values))
+
+
+def _lose_the_key(day: BadDay) -> None:
+    """A key is promoted, a service writes with it, and then .env is an old copy. One process still runs."""
+    day.keep("old.env")
+    day.do("keys", "stage")
+    day.do("keys", "promote")
+    day.start("web-2")
+    for _ in range(2):
+        day._happen("web-2 writes")
+    day.do("check")
+    day.services.clear()
+    day.keep(".env", of="old.env")
+    day.keep("lost.env")
+    day.cells = day._cells()
+
+
+def _lose_it_again(day: BadDay) -> None:
+    day.keep(".env", of="lost.env")
+    day.put_back(day.cells)
+
+
+EVENTS: dict[str, Callable[[BadDay], None]] = {
+    "a key is promoted, and lost": _lose_the_key,
+    "the key is lost again": _lose_it_again,
+}
+SILENT = "reports"
+"""A service that does not announce its keys."""
+
+
+def main_() -> None:
+    """Writes the pages."""
+    os.environ.pop("ROTATION_LEDGER_URL", None)
+    for page in PAGES:
+        if page.exists():
+            with tempfile.TemporaryDirectory() as folder, open_database("sqlite", Path(folder)) as database:
+                day = BadDay(Path(folder), database)
+                try:
+                    text = day.play(page.read_text())
+                finally:
+                    day.close()
+            page.write_text("\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n")
+
+
+if __name__ == "__main__":
+    main_()
