@@ -73,10 +73,10 @@ class BadDay(Stage):
         """Copies a file of this host, with its mode."""
         shutil.copy2(self.folder / of, self.folder / name)
 
-    def do(self, *argv: str) -> None:
+    def do(self, *argv: str, code: int = 0) -> None:
         """Types a command whose output no page shows."""
         self._announce()
-        assert main(list(argv), {}, io.StringIO(), io.StringIO()) == 0
+        assert main(list(argv), {}, io.StringIO(), io.StringIO()) == code
 
     def put_back(self, cells: list[dict[str, object]]) -> None:
         """The table holds *cells* and nothing else, as after a backup was restored."""
@@ -115,9 +115,38 @@ def _lose_it_again(day: BadDay) -> None:
     day.put_back(day.cells)
 
 
+def _stage_twice(day: BadDay) -> None:
+    """Two hosts with the same keys; an admin on each stages a key."""
+    (day.folder / "web-2").mkdir()
+    for name in (".env", "rotation.toml"):
+        day.keep(f"web-2/{name}", of=name)
+    day._happen("everybody restarts")
+    for host in ("web-1", "web-2"):
+        day._happen(f"{host} is the host")
+        day.do("keys", "stage")
+        day._happen(f"{host} restarts")
+    day._happen("web-1 is the host")
+
+
+def _promote_twice(day: BadDay) -> None:
+    """Each host's key is promoted, and both services write."""
+    for host in ("web-1", "web-2"):
+        day._happen(f"{host} is the host")
+        staged = str(day.settings().staged and day.settings().staged.id)
+        day.do("keys", "promote", "--force", staged)
+        day._happen(f"{host} restarts")
+        for _ in range(2):
+            day._happen(f"{host} writes")
+    day._happen("web-1 is the host")
+    day.do("run", code=1)
+
+
 EVENTS: dict[str, Callable[[BadDay], None]] = {
     "a key is promoted, and lost": _lose_the_key,
     "the key is lost again": _lose_it_again,
+    "each of two admins stages a key": _stage_twice,
+    "each of them promotes it": _promote_twice,
+    "the file of web-1 is copied here": lambda day: day.keep("web-1.env", of="../.env"),
 }
 SILENT = "reports"
 """A service that does not announce its keys."""

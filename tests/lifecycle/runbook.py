@@ -63,7 +63,7 @@ class Stage:
         self.services: dict[str, Settings] = {}
         self.rows = 0
         for age in range(6):
-            self._write(self._settings(), BEGIN.timestamp() - (age + 1) * 30 * 86400)
+            self._write(self.settings(), BEGIN.timestamp() - (age + 1) * 30 * 86400)
         self.backup = self._cells()
 
     def play(self, text: str) -> str:
@@ -106,7 +106,7 @@ class Stage:
         if event.endswith("restarts"):
             name = event.removesuffix(" restarts")
             for service in ("web-1", "web-2") if name == "everybody" else (name,):
-                self.services[service] = self._settings()
+                self.services[service] = self.settings()
         elif event.endswith("writes"):
             self._write(self.services[event.removesuffix(" writes")], datetime.now(UTC).timestamp())
         elif event == "a key is staged, promoted and run":
@@ -126,7 +126,7 @@ class Stage:
                 previous, staged = tuple(key.id for key in keys.previous), keys.staged and keys.staged.id
                 ledger.announce(InstanceRecord(name, "billing", keys.primary.id, datetime.now(UTC), previous, staged))
 
-    def _settings(self) -> Settings:
+    def settings(self) -> Settings:
         values = dotenv_values(self.folder / ".env", interpolate=False)
         return load_settings({name: value or "" for name, value in values.items()})
 
