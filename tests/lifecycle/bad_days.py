@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from keyring_core.environment import load_settings
 from rotation.cli.main import main
 from tests.databases import Database, open_database
 from tests.lifecycle.runbook import FOLDER, HOW_TO, Stage
+from tests.project.documents import ROOT
 
 PAGES = [HOW_TO / f"{name}.md" for name in ("key-is-lost", "two-rotations-at-once", "forgotten-service")]
 PID = "4242"
@@ -34,6 +36,7 @@ class BadDay(Stage):
         super().__init__(folder, database)
         self._base = self.folder
         self.cells = self.backup
+        self.forgotten = self.settings()
         self._processes: list[subprocess.Popen[bytes]] = []
         env = (self.folder / ".env").read_text()
         if "ROTATION_LEDGER_URL" not in env:
@@ -51,7 +54,9 @@ class BadDay(Stage):
         for process in self._processes:
             line = line.replace(PID, str(process.pid))
         bash = ["bash", "-euo", "pipefail", "-c", line.removeprefix("$ ").replace(FOLDER, str(self._base))]
-        return subprocess.run(bash, cwd=self.folder, check=True, capture_output=True, text=True).stdout
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        env = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(bash, cwd=self.folder, env=env, check=True, capture_output=True, text=True).stdout
 
     def _happen(self, event: str) -> None:
         name, _, rest = event.partition(" ")
@@ -141,11 +146,33 @@ def _promote_twice(day: BadDay) -> None:
     day.do("run", code=1)
 
 
+def _forget(day: BadDay) -> None:
+    """The key is changed and everything rotated; one service, which does not announce, has the keys of before."""
+    day.services = {SILENT: day.settings()}
+    day._happen("everybody restarts")
+    day._happen("a key is staged, promoted and run")
+    _write_unnoticed(day)
+
+
+def _forget_another(day: BadDay) -> None:
+    """One more service still has the key that was the first."""
+    day.services[SILENT] = day.forgotten
+    _write_unnoticed(day)
+
+
+def _write_unnoticed(day: BadDay) -> None:
+    day.forgotten = day.services[SILENT]
+    for _ in range(2):
+        day._happen(f"{SILENT} writes")
+
+
 EVENTS: dict[str, Callable[[BadDay], None]] = {
     "a key is promoted, and lost": _lose_the_key,
     "the key is lost again": _lose_it_again,
     "each of two admins stages a key": _stage_twice,
     "each of them promotes it": _promote_twice,
+    "a service is forgotten": _forget,
+    "another service is forgotten": _forget_another,
     "the file of web-1 is copied here": lambda day: day.keep("web-1.env", of="../.env"),
 }
 SILENT = "reports"

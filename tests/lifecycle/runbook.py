@@ -33,7 +33,9 @@ PAGES = [HOW_TO / f"{name}.md" for name in ("planned-rotation", "leaked-key", "r
 PAGE_BREAK = "\f"
 BEGIN = datetime(2026, 1, 5, 9, tzinfo=UTC)
 PART = re.compile(
-    r"<!-- meanwhile: (?P<event>.*?) -->|```console\n(?P<block>.*?)```|```sql\n(?P<statements>.*?)```", re.DOTALL
+    r"<!-- meanwhile: (?P<event>.*?) -->|<!-- file: (?P<file>.*?) -->\n```\w+\n(?P<content>.*?)```"
+    r"|```console\n(?P<block>.*?)```|```sql\n(?P<statements>.*?)```",
+    re.DOTALL,
 )
 TABLE = "CREATE TABLE user_credentials (id INTEGER PRIMARY KEY, api_key VARCHAR(500))"
 CONFIG = """env_file = ".env"
@@ -80,6 +82,9 @@ class Stage:
     def _play_part(self, part: re.Match[str]) -> str:
         if part["event"] is not None:
             self._happen(part["event"])
+            return part[0]
+        if part["file"]:
+            (self.folder / part["file"]).write_text(part["content"])
             return part[0]
         if part["statements"]:
             self.database.execute(*filter(str.strip, part["statements"].split(";")))
