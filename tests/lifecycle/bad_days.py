@@ -17,7 +17,6 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from keyring_core import Keyring
 from keyring_core.environment import load_settings
 from rotation.cli.main import main
 from tests.databases import Database, open_database
@@ -82,11 +81,6 @@ class BadDay(Stage):
         """Types a command whose output no page shows."""
         self._announce()
         assert main(list(argv), {}, io.StringIO(), io.StringIO()) == code
-
-    def put_back(self, cells: list[dict[str, object]]) -> None:
-        """The table holds *cells* and nothing else, as after a backup was restored."""
-        self.database.execute("DELETE FROM user_credentials")
-        self.database.insert("user_credentials", cells)
 
     def start(self, service: str) -> None:
         """A process of *service* that has its keys in its environment."""
@@ -179,19 +173,23 @@ SILENT = "reports"
 """A service that does not announce its keys."""
 
 
-def main_() -> None:
+def played(page: Path, folder: Path, database: Database) -> str:
+    """The page with what its commands print now."""
+    day = BadDay(folder, database)
+    try:
+        return day.play(page.read_text())
+    finally:
+        day.close()
+
+
+def _write() -> None:
     """Writes the pages."""
     os.environ.pop("ROTATION_LEDGER_URL", None)
     for page in PAGES:
-        if page.exists():
-            with tempfile.TemporaryDirectory() as folder, open_database("sqlite", Path(folder)) as database:
-                day = BadDay(Path(folder), database)
-                try:
-                    text = day.play(page.read_text())
-                finally:
-                    day.close()
-            page.write_text("\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n")
+        with tempfile.TemporaryDirectory() as folder, open_database("sqlite", Path(folder)) as database:
+            text = played(page, Path(folder), database)
+        page.write_text("\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n")
 
 
 if __name__ == "__main__":
-    main_()
+    _write()

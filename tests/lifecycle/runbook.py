@@ -9,6 +9,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import tempfile
 from contextlib import ExitStack, chdir
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from freezegun import freeze_time
 from keyring_core import Keyring
 from keyring_core.environment import Settings, load_settings
 from rotation.cli.main import main
+from rotation.ledger import schema
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord
 from tests.databases import Database, open_database
@@ -67,6 +69,9 @@ class Stage:
         for age in range(6):
             self._write(self.settings(), BEGIN.timestamp() - (age + 1) * 30 * 86400)
         self.backup = self._cells()
+        shutil.copy2(self.folder / ".env", self.folder / "before.env")
+        self.old_ledger: dict[str, list[dict[str, object]]] = {}
+        """The rows of its tables, as the first command left them."""
 
     def play(self, text: str) -> str:
         """*text* with what its commands print now."""
@@ -102,6 +107,7 @@ class Stage:
         assert program == "keyring-rotate", f"only our own commands can be played: {line}"
         out = io.StringIO()
         main(argv, {}, out, out)
+        self.old_ledger = self.old_ledger or self._ledger_rows()
         # A server that tests share has databases of others, and each retirement names them.
         told = re.sub(r"(?m)^(Not looked at|Read, but .*|Gone meanwhile):\n(  - .*\n)+", "", out.getvalue())
         return told.replace(str(self.folder), FOLDER)
@@ -119,9 +125,15 @@ class Stage:
                 self._announce()
                 assert main(argv, {}, io.StringIO(), io.StringIO()) == 0
                 self._happen("everybody restarts")
-        elif event == "the first backup is restored":
-            self.database.execute("DELETE FROM user_credentials")
-            self.database.insert("user_credentials", self.backup)
+        elif event.startswith("the first backup is restored"):
+            self.put_back(self.backup)
+            if event.endswith("with the ledger"):
+                self._fill_ledger(self.old_ledger)
+        elif event == "the keys of before are restored":
+            shutil.copy2(self.folder / ".env", self.folder / "today.env")
+            shutil.copy2(self.folder / "before.env", self.folder / ".env")
+        elif event == "the keys of today are found":
+            shutil.copy2(self.folder / "today.env", self.folder / ".env")
         else:
             raise ValueError(event)
 
@@ -130,6 +142,25 @@ class Stage:
             for name, keys in self.services.items():
                 previous, staged = tuple(key.id for key in keys.previous), keys.staged and keys.staged.id
                 ledger.announce(InstanceRecord(name, "billing", keys.primary.id, datetime.now(UTC), previous, staged))
+
+    def put_back(self, cells: list[dict[str, object]]) -> None:
+        """The table holds *cells* and nothing else, as after a backup was restored."""
+        self.database.execute("DELETE FROM user_credentials")
+        self.database.insert("user_credentials", cells)
+
+    def _ledger_rows(self) -> dict[str, list[dict[str, object]]]:
+        with sa.create_engine(self.ledger_url, poolclass=sa.NullPool).connect() as ledger:
+            return {
+                name: [{each.key: row._mapping[each] for each in table.c} for row in ledger.execute(sa.select(table))]
+                for name, table in schema.metadata.tables.items()
+            }
+
+    def _fill_ledger(self, rows: dict[str, list[dict[str, object]]]) -> None:
+        with sa.create_engine(self.ledger_url, poolclass=sa.NullPool).begin() as ledger:
+            for name, table in schema.metadata.tables.items():
+                ledger.execute(sa.delete(table))
+                if rows[name]:
+                    ledger.execute(sa.insert(table), rows[name])
 
     def settings(self) -> Settings:
         values = dotenv_values(self.folder / ".env", interpolate=False)
