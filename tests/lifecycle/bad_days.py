@@ -160,9 +160,22 @@ def _write_unnoticed(day: BadDay) -> None:
         day._happen(f"{SILENT} writes")
 
 
+def _have_no_key(day: BadDay) -> None:
+    env = day.folder / ".env"
+    lines = env.read_text().splitlines(keepends=True)
+    env.write_text("".join(line for line in lines if not line.startswith("ENCRYPTION_")))
+
+
+def _start_with_a_new_key(day: BadDay) -> None:
+    day.do("keys", "list")
+    day.keep(".env", of="lost.env")
+
+
 EVENTS: dict[str, Callable[[BadDay], None]] = {
     "a key is promoted, and lost": _lose_the_key,
     "the key is lost again": _lose_it_again,
+    "no key is left": _have_no_key,
+    "the services start, and the key of before was left": _start_with_a_new_key,
     "each of two admins stages a key": _stage_twice,
     "each of them promotes it": _promote_twice,
     "a service is forgotten": _forget,
