@@ -22,7 +22,7 @@ from rotation.discovery.result import Discovery, Remark
 from rotation.kept_files import outputs_of
 from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Event, Ledger, utc_now
-from rotation.ledger.records import LIVE, InstanceRecord, KeyDates, in_fleet
+from rotation.ledger.records import LIVE, InstanceRecord, KeyDates, history_of, in_fleet, missing
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys
 from rotation.lifecycle.retirement_case import Case, examine
@@ -39,7 +39,7 @@ from rotation.lifecycle.shared_secrets import losses
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key, promotion_refusals
 from rotation.model.atomic_file import legible_to_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
-from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, read_the_rest, retire_step
+from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, demotion_steps, read_the_rest, retire_step
 from rotation.model.outputs import Output
 from rotation.model.target import Target
 from rotation.model.text import many, to_second
@@ -79,7 +79,7 @@ class ListedKey(KeyDates):
 
 
 def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: str) -> list[ListedKey]:
-    """The keys of *service* in their order, then the retired ones. Closes *ledger*. Raises LedgerError."""
+    """The keys of *service* in their order, then missing and retired ones. Closes *ledger*. Raises LedgerError."""
     if ledger is None:
         return [ListedKey(key_id, str(state)) for key_id, state in states.items()]
     with ledger:
@@ -88,13 +88,16 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: st
         censuses = [census for census in ledger.censuses() if census.service == service]
         fleet = in_fleet(ledger.instances(LIVE), states, service)
     retired = [key.id for key in records.values() if key.id not in states and key.retired]
+    gone = dict.fromkeys((key.id for key in missing(states, known, service)), "missing") | dict.fromkeys(
+        retired, "retired"
+    )
     found = []
-    for key_id in (*states, *retired):
+    for key_id in (*states, *gone):
         dates = asdict(records[key_id]) if key_id in records else {"id": key_id}
         for name in ("service", "event"):
             dates.pop(name, None)
         tokens = sum(census.counts.under.get(key_id, 0) for census in censuses) if censuses else None
-        state = states.get(key_id, "retired")
+        state = states.get(key_id) or gone[key_id]
         if state is KeyState.PREVIOUS:
             evidence = replace(
                 of_censuses(key_id, states, [(census.label, census) for census in censuses], censuses, service),
@@ -293,6 +296,11 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
     check_order(keys.settings, KeyStep.RESTORE, key, keys.keys)
     with _session(context, keys.states) as session:
         following = _then_run(retire_step(key.id, context.key_set))
+        primary, records = keys.settings.primary.id, session.attempt(Ledger.keys) or ()
+        if key.id in history_of(primary, [key.id], records, context.service).newer:
+            # A key that was lost, or an older file of keys: a run would leave its tokens alone.
+            later = f"{DISTRIBUTE} {key.id} was promoted later than the primary key {primary}:"
+            following = Steps(demotion_steps(key.id, context.key_set), when=later)
         written, notes = keys.take(KeyStep.RESTORE, key), [] if session.ledger else [NO_LEDGER]
         return StepResult(KeyStep.RESTORE, key, f"Restored {key.id} as a previous key", following, written, notes)
 
