@@ -1,7 +1,7 @@
 """The moving picture of a rotation, as SVG: values in, text out. `.ci/draw_run.py` records the values.
 
-It moves by CSS alone, so it also moves in an `<img>`, where no script runs. If the reader prefers less motion, or the
-program that shows it knows no animation, it is a still: the moment in which half of the tokens are moved.
+It moves by CSS alone, so it also moves in an `<img>`, in which no script runs. If the reader prefers less motion, or
+the program that shows it knows no animation, it is a still: the moment in which half of the tokens are moved.
 """
 
 from __future__ import annotations
