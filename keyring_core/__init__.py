@@ -34,6 +34,7 @@ from keyring_core.errors import (
     MalformedToken,
     PlaintextError,
     StaleIndexError,
+    SuspendedKey,
     UndecryptableToken,
 )
 from keyring_core.keyring import Keyring
@@ -58,6 +59,7 @@ __all__ = [
     "MalformedToken",
     "PlaintextError",
     "StaleIndexError",
+    "SuspendedKey",
     "UndecryptableToken",
     "configure_logging",
     "get_encryption_service",

@@ -20,6 +20,7 @@ from keyring_core.sources import COMMAND_SECONDS, FORMS, FoundText, KeyOrigin, r
 PRIMARY = "ENCRYPTION_KEY"
 PREVIOUS = "ENCRYPTION_PREVIOUS_KEYS"
 STAGED = "ENCRYPTION_STAGED_KEY"
+SUSPENDED = "ENCRYPTION_SUSPENDED_KEYS"
 ALLOW_WEAK_PREVIOUS = "ENCRYPTION_ALLOW_WEAK_PREVIOUS"
 RELOAD_SECONDS = "ENCRYPTION_RELOAD_SECONDS"
 ROTATION_CONFIG = "ROTATION_CONFIG"
@@ -33,11 +34,17 @@ class KeyVariables(NamedTuple):
     primary: str
     previous: str
     staged: str
+    suspended: str
 
     @property
     def states(self) -> dict[KeyState, str]:
         """The variable that holds the keys of each state."""
-        return {KeyState.PRIMARY: self.primary, KeyState.STAGED: self.staged, KeyState.PREVIOUS: self.previous}
+        return {
+            KeyState.PRIMARY: self.primary,
+            KeyState.STAGED: self.staged,
+            KeyState.PREVIOUS: self.previous,
+            KeyState.SUSPENDED: self.suspended,
+        }
 
     @property
     def every(self) -> tuple[str, ...]:
@@ -45,7 +52,7 @@ class KeyVariables(NamedTuple):
         return (*(name + form for name in self for form in FORMS), ALLOW_WEAK_PREVIOUS, RELOAD_SECONDS)
 
 
-KEY_VARIABLES = KeyVariables(PRIMARY, PREVIOUS, STAGED)
+KEY_VARIABLES = KeyVariables(PRIMARY, PREVIOUS, STAGED, SUSPENDED)
 """The variables that hold the keys that are in no key set."""
 keep_from_commands(*KEY_VARIABLES, of_sets=True)
 
@@ -59,6 +66,7 @@ _sets: dict[str, str] = {}
 """The key set that each primary key's variable belongs to."""
 
 MAX_PREVIOUS_KEYS = 1000
+"""The most keys that a list of previous or of suspended keys may have."""
 DEFAULT_RELOAD_SECONDS = 60.0
 _LIKENESS = 0.75
 
@@ -69,6 +77,7 @@ class Settings(NamedTuple):
     primary: Key
     previous: tuple[Key, ...]
     staged: Key | None
+    suspended: tuple[Key, ...] = ()
 
 
 class NamedKeys(NamedTuple):
@@ -144,15 +153,18 @@ def settings_in(found: Mapping[KeyState, Sequence[tuple[Key, str]]]) -> Settings
         staged = None
     if staged is not None:
         places[staged] = place
-    previous = []
-    for key, place in found[KeyState.PREVIOUS]:
-        if key in places:
-            warnings.warn(f"{place}: the same key as {places[key]}, ignored", KeyConfigWarning, stacklevel=2)
-        else:
-            places[key] = place
-            previous.append(key)
+    older: dict[KeyState, list[Key]] = {}
+    # Who adds a previous key to the suspended ones has suspended it.
+    for state in (KeyState.SUSPENDED, KeyState.PREVIOUS):
+        for key, place in found[state]:
+            if key in places:
+                warnings.warn(f"{place}: the same key as {places[key]}, ignored", KeyConfigWarning, stacklevel=2)
+            else:
+                places[key] = place
+                older.setdefault(state, []).append(key)
     check_told_apart(places)
-    return Settings(primary, tuple(previous), staged)
+    previous, suspended = (tuple(older.get(state, ())) for state in (KeyState.PREVIOUS, KeyState.SUSPENDED))
+    return Settings(primary, previous, staged, suspended)
 
 
 def key_files_in(environ: Mapping[str, str]) -> list[str]:
@@ -224,7 +236,7 @@ def _read(names: Mapping[KeyState, str], environ: Mapping[str, str], seconds: fl
 
 def _keys_in(state: KeyState, found: FoundText, *, allow_weak: bool) -> Iterator[tuple[Key, str]]:
     """The keys of *state* that were found, each with its place in words."""
-    if state is KeyState.PREVIOUS:
+    if state.is_superseded:
         items = split_key_list(found.text, found.where)
         if len(items) > MAX_PREVIOUS_KEYS:
             raise KeyConfigError(f"{found.where}: {len(items)} keys; at most {MAX_PREVIOUS_KEYS}. Retire some.")

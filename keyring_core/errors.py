@@ -143,6 +143,21 @@ class DamagedToken(UndecryptableToken):
         )
 
 
+class SuspendedKey(InvalidToken):
+    """A token under a key that is suspended, to try whether anything still reads with it; `key_id` names the key."""
+
+    category = "suspended"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(
+            f"key {key_id}, which this token is under, is suspended; `keyring-rotate keys resume {key_id}` ends that"
+        )
+        self.key_id = key_id
+
+    def __reduce__(self) -> tuple[type[SuspendedKey], tuple[str], dict[str, object]]:
+        return type(self), (self.key_id,), {**vars(self), "args": self.args}
+
+
 class ExpiredToken(InvalidToken):
     """An authentic token that is older than the ttl allows, or from the future.
 

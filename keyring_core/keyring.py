@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from time import time
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar, overload
 
+import structlog
 from cryptography.fernet import MultiFernet
 
 from keyring_core import bulk
 from keyring_core.bulk import SignedBatch
+from keyring_core.counted_fernet import CountedMultiFernet
 from keyring_core.environment import load_settings
-from keyring_core.errors import DamagedToken, ExpiredToken, InvalidToken, KeyConfigError, PlaintextError, without_frames
+from keyring_core.errors import (
+    DamagedToken,
+    ExpiredToken,
+    InvalidToken,
+    KeyConfigError,
+    PlaintextError,
+    SuspendedKey,
+    without_frames,
+)
+from keyring_core.key_reads import counter_of
 from keyring_core.keys import Key, KeyState, check_told_apart
 from keyring_core.token_batches import Refused, pick, put
 from keyring_core.tokens import Token, TokenText, parse_token, utf8_of
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 MAX_CLOCK_SKEW = 60
 """Seconds by which a token may come from the future, as in `cryptography.fernet`."""
@@ -27,6 +40,9 @@ MAX_CLOCK_SKEW = 60
 
 class Keyring:
     """One primary key, any number of previous keys, and optionally a staged key.
+
+    Suspended keys are previous keys that open no token: see `SuspendedKey`. It counts what it opens and what it
+    refuses, by key id: see `keyring_core.key_reads.key_reads`.
 
     Every token is an ordinary Fernet token: stock `cryptography.fernet` opens it, and the other way round.
     Threads may share a keyring, and it survives a fork. It cannot be pickled or copied.
@@ -40,25 +56,35 @@ class Keyring:
 
     states: Mapping[Key, KeyState]
     """Every key with its state, in the order in which they are tried."""
+    suspended: tuple[Key, ...]
+    """Its suspended keys."""
+    _serves = True
+    """False for the keyring of a rotation."""
 
     @without_frames
-    def __init__(self, primary: Key | str, previous: Iterable[Key | str] = (), staged: Key | str | None = None) -> None:
-        """Takes keys or their texts. A key that is given twice keeps its first role: primary, previous, staged.
+    def __init__(
+        self,
+        primary: Key | str,
+        previous: Iterable[Key | str] = (),
+        staged: Key | str | None = None,
+        suspended: Iterable[Key | str] = (),
+    ) -> None:
+        """Takes keys or their texts. A key that is given twice has one role: primary, suspended, previous or staged.
 
         Raises KeyConfigError for a malformed key, a text in place of a list, or two keys that share an id or sign
         alike.
         """
-        if isinstance(previous, str | bytes):
-            # Otherwise each character would count as a key.
-            raise KeyConfigError(f"previous keys: a list of keys is expected, not {type(previous).__name__}")
-        self.primary = _as_key(primary, "primary key")
-        states = {self.primary: KeyState.PRIMARY}
-        for position, key in enumerate(previous, 1):
-            states.setdefault(_as_key(key, f"previous key {position}"), KeyState.PREVIOUS)
+        states = {_as_key(primary, "primary key"): KeyState.PRIMARY}
+        refused = dict.fromkeys(_as_keys(suspended, KeyState.SUSPENDED), KeyState.SUSPENDED)
+        for key in _as_keys(previous, KeyState.PREVIOUS):
+            states.setdefault(key, refused.get(key, KeyState.PREVIOUS))
         if staged is not None:
-            states.setdefault(_as_key(staged, "staged key"), KeyState.STAGED)
+            key = _as_key(staged, "staged key")
+            states.setdefault(key, refused.get(key, KeyState.STAGED))
+        for key in refused:
+            states.setdefault(key, KeyState.SUSPENDED)
         check_told_apart({key: f"{state} key" for key, state in states.items()})
-        self.states = MappingProxyType(states)
+        self._hold(states)
 
     @classmethod
     @without_frames
@@ -93,10 +119,14 @@ class Keyring:
             # An unbound token has to move even if it is under the primary key. Tokens under a staged key stay.
             old = {KeyState.PRIMARY: KeyState.PREVIOUS}
             states |= {key: old.get(state, state) for key, state in self.states.items()}
-        bound = Keyring.__new__(Keyring)
-        bound.primary = next(iter(states))
-        bound.states = MappingProxyType(states)
+        bound = type(self).__new__(type(self))
+        bound._hold(states)
         return bound
+
+    def _hold(self, states: dict[Key, KeyState]) -> None:
+        self.primary = next(iter(states))
+        self.states = MappingProxyType(states)
+        self.suspended = tuple(key for key, state in states.items() if state is KeyState.SUSPENDED)
 
     @property
     def context(self) -> str | None:
@@ -120,8 +150,8 @@ class Keyring:
 
     @cached_property
     def multi_fernet(self) -> MultiFernet:
-        """The `cryptography.fernet.MultiFernet` of the same keys, for code that wants one."""
-        return MultiFernet([key.fernet for key in self.states])
+        """A `cryptography.fernet.MultiFernet` of the same keys but the suspended ones, for code that wants one."""
+        return CountedMultiFernet([key for key in self.states if not self._refuses(key)], self._count)
 
     def encrypt(self, plaintext: str) -> str:
         """A new token under the primary key. Raises PlaintextError if *plaintext* has no UTF-8 form.
@@ -139,7 +169,8 @@ class Keyring:
     def decrypt(self, token: TokenText, ttl: int | None = None) -> str:
         """The decrypted text; *ttl* in seconds, as in Fernet.
 
-        Raises MalformedToken, UndecryptableToken, ExpiredToken; PlaintextError if the plaintext is not UTF-8.
+        Raises MalformedToken, UndecryptableToken, SuspendedKey, ExpiredToken; PlaintextError if the plaintext is not
+        UTF-8.
 
         Examples:
             >>> keyring.decrypt("sk-live-1")
@@ -156,7 +187,7 @@ class Keyring:
         parsed = parse_token(token)
         key = self._key_of(parsed)
         if ttl is not None:
-            age = int(time.time()) - parsed.timestamp
+            age = int(time()) - parsed.timestamp
             if age > ttl:
                 raise ExpiredToken(f"the token is {age} seconds old; the limit is {ttl}")
             if age < -MAX_CLOCK_SKEW:
@@ -185,7 +216,7 @@ class Keyring:
     def rotate(self, token: TokenText) -> str | bytes:
         """A token with the same plaintext and timestamp under the primary key; str for str, bytes for bytes.
 
-        Returns a current token unchanged. Raises MalformedToken and UndecryptableToken.
+        Returns a current token unchanged. Raises MalformedToken, UndecryptableToken and SuspendedKey.
 
         Examples:
             >>> promoted = Keyring(Key.generate(), previous=[keyring.primary])
@@ -210,7 +241,9 @@ class Keyring:
 
         def rotated(found: SignedBatch) -> Iterable[str | bytes | InvalidToken]:
             given = pick(tokens, found.places)
-            new = given if found.key is self.primary else bulk.reencrypt(self.primary, found)
+            if found.key is self.primary:
+                return [_like(token, token) for token in given]
+            new = self._open_many(found, lambda each: bulk.reencrypt(self.primary, each))
             return [
                 token if isinstance(token, InvalidToken) else _like(text, token)
                 for text, token in zip(given, new, strict=True)
@@ -233,7 +266,7 @@ class Keyring:
 
     def decrypt_bytes_many(self, tokens: Sequence[TokenText]) -> list[bytes | InvalidToken]:
         """For each token what `decrypt_bytes` returns or raises, in order. A bad token does not affect the others."""
-        return self._each(tokens, bulk.decrypt)
+        return self._each(tokens, lambda found: self._open_many(found, bulk.decrypt))
 
     def _each(
         self, tokens: Sequence[TokenText], action: Callable[[SignedBatch], Iterable[T]]
@@ -254,10 +287,54 @@ class Keyring:
         raise bulk.unknown_key(tuple(self.states), token.signed)
 
     def _open(self, key: Key, token: Token) -> bytes:
+        """The plaintext of *token*, which is under *key*. Here and in `_open_many` every read is counted or refused."""
+        if key is not self.primary and self.suspended and self._refuses(key):
+            raise self._refusal(key)
         plaintext = key.open(token)
         if plaintext is None:
             raise DamagedToken.under(key.id, token.timestamp)
+        if self._serves:
+            # Written out: a call of `Tally.add` would take longer than the rest.
+            opened = key.opened
+            next(opened.numbers)
+            opened.last = now = time()
+            if now >= opened.due:
+                self._say(key)
         return plaintext
+
+    def _open_many(
+        self, found: SignedBatch, action: Callable[[SignedBatch], Sequence[T]]
+    ) -> Sequence[T | InvalidToken]:
+        """The result of *action*, which opens the tokens that were *found*."""
+        if self._refuses(found.key):
+            return [self._refusal(found.key) for _ in found.places]
+        opened = action(found)
+        if self._serves:
+            self._count(found.key, len(opened) - list(map(type, opened)).count(DamagedToken))
+        return opened
+
+    def _count(self, key: Key, number: int = 1) -> None:
+        key.opened.add(number)
+        if key.opened.last >= key.opened.due:
+            self._say(key)
+
+    def _refuses(self, key: Key) -> bool:
+        return self._serves and any(key is each for each in self.suspended)
+
+    def _refusal(self, key: Key) -> SuspendedKey:
+        refused = counter_of(key.id).refused
+        refused.add(1)
+        if refused.is_news():
+            log.warning("keyring.key_refused", key_id=key.id, refused=refused.total())
+        return SuspendedKey(key.id)
+
+    def _say(self, key: Key) -> None:
+        """Logs, once a day, that *key* was read with; not of the primary key, whose id a bound key has, too.
+
+        Without a configuration structlog prints, and a program that opens a token may print something of its own.
+        """
+        if key.opened.is_news() and key.id != self.primary.id and structlog.is_configured():
+            log.info("keyring.key_read", key_id=key.id, state=str(self.states[key]), opened=key.opened.total())
 
     def __repr__(self) -> str:
         # One that is not whole has none.
@@ -271,8 +348,21 @@ class Keyring:
         raise TypeError("a Keyring is not pickled or copied: load it from its own environment in each process")
 
 
+class RotationKeyring(Keyring):
+    """A keyring for a rotation, which moves tokens under suspended keys, too: it refuses and counts nothing."""
+
+    _serves = False
+
+
 def _as_key(key: Key | str, where: str) -> Key:
     return key if isinstance(key, Key) else Key.parse(key, where)
+
+
+def _as_keys(keys: Iterable[Key | str], state: KeyState) -> list[Key]:
+    if isinstance(keys, str | bytes):
+        # Otherwise each character would count as a key.
+        raise KeyConfigError(f"{state} keys: a list of keys is expected, not {type(keys).__name__}")
+    return [_as_key(key, f"{state} key {position}") for position, key in enumerate(keys, 1)]
 
 
 def _like(given: TokenText, token: TokenText) -> str | bytes:

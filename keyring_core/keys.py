@@ -22,7 +22,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from keyring_core.counted_fernet import CountedFernet
 from keyring_core.errors import KeyConfigError, without_frames
+from keyring_core.key_reads import Tally, counter_of
 from keyring_core.key_text import KEY_BYTES, decode_key
 from keyring_core.loaded_keys import protect_key
 from keyring_core.tokens import BLOCK, OVERHEAD, TAG, Token, utf8_of
@@ -40,6 +42,13 @@ class KeyState(StrEnum):
     PRIMARY = "primary"
     PREVIOUS = "previous"
     STAGED = "staged"
+    SUSPENDED = "suspended"
+    """A previous key that opens no token, to try whether anything still reads with it."""
+
+    @property
+    def is_superseded(self) -> bool:
+        """True if another key has taken over from it: a rotation moves its tokens."""
+        return self in {KeyState.PREVIOUS, KeyState.SUSPENDED}
 
 
 class Key:
@@ -50,14 +59,16 @@ class Key:
         <Key ...>
     """
 
-    __slots__ = ("_aes", "_mac", "_origin", "_raw", "context", "fernet", "id")
+    __slots__ = ("_aes", "_mac", "_origin", "_raw", "context", "fernet", "id", "opened")
 
     id: str
     """The first 8 hex digits of SHA-256 over a fixed label and the 32 bytes; a bound key has its parent's id."""
     context: str | None
     """The use that the key is bound to."""
     fernet: Fernet
-    """The stock `cryptography.fernet.Fernet` of this key."""
+    """The `cryptography.fernet.Fernet` of this key."""
+    opened: Tally
+    """The number of tokens that were opened under keys with this id, and when last."""
     salt_column: str | None = None
     """The column with the salt, if the key only stands for those that are made for each row: see `row_keys`."""
     _protect = staticmethod(protect_key)
@@ -73,7 +84,8 @@ class Key:
         self.id = _parent.id if _parent else hashlib.sha256(_ID_LABEL + self._raw).hexdigest()[:8]
         self.context = _context
         self._protect(self._raw, self.id)
-        self.fernet = Fernet(base64.urlsafe_b64encode(self._raw))
+        self.opened = counter_of(self.id).opened
+        self.fernet = CountedFernet(base64.urlsafe_b64encode(self._raw), self.opened)
         # Made once: a copy costs a fraction of a new HMAC.
         self._mac = HMAC(self._raw[:16], hashes.SHA256())
         self._aes = algorithms.AES(self._raw[16:])

@@ -15,9 +15,11 @@ from typing import NamedTuple, TypedDict, TypeVar
 
 import structlog
 
-from keyring_core.errors import DamagedToken, KeyConfigWarning, KeyringError, UndecryptableToken
+from keyring_core.errors import InvalidToken, KeyConfigWarning, KeyringError, SuspendedKey, UndecryptableToken
 from keyring_core.forks import call_in_children
+from keyring_core.key_reads import KeyReads, key_reads
 from keyring_core.keyring import Keyring
+from keyring_core.keys import KeyState
 from keyring_core.sources import COMMAND_SECONDS, KeyOrigin, SourceKind
 
 AGAIN_SECONDS = 10
@@ -52,10 +54,16 @@ class Loaded(NamedTuple):
 
 
 class KeyStatus(TypedDict):
-    """One key, as a health endpoint shows it."""
+    """One key, as a health endpoint shows it; its reads are the ones of this process."""
 
     id: str
     state: str
+    opened: int
+    """Tokens that were opened under it."""
+    last_opened: str | None
+    refused: int
+    """Tokens that were not opened, because it is suspended."""
+    last_refused: str | None
 
 
 class KeyringStatus(TypedDict):
@@ -72,6 +80,11 @@ class KeyringStatus(TypedDict):
     """The time at which the sources were last found to hold these keys."""
     error: str | None
     """The reason why the last attempt to read them failed; None after a success."""
+
+
+def may_open_later(error: object) -> bool:
+    """True if *error* is of a token that a newer keyring may open: its key is unknown here, or suspended."""
+    return type(error) in {UndecryptableToken, SuspendedKey}
 
 
 class Reloader:
@@ -123,7 +136,7 @@ class Reloader:
     def opening(self, action: Callable[[Keyring], T]) -> T:
         """The result of *action* for the current keyring; if none of its keys opens a token, for a newer keyring.
 
-        Another process may use a key that this one has not read yet.
+        Another process may use a key that this one has not read yet; or a suspended key is in use again.
 
         Examples:
             >>> token = get_keyring().encrypt("sk-live-1")
@@ -133,8 +146,8 @@ class Reloader:
         ring = self()
         try:
             return action(ring)
-        except UndecryptableToken as error:
-            newer = None if isinstance(error, DamagedToken) else self.renew(ring)
+        except InvalidToken as error:
+            newer = self.renew(ring) if may_open_later(error) else None
             if newer is None:
                 raise
         return action(newer)
@@ -159,13 +172,13 @@ class Reloader:
         return self._loaded is not None and self._loaded.variables == variables
 
     def status(self) -> KeyringStatus:
-        """Key ids, states, sources, times and the last error, for a health endpoint; no key.
+        """Key ids, states, reads, sources, times and the last error, for a health endpoint; no key.
 
         Checks the sources if that is due, so that a service without requests follows them too.
 
         Examples:
             >>> get_keyring.status()["keys"]
-            [{'id': '...', 'state': 'primary'}]
+            [{'id': '...', 'state': 'primary', 'opened': ..., 'last_opened': ..., 'refused': 0, 'last_refused': None}]
         """
         try:
             self()
@@ -173,13 +186,14 @@ class Reloader:
         except (KeyringError, KeyConfigWarning) as fault:
             loaded, error = None, str(fault)
         states = loaded.keyring.states if loaded else {}
+        reads = key_reads()
         return {
             "primary": loaded.keyring.primary.id if loaded else None,
-            "keys": [{"id": key.id, "state": str(state)} for key, state in states.items()],
+            "keys": [_status(key.id, state, reads) for key, state in states.items()],
             "sources": {name: str(source.kind) for name, source in loaded.sources.items()} if loaded else {},
             "reload_seconds": loaded.every if loaded else None,
-            "loaded": self._since.isoformat(timespec="seconds") if loaded else None,
-            "checked": self._checked.isoformat(timespec="seconds") if loaded else None,
+            "loaded": _iso(self._since) if loaded else None,
+            "checked": _iso(self._checked) if loaded else None,
             "error": error,
         }
 
@@ -255,3 +269,19 @@ class Reloader:
 
     def _schedule(self, loaded: Loaded) -> None:
         self._due = self._clock() + loaded.every if loaded.follows() else math.inf
+
+
+def _status(key_id: str, state: KeyState, reads: Mapping[str, KeyReads]) -> KeyStatus:
+    own = reads.get(key_id, KeyReads())
+    return {
+        "id": key_id,
+        "state": str(state),
+        "opened": own.opened,
+        "last_opened": _iso(own.last_opened),
+        "refused": own.refused,
+        "last_refused": _iso(own.last_refused),
+    }
+
+
+def _iso(when: datetime | None) -> str | None:
+    return None if when is None else when.isoformat(timespec="seconds")

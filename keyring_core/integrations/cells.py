@@ -21,12 +21,14 @@ from keyring_core.errors import (
     KeyringError,
     MalformedToken,
     PlaintextError,
+    SuspendedKey,
     UndecryptableToken,
     without_frames,
 )
 from keyring_core.keyring import Keyring
 from keyring_core.keys import Key, check_context
 from keyring_core.redaction.secret import Secret
+from keyring_core.reload import may_open_later
 from keyring_core.tokens import TokenText, is_token, json_of, may_hold_token, raw_of, utf8_of
 
 if TYPE_CHECKING:
@@ -142,14 +144,15 @@ class Cells:
     def open_many(self, cells: Sequence[TokenText]) -> list[Any]:
         """For each of *cells* what `open` returns or raises, in order; an InvalidToken names no column yet.
 
-        A token that no key opens asks for a newer keyring, unless `legacy` opens it: asking may run a command.
+        A token that no key opens, or a suspended key, asks for a newer keyring, unless `legacy` opens it: asking may
+        run a command.
         """
         if not cells:  # NULL alone needs no key.
             return []
         reloader = self.reloader
         ring = reloader()
         opened = self._opened(ring, cells)
-        if any(type(each) is UndecryptableToken for each in opened) and (newer := reloader.renew(ring)):
+        if any(map(may_open_later, opened)) and (newer := reloader.renew(ring)):
             opened = self._opened(newer, cells)
         return [self._decoded(each) if isinstance(each, bytes) else each for each in opened]
 
@@ -200,6 +203,9 @@ class Cells:
 
     def _otherwise(self, ring: Keyring, cell: TokenText, refusal: InvalidToken) -> bytes | InvalidToken:
         """The plaintext of *cell*, if the column takes it in another way; otherwise *refusal*, with a hint."""
+        if isinstance(refusal, SuspendedKey):
+            # Another package's key may be made of the same secret.
+            return refusal
         data = cell if isinstance(cell, str) else bytes(cell)
         if not data and self.kind is not ValueKind.JSON and self.of is None:
             # As for `CredentialEncryptionService`: nothing was encrypted.

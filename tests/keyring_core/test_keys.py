@@ -196,7 +196,7 @@ def test_the_stock_fernet_of_a_key_is_the_same_key():
 
 def test_states_are_the_words_of_the_documents():
     """A state prints as the word that reports and ledgers use."""
-    assert [str(state) for state in KeyState] == ["primary", "previous", "staged"]
+    assert [str(state) for state in KeyState] == ["primary", "previous", "staged", "suspended"]
 
 
 def test_a_token_is_measured_whatever_follows():

@@ -1,0 +1,129 @@
+"""Counts in this process, for each key id, how often a token was opened under it, and when last. Holds no token.
+
+A database cannot show who reads tokens that are in a queue, a cache or a file. The process that reads them can.
+
+`next` of an `itertools.count` is one step of the interpreter, so threads and signal handlers lose no count, and none
+waits for a lock.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from datetime import UTC, datetime
+from itertools import count, islice
+from typing import NamedTuple
+
+DAY = 86_400.0
+"""The least time in seconds between two events about one key."""
+
+
+class KeyReads(NamedTuple):
+    """The reads with one key since this process began; the times are UTC."""
+
+    opened: int = 0
+    """Tokens that were opened under the key."""
+    last_opened: datetime | None = None
+    refused: int = 0
+    """Tokens that were not opened, because the key is suspended."""
+    last_refused: datetime | None = None
+
+
+class Tally:
+    """A number that only grows, with the time of its last change. Any thread may add to it without a lock."""
+
+    __slots__ = ("due", "last", "numbers")
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begins at zero again."""
+        self.numbers = count()
+        """Each number that is taken from it counts."""
+        self.last = self.due = 0.0
+        """The time of the last change; and from which time on the next event about it is due."""
+
+    def add(self, number: int) -> None:
+        """Adds *number*."""
+        if number:
+            deque(islice(self.numbers, number), maxlen=0)
+            self.last = time.time()
+
+    def total(self) -> int:
+        """The number so far."""
+        # Taking the next number would count as one more: its repr, `count(7)`, only shows it.
+        return int(repr(self.numbers)[len("count(") : -1])
+
+    def when(self) -> datetime | None:
+        """The time of the last change; None without one."""
+        return datetime.fromtimestamp(self.last, UTC) if self.last else None
+
+    def is_news(self) -> bool:
+        """True once a DAY: the caller logs an event now."""
+        # A thread that finds another one here has nothing to add.
+        if not _saying.acquire(blocking=False):
+            return False
+        try:
+            if self.last < self.due:
+                return False
+            self.due = self.last + DAY
+            return True
+        finally:
+            _saying.release()
+
+
+class ReadCounter:
+    """The reads with one key, as they are counted."""
+
+    __slots__ = ("opened", "refused")
+
+    def __init__(self) -> None:
+        self.opened, self.refused = Tally(), Tally()
+
+    def reset(self) -> None:
+        """Begins at zero again."""
+        self.opened.reset()
+        self.refused.reset()
+
+    def look(self) -> KeyReads:
+        """The numbers so far."""
+        opened, refused = self.opened, self.refused
+        return KeyReads(opened.total(), opened.when(), refused.total(), refused.when())
+
+
+_counters: dict[str, ReadCounter] = {}
+_saying = threading.Lock()
+
+
+def counter_of(key_id: str) -> ReadCounter:
+    """The counter of that key, one for each id: a key that is bound or loaded again counts with the others."""
+    return _counters.get(key_id) or _counters.setdefault(key_id, ReadCounter())
+
+
+def key_reads() -> dict[str, KeyReads]:
+    """The reads of this process with each key that it has loaded, by key id. A forked child begins at zero.
+
+    Counted are the tokens that a `Keyring` opens, alone or many at once, whatever called it.
+
+    Examples:
+        >>> before = key_reads()[keyring.primary.id].opened
+        >>> plaintext = keyring.decrypt(keyring.encrypt("sk-live-1"))
+        >>> key_reads()[keyring.primary.id].opened - before
+        1
+    """
+    return {key_id: counter.look() for key_id, counter in list(_counters.items())}
+
+
+def _reset() -> None:
+    """A forked child is a process of its own, and may inherit a lock that another thread holds."""
+    global _saying  # noqa: PLW0603 - one a process
+    _saying = threading.Lock()
+    for counter in _counters.values():
+        counter.reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset)
