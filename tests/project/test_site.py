@@ -82,6 +82,7 @@ def tab(site: Path) -> Iterator[Any]:
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with chromium(base_url=f"http://127.0.0.1:{server.server_port}") as browser:
+            browser.grant_permissions(["clipboard-read", "clipboard-write"])
             yield browser.new_page()
         server.shutdown()
 
@@ -103,6 +104,18 @@ def test_a_search_finds_the_words_that_readers_use(tab: Any, named: Named) -> No
             links = tab.eval_on_selector_all(".md-search-result__item > a", "all => all.map(one => one.pathname)")
 
             assert f"/{page}.html" in list(dict.fromkeys(links))[:3]
+
+
+@needs_chromium
+def test_a_copied_block_is_what_the_page_has(tab: Any) -> None:
+    """The button beside a block of commands copies its lines, without a line between them."""
+    tab.goto("/how-to/leaked-key.html")
+    block = tab.locator(".language-sh").first
+    block.locator(".md-code__button").click(force=True)
+
+    shown = block.locator("code").evaluate("code => code.textContent.trim()")
+    assert "\n" in shown
+    assert tab.evaluate("navigator.clipboard.readText()") == shown
 
 
 @needs_chromium
