@@ -91,7 +91,8 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: st
     found = []
     for key_id in (*states, *retired):
         dates = asdict(records[key_id]) if key_id in records else {"id": key_id}
-        dates.pop("service", None)
+        for name in ("service", "event"):
+            dates.pop(name, None)
         tokens = sum(census.counts.under.get(key_id, 0) for census in censuses) if censuses else None
         state = states.get(key_id, "retired")
         if state is KeyState.PREVIOUS:
