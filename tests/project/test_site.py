@@ -60,6 +60,8 @@ ANSWERS = {
     "roll back": "how-to/roll-back",
     "restore": "how-to/restore-a-backup",
     "leaked": "how-to/leaked-key",
+    "leave": "how-to/uninstall",
+    "alternatives": "explanation/compared",
 }
 """What a reader types, and the page that answers."""
 EMERGENCIES = ("leaked-key", "roll-back", "restore-a-backup")
