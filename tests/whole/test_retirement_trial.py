@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,6 @@ class World:
     web: httpx.Client
     celery: Celery
     ledger: Database
-    processes: tuple[subprocess.Popen[bytes], ...] = ()
 
     def admin(self, *words: str) -> tuple[int, dict[str, Any]]:
         """The exit code and the document of a command."""
@@ -107,27 +106,32 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         celery = Celery("jobs", broker=BROKER, backend=BROKER)
         with (
             httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as web,
-            started("web", environ, tmp_path, "uvicorn", "tests.whole.trial_services.service:app", "--port", str(port)),
+            started(
+                "web", environ, tmp_path, "uvicorn", "tests.whole.trial_services.service:app", "--port", str(port)
+            ) as service,
             started(
                 "worker",
                 environ,
                 tmp_path,
                 *("celery", "-A", "tests.whole.trial_services.jobs", "worker"),
                 *("--concurrency", "1", "-Q", "now", "--without-gossip", "--without-mingle"),
-            ),
+            ) as worker,
         ):
             world = World(environ, tmp_path, web, celery, database)
-            until(lambda: is_up(world), "both services")
+            until(lambda: is_up(world.web.get, "/health"), "the service", service, tmp_path / "web.log")
+            until(lambda: is_up(world.task, "health"), "the worker", worker, tmp_path / "worker.log")
             yield world
         celery.close()
         redis.flushdb()
 
 
-def is_up(world: World) -> bool:
+def is_up(ask: Callable[[str], object], what: str) -> bool:
+    """True if something answers."""
     try:
-        return len(world.states()) == 2
+        ask(what)
     except (httpx.HTTPError, NoResultError):
         return False
+    return True
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 
 from keyring_core import SuspendedKey, configure_logging, get_encryption_service, keyring_status
-from keyring_core.reload import KeyringStatus
 from rotation import fleet
 
 fleet.SECONDS = 0.1
@@ -45,9 +44,9 @@ app = FastAPI(lifespan=lifespan)
 
 
 @app.get("/health")
-def health() -> KeyringStatus:
+def health() -> dict[str, object]:
     """The status of its keys."""
-    return keyring_status()
+    return {**keyring_status()}
 
 
 @app.post("/credentials")
