@@ -61,10 +61,12 @@ ANSWERS = {
     "restore": "how-to/restore-a-backup",
     "leaked": "how-to/leaked-key",
     "leave": "how-to/uninstall",
+    "lost key": "how-to/key-is-lost",
+    "no key opens this token": "reference/errors",
     "alternatives": "explanation/compared",
 }
 """What a reader types, and the page that answers."""
-EMERGENCIES = ("leaked-key", "roll-back", "restore-a-backup")
+EMERGENCIES = ("leaked-key", "key-is-lost", "roll-back", "restore-a-backup")
 OUT_OF_SIGHT = """code => {
     const texts = document.createTreeWalker(code, NodeFilter.SHOW_TEXT), range = document.createRange(), out = [];
     while (texts.nextNode()) {
