@@ -176,7 +176,7 @@ class Difference(NamedTuple):
 
 
 _BACKUP = "compare it with a backup of the ledger, and find out who can write to the ledger's database"
-_FILE = "compare it with the file of the certificate: keyring-rotate ledger verify FILE"
+_FILE = "compare it with the file that was written when the key was retired: give it to `keyring-rotate ledger verify`"
 
 
 def differences(chain: Chain) -> list[Difference]:

@@ -14,11 +14,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from keyring_core.key_files import read_regular
+from rotation.context import Context
+from rotation.kept_files import outputs_of
 from rotation.ledger.chain import SIGNATURE, Difference, canonical, unsigned
-from rotation.model.atomic_file import legible_to_others
+from rotation.model.atomic_file import legible_to_others, read_whole, refusal, replace_whole
 from rotation.model.failures import UsageError
+from rotation.model.outputs import Kind
 
-MAKE = "keyring-rotate ledger keygen FILE"
+MAKE = "keyring-rotate ledger keygen signing.pem"
 LABEL = b"keyring-core certificate v1\0"
 """It stands before what is signed, so that no signature of anything else with the same key fits."""
 
@@ -32,6 +35,11 @@ class CertificateSignature(msgspec.Struct, forbid_unknown_fields=True, kw_only=T
         str, "The public key, in hexadecimal digits; it proves nothing unless you have it from elsewhere."
     ]
     value: Annotated[str, "The signature, in hexadecimal digits."]
+
+
+IS_THERE = "is there already, and no key for signatures replaces a file"
+KEY_FILE = Kind(lambda _: IS_THERE)
+"""A key that signs, or its public key."""
 
 
 class Signer:
@@ -83,6 +91,27 @@ class Signer:
         return found
 
 
+def make_signing_key(context: Context, path: Path) -> tuple[Signer, Path]:
+    """A new key that signs, written to *path* for its owner alone, and its public key, in a file beside it.
+
+    Returns the key and the path of its public key. Raises UsageError if one of the files is there, or must not be
+    written; and StoreError.
+    """
+    public_path, outputs, taken = path.with_name(f"{path.name}.pub"), outputs_of(context), []
+    for each in (path, public_path):
+        taken.append(outputs.take(each, str(each), KEY_FILE))
+        # An empty file may have a mode that lets others read the key.
+        if read_whole(each).identity:
+            raise UsageError(f"{each}: {IS_THERE}; name another file")
+        if fault := refusal(each):
+            raise UsageError(f"{each}: {fault}")
+    signer = Signer.generate()
+    replace_whole(read_whole(path), signer.private_pem())
+    with taken[-1].whole() as file:
+        file.write(signer.public_pem())
+    return signer, public_path
+
+
 def key_id_of(public: Ed25519PublicKey) -> str:
     """The id of a public key: the first 16 hexadecimal digits of its SHA-256."""
     return sha256(public.public_bytes_raw()).hexdigest()[:16]
@@ -94,7 +123,7 @@ def load_public(path: Path, called: str) -> Ed25519PublicKey:
     with suppress(ValueError, UnsupportedAlgorithm):
         key = serialization.load_pem_public_key(data)
     if not isinstance(key, Ed25519PublicKey):
-        raise UsageError(f"{called}: holds no public Ed25519 key; `ledger keygen FILE` writes one to FILE.pub")
+        raise UsageError(f"{called}: holds no public Ed25519 key; `ledger keygen` writes one beside the private key")
     return key
 
 
