@@ -2,7 +2,7 @@
 
 Each event holds the digest of the one before it (Haber and Stornetta, "How to Time-Stamp a Digital Document", 1991,
 section 5.1, linking). So a change of one event changes the digests of all that follow. It is a list and no tree: unlike
-RFC 6962, whoever checks it reads all of it, which a ledger's few hundred events allow.
+RFC 6962, a check reads all of it, which a ledger's few hundred events allow.
 """
 
 from __future__ import annotations

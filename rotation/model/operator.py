@@ -1,4 +1,4 @@
-"""The name of whoever runs a command, for the record. It is a note: nothing proves that it is true."""
+"""The name of the user who runs a command, for the record. It is a note: nothing proves that it is true."""
 
 from __future__ import annotations
 

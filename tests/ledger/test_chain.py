@@ -246,7 +246,7 @@ def test_a_restoration_that_was_removed_is_found(ledger: Ledger, database: Datab
 
 
 def test_two_writers_at_once_make_one_chain(database: Database) -> None:
-    """Each event has one number and one before it, whoever wrote it, and no change is lost."""
+    """Each event has one number and one before it, by whichever writer, and no change is lost."""
     Ledger.open(database.url).close()
     ready = threading.Barrier(2)
 
