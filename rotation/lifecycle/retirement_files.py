@@ -6,6 +6,7 @@ old backups: ENCRYPTION_PREVIOUS_KEYS_FILE can name it.
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections import Counter, defaultdict
@@ -20,6 +21,7 @@ import msgspec
 from keyring_core import Key, KeyConfigError, KeyConfigWarning
 from rotation.discovery.result import Remark
 from rotation.ledger.chain import SIGNATURE
+from rotation.ledger.ledger import utc_now
 from rotation.ledger.session import Session
 from rotation.lifecycle.key_file_edits import key_file_items
 from rotation.lifecycle.signatures import CertificateSignature, Signer, signature_of
@@ -170,7 +172,30 @@ def _rows(target: TargetReport) -> int:
     return target.counts.scanned + target.counts.null
 
 
-def issue(session: Session, made: Certificate, signer: Signer | None) -> Certificate:
+def keep_files(  # noqa: PLR0913 - what a retirement leaves
+    session: Session,
+    made: Certificate,
+    keys: Sequence[Key],
+    *,
+    proof: Path | None,
+    archive: Path | None,
+    signer: Signer | None,
+) -> Certificate:
+    """Issues the certificate *made*, and writes it to *proof*, and the *keys* to *archive*, if these are named.
+
+    The ledger is first, so that it knows every certificate that there is. Raises LedgerError, and as `replace_whole`.
+    """
+    issued = _issue(session, made, signer)
+    if proof:
+        text = json.dumps(msgspec.to_builtins(issued, enc_hook=str.__str__), indent=2)
+        replace_whole(read_whole(proof), f"{text}\n".encode())
+    if archive:
+        for key in keys:
+            archive_key(archive, key, utc_now())
+    return issued
+
+
+def _issue(session: Session, made: Certificate, signer: Signer | None) -> Certificate:
     """*made* with its place in the chain of the ledger, which keeps it, and signed if there is a *signer*.
 
     Raises LedgerError.
