@@ -186,8 +186,8 @@ def differences(chain: Chain) -> list[Difference]:
 
 def _in_links(events: Sequence[EventRecord]) -> list[Difference]:
     """Events that were changed, removed or put in between."""
-    if not events or events[0].event != BEGAN:
-        return [Difference("the first event is missing: the chain does not say when it began", _BACKUP)]
+    if not events:
+        return [Difference("all events are missing", _BACKUP)]
     found, before = [], Head(0, FIRST_PREVIOUS)
     for event in events:
         if event.number != before.number + 1:

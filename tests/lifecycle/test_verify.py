@@ -202,6 +202,8 @@ def test_a_certificate_from_before_the_chain_is_known(audit: Audit) -> None:
     assert audit.differences(changed) == [f"{changed} was changed after it was issued: forced"]
     audit.in_ledger("UPDATE keyring_ledger_certificates SET document = '{}'")
     assert any("it was changed in the ledger" in each for each in audit.differences())
+    audit.in_ledger("DELETE FROM keyring_ledger_certificates")
+    assert audit.differences() == ["certificate number 1 from before the chain began: it is not in the ledger"]
 
 
 def made_again(audit: Audit) -> None:
