@@ -1,4 +1,4 @@
-"""The ledger: the dates of keys and their certificates, instances, runs, censuses, searches, checkpoints.
+"""The ledger: the dates of keys and their certificates, instances, reads, runs, censuses, searches, checkpoints.
 
 It holds no secret; losing it loses dates, never data.
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal, TypeVar
@@ -19,8 +18,12 @@ from keyring_core.environment import LEDGER_URL, SERVICE
 from keyring_core.keys import KeyState
 from keyring_core.names import printable
 from rotation.ledger import schema as tables
+from rotation.ledger.chain import Chain
 from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url, over_engine, put
-from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+from rotation.ledger.events import EventWriter, Sign, read_chain
+from rotation.ledger.found_keys import PROMOTION, FoundKeys
+from rotation.ledger.instances import delete_instance, write_instance
+from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord
 from rotation.model.searched_table import REMEMBERED, SearchedTable
 from rotation.stores.access import ATTEMPTS
 
@@ -28,16 +31,14 @@ T = TypeVar("T")
 
 HURRIED_SECONDS = 3.0
 """Seconds that a service waits for each address of the ledger's server."""
-FORGET_INSTANCES = timedelta(days=30)
-"""An instance that has not announced itself for so long is deleted."""
-
-Event = Literal["staged", "promoted", "retired"]
+Event = Literal["staged", "promoted", "retired", "restored", "suspended", "resumed"]
+"""A step of an operator."""
+FOUND, NEWEST = "found", "newest"
+"""The events of a key that is found in a new state, and of one that counts as the newest from now on."""
 Outcome = Literal["complete", "left", "interrupted", "failed"]
 
 TO_THEIR_END: tuple[Outcome, ...] = ("complete", "left")
 """The outcomes of runs that finished, including those that left rows behind."""
-_PROMOTION = ("promoted", "promoted_after", "promoted_before")
-"""The columns that hold a promotion: one date, or the two bounds of a span."""
 UNNAMED = "default"
 """The name in the ledger of a service without a name."""
 
@@ -58,9 +59,9 @@ class Ledger:
     """An open ledger. Every method raises LedgerError if the database fails; many processes may write at once."""
 
     def __init__(self, access: LedgerAccess, now: Callable[[], datetime] = utc_now) -> None:
-        """Makes or migrates the tables. Raises LedgerError, NewerLedgerError."""
+        """Makes or migrates the tables, and begins the chain. Raises LedgerError, NewerLedgerError."""
         self._access, self._now = access, now
-        self.made = access.migrate()
+        self.made = access.migrate(lambda connection: EventWriter(connection, now()))
         """True if its tables were just made, or migrated to this program's version."""
 
     @property
@@ -123,48 +124,47 @@ class Ledger:
         recognizes that its tokens would move backwards; only `mark` records the second one.
         """
         now = self._now()
-        known = {key.id: key for key in self.keys() if key.service == service}
-        dates = {
-            key_id: found
-            for key_id, state in states.items()
-            if (found := self._found(key_id, state, known, service, now)) or key_id not in known
-        }
-        if not dates:
+        if not self._access.read(lambda connection: FoundKeys(connection, service, now).dates(states)):
             return
 
         def act(connection: sa.Connection) -> None:
-            for key_id, found in dates.items():
-                # Another process may have inserted a new key meanwhile: then its dates stay.
-                _put_key(connection, key_id, service, found if key_id in known else {"id": key_id}, now, **found)
+            writer = EventWriter(connection, now)
+            for key_id, dates in FoundKeys(connection, service, now).dates(states).items():
+                writer.put_key(key_id, service, FOUND, dates)
 
         self._access.write(act)
 
-    def mark(self, key_id: str, event: Event, service: str, *, forced: bool = False) -> None:
-        """Records that a key was staged, promoted or retired just now."""
+    def mark(self, key_id: str, event: Event, service: str, *, forced: bool = False, by: str | None = None) -> None:
+        """Records a step on a key just now: its date, or the end of its suspension, and who made it.
+
+        A key that was restored keeps the date of its retirement, as the last one that it had.
+        """
         now = self._now()
-        values: dict[str, Any] = {event: now}
-        if event == "retired":
-            values["forced"] = forced
-        if event == "promoted":
-            values = dict.fromkeys(_PROMOTION) | values
-        self._access.write(lambda connection: _put_key(connection, key_id, service, values, now))
+        dates = _dates_of(event, now, forced=forced)
+        self._access.write(lambda connection: EventWriter(connection, now, by).put_key(key_id, service, event, dates))
 
     def mark_newest(self, key_id: str, service: str) -> None:
         """Records that a key that was found primary counts as promoted after all others, as an operator decided."""
         now = self._now()
-        known = {key.id: key for key in self.keys() if key.service == service}
-        values = dict.fromkeys(_PROMOTION) | self._found_primary(key_id, known, service, now)
-        self._access.write(lambda connection: _put_key(connection, key_id, service, values, now))
+
+        def act(connection: sa.Connection) -> None:
+            writer = EventWriter(connection, now)
+            writer.put_key(key_id, service, NEWEST, FoundKeys(connection, service, now).as_newest(key_id))
+
+        self._access.write(act)
 
     def keys(self) -> list[KeyRecord]:
         """All keys that were ever recorded, the oldest record first."""
         query = tables.records_of(tables.keys).order_by(tables.keys.c.first_seen, tables.keys.c.id)
         return self._records(KeyRecord, query)
 
-    def keep_certificate(self, document: Mapping[str, Any]) -> None:
-        """Keeps the certificate of a retirement; its `key` is the key's id."""
-        row = {"key_id": document["key"], "written": self._now(), "document": document}
-        self._access.write(lambda connection: connection.execute(tables.certificates.insert().values(row)))
+    def keep_certificate(self, document: Mapping[str, Any], sign: Sign | None = None) -> dict[str, Any]:
+        """Keeps the certificate of a retirement, as an event; its `key` is the key's id, and `by` who retired it.
+
+        Returns it with its place in the chain, which names this ledger, and with the signature that *sign* makes of it.
+        """
+        now, by = self._now(), document.get("by")
+        return self._access.write(lambda connection: EventWriter(connection, now, by).put_certificate(document, sign))
 
     def certificates(self) -> list[dict[str, Any]]:
         """All certificates, the oldest first."""
@@ -172,27 +172,27 @@ class Ledger:
         documents = self._access.read(lambda connection: list(connection.scalars(query)))
         return self._access.parsed(documents, lambda document: {**document}, "a certificate")
 
-    def announce(self, record: InstanceRecord) -> None:
-        """Records which keys an instance holds, and deletes instances that are long gone."""
-        values = asdict(record)
-        key = {name: values.pop(name) for name in ("service", "instance")}
-        gone = tables.instances.delete().where(tables.instances.c.seen < self._now() - FORGET_INSTANCES)
+    def chain(self) -> Chain:
+        """The events, with the keys and the certificates that they explain."""
+        return self._access.read(read_chain)
 
-        def act(connection: sa.Connection) -> None:
-            put(connection, tables.instances, key, values)
-            connection.execute(gone)
+    def announce(self, record: InstanceRecord, reads: Sequence[ReadRecord] = ()) -> None:
+        """Records which keys an instance holds, and its *reads* with them; deletes what is long over.
 
-        self._access.write(act)
+        Reads that are zero are not written. The times of the last ones stay if a later process of the same name has
+        none yet, since its numbers begin at zero.
+        """
+        now = self._now()
+        self._access.write(lambda connection: write_instance(connection, record, reads, now))
 
-    def withdraw(self, record: InstanceRecord) -> None:
+    def withdraw(self, record: InstanceRecord, reads: Sequence[ReadRecord] = ()) -> None:
         """Deletes *record* of an instance that ends, unless another process has announced itself by that name since.
 
+        Its reads with the primary key go with it. The others, and the last *reads*, stay: an instance that ended has
+        still read with those keys.
         It starts no thread, since Python starts none while it ends.
         """
-        columns = tables.instances.c
-        own = [getattr(columns, name) == getattr(record, name) for name in ("service", "instance", "seen")]
-        gone = tables.instances.delete().where(*own)
-        self._access.unwatched().write(lambda connection: connection.execute(gone))
+        self._access.unwatched().write(lambda connection: delete_instance(connection, record, reads))
 
     def instances(self, within: timedelta) -> list[InstanceRecord]:
         """The instances that announced themselves within that time, or at a later one if their clock is ahead."""
@@ -200,9 +200,17 @@ class Ledger:
         query = tables.records_of(tables.instances).where(seen).order_by(*tables.instances.primary_key)
         return self._records(lambda previous, **row: InstanceRecord(**row, previous=tuple(previous)), query)
 
-    def begin_run(self, command: str, service: str, primary: str) -> int:
-        """Records that a run begins, and returns its number."""
+    def reads(self, within: timedelta | None = None) -> list[ReadRecord]:
+        """The reads of all instances, also of those that ended; with *within* only what was announced in that time."""
+        query = tables.records_of(tables.reads).order_by(*tables.reads.primary_key)
+        if within is not None:
+            query = query.where(tables.reads.c.seen >= self._now() - within)
+        return self._records(ReadRecord, query)
+
+    def begin_run(self, command: str, service: str, primary: str, *, whole: bool = False) -> int:
+        """Records that a run begins, and returns its number. *whole*: of every row of all targets of *service*."""
         row = {"command": command, "service": service, "started": self._now(), "primary": primary, "counts": {}}
+        row["whole"] = whole
 
         def act(connection: sa.Connection) -> int:
             [number] = connection.execute(tables.runs.insert().values(row)).inserted_primary_key or (0,)
@@ -239,6 +247,14 @@ class Ledger:
         missing = runs.id.in_({*last} - {run.id for run in recent})
         older = tables.records_of(tables.runs).where(missing).order_by(runs.id.desc())
         return recent + self._records(RunRecord, older)
+
+    def last_complete_run(self, service: str, primary: str) -> RunRecord | None:
+        """The last run of all targets of *service* that left every token under the key *primary*; None without one."""
+        runs = tables.runs.c
+        own = runs.service == service, runs.primary == primary
+        complete = runs.command == "run", runs.outcome == "complete", runs.whole == sa.true()
+        query = tables.records_of(tables.runs).where(*own, *complete).order_by(runs.id.desc()).limit(1)
+        return next(iter(self._records(RunRecord, query)), None)
 
     def begun_since_an_end(self, service: str, command: str) -> int:
         """The number of runs of *command* that began since the last one that finished."""
@@ -320,39 +336,18 @@ class Ledger:
     def _records(self, kind: Callable[..., T], query: sa.Select[Any]) -> list[T]:
         return self._access.read(lambda connection: [kind(**row._asdict()) for row in connection.execute(query)])
 
-    def _found(
-        self, key_id: str, state: KeyState, known: Mapping[str, KeyRecord], service: str, now: datetime
-    ) -> dict[str, datetime | None]:
-        """The dates to record for a key that is found in *state*."""
-        key = known.get(key_id)
-        if state is KeyState.STAGED and not (key and key.staged):
-            return {"staged": now}
-        # A key first seen as a previous one was promoted long ago: no date of now would be true.
-        if state is KeyState.PRIMARY and (key is None or (key.staged and not key.promotion)):
-            return self._found_primary(key_id, known, service, now)
-        return {}
 
-    def _found_primary(
-        self, key_id: str, known: Mapping[str, KeyRecord], service: str, now: datetime
-    ) -> dict[str, datetime | None]:
-        """The bounds of the time at which a key became primary that is primary *now*."""
-        then = [other.promotion.latest for other in known.values() if other.id != key_id and other.promotion]
-        if key := known.get(key_id):
-            then.append(key.staged or key.first_seen)
-        runs = tables.runs.c
-        query = sa.select(sa.func.max(runs.started)).where(runs.service == service, runs.primary.not_in([key_id, ""]))
-        if last_with_another := self._access.read(lambda connection: connection.scalar(query)):
-            then.append(last_with_another)
-        # A later time was written by a clock that is ahead, and bounds nothing.
-        after = max((when for when in then if when < now), default=None)
-        return {"promoted_after": after, "promoted_before": now}
-
-
-def _put_key(
-    connection: sa.Connection, key_id: str, service: str, values: Mapping[str, Any], now: datetime, **new: Any
-) -> None:
-    key = {"id": key_id, "service": service}
-    put(connection, tables.keys, key, values, **{"first_seen": now, "forced": False, **new})
+def _dates_of(event: Event, now: datetime, *, forced: bool) -> dict[str, Any]:
+    """The columns of a key that a step sets."""
+    match event:
+        case "promoted":
+            return dict.fromkeys(PROMOTION) | {"promoted": now}
+        case "retired":
+            return {"retired": now, "forced": forced}
+        case "restored" | "resumed":
+            return {"suspended": None}
+        case _:
+            return {event: now}
 
 
 def _digest(text: str) -> str:

@@ -36,6 +36,8 @@ class KeyDates:
     """When it was first found primary, if no command of this program had made it so."""
     promoted_after: datetime | None = None
     """The last time before that at which it is known not to have been primary; None if none is known."""
+    suspended: datetime | None = None
+    """Since when it has been suspended; None if it is not."""
 
     @property
     def promotion(self) -> Promotion | None:
@@ -50,6 +52,8 @@ class KeyRecord(KeyDates):
     id: str
     service: str
     first_seen: datetime
+    event: int | None = None
+    """The number of its last event in the chain; None if it has had none since the chain began."""
 
     @property
     def in_use_since(self) -> datetime:
@@ -70,6 +74,8 @@ class RunRecord:
     outcome: str | None = None
     """complete, left, interrupted or failed; None while it runs, or if its process died."""
     counts: dict[str, Any] = field(default_factory=dict)
+    whole: bool | None = None
+    """True if it was of every row of all targets of its service, as rotation.toml or the models named them then."""
 
 
 CensusPlace: TypeAlias = tuple[str, str, str, str, str | None]
@@ -235,6 +241,34 @@ class InstanceRecord:
         return printable(f"{self.service} on {self.instance} (seen {to_second(self.seen)})")
 
 
+@dataclass(frozen=True)
+class ReadRecord:
+    """How often a process of a service has read with one key, and when last."""
+
+    service: str
+    instance: str
+    key_id: str
+    seen: datetime
+    """When the process announced these numbers."""
+    opened: int = 0
+    """Tokens that it opened with the key since it began."""
+    last_opened: datetime | None = None
+    refused: int = 0
+    """Tokens that it did not open since it began, because the key is suspended."""
+    last_refused: datetime | None = None
+
+    @property
+    def last(self) -> datetime | None:
+        """When it last met a token under the key, opened or refused; None if it never did."""
+        return max((when for when in (self.last_opened, self.last_refused) if when), default=None)
+
+    @property
+    def words(self) -> str:
+        """Its name in messages: `billing on web-1:4242 (last read 2026-01-03 12:00:00 UTC)`."""
+        last = "never read" if self.last is None else f"last read {to_second(self.last)}"
+        return printable(f"{self.service} on {self.instance} ({last})")
+
+
 LIVE = timedelta(minutes=10)
 """A service that announced itself within this time is running."""
 
@@ -270,6 +304,12 @@ def history_of(primary: str, previous: Collection[str], records: Iterable[KeyRec
             begin, end = earliest.timestamp() if earliest else None, record.retired.timestamp()
             retired.append(Retired(record.id, begin, end, record.forced))
     return History(newer, tuple(retired))
+
+
+def missing(known: Collection[str], records: Iterable[KeyRecord], service: str) -> list[KeyRecord]:
+    """The keys that were primary in *service* and not retired, without the *known* ones: lost, or elsewhere."""
+    own = (record for record in records if record.service == service and record.id not in known)
+    return [record for record in own if record.promotion and not record.retired]
 
 
 def took_over(primary: str, previous: Collection[str], records: Iterable[KeyRecord], service: str) -> Promotion | None:

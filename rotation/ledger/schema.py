@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+from rotation.ledger.chain import TIME_FORMAT, utc_text
 
 
 class UtcTime(sa.TypeDecorator[datetime]):
@@ -20,11 +20,11 @@ class UtcTime(sa.TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, _dialect: sa.Dialect) -> str | None:
         """Aware time in, UTC text out."""
-        return None if value is None else value.astimezone(UTC).strftime(_FORMAT)
+        return None if value is None else utc_text(value)
 
     def process_result_value(self, value: Any | None, _dialect: sa.Dialect) -> datetime | None:
         """Text in, UTC time out. Raises ValueError for text that is no time."""
-        return None if value is None else datetime.strptime(value, _FORMAT).replace(tzinfo=UTC)
+        return None if value is None else datetime.strptime(value, TIME_FORMAT).replace(tzinfo=UTC)
 
 
 class _Spelt(sa.types.UserDefinedType[str]):
@@ -84,6 +84,8 @@ keys = sa.Table(
     sa.Column("forced", sa.Boolean, nullable=False, default=False),
     sa.Column("promoted_before", UtcTime),
     sa.Column("promoted_after", UtcTime),
+    sa.Column("suspended", UtcTime),
+    sa.Column("event", sa.BigInteger),
 )
 runs = sa.Table(
     "keyring_ledger_runs",
@@ -96,6 +98,7 @@ runs = sa.Table(
     sa.Column("outcome", sa.String(20)),
     sa.Column("primary_id", _name(8), key="primary", nullable=False),
     sa.Column("counts", JsonText, nullable=False),
+    sa.Column("whole", sa.Boolean),
 )
 censuses = sa.Table(
     "keyring_ledger_censuses",
@@ -114,6 +117,18 @@ instances = sa.Table(
     sa.Column("previous_ids", JsonText, key="previous", nullable=False),
     sa.Column("seen", UtcTime, nullable=False),
 )
+reads = sa.Table(
+    "keyring_ledger_reads",
+    metadata,
+    sa.Column("service", _name(100), primary_key=True),
+    sa.Column("instance", _name(200), primary_key=True),
+    sa.Column("key_id", _name(8), primary_key=True),
+    sa.Column("opened", sa.BigInteger, nullable=False),
+    sa.Column("last_opened", UtcTime),
+    sa.Column("refused", sa.BigInteger, nullable=False),
+    sa.Column("last_refused", UtcTime),
+    sa.Column("seen", UtcTime, nullable=False),
+)
 certificates = sa.Table(
     "keyring_ledger_certificates",
     metadata,
@@ -121,6 +136,21 @@ certificates = sa.Table(
     sa.Column("key_id", _name(8), nullable=False),
     sa.Column("written", UtcTime, nullable=False),
     sa.Column("document", JsonText, nullable=False),
+    sa.Column("digest", _name(64)),
+    sa.Column("event", sa.BigInteger),
+)
+events = sa.Table(
+    "keyring_ledger_events",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("service", _name(100)),
+    sa.Column("key_id", _name(8)),
+    sa.Column("event", sa.String(20), nullable=False),
+    sa.Column("by_name", _name(100), key="by"),
+    sa.Column("document", JsonText, nullable=False),
+    sa.Column("previous", _name(64), nullable=False),
+    sa.Column("digest", _name(64), nullable=False),
 )
 progress = sa.Table(
     "keyring_ledger_progress",
@@ -140,11 +170,7 @@ searches = sa.Table(
 
 def _tell_found_from_made(connection: sa.Connection) -> None:
     """Version 1 gave a key that it found primary the same date as one that a command promoted: treat all as found."""
-    there = {column["name"] for column in sa.inspect(connection).get_columns(keys.name)}
-    for column in (keys.c.promoted_before, keys.c.promoted_after):
-        if column.name not in there:
-            kind = column.type.compile(connection.dialect)
-            connection.execute(sa.text(f"ALTER TABLE {keys.name} ADD COLUMN {column.name} {kind}"))
+    _add_columns(connection, keys.c.promoted_before, keys.c.promoted_after)
     # A key was not primary when it was staged, or seen as a previous one.
     known = sa.case((keys.c.promoted > keys.c.first_seen, sa.func.coalesce(keys.c.staged, keys.c.first_seen)))
     # The order matters: MariaDB reads the new value of a column that is assigned further left.
@@ -161,11 +187,34 @@ def _add_searches(connection: sa.Connection) -> None:
     searches.create(connection, checkfirst=True)
 
 
-MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {1: _tell_found_from_made, 2: _add_searches}
+def _add_reads_and_events(connection: sa.Connection) -> None:
+    """Version 3 knew neither suspended keys nor reads, nor which runs were of all targets, and had no chain."""
+    for table in (reads, events):
+        table.create(connection, checkfirst=True)
+    _add_columns(connection, keys.c.suspended, keys.c.event)
+    _add_columns(connection, certificates.c.digest, certificates.c.event)
+    _add_columns(connection, runs.c.whole)
+
+
+def _add_columns(connection: sa.Connection, *columns: sa.Column[Any]) -> None:
+    """Adds those *columns* of one table that are missing; each may be null."""
+    table = columns[0].table
+    there = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+    for column in columns:
+        if column.name not in there:
+            kind = column.type.compile(connection.dialect)
+            connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+
+
+MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {
+    1: _tell_found_from_made,
+    2: _add_searches,
+    3: _add_reads_and_events,
+}
 """The steps from a version to the next one. On a database that commits each statement a step may find itself half
 done, so it checks before it changes anything."""
 
-VERSION = 3
+VERSION = 4
 """The version that this program writes."""
 
 

@@ -5,14 +5,11 @@ Each step raises KeyConfigError if the environment's keys do not load.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-
-import msgspec
 
 from keyring_core import Key, KeyState
 from keyring_core.environment import LEDGER_URL, PREVIOUS, STAGED
@@ -22,24 +19,26 @@ from rotation.discovery.result import Discovery, Remark
 from rotation.kept_files import outputs_of
 from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Event, Ledger, utc_now
-from rotation.ledger.records import LIVE, InstanceRecord, KeyDates, in_fleet
+from rotation.ledger.records import LIVE, InstanceRecord, KeyDates, history_of, in_fleet, missing
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys
 from rotation.lifecycle.retirement_case import Case, examine
 from rotation.lifecycle.retirement_files import (
     ARCHIVE,
     Certificate,
-    archive_key,
     certificate,
     certificate_of,
     check_archived,
     find_archived,
+    keep_files,
 )
 from rotation.lifecycle.shared_secrets import losses
+from rotation.lifecycle.signatures import Signer
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key, promotion_refusals
-from rotation.model.atomic_file import legible_to_others, read_whole, refusal, replace_whole
+from rotation.model.atomic_file import legible_to_others, read_whole, refusal
 from rotation.model.failures import StoppedError, UsageError
-from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, read_the_rest, retire_step
+from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, demotion_steps, read_the_rest, retire_step
+from rotation.model.operator import operator
 from rotation.model.outputs import Output
 from rotation.model.target import Target
 from rotation.model.text import many, to_second
@@ -79,7 +78,7 @@ class ListedKey(KeyDates):
 
 
 def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: str) -> list[ListedKey]:
-    """The keys of *service* in their order, then the retired ones. Closes *ledger*. Raises LedgerError."""
+    """The keys of *service* in their order, then missing and retired ones. Closes *ledger*. Raises LedgerError."""
     if ledger is None:
         return [ListedKey(key_id, str(state)) for key_id, state in states.items()]
     with ledger:
@@ -88,12 +87,16 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: st
         censuses = [census for census in ledger.censuses() if census.service == service]
         fleet = in_fleet(ledger.instances(LIVE), states, service)
     retired = [key.id for key in records.values() if key.id not in states and key.retired]
+    gone = dict.fromkeys((key.id for key in missing(states, known, service)), "missing") | dict.fromkeys(
+        retired, "retired"
+    )
     found = []
-    for key_id in (*states, *retired):
+    for key_id in (*states, *gone):
         dates = asdict(records[key_id]) if key_id in records else {"id": key_id}
-        dates.pop("service", None)
+        for name in ("service", "event"):
+            dates.pop(name, None)
         tokens = sum(census.counts.under.get(key_id, 0) for census in censuses) if censuses else None
-        state = states.get(key_id, "retired")
+        state = states.get(key_id) or gone[key_id]
         if state is KeyState.PREVIOUS:
             evidence = replace(
                 of_censuses(key_id, states, [(census.label, census) for census in censuses], censuses, service),
@@ -207,12 +210,17 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     archive: Path | None = None,
     force: str | None = None,
     full_speed: bool = False,
+    sign_with: Path | None = None,
 ) -> StepResult:
     """Removes the previous key *key_id* if nothing needs it. *force*: the key's id again, to override refusals.
 
     Counts the *targets* that have these keys, and searches all other columns of their servers. *proof* and
-    *archive* are files to write: the certificate, and the key for old backups, which nothing else keeps.
+    *archive* are files to write: the certificate, and the key for old backups, which nothing else keeps. *sign_with*
+    is the file of the key that signs the certificate.
     """
+    if sign_with and not proof:
+        raise UsageError("--sign-with signs a certificate; add --certificate FILE")
+    signer = Signer.load(sign_with, f"--sign-with {sign_with}") if sign_with else None
     own, keys = own_targets(targets, context.key_set), EnvironmentKeys(context)
     _check_not_retired(context, keys, key_id)
     key = find_key(keys.settings, key_id)
@@ -247,7 +255,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
             done.notes += [] if case.is_searched else [NOT_SEARCHED]
             return done
         done.certificate = certificate(
-            evidence, census, session.service, utc_now(), overridden=against, unchecked=unchecked
+            evidence, census, session.service, utc_now(), overridden=against, unchecked=unchecked, by=session.by
         )
         done.said = f"Retired {key.id}: forced"
         if not against:
@@ -261,20 +269,14 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         else:
             # `check` watches the mode of the archive, as long as it stays there.
             done.certificate.archive = str(archive.resolve())
-        certified = msgspec.to_builtins(done.certificate, enc_hook=str.__str__)
         # Before the key is removed: if the proof or the archive cannot be written, it stays.
         for output in outputs:
             output.check()
         kept = dict.fromkeys((key, *(need.shared.key for need in case.needs))) if archive else {}
         for each in kept:
             check_archived(each)
-        if proof:
-            replace_whole(read_whole(proof), f"{json.dumps(certified, indent=2)}\n".encode())
-        for each in kept:
-            assert archive is not None  # noqa: S101 - for the type checker
-            archive_key(archive, each, utc_now())
+        done.certificate = keep_files(session, done.certificate, [*kept], proof=proof, archive=archive, signer=signer)
         done.kept = [path for path in (proof, archive) if path]
-        session.attempt(lambda ledger: ledger.keep_certificate(certified))
         done.written = keys.take(KeyStep.RETIRE, key)
         done.notes += _date(session, key, "retired", forced=bool(against))
         done.notes += _of_shared(session, case, forced=bool(against))
@@ -292,7 +294,13 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
     check_order(keys.settings, KeyStep.RESTORE, key, keys.keys)
     with _session(context, keys.states) as session:
         following = _then_run(retire_step(key.id, context.key_set))
+        primary, records = keys.settings.primary.id, session.attempt(Ledger.keys) or ()
+        if key.id in history_of(primary, [key.id], records, context.service).newer:
+            # A key that was lost, or an older file of keys: a run would leave its tokens alone.
+            later = f"{DISTRIBUTE} {key.id} was promoted later than the primary key {primary}:"
+            following = Steps(demotion_steps(key.id, context.key_set), when=later)
         written, notes = keys.take(KeyStep.RESTORE, key), [] if session.ledger else [NO_LEDGER]
+        notes += _date(session, key, "restored")
         return StepResult(KeyStep.RESTORE, key, f"Restored {key.id} as a previous key", following, written, notes)
 
 
@@ -304,6 +312,7 @@ def _then_run(*afterwards: Next) -> Steps:
 def _session(context: Context, states: Mapping[str, KeyState]) -> Iterator[Session]:
     """The ledger, opened before anything is changed; it records the keys as they are now."""
     with Session.open(context.open_ledger, context.service, OnFailure.RAISE, context.streams.warn) as session:
+        session.by = operator(context.by, context.process_environ)
         session.see_keys(states, context.clock_skew())
         yield session
 
@@ -329,7 +338,7 @@ def _mark(session: Session, done: StepResult) -> list[str]:
 def _date(session: Session, key: Key, event: Event, *, forced: bool = False) -> list[str]:
     """Records the date of a step; returns a note if that fails, since the step stays done."""
     try:
-        session.attempt(lambda ledger: ledger.mark(key.id, event, session.service, forced=forced))
+        session.attempt(lambda ledger: ledger.mark(key.id, event, session.service, forced=forced, by=session.by))
     except LedgerError as error:
         return [f"the step is done, but its date was not recorded: {error}"]
     return []
