@@ -118,14 +118,15 @@ def test_a_bound_key_counts_with_its_parent(ring, old):
 
 def test_no_count_is_lost_under_threads(ring, old):
     """Eight threads that read at once, alone and many tokens together, add up exactly."""
-    sent, begin = token(old), threading.Barrier(8)
+    sent, own, begin = token(old), token(ring.primary), threading.Barrier(8)
 
     def read():
         begin.wait()
         for _ in range(500):
             ring.decrypt(sent)
+            ring.decrypt(own)
         for _ in range(50):
-            ring.decrypt_many([sent] * 10)
+            ring.decrypt_many([sent, own] * 10)
 
     threads = [threading.Thread(target=read) for _ in range(8)]
     for each in threads:
@@ -133,7 +134,7 @@ def test_no_count_is_lost_under_threads(ring, old):
     for each in threads:
         each.join()
 
-    assert opened(old) == 8 * (500 + 50 * 10)
+    assert opened(old) == opened(ring.primary) == 8 * (500 + 50 * 10)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
