@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import shlex
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -83,6 +83,8 @@ class Context:
         """Settings of an application, in which targets find secrets of other packages that the environment lacks."""
         self._implied: dict[str, None] = {}
         """The key sets that are not in rotation.toml, as far as models or options have named them."""
+        self._named: Sequence[Target] | None = None
+        """The targets of rotation.toml or of the models; None if nobody asked for them."""
         self.indexes: set[tuple[str, str, str]] = set()
         """Url, table and name of each blind index that a target of any key set has named so far."""
         if self.declares and not self.config and is_missing(self.config_path()):
@@ -164,7 +166,13 @@ class Context:
             targets = self.file.targets(self.environ, needed=needed, declared=declared)
         self._imply(target.keys for target in targets)
         self._name_indexes(targets)
+        self._named = targets
         return targets
+
+    def has_all_of(self, targets: Collection[Target]) -> bool:
+        """True if *targets* are all that rotation.toml, or the models, named with these keys when asked last."""
+        own = [target for target in self._named or () if target.keys == self.key_set]
+        return bool(own) and {*own} == {*targets}
 
     def declared_columns(self, sources: Iterable[Declaration]) -> list[DeclaredColumn]:
         """The encrypted columns of the models of *sources*; imports the application's code. Raises UsageError."""

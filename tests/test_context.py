@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from keyring_core.environment import LEDGER_URL
+from rotation import job
 from rotation.context import Context
+from rotation.ledger.ledger import Ledger
 from tests.conftest import Cli
 from tests.fakes import token
 from tests.keys import key_text, make_key
@@ -48,6 +50,49 @@ def tables_in(path: Path) -> int:
     with closing(sqlite3.connect(path)) as connection:
         count: int = connection.execute(TABLES).fetchone()[0]
         return count
+
+
+@pytest.mark.parametrize(
+    ("argv", "whole"),
+    [
+        pytest.param(["--config", "shop/rotation.toml"], True, id="rotation.toml"),
+        pytest.param(["--config", "shop/rotation.toml", "--shard", "0/1"], False, id="a shard"),
+        pytest.param(
+            ["--url", "$DATABASE_URL", "--table", "creds", "--column", "token", "--env-file", "shop/shop.env"],
+            False,
+            id="options in its place",
+        ),
+    ],
+)
+def test_a_run_of_rotation_toml_is_of_all_targets(
+    cli: Cli, shop: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], whole: bool
+) -> None:
+    """A shard or one column may be complete, and more may be left: the ledger does not count it."""
+    monkeypatch.chdir(shop.parent)
+
+    ran = cli("run", *argv, environ={LEDGER_URL: f"sqlite:///{shop}/dates.db"})
+
+    assert ran.code == 0
+    with Ledger.open(f"sqlite:///{shop}/dates.db") as ledger:
+        assert [run.outcome for run in ledger.runs()] == ["complete"]
+        assert bool(ledger.last_complete_run("default", make_key("new").id)) is whole
+
+
+@pytest.mark.parametrize(("others", "whole"), [(False, True), (True, False)], ids=["all", "one-of-two"])
+def test_a_run_of_some_targets_is_not_of_all(cli: Cli, shop: Path, others: bool, whole: bool) -> None:
+    """Whichever of rotation.toml's targets a program chooses; a program that takes all has run all."""
+    write(shop, f'env_file = "shop.env"\nledger = "$LEDGER"\n{TARGET if others else ""}')
+    with closing(sqlite3.connect(shop / "app.db")) as connection, connection:
+        connection.execute("ALTER TABLE creds ADD COLUMN other TEXT")
+    if others:
+        file = shop / "rotation.toml"
+        file.write_text(file.read_text().replace('["token"]', '["other"]', 1))
+
+    with Context({}, shop / "rotation.toml") as context:
+        job.run(context, [target for target in context.targets() if target.column == "token"])
+
+    with Ledger.open(f"sqlite:///{shop}/dates.db") as ledger:
+        assert bool(ledger.last_complete_run("default", make_key("new").id)) is whole
 
 
 @pytest.mark.parametrize("argv", [["run"], ["check"], ["report", "--html", "page.html"], ["discover"]], ids=" ".join)

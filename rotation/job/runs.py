@@ -55,6 +55,7 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
 
         def job(part: _Part, recorder: RunRecorder) -> Job:
             _name_lacking(part, recorder.session)
+            recorder.whole = settings.shard is None and part.context.has_all_of(part.targets)
             history = recorder.history(part.keyring, allow_demotion=settings.allow_demotion)
             local = LocalOptions(problems=listed, checkpoints=partial(_checkpoints, recorder, settings))
             return _job(part, RunOptions(**vars(settings), history=history), local)
@@ -204,6 +205,8 @@ class RunRecorder:
 
     session: Session
     primary: str
+    whole: bool = False
+    """True if it is of every row of all targets of this key set."""
     _begun: bool = False
     _number: int | None = None
     """Of the run in the ledger, from its beginning to its end."""
@@ -225,7 +228,9 @@ class RunRecorder:
             return
         self._begun = True
         service = self.session.service
-        self._number = self.session.attempt(lambda ledger: ledger.begin_run("run", service, self.primary))
+        self._number = self.session.attempt(
+            lambda ledger: ledger.begin_run("run", service, self.primary, whole=self.whole)
+        )
         if self._goes_back and self._number is not None:
             # Otherwise the next run, without the option, would refuse what this one began.
             self.session.attempt(lambda ledger: ledger.mark_newest(self.primary, service))

@@ -1,4 +1,4 @@
-"""The ledger: the dates of keys and their certificates, instances, runs, censuses, searches, checkpoints.
+"""The ledger: the dates of keys and their certificates, instances, reads, runs, censuses, searches, checkpoints.
 
 It holds no secret; losing it loses dates, never data.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -20,7 +20,7 @@ from keyring_core.keys import KeyState
 from keyring_core.names import printable
 from rotation.ledger import schema as tables
 from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url, over_engine, put
-from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord
 from rotation.model.searched_table import REMEMBERED, SearchedTable
 from rotation.stores.access import ATTEMPTS
 
@@ -31,7 +31,11 @@ HURRIED_SECONDS = 3.0
 FORGET_INSTANCES = timedelta(days=30)
 """An instance that has not announced itself for so long is deleted."""
 
-Event = Literal["staged", "promoted", "retired"]
+FORGET_READS = timedelta(days=400)
+"""A row of reads that was not announced again for so long is deleted."""
+
+Event = Literal["staged", "promoted", "retired", "restored", "suspended", "resumed"]
+"""A step of an operator."""
 Outcome = Literal["complete", "left", "interrupted", "failed"]
 
 TO_THEIR_END: tuple[Outcome, ...] = ("complete", "left")
@@ -140,13 +144,12 @@ class Ledger:
         self._access.write(act)
 
     def mark(self, key_id: str, event: Event, service: str, *, forced: bool = False) -> None:
-        """Records that a key was staged, promoted or retired just now."""
+        """Records a step on a key just now: its date, or the end of its suspension.
+
+        A key that was restored keeps the date of its retirement, as the last one that it had.
+        """
         now = self._now()
-        values: dict[str, Any] = {event: now}
-        if event == "retired":
-            values["forced"] = forced
-        if event == "promoted":
-            values = dict.fromkeys(_PROMOTION) | values
+        values = _dates_of(event, now, forced=forced)
         self._access.write(lambda connection: _put_key(connection, key_id, service, values, now))
 
     def mark_newest(self, key_id: str, service: str) -> None:
@@ -172,27 +175,44 @@ class Ledger:
         documents = self._access.read(lambda connection: list(connection.scalars(query)))
         return self._access.parsed(documents, lambda document: {**document}, "a certificate")
 
-    def announce(self, record: InstanceRecord) -> None:
-        """Records which keys an instance holds, and deletes instances that are long gone."""
+    def announce(self, record: InstanceRecord, reads: Sequence[ReadRecord] = ()) -> None:
+        """Records which keys an instance holds, and its *reads* with them; deletes what is long over.
+
+        Reads that are zero are not written. The times of the last ones stay if a later process of the same name has
+        none yet, since its numbers begin at zero.
+        """
         values = asdict(record)
         key = {name: values.pop(name) for name in ("service", "instance")}
-        gone = tables.instances.delete().where(tables.instances.c.seen < self._now() - FORGET_INSTANCES)
+        now, counted = self._now(), [each for each in reads if each.opened or each.refused]
+        gone = tables.instances.delete().where(tables.instances.c.seen < now - FORGET_INSTANCES)
+        over = tables.reads.delete().where(tables.reads.c.seen < now - FORGET_READS)
 
         def act(connection: sa.Connection) -> None:
             put(connection, tables.instances, key, values)
+            for each in counted:
+                _put_reads(connection, each)
             connection.execute(gone)
+            connection.execute(over)
 
         self._access.write(act)
 
     def withdraw(self, record: InstanceRecord) -> None:
         """Deletes *record* of an instance that ends, unless another process has announced itself by that name since.
 
+        Its reads with the primary key go with it. The others stay: an instance that ended has still read with them.
         It starts no thread, since Python starts none while it ends.
         """
-        columns = tables.instances.c
+        columns, reads = tables.instances.c, tables.reads.c
         own = [getattr(columns, name) == getattr(record, name) for name in ("service", "instance", "seen")]
         gone = tables.instances.delete().where(*own)
-        self._access.unwatched().write(lambda connection: connection.execute(gone))
+        place = reads.service == record.service, reads.instance == record.instance
+        of_primary = tables.reads.delete().where(*place, reads.key_id == record.primary)
+
+        def act(connection: sa.Connection) -> None:
+            if connection.execute(gone).rowcount:
+                connection.execute(of_primary)
+
+        self._access.unwatched().write(act)
 
     def instances(self, within: timedelta) -> list[InstanceRecord]:
         """The instances that announced themselves within that time, or at a later one if their clock is ahead."""
@@ -200,9 +220,17 @@ class Ledger:
         query = tables.records_of(tables.instances).where(seen).order_by(*tables.instances.primary_key)
         return self._records(lambda previous, **row: InstanceRecord(**row, previous=tuple(previous)), query)
 
-    def begin_run(self, command: str, service: str, primary: str) -> int:
-        """Records that a run begins, and returns its number."""
+    def reads(self, within: timedelta | None = None) -> list[ReadRecord]:
+        """The reads of all instances, also of those that ended; with *within* only what was announced in that time."""
+        query = tables.records_of(tables.reads).order_by(*tables.reads.primary_key)
+        if within is not None:
+            query = query.where(tables.reads.c.seen >= self._now() - within)
+        return self._records(ReadRecord, query)
+
+    def begin_run(self, command: str, service: str, primary: str, *, whole: bool = False) -> int:
+        """Records that a run begins, and returns its number. *whole*: of every row of all targets of *service*."""
         row = {"command": command, "service": service, "started": self._now(), "primary": primary, "counts": {}}
+        row["whole"] = whole
 
         def act(connection: sa.Connection) -> int:
             [number] = connection.execute(tables.runs.insert().values(row)).inserted_primary_key or (0,)
@@ -239,6 +267,14 @@ class Ledger:
         missing = runs.id.in_({*last} - {run.id for run in recent})
         older = tables.records_of(tables.runs).where(missing).order_by(runs.id.desc())
         return recent + self._records(RunRecord, older)
+
+    def last_complete_run(self, service: str, primary: str) -> RunRecord | None:
+        """The last run of all targets of *service* that left every token under the key *primary*; None without one."""
+        runs = tables.runs.c
+        own = runs.service == service, runs.primary == primary
+        complete = runs.command == "run", runs.outcome == "complete", runs.whole == sa.true()
+        query = tables.records_of(tables.runs).where(*own, *complete).order_by(runs.id.desc()).limit(1)
+        return next(iter(self._records(RunRecord, query)), None)
 
     def begun_since_an_end(self, service: str, command: str) -> int:
         """The number of runs of *command* that began since the last one that finished."""
@@ -325,12 +361,15 @@ class Ledger:
     ) -> dict[str, datetime | None]:
         """The dates to record for a key that is found in *state*."""
         key = known.get(key_id)
+        # Somebody who stores keys by hand may suspend one by hand, too.
+        is_suspended, was_suspended = state == "suspended", bool(key and key.suspended)
+        found = {"suspended": now if is_suspended else None} if is_suspended != was_suspended else {}
         if state is KeyState.STAGED and not (key and key.staged):
-            return {"staged": now}
+            return found | {"staged": now}
         # A key first seen as a previous one was promoted long ago: no date of now would be true.
         if state is KeyState.PRIMARY and (key is None or (key.staged and not key.promotion)):
-            return self._found_primary(key_id, known, service, now)
-        return {}
+            return found | self._found_primary(key_id, known, service, now)
+        return found
 
     def _found_primary(
         self, key_id: str, known: Mapping[str, KeyRecord], service: str, now: datetime
@@ -353,6 +392,30 @@ def _put_key(
 ) -> None:
     key = {"id": key_id, "service": service}
     put(connection, tables.keys, key, values, **{"first_seen": now, "forced": False, **new})
+
+
+def _dates_of(event: Event, now: datetime, *, forced: bool) -> dict[str, Any]:
+    """The columns of a key that a step changes."""
+    match event:
+        case "promoted":
+            return dict.fromkeys(_PROMOTION) | {"promoted": now}
+        case "retired":
+            return {"retired": now, "forced": forced}
+        case "restored" | "resumed":
+            return {"suspended": None}
+        case _:
+            return {event: now}
+
+
+def _put_reads(connection: sa.Connection, record: ReadRecord) -> None:
+    values = asdict(record)
+    key = {name: values.pop(name) for name in ("service", "instance", "key_id")}
+    columns = tables.reads.c
+    last = sa.select(columns.last_opened, columns.last_refused)
+    known = connection.execute(last.where(*(columns[name] == value for name, value in key.items()))).one_or_none()
+    for name, when in known._asdict().items() if known else ():
+        values[name] = max((each for each in (when, values[name]) if each), default=None)
+    put(connection, tables.reads, key, values)
 
 
 def _digest(text: str) -> str:

@@ -36,6 +36,8 @@ class KeyDates:
     """When it was first found primary, if no command of this program had made it so."""
     promoted_after: datetime | None = None
     """The last time before that at which it is known not to have been primary; None if none is known."""
+    suspended: datetime | None = None
+    """Since when it has been suspended; None if it is not."""
 
     @property
     def promotion(self) -> Promotion | None:
@@ -70,6 +72,8 @@ class RunRecord:
     outcome: str | None = None
     """complete, left, interrupted or failed; None while it runs, or if its process died."""
     counts: dict[str, Any] = field(default_factory=dict)
+    whole: bool | None = None
+    """True if it was of every row of all targets of its service, as rotation.toml or the models named them then."""
 
 
 CensusPlace: TypeAlias = tuple[str, str, str, str, str | None]
@@ -233,6 +237,34 @@ class InstanceRecord:
     def words(self) -> str:
         """Its name in messages: `billing on web-1:4242 (seen 2026-01-03 12:00:00 UTC)`."""
         return printable(f"{self.service} on {self.instance} (seen {to_second(self.seen)})")
+
+
+@dataclass(frozen=True)
+class ReadRecord:
+    """How often a process of a service has read with one key, and when last."""
+
+    service: str
+    instance: str
+    key_id: str
+    seen: datetime
+    """When the process announced these numbers."""
+    opened: int = 0
+    """Tokens that it opened with the key since it began."""
+    last_opened: datetime | None = None
+    refused: int = 0
+    """Tokens that it did not open since it began, because the key is suspended."""
+    last_refused: datetime | None = None
+
+    @property
+    def last(self) -> datetime | None:
+        """When it last met a token under the key, opened or refused; None if it never did."""
+        return max((when for when in (self.last_opened, self.last_refused) if when), default=None)
+
+    @property
+    def words(self) -> str:
+        """Its name in messages: `billing on web-1:4242 (last read 2026-01-03 12:00:00 UTC)`."""
+        last = "never read" if self.last is None else f"last read {to_second(self.last)}"
+        return printable(f"{self.service} on {self.instance} ({last})")
 
 
 LIVE = timedelta(minutes=10)

@@ -84,6 +84,7 @@ keys = sa.Table(
     sa.Column("forced", sa.Boolean, nullable=False, default=False),
     sa.Column("promoted_before", UtcTime),
     sa.Column("promoted_after", UtcTime),
+    sa.Column("suspended", UtcTime),
 )
 runs = sa.Table(
     "keyring_ledger_runs",
@@ -96,6 +97,7 @@ runs = sa.Table(
     sa.Column("outcome", sa.String(20)),
     sa.Column("primary_id", _name(8), key="primary", nullable=False),
     sa.Column("counts", JsonText, nullable=False),
+    sa.Column("whole", sa.Boolean),
 )
 censuses = sa.Table(
     "keyring_ledger_censuses",
@@ -112,6 +114,18 @@ instances = sa.Table(
     sa.Column("primary_id", _name(8), key="primary", nullable=False),
     sa.Column("staged_id", _name(8), key="staged"),
     sa.Column("previous_ids", JsonText, key="previous", nullable=False),
+    sa.Column("seen", UtcTime, nullable=False),
+)
+reads = sa.Table(
+    "keyring_ledger_reads",
+    metadata,
+    sa.Column("service", _name(100), primary_key=True),
+    sa.Column("instance", _name(200), primary_key=True),
+    sa.Column("key_id", _name(8), primary_key=True),
+    sa.Column("opened", sa.BigInteger, nullable=False),
+    sa.Column("last_opened", UtcTime),
+    sa.Column("refused", sa.BigInteger, nullable=False),
+    sa.Column("last_refused", UtcTime),
     sa.Column("seen", UtcTime, nullable=False),
 )
 certificates = sa.Table(
@@ -140,11 +154,7 @@ searches = sa.Table(
 
 def _tell_found_from_made(connection: sa.Connection) -> None:
     """Version 1 gave a key that it found primary the same date as one that a command promoted: treat all as found."""
-    there = {column["name"] for column in sa.inspect(connection).get_columns(keys.name)}
-    for column in (keys.c.promoted_before, keys.c.promoted_after):
-        if column.name not in there:
-            kind = column.type.compile(connection.dialect)
-            connection.execute(sa.text(f"ALTER TABLE {keys.name} ADD COLUMN {column.name} {kind}"))
+    _add_columns(connection, keys.c.promoted_before, keys.c.promoted_after)
     # A key was not primary when it was staged, or seen as a previous one.
     known = sa.case((keys.c.promoted > keys.c.first_seen, sa.func.coalesce(keys.c.staged, keys.c.first_seen)))
     # The order matters: MariaDB reads the new value of a column that is assigned further left.
@@ -161,11 +171,28 @@ def _add_searches(connection: sa.Connection) -> None:
     searches.create(connection, checkfirst=True)
 
 
-MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {1: _tell_found_from_made, 2: _add_searches}
+def _add_reads(connection: sa.Connection) -> None:
+    """Version 3 knew neither suspended keys nor reads, nor which runs were of all targets."""
+    reads.create(connection, checkfirst=True)
+    _add_columns(connection, keys.c.suspended)
+    _add_columns(connection, runs.c.whole)
+
+
+def _add_columns(connection: sa.Connection, *columns: sa.Column[Any]) -> None:
+    """Adds those *columns* of one table that are missing; each may be null."""
+    table = columns[0].table
+    there = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+    for column in columns:
+        if column.name not in there:
+            kind = column.type.compile(connection.dialect)
+            connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+
+
+MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {1: _tell_found_from_made, 2: _add_searches, 3: _add_reads}
 """The steps from a version to the next one. On a database that commits each statement a step may find itself half
 done, so it checks before it changes anything."""
 
-VERSION = 3
+VERSION = 4
 """The version that this program writes."""
 
 

@@ -19,7 +19,7 @@ from rotation.configuration.database_urls import read_url
 from rotation.ledger import schema as ledger_schema
 from rotation.ledger.database import LedgerError, NewerLedgerError
 from rotation.ledger.ledger import Ledger, service_name
-from rotation.ledger.records import CensusRecord, InstanceRecord
+from rotation.ledger.records import CensusRecord, InstanceRecord, ReadRecord
 from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
 from rotation.model.searched_table import SearchedTable
@@ -33,6 +33,7 @@ pytestmark = pytest.mark.database
 
 T0 = datetime(2026, 1, 3, 12, 0, tzinfo=UTC)
 OLD, NEW = "0d0d0d0d", "4e4e4e4e"
+SUSPENDED: Any = "suspended"
 
 
 class Clock:
@@ -246,6 +247,117 @@ def test_an_instance_counts_for_as_long_as_it_is_heard_of(ledger: Ledger, clock:
     assert [instance.instance for instance in ledger.instances(timedelta(days=400))] == ["web-3:9"]
 
 
+def reads(instance: str = "web-1:7", key_id: str = OLD, seen: datetime = T0, **numbers: Any) -> ReadRecord:
+    return ReadRecord("billing", instance, key_id, seen, **numbers)
+
+
+@pytest.mark.by_turns
+def test_the_reads_of_an_instance_are_kept_with_its_last_word(ledger: Ledger, clock: Clock) -> None:
+    """Each key's numbers, as they were announced last; a key that was never met has no row."""
+    one, none = InstanceRecord("web-1:7", "billing", NEW, T0, (OLD,)), reads(key_id=NEW)
+    ledger.announce(one, [reads(opened=3, last_opened=T0), none])
+    clock.step(minutes=1)
+    last = reads(opened=5, last_opened=T0, refused=1, last_refused=clock.time, seen=clock.time)
+    ledger.announce(replace(one, seen=clock.time), [last, none])
+
+    assert ledger.reads() == [last]
+    assert (last.last, last.words) == (clock.time, "billing on web-1:7 (last read 2026-01-03 12:01:00 UTC)")
+    assert (none.last, none.words) == (None, "billing on web-1:7 (never read)")
+
+
+@pytest.mark.by_turns
+def test_a_process_that_began_again_takes_no_last_time_away(ledger: Ledger, clock: Clock) -> None:
+    """Of each time the later one stays; the numbers are those of the new process."""
+    one, hour = InstanceRecord("web-1:7", "billing", NEW, T0, (OLD,)), T0 + timedelta(hours=1)
+    ledger.announce(one, [reads(opened=3, last_opened=hour, refused=2, last_refused=T0)])
+    ledger.announce(one, [reads()])
+    before = ledger.reads()
+    ledger.announce(one, [reads(refused=1, last_refused=hour)])
+    after = ledger.reads()
+
+    assert before == [reads(opened=3, last_opened=hour, refused=2, last_refused=T0)]
+    assert after == [reads(last_opened=hour, refused=1, last_refused=hour)]
+
+
+@pytest.mark.by_turns
+def test_reads_outlive_their_instance_but_for_those_with_the_primary_key(ledger: Ledger, clock: Clock) -> None:
+    """An instance that ended has read with the others; after 400 days that is forgotten."""
+    one = InstanceRecord("web-1:7", "billing", NEW, T0, (OLD,))
+    ledger.announce(one, [reads(opened=1, last_opened=T0), reads(key_id=NEW, opened=1, last_opened=T0)])
+    ledger.withdraw(replace(one, seen=T0 - timedelta(1)))
+    of_another = len(ledger.reads())
+    ledger.withdraw(one)
+    clock.step(days=400)
+    ledger.announce(replace(one, seen=clock.time))
+    kept = ledger.reads()
+    within = ledger.reads(timedelta(days=399))
+    clock.step(seconds=1)
+    ledger.announce(replace(one, seen=clock.time))
+
+    assert (of_another, within) == (2, [])
+    assert [each.key_id for each in kept] == [OLD]
+    assert ledger.reads() == []
+
+
+@pytest.mark.by_turns
+def test_a_suspension_has_its_date_until_it_ends(ledger: Ledger, clock: Clock) -> None:
+    """A step of an admin sets it, and its end removes it; a key that is found in the other state likewise."""
+
+    def suspended() -> datetime | None:
+        [key] = ledger.keys()
+        return key.suspended
+
+    ledger.see_keys({OLD: KeyState.PREVIOUS}, "billing")
+    seen = [suspended()]
+    for act in (
+        lambda: ledger.mark(OLD, "suspended", "billing"),
+        lambda: ledger.see_keys({OLD: SUSPENDED}, "billing"),
+        lambda: ledger.mark(OLD, "resumed", "billing"),
+        lambda: ledger.see_keys({OLD: SUSPENDED}, "billing"),
+        lambda: ledger.see_keys({OLD: KeyState.PREVIOUS}, "billing"),
+    ):
+        clock.step(days=1)
+        act()
+        seen.append(suspended())
+
+    days = [T0 + timedelta(days=number) for number in range(6)]
+    assert seen == [None, days[1], days[1], None, days[4], None]
+
+
+@pytest.mark.by_turns
+def test_a_restored_key_keeps_its_last_retirement(ledger: Ledger, clock: Clock) -> None:
+    """It is a previous key again, so it is not suspended; its next retirement replaces the date."""
+    for event in ("suspended", "retired", "restored"):
+        ledger.mark(OLD, event, "billing", forced=event == "retired")
+
+    [key] = ledger.keys()
+    assert (key.retired, key.forced, key.suspended) == (T0, True, None)
+
+
+@pytest.mark.by_turns
+def test_the_last_complete_run_was_of_all_targets(ledger: Ledger) -> None:
+    """Of the command run, with that primary key; one of a part, or one that left rows, is none."""
+    numbers = [
+        ledger.begin_run(command, service, primary, whole=whole)
+        for command, service, primary, whole in (
+            ("run", "billing", NEW, True),
+            ("run", "billing", NEW, True),
+            ("run", "billing", NEW, True),
+            ("run", "billing", NEW, False),
+            ("check", "billing", NEW, True),
+            ("run", "shop", NEW, True),
+            ("run", "billing", OLD, True),
+        )
+    ]
+    for number in numbers:
+        ledger.end_run(number, "left" if number == numbers[2] else "complete")
+
+    found = ledger.last_complete_run("billing", NEW)
+    assert found is not None
+    assert found.id == numbers[1]
+    assert ledger.last_complete_run("nobody", NEW) is None
+
+
 @pytest.mark.by_turns
 def test_a_clock_that_steps_back_loses_nothing(ledger: Ledger, clock: Clock) -> None:
     """R27: an instance from the future is alive; dates that came later stay, and nothing fails."""
@@ -340,7 +452,7 @@ def test_a_ledger_of_version_1_tells_bounds(database: Database, half_done: bool)
         "never": None,
     }
     assert (kept["found"].retired, kept["staged"].staged, kept["found"].promoted) == (mar, feb, None)
-    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(3,)]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(4,)]
 
 
 STORED = {
@@ -413,16 +525,16 @@ def test_an_older_ledger_is_migrated(database: Database, monkeypatch: pytest.Mon
 
     if half_done:
         database.execute("ALTER TABLE keyring_ledger_keys ADD COLUMN note VARCHAR(10)")
-    monkeypatch.setattr(ledger_schema, "MIGRATIONS", {3: add_column, 4: lambda _: done.append("second")})
+    monkeypatch.setattr(ledger_schema, "MIGRATIONS", {4: add_column, 5: lambda _: done.append("second")})
     for module in ("schema", "database"):
-        monkeypatch.setattr(f"rotation.ledger.{module}.VERSION", 5)
+        monkeypatch.setattr(f"rotation.ledger.{module}.VERSION", 6)
 
     with Ledger.open(database.url) as migrated:
         kept = migrated.keys()
     assert [key.id for key in kept] == [OLD]
     Ledger.open(database.url).close()
     assert done == ["first", "second"]
-    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(5,)]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(6,)]
     assert database.rows("SELECT note FROM keyring_ledger_keys") == [(None,)]
 
 
@@ -441,7 +553,33 @@ def test_a_ledger_of_version_2_remembers_searches(database: Database, half_done:
         assert migrated.searches() == {"a" * 64: searched}
         kept = migrated.keys()
     assert [key.id for key in kept] == [OLD]
-    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(3,)]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(4,)]
+
+
+@pytest.mark.parametrize("half_done", [False, True], ids=["fresh", "half-done"])
+def test_a_ledger_of_version_3_gets_reads_and_suspensions(database: Database, half_done: bool) -> None:
+    """Its rows stay, and none of its runs counts as one of all targets."""
+    with Ledger.open(database.url) as ledger:
+        ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
+        ledger.end_run(ledger.begin_run("run", "billing", OLD, whole=True), "complete")
+    # Whoever made the tables alters them.
+    database = replace(database, engine=sa.create_engine(database.url, poolclass=sa.NullPool))
+    last = [] if half_done else ["ALTER TABLE keyring_ledger_keys DROP COLUMN suspended"]
+    database.execute(
+        *last,
+        "DROP TABLE keyring_ledger_reads",
+        "ALTER TABLE keyring_ledger_runs DROP COLUMN whole",
+        "UPDATE keyring_ledger_schema SET version = 3",
+    )
+
+    with Ledger.open(database.url) as migrated:
+        migrated.mark(OLD, "suspended", "billing")
+        migrated.announce(InstanceRecord("web-1:7", "billing", OLD, T0), [reads(opened=1, last_opened=T0)])
+        assert migrated.reads() == [reads(opened=1, last_opened=T0)]
+        assert migrated.last_complete_run("billing", OLD) is None
+        [key], [run] = migrated.keys(), migrated.runs()
+    assert (key.id, key.suspended is not None, run.outcome) == (OLD, True, "complete")
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(4,)]
 
 
 def test_a_search_is_remembered_for_an_hour(ledger: Ledger, clock: Clock) -> None:
@@ -476,7 +614,7 @@ def test_a_newer_ledger_is_left_alone(database: Database) -> None:
     Ledger.open(database.url).close()
     database.execute("UPDATE keyring_ledger_schema SET version = 99")
 
-    with pytest.raises(NewerLedgerError, match=r"has version 99, and this program knows 3.*Install"):
+    with pytest.raises(NewerLedgerError, match=r"has version 99, and this program knows 4.*Install"):
         Ledger.open(database.url)
     assert database.rows("SELECT version FROM keyring_ledger_schema") == [(99,)]
 
@@ -590,7 +728,7 @@ def test_an_older_ledger_that_may_not_be_changed_says_who_can(database: Database
     )
 
     with pytest.raises(
-        LedgerError, match=r"it has version 1, and could not be brought to version 3; run `keyring-rotate"
+        LedgerError, match=r"it has version 1, and could not be brought to version 4; run `keyring-rotate"
     ):
         Ledger.open(database.url)
 

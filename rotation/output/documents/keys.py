@@ -27,6 +27,7 @@ class ListedKeyJson(Document):
     first_seen: Annotated[str | Missing | None, "When a command first saw it. All times are in ISO 8601."] = UNSET
     staged: Annotated[str | Missing | None, "When it was staged."] = UNSET
     promoted: Annotated[str | Missing | None, "When it was promoted."] = UNSET
+    suspended: Annotated[str | Missing | None, "Since when it has been suspended; null if it is not."] = UNSET
     retired: Annotated[str | Missing | None, "When it was retired."] = UNSET
     forced: Annotated[bool | Missing, "True if a step was forced."] = UNSET
     promoted_before: Annotated[
