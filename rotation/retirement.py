@@ -18,7 +18,7 @@ from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord
 from rotation.ledger.session import Unexplained, unexplained
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
-from rotation.model.key_use import KeyUse, in_words
+from rotation.model.key_use import SHOWN, KeyUse, in_words
 from rotation.model.next_steps import CHECK, LIST_ROWS, NAME_CONTEXT, RUN, RUN_AGAIN, THIS_AGAIN, Next, Remedy, Steps
 from rotation.model.report import Report
 from rotation.model.target import distinct_labels
@@ -193,6 +193,11 @@ def of_use(evidence: Evidence) -> Iterator[Refusal]:
     policy = f"[policy] suspend_days wants {key_id} suspended for {many(use.days, 'day')} first"
     if not use.is_suspended:
         yield Refusal(f"{policy}", Next(("keys", "suspend", key_id), keys=evidence.key_set))
+    elif use.opening:
+        yield Refusal(
+            f"{policy}, and {'; '.join(use.opening[:SHOWN])} still opens its tokens",
+            Steps(f"give it the keys of today, with {key_id} as a suspended one, and restart it", THIS_AGAIN),
+        )
     elif use.ends is None or use.suspended is None:
         yield Refusal(f"{policy}, and the ledger does not know since when it is", CHECK.after("record it:"))
     elif use.now and use.now < use.ends:

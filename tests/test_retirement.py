@@ -22,7 +22,7 @@ from rotation.discovery.token_column import BARE, Part, TokenColumn
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, census_record
 from rotation.ledger.session import Unexplained, carried, settled, unexplained
-from rotation.lifecycle.operations import after_listing, list_keys
+from rotation.lifecycle.listing import after_listing, list_keys
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
 from rotation.model.next_steps import PLAIN
@@ -141,7 +141,7 @@ def test_a_census_shows_which_key_a_service_still_encrypts_with(young: str, expe
     written = census(0, 0, youngest={young: int((NOW - timedelta(days=1)).timestamp())})
     facts = Facts(keys=STATES, records=records, targets=(TargetFacts(written),))
 
-    reasons = [refusal.reason for refusal in refusals(facts.evidence(KEY))]
+    reasons = [refusal.reason for refusal in refusals(facts.evidence(KEY, Policy(), NOW))]
 
     assert [f"a service still encrypts with {OTHER}" in reason for reason in reasons] == expected
 
@@ -319,7 +319,7 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
 
     needed = standing(full) is Standing.NEEDED
     assert all("may be retired" not in text for text in words.values())
-    assert standing(facts.evidence(KEY)) is (Standing.NEEDED if needed else Standing.UNPROVEN)
+    assert standing(facts.evidence(KEY, Policy(), NOW)) is (Standing.NEEDED if needed else Standing.UNPROVEN)
     assert ("no token that was read needs it" in words["check"]) is not needed
     assert not (shown.share == "all" and not shown.complete)
     assert not (shown.complete and (found or state.counts.nested or state.counts.unreadable or state.counts.plaintext))

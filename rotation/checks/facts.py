@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rotation.configuration.policy import Policy
     from rotation.discovery.result import Discovery, Remark
     from rotation.discovery.token_column import TokenColumn
-    from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+    from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord
     from rotation.model.key_history import Promotion
     from rotation.model.key_use import KeyUse
 
@@ -94,8 +94,10 @@ class Facts:
     """The number of runs that began since the last finished one."""
     instances: tuple[InstanceRecord, ...] = ()
     """Running services of this environment, as they announced themselves."""
-    use: KnownUse = field(default_factory=KnownUse)
-    """What the ledger knows about the use of the keys."""
+    reads: tuple[ReadRecord, ...] = ()
+    """The reads that services announced, with every key."""
+    complete_run: datetime | None = None
+    """The end of the last run that left every token of all targets under the primary key."""
     latest: datetime | None = None
     """The latest time in the ledger."""
     search: Discovery | None = None
@@ -153,7 +155,8 @@ class Facts:
 
     def key_use(self, key_id: str, policy: Policy, now: datetime) -> KeyUse:
         """The reads with a key, and its suspension."""
-        return replace(self.use.use(key_id, self.keys or {}, policy.suspend_days), now=now)
+        known = KnownUse(self.service, self.reads, self.complete_run, self.instances, self.records, now)
+        return known.use(key_id, self.keys or {}, policy.suspend_days)
 
     def ids(self, state: KeyState) -> list[str]:
         """The ids of the keys in that state."""

@@ -285,6 +285,7 @@ def check_suspended_keys(facts: Facts, policy: Policy, now: datetime) -> list[Fi
 
 def _suspended_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> Finding:
     use, against = facts.key_use(key_id, policy, now), refusals(facts.evidence(key_id, policy, now))
+    step = facts.retire_step(key_id)
     if use.suspended is None:
         return _undated("the suspension", key_id)
     message = f"suspended since {to_minute(use.suspended)}, {span(now - use.suspended)} ago"
@@ -292,10 +293,16 @@ def _suspended_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> 
         resume = facts.keys_step("resume", key_id, when="let services read these tokens again:")
         message += f"; {in_words(use.refused, use.suspended)}"
         return Finding(Level.WARNING, key_id, message, Steps(resume, LOOK_ELSEWHERE, RUN))
+    if use.opening:
+        message += f"; {use.opening[0]} still opens its tokens"
+        return Finding(Level.WARNING, key_id, message, "give it the keys of today, and restart it unless it reloads")
+    heard = f"{many(len(use.asked), 'running instance')} announced no refusal"
+    message += f"; {heard if use.asked else 'no running service announces what it reads, so a refusal is not seen'}"
     if against:
         return Finding(Level.OK, key_id, f"{message}; kept for {against[0].reason}", against[0].remedy)
-    message += "; nothing was refused, as far as services announced it: retire it"
-    return Finding(Level.OK, key_id, message, facts.retire_step(key_id))
+    if use.days:
+        return Finding(Level.OK, key_id, f"{message}; the {many(use.days, 'day')} are over: retire it", step)
+    return Finding(Level.OK, key_id, message, step.after("when you have tried it for long enough:"))
 
 
 def _undated(what: str, key_id: str) -> Finding:

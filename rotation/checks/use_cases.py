@@ -323,7 +323,8 @@ def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -
         "known": tuple(ledger.censuses()),
         "checked": tuple(ledger.censuses(checked=True)),
         "instances": tuple(use.fleet),
-        "use": use,
+        "reads": tuple(use.reads),
+        "complete_run": use.run,
         "latest": ledger.latest(),
         "archives": {one["key"]: path for one in certificates if isinstance(path := one.get("archive"), str)},
     }

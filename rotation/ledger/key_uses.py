@@ -43,6 +43,7 @@ class KnownUse:
         promoted = took_over(_primary(states), older, self.records, self.service)
         since = self.run or (promoted.latest if promoted else None)
         own = next((one for one in self.records if (one.id, one.service) == (key_id, self.service)), None)
+        is_suspended = states.get(key_id) is KeyState.SUSPENDED
         unheard = _unheard(self.fleet, self.reads, since)
         return KeyUse(
             reads=[one for one in self.reads if one.key_id == key_id],
@@ -50,7 +51,8 @@ class KnownUse:
             by_run=self.run is not None,
             unheard=list(unheard.values()),
             asked=[f"{one.service} on {one.instance}" for one in self.fleet if _name(one) not in unheard],
-            is_suspended=states.get(key_id) is KeyState.SUSPENDED,
+            opening=[one.words for one in self.fleet if is_suspended and key_id in one.known],
+            is_suspended=is_suspended,
             suspended=own.suspended if own else None,
             days=days,
             now=self.now or utc_now(),

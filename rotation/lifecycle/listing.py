@@ -80,12 +80,13 @@ def after_listing(keys: Sequence[ListedKey], key_set: str | None = None, *, salt
     in_state = {state: [key.id for key in keys if key.state == state] for state in KeyState}
     if staged := in_state[KeyState.STAGED]:
         return Steps(Next(("keys", "promote"), keys=key_set), when=f"When every service has {staged[0]}:")
-    if unneeded := [key.id for key in keys if key.standing == Standing.UNPROVEN and key.tokens is not None]:
-        return read_the_rest(unneeded[-1], key_set, salted=salted)
     if suspended := [key for key in keys if key.state == KeyState.SUSPENDED]:
         last = suspended[-1]
         back = Next(("keys", "resume", last.id), f"if something needs {last.id}:", key_set)
-        return Steps(last.remedy or CHECK, back, retire_step(last.id, key_set, salted=salted).after("otherwise:"))
+        go = retire_step(last.id, key_set, salted=salted).after("if nothing does for as long as you want to try it:")
+        return Steps(last.remedy or CHECK.after("see what is refused:"), back, go)
+    if unneeded := [key.id for key in keys if key.standing == Standing.UNPROVEN and key.tokens is not None]:
+        return read_the_rest(unneeded[-1], key_set, salted=salted)
     if previous := in_state[KeyState.PREVIOUS]:
         remedy = next((key.remedy for key in keys if key.id == previous[-1]), None) or RUN
         last_step = retire_step(previous[-1], key_set, salted=salted).after(f"when nothing needs {previous[-1]}:")

@@ -62,6 +62,8 @@ class KeyUse:
     """Running instances whose reads since then are not known, each in a sentence."""
     asked: Sequence[str] = ()
     """Running instances whose reads are known up to a time after that."""
+    opening: Sequence[str] = ()
+    """Running instances that still hold the key as a previous one, though it is suspended here."""
     is_suspended: bool = False
     suspended: datetime | None = None
     """Since when, if the ledger knows."""
