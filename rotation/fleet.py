@@ -14,13 +14,14 @@ import structlog
 
 from keyring_core import Keyring, KeyringError, KeyState, get_keyring, key_set
 from keyring_core.environment import LEDGER_URL
+from keyring_core.key_reads import key_reads
 from rotation.model.text import install
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from rotation.ledger.ledger import Ledger
-    from rotation.ledger.records import InstanceRecord
+    from rotation.ledger.records import InstanceRecord, ReadRecord
 
 SECONDS = 60
 """The least time between two writes of an instance."""
@@ -49,7 +50,7 @@ def announce(
     instance: str | None = None,
     keys: str | None = None,
 ) -> bool:
-    """Records instance name, key ids and time in the ledger; returns whether it did.
+    """Records instance name, key ids, time and reads with each key in the ledger; returns whether it did.
 
     Made for a health endpoint: it writes at most once a minute, and never raises. It logs errors, and the ledger's name
     and the primary key's id at first and when one of them changes. *engine* is a synchronous SQLAlchemy engine; without
@@ -95,15 +96,15 @@ class _Leaver:
 
     def __init__(self) -> None:
         self.process = os.getpid()
-        self._entries: dict[tuple[str, str], tuple[Ledger, InstanceRecord]] = {}
+        self._entries: dict[tuple[str, str], tuple[Ledger, InstanceRecord, Keyring]] = {}
         self._ending = threading.Event()
         # Started early, since Python starts no thread while it ends. A daemon: a silent ledger must not keep it alive.
         self._thread = threading.Thread(target=self._wait, name=__name__, daemon=True)
         self._thread.start()
 
-    def keep(self, ledger: Ledger, record: InstanceRecord) -> None:
+    def keep(self, ledger: Ledger, record: InstanceRecord, keyring: Keyring) -> None:
         """Keeps what was written last under a name."""
-        self._entries[record.service, record.instance] = ledger, record
+        self._entries[record.service, record.instance] = ledger, record, keyring
 
     def leave(self) -> None:
         """Removes the entries, as far as the ledger answers in time."""
@@ -112,22 +113,22 @@ class _Leaver:
 
     def _wait(self) -> None:
         self._ending.wait()
-        for ledger, record in list(self._entries.values()):
+        for ledger, record, keyring in list(self._entries.values()):
             # An entry that stays counts as gone after a while; nothing may disturb the end of a service.
             with suppress(Exception):
-                ledger.withdraw(record)
+                ledger.withdraw(record, _reads(record, keyring))
 
 
 _leaver: _Leaver | None = None
 
 
-def _remember(ledger: Ledger, record: InstanceRecord) -> None:
+def _remember(ledger: Ledger, record: InstanceRecord, keyring: Keyring) -> None:
     global _leaver  # noqa: PLW0603 - one a process
     # At its end a process starts no thread; others may have reached their limit.
     with _lock, suppress(RuntimeError):
         if _leaver is None or _leaver.process != os.getpid():
             _leaver = _Leaver()
-        _leaver.keep(ledger, record)
+        _leaver.keep(ledger, record, keyring)
 
 
 def _leave() -> None:
@@ -174,8 +175,8 @@ def _write(engine: sa.Engine | None, keyring: Keyring, name: str, keys: str | No
     else:
         ledger = Ledger.over(engine)
     try:
-        ledger.announce(record)
-        _remember(ledger, record)
+        ledger.announce(record, _reads(record, keyring))
+        _remember(ledger, record, keyring)
         # Both are to be compared with those that `keys promote` names.
         if _logged.get((record.service, name)) != (ledger.name, record.primary):
             _logged[record.service, name] = ledger.name, record.primary
@@ -184,3 +185,16 @@ def _write(engine: sa.Engine | None, keyring: Keyring, name: str, keys: str | No
         if engine is None:
             ledger.close()
     return True
+
+
+def _reads(record: InstanceRecord, keyring: Keyring) -> list[ReadRecord]:
+    """The reads of this process so far, with each key of *keyring*."""
+    from rotation.ledger.ledger import utc_now  # noqa: PLC0415 - as above
+    from rotation.ledger.records import ReadRecord  # noqa: PLC0415 - as above
+
+    now, counted = utc_now(), key_reads()
+    return [
+        ReadRecord(record.service, record.instance, key.id, now, **counted[key.id]._asdict())
+        for key in keyring.states
+        if key.id in counted
+    ]

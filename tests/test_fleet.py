@@ -286,6 +286,82 @@ def test_a_child_that_ends_leaves_its_parent_s_entry(database: Database) -> None
     assert len(instances(database.url)) == 1
 
 
+READS = """
+previous = Keyring("{old}")
+ring = Keyring("{key}", previous=["{old}"], suspended=["{suspended}"])
+def read(keyring=previous):
+    try:
+        ring.decrypt(keyring.encrypt("sk-live-1"))
+    except Exception as error:
+        print(type(error).__name__)
+def again(name):
+    import rotation.fleet as f
+    f._last.clear()
+    assert announce(engine, keyring=ring, instance=name)
+""".format(
+    **{name: make_key(label).reveal() for name, label in [("key", "new"), ("old", "old"), ("suspended", "older")]}
+)
+
+
+def reads(url: str) -> dict[tuple[str, str], tuple[int, int]]:
+    """Tokens opened and refused, by instance and key id."""
+    with Ledger.open(url) as ledger:
+        found = ledger.reads()
+    assert all((each.last is not None) == bool(each.opened or each.refused) for each in found)
+    return {(each.instance, each.key_id): (each.opened, each.refused) for each in found}
+
+
+@pytest.mark.by_turns
+def test_a_heartbeat_has_the_reads_with_each_key(database: Database) -> None:
+    """With the primary key, a previous one and a suspended one, since the process began; a key set has its own."""
+    old, older, new = (make_key(label).id for label in ("old", "older", "new"))
+    end = f"""{READS}
+again("web-2")
+read(); read(); read(ring); read(Keyring("{make_key("older").reveal()}"))
+again("web-2")
+import rotation.fleet as f
+assert announce(engine, keyring=ring, instance="web-2", keys="cards")
+os._exit(0)
+"""
+    ran = serve(database, end)
+
+    assert "SuspendedKey" in ran.stdout, ran
+    of_keys = {("web-2", old): (2, 0), ("web-2", older): (0, 1), ("web-2", new): (1, 0)}
+    assert reads(database.url) == of_keys
+    with Ledger.open(database.url) as ledger:
+        assert {each.service for each in ledger.reads()} == {"billing", "billing/cards"}
+
+
+@pytest.mark.by_turns
+def test_the_reads_of_a_process_that_ended_stay(database: Database) -> None:
+    """Also those since its last heartbeat; those with the primary key go with its entry."""
+    serve(database, f'{READS}\nread(ring)\nagain("web-2")\nread(); read(); read(ring)')
+
+    assert reads(database.url) == {("web-2", make_key("old").id): (2, 0)}
+
+
+@pytest.mark.by_turns
+def test_a_forked_child_has_read_nothing(database: Database) -> None:
+    """Its parent's reads are not its own."""
+    end = f"""{READS}
+read(); read()
+again("parent")
+pid = os.fork()
+if not pid:
+    engine.dispose(close=False)
+    again("child")
+    read()
+    again("child")
+    os._exit(0)
+os.waitpid(pid, 0)
+os._exit(0)
+"""
+    serve(database, end)
+
+    old = make_key("old").id
+    assert reads(database.url) == {("parent", old): (2, 0), ("child", old): (1, 0)}
+
+
 @pytest.mark.by_turns
 def test_an_entry_that_another_process_renewed_stays(database: Database, ring: Keyring) -> None:
     """In a rolling restart the next process of that name announces itself before the last one ends."""

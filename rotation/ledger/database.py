@@ -9,7 +9,6 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -81,11 +80,16 @@ class LedgerAccess:
         self._link, self.name = link, name
         self._dialect, self._attempts, self._path = dialect, attempts, path
 
-    def migrate(self) -> bool:
+    def migrate(self, begin: Callable[[sa.Connection], object]) -> bool:
         """Makes the tables, or migrates them to this program's version; returns whether there was anything to do.
 
-        A ledger of this version may be read-only.
+        Calls *begin* in the same transaction, if there was. A ledger of this version may be read-only.
         """
+
+        def act(connection: sa.Connection) -> None:
+            migrate(connection, found)
+            begin(connection)
+
         begun = found = self.read(read_version)
         for _ in range(ATTEMPTS):
             if found > VERSION:
@@ -97,7 +101,7 @@ class LedgerAccess:
                 return begun != VERSION
             failure = None
             try:
-                self._run(Mode.WRITE, partial(migrate, found=found), attempts=1)
+                self._run(Mode.WRITE, act, attempts=1)
             except LedgerError as error:
                 failure = error
             # Another process may have migrated it meanwhile.

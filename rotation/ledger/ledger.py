@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal, TypeVar
@@ -19,7 +18,11 @@ from keyring_core.environment import LEDGER_URL, SERVICE
 from keyring_core.keys import KeyState
 from keyring_core.names import printable
 from rotation.ledger import schema as tables
+from rotation.ledger.chain import Chain
 from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url, over_engine, put
+from rotation.ledger.events import EventWriter, Sign, read_chain
+from rotation.ledger.found_keys import PROMOTION, FoundKeys
+from rotation.ledger.instances import delete_instance, write_instance
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord
 from rotation.model.searched_table import REMEMBERED, SearchedTable
 from rotation.stores.access import ATTEMPTS
@@ -28,20 +31,14 @@ T = TypeVar("T")
 
 HURRIED_SECONDS = 3.0
 """Seconds that a service waits for each address of the ledger's server."""
-FORGET_INSTANCES = timedelta(days=30)
-"""An instance that has not announced itself for so long is deleted."""
-
-FORGET_READS = timedelta(days=400)
-"""A row of reads that was not announced again for so long is deleted."""
-
 Event = Literal["staged", "promoted", "retired", "restored", "suspended", "resumed"]
 """A step of an operator."""
+FOUND, NEWEST = "found", "newest"
+"""The events of a key that is found in a new state, and of one that counts as the newest from now on."""
 Outcome = Literal["complete", "left", "interrupted", "failed"]
 
 TO_THEIR_END: tuple[Outcome, ...] = ("complete", "left")
 """The outcomes of runs that finished, including those that left rows behind."""
-_PROMOTION = ("promoted", "promoted_after", "promoted_before")
-"""The columns that hold a promotion: one date, or the two bounds of a span."""
 UNNAMED = "default"
 """The name in the ledger of a service without a name."""
 
@@ -62,9 +59,9 @@ class Ledger:
     """An open ledger. Every method raises LedgerError if the database fails; many processes may write at once."""
 
     def __init__(self, access: LedgerAccess, now: Callable[[], datetime] = utc_now) -> None:
-        """Makes or migrates the tables. Raises LedgerError, NewerLedgerError."""
+        """Makes or migrates the tables, and begins the chain. Raises LedgerError, NewerLedgerError."""
         self._access, self._now = access, now
-        self.made = access.migrate()
+        self.made = access.migrate(lambda connection: EventWriter(connection, now()))
         """True if its tables were just made, or migrated to this program's version."""
 
     @property
@@ -127,47 +124,47 @@ class Ledger:
         recognizes that its tokens would move backwards; only `mark` records the second one.
         """
         now = self._now()
-        known = {key.id: key for key in self.keys() if key.service == service}
-        dates = {
-            key_id: found
-            for key_id, state in states.items()
-            if (found := self._found(key_id, state, known, service, now)) or key_id not in known
-        }
-        if not dates:
+        if not self._access.read(lambda connection: FoundKeys(connection, service, now).dates(states)):
             return
 
         def act(connection: sa.Connection) -> None:
-            for key_id, found in dates.items():
-                # Another process may have inserted a new key meanwhile: then its dates stay.
-                _put_key(connection, key_id, service, found if key_id in known else {"id": key_id}, now, **found)
+            writer = EventWriter(connection, now)
+            for key_id, dates in FoundKeys(connection, service, now).dates(states).items():
+                writer.put_key(key_id, service, FOUND, dates)
 
         self._access.write(act)
 
-    def mark(self, key_id: str, event: Event, service: str, *, forced: bool = False) -> None:
-        """Records a step on a key just now: its date, or the end of its suspension.
+    def mark(self, key_id: str, event: Event, service: str, *, forced: bool = False, by: str | None = None) -> None:
+        """Records a step on a key just now: its date, or the end of its suspension, and who made it.
 
         A key that was restored keeps the date of its retirement, as the last one that it had.
         """
         now = self._now()
-        values = _dates_of(event, now, forced=forced)
-        self._access.write(lambda connection: _put_key(connection, key_id, service, values, now))
+        dates = _dates_of(event, now, forced=forced)
+        self._access.write(lambda connection: EventWriter(connection, now, by).put_key(key_id, service, event, dates))
 
     def mark_newest(self, key_id: str, service: str) -> None:
         """Records that a key that was found primary counts as promoted after all others, as an operator decided."""
         now = self._now()
-        known = {key.id: key for key in self.keys() if key.service == service}
-        values = dict.fromkeys(_PROMOTION) | self._found_primary(key_id, known, service, now)
-        self._access.write(lambda connection: _put_key(connection, key_id, service, values, now))
+
+        def act(connection: sa.Connection) -> None:
+            writer = EventWriter(connection, now)
+            writer.put_key(key_id, service, NEWEST, FoundKeys(connection, service, now).as_newest(key_id))
+
+        self._access.write(act)
 
     def keys(self) -> list[KeyRecord]:
         """All keys that were ever recorded, the oldest record first."""
         query = tables.records_of(tables.keys).order_by(tables.keys.c.first_seen, tables.keys.c.id)
         return self._records(KeyRecord, query)
 
-    def keep_certificate(self, document: Mapping[str, Any]) -> None:
-        """Keeps the certificate of a retirement; its `key` is the key's id."""
-        row = {"key_id": document["key"], "written": self._now(), "document": document}
-        self._access.write(lambda connection: connection.execute(tables.certificates.insert().values(row)))
+    def keep_certificate(self, document: Mapping[str, Any], sign: Sign | None = None) -> dict[str, Any]:
+        """Keeps the certificate of a retirement, as an event; its `key` is the key's id, and `by` who retired it.
+
+        Returns it with its place in the chain, which names this ledger, and with the signature that *sign* makes of it.
+        """
+        now, by = self._now(), document.get("by")
+        return self._access.write(lambda connection: EventWriter(connection, now, by).put_certificate(document, sign))
 
     def certificates(self) -> list[dict[str, Any]]:
         """All certificates, the oldest first."""
@@ -175,44 +172,27 @@ class Ledger:
         documents = self._access.read(lambda connection: list(connection.scalars(query)))
         return self._access.parsed(documents, lambda document: {**document}, "a certificate")
 
+    def chain(self) -> Chain:
+        """The events, with the keys and the certificates that they explain."""
+        return self._access.read(read_chain)
+
     def announce(self, record: InstanceRecord, reads: Sequence[ReadRecord] = ()) -> None:
         """Records which keys an instance holds, and its *reads* with them; deletes what is long over.
 
         Reads that are zero are not written. The times of the last ones stay if a later process of the same name has
         none yet, since its numbers begin at zero.
         """
-        values = asdict(record)
-        key = {name: values.pop(name) for name in ("service", "instance")}
-        now, counted = self._now(), [each for each in reads if each.opened or each.refused]
-        gone = tables.instances.delete().where(tables.instances.c.seen < now - FORGET_INSTANCES)
-        over = tables.reads.delete().where(tables.reads.c.seen < now - FORGET_READS)
+        now = self._now()
+        self._access.write(lambda connection: write_instance(connection, record, reads, now))
 
-        def act(connection: sa.Connection) -> None:
-            put(connection, tables.instances, key, values)
-            for each in counted:
-                _put_reads(connection, each)
-            connection.execute(gone)
-            connection.execute(over)
-
-        self._access.write(act)
-
-    def withdraw(self, record: InstanceRecord) -> None:
+    def withdraw(self, record: InstanceRecord, reads: Sequence[ReadRecord] = ()) -> None:
         """Deletes *record* of an instance that ends, unless another process has announced itself by that name since.
 
-        Its reads with the primary key go with it. The others stay: an instance that ended has still read with them.
+        Its reads with the primary key go with it. The others, and the last *reads*, stay: an instance that ended has
+        still read with those keys.
         It starts no thread, since Python starts none while it ends.
         """
-        columns, reads = tables.instances.c, tables.reads.c
-        own = [getattr(columns, name) == getattr(record, name) for name in ("service", "instance", "seen")]
-        gone = tables.instances.delete().where(*own)
-        place = reads.service == record.service, reads.instance == record.instance
-        of_primary = tables.reads.delete().where(*place, reads.key_id == record.primary)
-
-        def act(connection: sa.Connection) -> None:
-            if connection.execute(gone).rowcount:
-                connection.execute(of_primary)
-
-        self._access.unwatched().write(act)
+        self._access.unwatched().write(lambda connection: delete_instance(connection, record, reads))
 
     def instances(self, within: timedelta) -> list[InstanceRecord]:
         """The instances that announced themselves within that time, or at a later one if their clock is ahead."""
@@ -356,66 +336,18 @@ class Ledger:
     def _records(self, kind: Callable[..., T], query: sa.Select[Any]) -> list[T]:
         return self._access.read(lambda connection: [kind(**row._asdict()) for row in connection.execute(query)])
 
-    def _found(
-        self, key_id: str, state: KeyState, known: Mapping[str, KeyRecord], service: str, now: datetime
-    ) -> dict[str, datetime | None]:
-        """The dates to record for a key that is found in *state*."""
-        key = known.get(key_id)
-        # Somebody who stores keys by hand may suspend one by hand, too.
-        is_suspended, was_suspended = state == "suspended", bool(key and key.suspended)
-        found = {"suspended": now if is_suspended else None} if is_suspended != was_suspended else {}
-        if state is KeyState.STAGED and not (key and key.staged):
-            return found | {"staged": now}
-        # A key first seen as a previous one was promoted long ago: no date of now would be true.
-        if state is KeyState.PRIMARY and (key is None or (key.staged and not key.promotion)):
-            return found | self._found_primary(key_id, known, service, now)
-        return found
-
-    def _found_primary(
-        self, key_id: str, known: Mapping[str, KeyRecord], service: str, now: datetime
-    ) -> dict[str, datetime | None]:
-        """The bounds of the time at which a key became primary that is primary *now*."""
-        then = [other.promotion.latest for other in known.values() if other.id != key_id and other.promotion]
-        if key := known.get(key_id):
-            then.append(key.staged or key.first_seen)
-        runs = tables.runs.c
-        query = sa.select(sa.func.max(runs.started)).where(runs.service == service, runs.primary.not_in([key_id, ""]))
-        if last_with_another := self._access.read(lambda connection: connection.scalar(query)):
-            then.append(last_with_another)
-        # A later time was written by a clock that is ahead, and bounds nothing.
-        after = max((when for when in then if when < now), default=None)
-        return {"promoted_after": after, "promoted_before": now}
-
-
-def _put_key(
-    connection: sa.Connection, key_id: str, service: str, values: Mapping[str, Any], now: datetime, **new: Any
-) -> None:
-    key = {"id": key_id, "service": service}
-    put(connection, tables.keys, key, values, **{"first_seen": now, "forced": False, **new})
-
 
 def _dates_of(event: Event, now: datetime, *, forced: bool) -> dict[str, Any]:
-    """The columns of a key that a step changes."""
+    """The columns of a key that a step sets."""
     match event:
         case "promoted":
-            return dict.fromkeys(_PROMOTION) | {"promoted": now}
+            return dict.fromkeys(PROMOTION) | {"promoted": now}
         case "retired":
             return {"retired": now, "forced": forced}
         case "restored" | "resumed":
             return {"suspended": None}
         case _:
             return {event: now}
-
-
-def _put_reads(connection: sa.Connection, record: ReadRecord) -> None:
-    values = asdict(record)
-    key = {name: values.pop(name) for name in ("service", "instance", "key_id")}
-    columns = tables.reads.c
-    last = sa.select(columns.last_opened, columns.last_refused)
-    known = connection.execute(last.where(*(columns[name] == value for name, value in key.items()))).one_or_none()
-    for name, when in known._asdict().items() if known else ():
-        values[name] = max((each for each in (when, values[name]) if each), default=None)
-    put(connection, tables.reads, key, values)
 
 
 def _digest(text: str) -> str:

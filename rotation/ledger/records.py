@@ -52,6 +52,8 @@ class KeyRecord(KeyDates):
     id: str
     service: str
     first_seen: datetime
+    event: int | None = None
+    """The number of its last event in the chain; None if it has had none since the chain began."""
 
     @property
     def in_use_since(self) -> datetime:

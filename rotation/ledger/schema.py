@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+from rotation.ledger.chain import TIME_FORMAT, utc_text
 
 
 class UtcTime(sa.TypeDecorator[datetime]):
@@ -20,11 +20,11 @@ class UtcTime(sa.TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, _dialect: sa.Dialect) -> str | None:
         """Aware time in, UTC text out."""
-        return None if value is None else value.astimezone(UTC).strftime(_FORMAT)
+        return None if value is None else utc_text(value)
 
     def process_result_value(self, value: Any | None, _dialect: sa.Dialect) -> datetime | None:
         """Text in, UTC time out. Raises ValueError for text that is no time."""
-        return None if value is None else datetime.strptime(value, _FORMAT).replace(tzinfo=UTC)
+        return None if value is None else datetime.strptime(value, TIME_FORMAT).replace(tzinfo=UTC)
 
 
 class _Spelt(sa.types.UserDefinedType[str]):
@@ -85,6 +85,7 @@ keys = sa.Table(
     sa.Column("promoted_before", UtcTime),
     sa.Column("promoted_after", UtcTime),
     sa.Column("suspended", UtcTime),
+    sa.Column("event", sa.BigInteger),
 )
 runs = sa.Table(
     "keyring_ledger_runs",
@@ -135,6 +136,21 @@ certificates = sa.Table(
     sa.Column("key_id", _name(8), nullable=False),
     sa.Column("written", UtcTime, nullable=False),
     sa.Column("document", JsonText, nullable=False),
+    sa.Column("digest", _name(64)),
+    sa.Column("event", sa.BigInteger),
+)
+events = sa.Table(
+    "keyring_ledger_events",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("service", _name(100)),
+    sa.Column("key_id", _name(8)),
+    sa.Column("event", sa.String(20), nullable=False),
+    sa.Column("by_name", _name(100), key="by"),
+    sa.Column("document", JsonText, nullable=False),
+    sa.Column("previous", _name(64), nullable=False),
+    sa.Column("digest", _name(64), nullable=False),
 )
 progress = sa.Table(
     "keyring_ledger_progress",
@@ -171,10 +187,12 @@ def _add_searches(connection: sa.Connection) -> None:
     searches.create(connection, checkfirst=True)
 
 
-def _add_reads(connection: sa.Connection) -> None:
-    """Version 3 knew neither suspended keys nor reads, nor which runs were of all targets."""
-    reads.create(connection, checkfirst=True)
-    _add_columns(connection, keys.c.suspended)
+def _add_reads_and_events(connection: sa.Connection) -> None:
+    """Version 3 knew neither suspended keys nor reads, nor which runs were of all targets, and had no chain."""
+    for table in (reads, events):
+        table.create(connection, checkfirst=True)
+    _add_columns(connection, keys.c.suspended, keys.c.event)
+    _add_columns(connection, certificates.c.digest, certificates.c.event)
     _add_columns(connection, runs.c.whole)
 
 
@@ -188,7 +206,11 @@ def _add_columns(connection: sa.Connection, *columns: sa.Column[Any]) -> None:
             connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
 
 
-MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {1: _tell_found_from_made, 2: _add_searches, 3: _add_reads}
+MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {
+    1: _tell_found_from_made,
+    2: _add_searches,
+    3: _add_reads_and_events,
+}
 """The steps from a version to the next one. On a database that commits each statement a step may find itself half
 done, so it checks before it changes anything."""
 

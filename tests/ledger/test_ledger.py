@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from keyring_core import KeyState
 from rotation.configuration.database_urls import read_url
 from rotation.ledger import schema as ledger_schema
+from rotation.ledger.chain import differences
 from rotation.ledger.database import LedgerError, NewerLedgerError
 from rotation.ledger.ledger import Ledger, service_name
 from rotation.ledger.records import CensusRecord, InstanceRecord, ReadRecord
@@ -33,7 +34,6 @@ pytestmark = pytest.mark.database
 
 T0 = datetime(2026, 1, 3, 12, 0, tzinfo=UTC)
 OLD, NEW = "0d0d0d0d", "4e4e4e4e"
-SUSPENDED: Any = "suspended"
 
 
 class Clock:
@@ -222,12 +222,16 @@ def test_the_last_census_of_each_target_is_kept(ledger: Ledger) -> None:
 
 @pytest.mark.by_turns
 def test_certificates_are_kept_in_order(ledger: Ledger) -> None:
-    """As they were given."""
-    documents = [{"key": OLD, "targets": [{"rows": 1}]}, {"key": NEW, "targets": []}]
-    for document in documents:
-        ledger.keep_certificate(document)
+    """As they were given, with their place in the chain behind that."""
+    documents: list[dict[str, Any]] = [{"key": OLD, "targets": [{"rows": 1}]}, {"key": NEW, "targets": []}]
+    issued = [ledger.keep_certificate(document) for document in documents]
 
-    assert ledger.certificates() == documents
+    [first, *_, last] = ledger.chain().events
+    assert ledger.certificates() == issued
+    assert [{name: one[name] for name in given} for one, given in zip(issued, documents, strict=True)] == documents
+    assert [[*one][-3:] for one in issued] == [["ledger", "event", "head"]] * 2
+    assert (issued[0]["event"], issued[0]["head"], issued[1]["ledger"]) == (2, first.digest, first.digest)
+    assert (issued[1]["event"], issued[1]["head"]) == (last.number, last.previous)
 
 
 @pytest.mark.by_turns
@@ -311,9 +315,9 @@ def test_a_suspension_has_its_date_until_it_ends(ledger: Ledger, clock: Clock) -
     seen = [suspended()]
     for act in (
         lambda: ledger.mark(OLD, "suspended", "billing"),
-        lambda: ledger.see_keys({OLD: SUSPENDED}, "billing"),
+        lambda: ledger.see_keys({OLD: KeyState.SUSPENDED}, "billing"),
         lambda: ledger.mark(OLD, "resumed", "billing"),
-        lambda: ledger.see_keys({OLD: SUSPENDED}, "billing"),
+        lambda: ledger.see_keys({OLD: KeyState.SUSPENDED}, "billing"),
         lambda: ledger.see_keys({OLD: KeyState.PREVIOUS}, "billing"),
     ):
         clock.step(days=1)
@@ -394,6 +398,7 @@ url, me = sys.argv[1:]
 for number in range(5):
     with Ledger.open(url) as ledger:
         ledger.see_keys({"0d0d0d0d": KeyState.PRIMARY, f"{number:08x}": KeyState.PREVIOUS}, "billing")
+        ledger.mark(f"{number:08x}", "staged", "billing", by=me)
         ledger.announce(InstanceRecord(me, "billing", "0d0d0d0d", datetime.now(UTC)))
         run = ledger.begin_run("run", "billing", "0d0d0d0d")
         ledger.reach("plan", me)
@@ -414,6 +419,8 @@ def test_many_processes_write_at_once(database: Database, tmp_path: Path) -> Non
         assert len(ledger.keys()) == 6
         assert len(ledger.instances(timedelta(hours=1))) == 4
         assert [run.outcome for run in ledger.runs(100)] == ["complete"] * 20
+        chain = ledger.chain()
+        assert (differences(chain), len(chain.events)) == ([], 1 + 6 + 20)
         assert ledger.reached("plan") in {f"web-{number}" for number in range(4)}
 
 
@@ -558,27 +565,40 @@ def test_a_ledger_of_version_2_remembers_searches(database: Database, half_done:
 
 @pytest.mark.parametrize("half_done", [False, True], ids=["fresh", "half-done"])
 def test_a_ledger_of_version_3_gets_reads_and_suspensions(database: Database, half_done: bool) -> None:
-    """Its rows stay, and none of its runs counts as one of all targets."""
+    """Its rows stay, its chain begins with them, and none of its runs counts as one of all targets."""
     with Ledger.open(database.url) as ledger:
         ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
         ledger.end_run(ledger.begin_run("run", "billing", OLD, whole=True), "complete")
+        ledger.keep_certificate({"key": OLD, "service": "billing"})
     # Whoever made the tables alters them.
     database = replace(database, engine=sa.create_engine(database.url, poolclass=sa.NullPool))
     last = [] if half_done else ["ALTER TABLE keyring_ledger_keys DROP COLUMN suspended"]
     database.execute(
         *last,
         "DROP TABLE keyring_ledger_reads",
+        "DROP TABLE keyring_ledger_events",
         "ALTER TABLE keyring_ledger_runs DROP COLUMN whole",
+        "ALTER TABLE keyring_ledger_keys DROP COLUMN event",
+        "ALTER TABLE keyring_ledger_certificates DROP COLUMN digest",
+        "ALTER TABLE keyring_ledger_certificates DROP COLUMN event",
         "UPDATE keyring_ledger_schema SET version = 3",
     )
 
     with Ledger.open(database.url) as migrated:
+        [began] = migrated.chain().events
+        assert differences(migrated.chain()) == []
         migrated.mark(OLD, "suspended", "billing")
+        assert differences(migrated.chain()) == []
         migrated.announce(InstanceRecord("web-1:7", "billing", OLD, T0), [reads(opened=1, last_opened=T0)])
         assert migrated.reads() == [reads(opened=1, last_opened=T0)]
         assert migrated.last_complete_run("billing", OLD) is None
         [key], [run] = migrated.keys(), migrated.runs()
     assert (key.id, key.suspended is not None, run.outcome) == (OLD, True, "complete")
+    assert (began.event, [*began.document], len(began.document["certificates"])) == (
+        "began",
+        ["ledger", "keys", "certificates"],
+        1,
+    )
     assert database.rows("SELECT version FROM keyring_ledger_schema") == [(4,)]
 
 

@@ -1,0 +1,114 @@
+"""Writes and reads the chain of events. An event and the change that it is of are written in one transaction."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from rotation.ledger import schema as tables
+from rotation.ledger.chain import (
+    BEGAN,
+    CERTIFIED,
+    SIGNATURE,
+    Chain,
+    EventRecord,
+    Head,
+    KeptCertificate,
+    as_json,
+    certified_document,
+    first_document,
+    linked,
+)
+from rotation.ledger.database import put
+from rotation.ledger.records import KeyRecord
+from rotation.stores.access import ATTEMPTS
+
+Sign = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Makes the signature of a certificate, which has all its other fields."""
+
+
+class EventWriter:
+    """Writes changes with their events, in the transaction of *connection*.
+
+    It reads the head before anything else is read. Another writer that appends after that takes the number that this
+    one is about to take, so one of the two fails, and is run again on what the other has left.
+    """
+
+    def __init__(self, connection: sa.Connection, now: datetime, by: str | None = None) -> None:
+        """Begins the chain if there is none: a ledger that `ledger init --sql` made has no event yet."""
+        self._connection, self._now, self._by = connection, now, by
+        self._head = _head(connection)
+        if self._head is None:
+            # Also of a ledger that an older version of this program made.
+            found = first_document(os.urandom(16).hex(), _keys(connection), _certificates(connection))
+            self._head = self._insert(linked(None, now, BEGAN, found))
+
+    def put_key(self, key_id: str, service: str, event: str, values: Mapping[str, Any]) -> None:
+        """Sets columns of a key to *values*; adds the key if it is new."""
+        key, columns = {"id": key_id, "service": service}, tables.keys.c
+        query = sa.select(columns.first_seen).where(columns.id == key_id, columns.service == service)
+        is_new = self._connection.scalar(query) is None
+        values = {**({"first_seen": self._now, "forced": False} if is_new else {}), **values}
+        sets = {name: as_json(value) for name, value in values.items()}
+        number = self._append(event, service, key_id, {"sets": sets})
+        put(self._connection, tables.keys, key, {**values, "event": number})
+
+    def put_certificate(self, document: Mapping[str, Any], sign: Sign | None) -> dict[str, Any]:
+        """Keeps a certificate. Returns it with its place in the chain, which the signature covers, too."""
+        assert self._head is not None  # noqa: S101 - for the type checker
+        first = self._connection.scalar(sa.select(tables.events.c.digest).where(tables.events.c.number == 1))
+        placed = {**document, "ledger": first, "event": self._head.number + 1, "head": self._head.digest}
+        if sign:
+            placed[SIGNATURE] = sign(placed)
+        facts = certified_document(placed)
+        number = self._append(CERTIFIED, document.get("service"), document["key"], facts)
+        row = {"key_id": document["key"], "written": self._now, "document": placed}
+        row |= {"digest": facts["certificate"], "event": number}
+        self._connection.execute(tables.certificates.insert().values(row))
+        return placed
+
+    def _append(self, event: str, service: str | None, key_id: str, document: dict[str, Any]) -> int:
+        who = {"service": service, "key_id": key_id, "by": self._by}
+        self._head = self._insert(linked(self._head, self._now, event, document, **who))
+        return self._head.number
+
+    def _insert(self, made: EventRecord) -> Head:
+        self._connection.execute(tables.events.insert().values(vars(made)))
+        return Head(made.number, made.digest)
+
+
+def read_chain(connection: sa.Connection) -> Chain:
+    """The events, the keys and the certificates as they were at one time."""
+    for _ in range(ATTEMPTS):
+        before = _head(connection)
+        found = Chain(_events(connection), _keys(connection), _certificates(connection))
+        # Another process may have written between the queries, which see what is committed meanwhile.
+        if found.head == before == _head(connection):
+            break
+    return found
+
+
+def _head(connection: sa.Connection) -> Head | None:
+    columns = tables.events.c
+    query = sa.select(columns.number, columns.digest).order_by(columns.number.desc()).limit(1)
+    last = connection.execute(query).one_or_none()
+    return Head(*last) if last else None
+
+
+def _events(connection: sa.Connection) -> list[EventRecord]:
+    query = tables.records_of(tables.events).order_by(tables.events.c.number)
+    return [EventRecord(**row._asdict()) for row in connection.execute(query)]
+
+
+def _keys(connection: sa.Connection) -> list[KeyRecord]:
+    query = tables.records_of(tables.keys).order_by(*tables.keys.primary_key)
+    return [KeyRecord(**row._asdict()) for row in connection.execute(query)]
+
+
+def _certificates(connection: sa.Connection) -> list[KeptCertificate]:
+    query = tables.records_of(tables.certificates).order_by(tables.certificates.c.id)
+    return [KeptCertificate(**row._asdict()) for row in connection.execute(query)]
