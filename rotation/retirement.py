@@ -161,10 +161,9 @@ def refusals(evidence: Evidence) -> list[Refusal]:
 def suspension_refusals(evidence: Evidence) -> list[Refusal]:
     """Every reason not to suspend the key: services would refuse tokens that are stored."""
     found = [*_of_fleet(evidence.fleet, evidence.primary)]
-    for label, counts in evidence.censuses:
-        if tokens := sum(kind.get(evidence.key_id, 0) for kind in (counts.under, counts.inner, counts.other_sets)):
-            stored = f"{label}: {many(tokens, 'token')} under {evidence.key_id} {be(tokens)} still stored"
-            found.append(Refusal(f"{stored}, and services would refuse {'it' if tokens == 1 else 'them'}", RUN))
+    for label, tokens in _stored(evidence).items():
+        stored = f"{label}: {many(tokens, 'token')} under {evidence.key_id} {be(tokens)} still stored"
+        found.append(Refusal(f"{stored}, and services would refuse {'it' if tokens == 1 else 'them'}", RUN))
     found += [_of_unexplained(one, evidence.key_id) for one in evidence.unexplained]
     if not evidence.censuses:
         unknown = "the ledger has no count of the targets, so nobody knows what is stored under it"
@@ -172,37 +171,43 @@ def suspension_refusals(evidence: Evidence) -> list[Refusal]:
     return found
 
 
+def _stored(evidence: Evidence) -> dict[str, int]:
+    """The tokens under the key in each target that has any."""
+    found = {}
+    for label, counts in evidence.censuses:
+        if tokens := sum(kind.get(evidence.key_id, 0) for kind in (counts.under, counts.inner, counts.other_sets)):
+            found[label] = tokens
+    return found
+
+
 def of_use(evidence: Evidence) -> Iterator[Refusal]:
     """The refusals from reads with the key, and from a policy that wants it suspended first."""
     use, key_id = evidence.use, evidence.key_id
-    if late := use.late:
+    # Tokens that the targets hold are reason enough, and the likely ones that were read.
+    if not _stored(evidence) and (late := use.late):
         who = in_words(late, use.since)
         if use.by_run and use.since:
-            yield Refusal(
-                f"{who}: since the last complete run, of {to_second(use.since)}, so something outside of the targets "
-                f"holds tokens under {key_id}",
-                Steps(LOOK_ELSEWHERE, RUN, THIS_AGAIN),
-            )
+            reason = f"reads since the last complete run, of {to_second(use.since)}: {who}; so something outside of "
+            reason += f"the targets holds tokens under {key_id}"
+            yield Refusal(reason, Steps(LOOK_ELSEWHERE, RUN, THIS_AGAIN))
         else:
-            yield Refusal(
-                f"{who}, and no run of all targets of rotation.toml had ended complete under {evidence.primary} before",
-                Steps(RUN, THIS_AGAIN),
-            )
+            ended = f"no run of all targets of rotation.toml has ended complete under {evidence.primary}"
+            yield Refusal(f"reads with {key_id}: {who}; {ended}", Steps(RUN, THIS_AGAIN))
+    policy = f"the policy (suspend_days): {key_id} has to be suspended for {many(use.days, 'day')} first"
     if not use.days:
         return
-    policy = f"[policy] suspend_days wants {key_id} suspended for {many(use.days, 'day')} first"
     if not use.is_suspended:
-        yield Refusal(f"{policy}", Next(("keys", "suspend", key_id), keys=evidence.key_set))
+        yield Refusal(policy, Next(("keys", "suspend", key_id), keys=evidence.key_set))
     elif use.opening:
         yield Refusal(
             f"{policy}, and {'; '.join(use.opening[:SHOWN])} still opens its tokens",
             Steps(f"give it the keys of today, with {key_id} as a suspended one, and restart it", THIS_AGAIN),
         )
-    elif use.ends is None or use.suspended is None:
+    elif use.suspended is None or use.ends is None:
         yield Refusal(f"{policy}, and the ledger does not know since when it is", CHECK.after("record it:"))
     elif use.now and use.now < use.ends:
         yield Refusal(
-            f"{policy}: it has been so since {to_second(use.suspended)}, which is enough from {to_second(use.ends)} on",
+            f"{policy}; it is since {to_second(use.suspended)}, so until {to_second(use.ends)}",
             CHECK.after("until then, see what is refused:"),
         )
 

@@ -267,9 +267,9 @@ def check_key_reads(facts: Facts, policy: Policy, now: datetime) -> list[Finding
     found = []
     for key_id in facts.ids(KeyState.PREVIOUS):
         use = facts.key_use(key_id, policy, now)
-        # Until a run was complete, services read what the targets hold.
-        if use.by_run and use.late:
-            message = f"{in_words(use.late, use.since)}, after the last complete run"
+        # Until a run was complete, and if tokens came since, services read what the targets hold.
+        if use.by_run and use.late and not facts.under[key_id]:
+            message = f"reads since the last complete run: {in_words(use.late, use.since)}"
             found.append(Finding(Level.WARNING, key_id, message, Steps(LOOK_ELSEWHERE, RUN)))
     return found
 

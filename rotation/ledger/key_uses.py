@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from keyring_core import KeyState
 from keyring_core.names import printable
 from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import LIVE, InstanceRecord, KeyRecord, ReadRecord, in_fleet, took_over
-from rotation.model.key_use import KeyUse
+from rotation.model.key_use import KeyUse, named
 from rotation.model.text import to_second
 
 
@@ -44,13 +44,15 @@ class KnownUse:
         since = self.run or (promoted.latest if promoted else None)
         own = next((one for one in self.records if (one.id, one.service) == (key_id, self.service)), None)
         is_suspended = states.get(key_id) is KeyState.SUSPENDED
-        unheard = _unheard(self.fleet, self.reads, since)
+        reading = {_who(one) for one in self.reads}
+        stale = [_who(one) for one in self.fleet if since and one.seen <= since]
+        silent = [_who(one) for one in self.fleet if _who(one) not in {*reading, *stale}]
         return KeyUse(
             reads=[one for one in self.reads if one.key_id == key_id],
             since=since,
             by_run=self.run is not None,
-            unheard=list(unheard.values()),
-            asked=[f"{one.service} on {one.instance}" for one in self.fleet if _name(one) not in unheard],
+            unheard=_notes(stale, silent, since),
+            asked=[_who(one) for one in self.fleet if _who(one) not in {*stale, *silent}],
             opening=[one.words for one in self.fleet if is_suspended and key_id in one.known],
             is_suspended=is_suspended,
             suspended=own.suspended if own else None,
@@ -63,19 +65,15 @@ def _primary(states: Mapping[str, KeyState]) -> str:
     return next((key_id for key_id, state in states.items() if state is KeyState.PRIMARY), "")
 
 
-def _name(one: InstanceRecord | ReadRecord) -> tuple[str, str]:
-    return one.service, one.instance
+def _who(one: InstanceRecord | ReadRecord) -> str:
+    return printable(f"{one.service} on {one.instance}")
 
 
-def _unheard(
-    fleet: Collection[InstanceRecord], reads: Collection[ReadRecord], since: datetime | None
-) -> dict[tuple[str, str], str]:
-    """The instances whose reads after *since* are not known, with the reason."""
-    reading, found = {_name(one) for one in reads}, {}
-    for one in fleet:
-        who = printable(f"{one.service} on {one.instance}")
-        if since and one.seen <= since:
-            found[_name(one)] = f"{who} last said at {to_second(one.seen)} what it reads, before {to_second(since)}"
-        elif _name(one) not in reading:
-            found[_name(one)] = f"{who} has announced no read with any key: it made none, or its keyring-core is older"
+def _notes(stale: Sequence[str], silent: Sequence[str], since: datetime | None) -> list[str]:
+    """A sentence on each kind of instances whose reads after *since* are not known."""
+    found = []
+    if stale and since:
+        found.append(f"{named(stale)} said nothing of what is read with which key since {to_second(since)}")
+    if silent:
+        found.append(f"{named(silent)} announced no read with any key: there was none, or keyring-core is older there")
     return found

@@ -84,7 +84,7 @@ def after_listing(keys: Sequence[ListedKey], key_set: str | None = None, *, salt
         last = suspended[-1]
         back = Next(("keys", "resume", last.id), f"if something needs {last.id}:", key_set)
         go = retire_step(last.id, key_set, salted=salted).after("if nothing does for as long as you want to try it:")
-        return Steps(last.remedy or CHECK.after("see what is refused:"), back, go)
+        return Steps(back, last.remedy, go) if last.remedy else Steps(CHECK.after("see what is refused:"), back, go)
     if unneeded := [key.id for key in keys if key.standing == Standing.UNPROVEN and key.tokens is not None]:
         return read_the_rest(unneeded[-1], key_set, salted=salted)
     if previous := in_state[KeyState.PREVIOUS]:

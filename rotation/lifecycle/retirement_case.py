@@ -129,7 +129,8 @@ def _known_reasons(
         unexplained=tuple(unexplained(key.id, (), elsewhere, session.service)),
         **_use(context, session, key, keyring),
     )
-    return refusals(known)
+    # Whether reads are a reason depends on what the targets hold.
+    return refusals(replace(known, use=replace(known.use, reads=())))
 
 
 def _use(context: Context, session: Session, key: Key, keyring: Keyring) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from rotation.lifecycle.steps import (
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key
 from rotation.model.key_use import KeyUse, in_words
 from rotation.model.next_steps import CHECK, Next, Steps, retire_step
+from rotation.model.text import many
 from rotation.retirement import of_censuses, suspension_refusals
 
 NOBODY = "no service has announced a read with it (rotation.fleet.announce)"
@@ -107,10 +108,11 @@ def _meanwhile(use: KeyUse) -> str:
 
 
 def _watch(context: Context, key_id: str, *, salted: bool) -> Steps:
-    last = retire_step(key_id, context.key_set, salted=[key_id] if salted else ())
+    last, days = retire_step(key_id, context.key_set, salted=[key_id] if salted else ()), context.suspend_days()
+    long = f"{many(days, 'day')} (suspend_days)" if days else "as long as you want to try it"
     return Steps(
         CHECK.after("see what is refused:"),
         Next(("keys", "resume", key_id), "if something needs it:", context.key_set),
-        last.after("if nothing does for as long as you want to try it:"),
+        last.after(f"if nothing does for {long}:"),
         when=f"{DISTRIBUTE} Then:",
     )

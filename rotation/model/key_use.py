@@ -59,7 +59,7 @@ class KeyUse:
     by_run: bool = False
     """True if that is the end of the last complete run; otherwise the primary key took over then."""
     unheard: Sequence[str] = ()
-    """Running instances whose reads since then are not known, each in a sentence."""
+    """Sentences on the running instances whose reads since then are not known."""
     asked: Sequence[str] = ()
     """Running instances whose reads are known up to a time after that."""
     opening: Sequence[str] = ()
@@ -100,10 +100,13 @@ class KeyUse:
 
 def in_words(reads: Sequence[Read], since: datetime | None = None) -> str:
     """The instances with their numbers and times, the first SHOWN by name; of those times the ones after *since*."""
-    shown = [_words(one, since) for one in reads[:SHOWN]]
-    if len(reads) > SHOWN:
-        shown.append(f"and {many(len(reads) - SHOWN, 'instance')} more")
-    return "; ".join(shown)
+    return named([_words(one, since) for one in reads], "; ")
+
+
+def named(instances: Sequence[str], separator: str = ", ") -> str:
+    """The first SHOWN of *instances*, and the number of the others."""
+    more = [f"and {many(len(instances) - SHOWN, 'instance')} more"] if len(instances) > SHOWN else []
+    return separator.join([*instances[:SHOWN], *more])
 
 
 def last_read(use: KeyUse, now: datetime) -> str:

@@ -31,7 +31,8 @@ class Unmasked(str):
 def render_list(keys: Sequence[ListedKey]) -> Fitting:
     """A table of keys, dates and tokens."""
     judged = any(key.standing for key in keys)
-    read, now = any(key.use.reads for key in keys), utc_now()
+    # The primary key is read with all the time.
+    reads, now = {key.id: key.use for key in keys if key.use.reads and key.state != KeyState.PRIMARY}, utc_now()
     headings = ["key", "state", "first seen", "staged", "promoted", "retired", "#tokens"]
     rows: list[list[RenderableType]] = []
     for key in keys:
@@ -43,10 +44,10 @@ def render_list(keys: Sequence[ListedKey]) -> Fitting:
         state = key.state
         if state == KeyState.SUSPENDED and key.suspended:
             state += f" since {key.suspended:{MINUTE}}"
-        last = [last_read(key.use, now)] if read else []
+        last = [last_read(reads[key.id], now) if key.id in reads else ""] if reads else []
         needed = [_NEEDED[key.standing]] if judged else []
         rows.append([key.id, state, first_seen, staged, promoted, retired, tokens, *last, *needed])
-    more = [*(["last read"] if read else []), *(["needed"] if judged else [])]
+    more = [*(["last read"] if reads else []), *(["needed"] if judged else [])]
     return rows_table([*headings, *more], rows, always="#tokens")
 
 

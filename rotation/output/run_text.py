@@ -279,7 +279,7 @@ def _after_a_run(report: Report, *, has_uncovered: bool) -> Steps | None:
         # Nothing stored needs it, and something else keeps it.
         if against[evidence.key_id] == [*of_use(evidence)]:
             reason, remedy = against[evidence.key_id][0]
-            return Steps(remedy, when=f"{evidence.key_id} stays for now. {reason}.")
+            return Steps(remedy, when=f"{evidence.key_id} stays for {reason}.")
     return None
 
 
