@@ -307,9 +307,8 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
     now = carried(census_record(report.targets[0], PRIMARY, "default", NOW), [before])
     found = [state.column] if state.column and (state.column.tokens or state.column.embedded) else []
     fleet = (InstanceRecord("web-1", "default", KEY if state.lagging else PRIMARY, NOW),)
-    reads = (ReadRecord("default", "web-1", KEY, NOW, 1, NOW),) if state.read else ()
-    run = NOW - timedelta(hours=1)
-    report.uses = {KEY: KnownUse("default", reads, run, fleet, now=NOW).use(KEY, STATES)}
+    reads = (ReadRecord("default", "web-1", KEY, NOW, 1, NOW + timedelta(minutes=1)),) if state.read else ()
+    report.uses = {KEY: KnownUse("default", reads, NOW, fleet, now=NOW).use(KEY, STATES)}
     full = Evidence(
         KEY,
         PRIMARY,
@@ -326,7 +325,7 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
         targets=(TargetFacts(now, before),),
         instances=fleet,
         reads=reads,
-        complete_run=run,
+        complete_run=NOW,
         search=Discovery(full=False, columns=found),
         known=(before,),
     )
@@ -365,6 +364,7 @@ def _listed(
         ledger.see_keys(STATES, "default")
         for one in itertools.chain(censuses):
             ledger.keep_censuses([one])
+        ledger.end_run(ledger.begin_run("run", "default", PRIMARY, whole=True), "complete")
         for instance in fleet:
             ledger.announce(instance, reads)
         return "\n".join(PLAIN.lines(after_listing(list_keys(STATES, ledger, "default"))))
