@@ -18,6 +18,9 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:)([^)#\s]+)")
 """The path of a relative link."""
+COMMANDS = re.compile(r'<div class="language-(?:sh|console) highlight">.*?</div>', re.DOTALL)
+HYPHENATED = re.compile(r"(?<=[\s>])-*\w+(?:-\w+)*(?=[\s<])")
+"""A word of a command that a browser would break at a hyphen."""
 ROOT_PAGES = {
     "README.md": "index.md",
     "CHANGELOG.md": "project/changelog.md",
@@ -54,6 +57,15 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         # There are dozens of them, and each names keys, tables and steps.
         page.meta["search"] = {"boost": 0.2}
     return LINK.sub(lambda link: _on_the_site(link[0], page.file.src_uri), markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Keeps words such as `--archive` whole at the end of a line."""
+    return COMMANDS.sub(lambda block: HYPHENATED.sub(_whole, block[0]), html)
+
+
+def _whole(word: re.Match[str]) -> str:
+    return f'<span class="word">{word[0]}</span>' if "-" in word[0] else word[0]
 
 
 def _on_the_site(link: str, uri: str) -> str:

@@ -30,6 +30,9 @@ LEAVE_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 _lock = threading.Lock()
+_ended = threading.Event()
+"""Set when the process ends: nothing is announced any more."""
+_beats: list[threading.Thread] = []
 _last: dict[str, float] = {}
 """When this process wrote last, per instance name and key set."""
 _logged: dict[tuple[str, str], tuple[str, str]] = {}
@@ -73,6 +76,24 @@ def announce(
             reason = f"{error.name} is missing; {install()}"
         log.warning("rotation.announce_failed", instance=name, error=type(error).__name__, reason=reason)
         return False
+
+
+def keep_announcing(engine: sa.Engine | None = None, *, instance: str | None = None, keys: str | None = None) -> None:
+    """Announces this process from a thread, now and once a minute until it ends: for a worker without health endpoint.
+
+    A forked process has no thread of its parent: call it in each process, such as in Celery's `worker_process_init`.
+    The rest is as for `announce`.
+    """
+
+    def beat() -> None:
+        announce(engine, instance=instance, keys=keys)
+        while not _ended.wait(SECONDS):
+            announce(engine, instance=instance, keys=keys)
+
+    # A daemon, as below: it must not keep a process alive.
+    thread = threading.Thread(target=beat, name=f"{__name__}.beat", daemon=True)
+    _beats.append(thread)
+    thread.start()
 
 
 def include_object(item: object, name: str | None, type_: str, reflected: bool, compare_to: object) -> bool:  # noqa: FBT001
@@ -132,6 +153,10 @@ def _remember(ledger: Ledger, record: InstanceRecord, keyring: Keyring) -> None:
 
 
 def _leave() -> None:
+    _ended.set()
+    for beat in _beats:
+        # What it is writing now would come after the end.
+        beat.join(LEAVE_SECONDS)
     # Some servers fork without Python's hooks: their child has its parent's entries, and no thread to wait for.
     if _leaver and _leaver.process == os.getpid():
         _leaver.leave()
@@ -139,8 +164,9 @@ def _leave() -> None:
 
 def _reset() -> None:
     """A forked child is an instance of its own, and may inherit a lock that another thread holds."""
-    global _lock, _leaver
-    _lock, _leaver = threading.Lock(), None
+    global _lock, _ended, _leaver
+    _lock, _ended, _leaver = threading.Lock(), threading.Event(), None
+    _beats.clear()
     _last.clear()
     _logged.clear()
 

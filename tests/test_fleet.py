@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord
 from tests.databases import Database, open_database
 from tests.keys import make_key
-from tests.processes import run
+from tests.processes import ROOT, run, until
 
 pytestmark = pytest.mark.database
 
@@ -392,3 +393,43 @@ def test_a_ledger_that_is_gone_does_not_disturb_the_end(tmp_path: Path, end: str
 
     assert (ran.returncode, "Traceback" in ran.stderr) == (0, False)
     assert fleet.LEAVE_SECONDS == 2
+
+
+WORKER = """
+from keyring_core import get_keyring
+from rotation import fleet
+fleet.SECONDS = 0.05
+ring = get_keyring()
+fleet.keep_announcing(instance="worker")
+token = ring.encrypt("x")
+while input():
+    ring.decrypt(token)
+    print("read", flush=True)
+"""
+
+
+def test_a_worker_announces_itself_and_its_reads_until_it_ends(tmp_path: Path) -> None:
+    """No request asks it to: a thread announces what was read since, and nothing after the end."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    environ = {**os.environ, "ENCRYPTION_KEY": make_key("old").reveal(), "ROTATION_LEDGER_URL": url}
+    with Ledger.open(url) as ledger:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WORKER],
+            env=environ,
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with process:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "read\n"
+            until(lambda: [each.opened for each in ledger.reads()] == [1], "the read in the ledger", process)
+            process.stdin.write("\n")
+            process.stdin.flush()
+
+        assert process.returncode == 0
+        assert ledger.instances(HOUR) == []

@@ -123,6 +123,7 @@ def unfit(value: str | bytes) -> str | None:
     seen = text.replace("\\", "").replace(" ", "")  # as the matchers see it
     faults = (
         (not text, "empty"),
+        (not _has_bytes(text), "a lone surrogate, which has no UTF-8 form"),
         (len(seen) < 8, f"{len(seen)} characters, at least 8 are needed to mask it alone"),
         (len(set(seen)) < 4, "fewer than 4 different characters"),
         (text.isdecimal() and len(text) <= 11, "a number that counts and times can equal"),
@@ -146,6 +147,15 @@ def _distinct(spellings: Iterable[str], label: str) -> list[Form]:
 
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
+
+
+def _has_bytes(text: str) -> bool:
+    """False for a lone surrogate that stands for no byte. The error of writing it out would hold the whole text."""
+    try:
+        _utf8(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_clean(text: str) -> bool:

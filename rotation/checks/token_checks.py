@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from keyring_core import UndecryptableToken
 from rotation.checks.facts import Facts, Finding, Level, TargetFacts
 from rotation.configuration.policy import Policy
-from rotation.ledger.records import history_of
+from rotation.ledger.records import history_of, missing
 from rotation.model.counts import KEPT_PROBLEMS
 from rotation.model.next_steps import LIST_ROWS, NAME_CONTEXT, RUN, Steps, demotion_steps
 from rotation.model.report import NOT_UNREADABLE
@@ -95,9 +95,10 @@ def check_unreadable(facts: Facts, _policy: Policy, _now: datetime) -> list[Find
             continue
         new, remedy = _new_unreadable(target), Steps(LIST_ROWS)
         unknown = target.counts.categories[UndecryptableToken.category]
-        if unknown > sum(target.counts.under.values()):
-            missing = "a key may be missing here; compare with your services:"
-            remedy = Steps(facts.keys_step("list", when=missing), LIST_ROWS)
+        gone = ", ".join(key.id for key in missing(facts.keys or (), facts.records, facts.service))
+        if unknown and (gone or unknown > sum(target.counts.under.values())):
+            lost = f"a key may be missing here{gone and f' ({gone}, primary before)'}; compare with your services:"
+            remedy = Steps(facts.keys_step("list", when=lost), LIST_ROWS)
         if unknown and target.census.target.context is None:
             remedy = Steps(remedy, NAME_CONTEXT)
         if new:

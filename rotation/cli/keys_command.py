@@ -96,7 +96,8 @@ for _command in (generate, derive):
 def list_keys(command: CommandContext, *, app: str | None, show_key: bool) -> int:
     """List the keys' ids and states.
 
-    Reads only. If there is a ledger, also their dates, the tokens under each, and the retired keys.
+    Reads only. If there is a ledger, also their dates, the tokens under each, and the keys that are missing or
+    retired.
     """
     from rotation.ledger.database import LedgerError
     from rotation.lifecycle import listing

@@ -306,6 +306,12 @@ def history_of(primary: str, previous: Collection[str], records: Iterable[KeyRec
     return History(newer, tuple(retired))
 
 
+def missing(known: Collection[str], records: Iterable[KeyRecord], service: str) -> list[KeyRecord]:
+    """The keys that were primary in *service* and not retired, without the *known* ones: lost, or elsewhere."""
+    own = (record for record in records if record.service == service and record.id not in known)
+    return [record for record in own if record.promotion and not record.retired]
+
+
 def took_over(primary: str, previous: Collection[str], records: Iterable[KeyRecord], service: str) -> Promotion | None:
     """When the primary key took over from the *previous* ones; None if the ledger does not know.
 

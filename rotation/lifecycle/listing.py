@@ -9,7 +9,7 @@ from datetime import datetime
 from keyring_core import KeyState
 from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.ledger import Ledger
-from rotation.ledger.records import KeyDates
+from rotation.ledger.records import KeyDates, missing
 from rotation.model.key_use import KeyUse
 from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, read_the_rest, retire_step
 from rotation.retirement import Standing, of_censuses, refusals, standing
@@ -17,7 +17,7 @@ from rotation.retirement import Standing, of_censuses, refusals, standing
 
 @dataclass(frozen=True)
 class ListedKey(KeyDates):
-    """One key of the environment, or one that was retired."""
+    """One key of the environment, or one that is missing or was retired."""
 
     id: str
     state: str
@@ -40,7 +40,7 @@ def list_keys(
     key_set: str | None = None,
     suspend_days: int = 0,
 ) -> list[ListedKey]:
-    """The keys of *service* in their order, then the retired ones. Closes *ledger*. Raises LedgerError."""
+    """The keys of *service* in their order, then missing and retired ones. Closes *ledger*. Raises LedgerError."""
     if ledger is None:
         return [ListedKey(key_id, str(state)) for key_id, state in states.items()]
     with ledger:
@@ -48,14 +48,16 @@ def list_keys(
         censuses = [census for census in ledger.censuses() if census.service == service]
     records = {key.id: key for key in known.records if key.service == service}
     retired = [key.id for key in records.values() if key.id not in states and key.retired]
+    lost = (key.id for key in missing(states, known.records, service))
+    gone = dict.fromkeys(lost, "missing") | dict.fromkeys(retired, "retired")
     found = []
-    for key_id in (*states, *retired):
+    for key_id in (*states, *gone):
         record, state = records.get(key_id), states.get(key_id)
         dates = {each.name: getattr(record, each.name) for each in fields(KeyDates)} if record else {}
         tokens = sum(census.counts.under.get(key_id, 0) for census in censuses) if censuses else None
         listed = ListedKey(
             key_id,
-            str(state or "retired"),
+            str(state or gone[key_id]),
             record.first_seen if record else None,
             tokens,
             known.use(key_id, states, suspend_days),

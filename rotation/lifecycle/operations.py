@@ -18,6 +18,7 @@ from rotation.configuration.targets import columns_of, own_targets
 from rotation.context import Context
 from rotation.kept_files import outputs_of
 from rotation.ledger.ledger import Ledger, utc_now
+from rotation.ledger.records import history_of
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.retirement_case import Case, examine
@@ -44,7 +45,7 @@ from rotation.lifecycle.steps import (
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key, promotion_refusals
 from rotation.model.atomic_file import legible_to_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
-from rotation.model.next_steps import CHECK, RUN, Next, Steps, retire_step
+from rotation.model.next_steps import CHECK, RUN, Next, Steps, demotion_steps, retire_step
 from rotation.model.outputs import Output
 from rotation.model.target import Target
 from rotation.model.text import many, to_second
@@ -206,6 +207,11 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
     check_order(keys.settings, KeyStep.RESTORE, key, keys.keys)
     with open_session(context, keys.states) as session:
         following = then_run(retire_step(key.id, context.key_set))
+        primary, records = keys.settings.primary.id, session.attempt(Ledger.keys) or ()
+        if key.id in history_of(primary, [key.id], records, context.service).newer:
+            # A key that was lost, or an older file of keys: a run would leave its tokens alone.
+            later = f"{DISTRIBUTE} {key.id} was promoted later than the primary key {primary}:"
+            following = Steps(demotion_steps(key.id, context.key_set), when=later)
         written = keys.take(KeyStep.RESTORE, key)
         done = StepResult(KeyStep.RESTORE, key, f"Restored {key.id} as a previous key", following, written)
         done.notes = mark(session, done) if session.ledger else [NO_LEDGER]

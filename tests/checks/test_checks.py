@@ -389,6 +389,18 @@ def test_a_check_with_other_keys_than_the_services_asks_for_them(lost: int, aske
     assert "keyring-rotate run --dry-run --problems problems.jsonl" in steps
 
 
+def test_a_key_that_is_missing_is_named_beside_what_no_key_opens() -> None:
+    """It was primary, was not retired, and is not here: an old file of keys, another host's key, or it is lost."""
+    now, here = target({PRIMARY: 5}, unreadable=1, categories={"unknown-key": 1}), key(PRIMARY, promoted=NOW)
+    [finding] = result("unreadable", facts(targets=(now,), records=(here, key("lost", promoted=NOW)))).findings
+    retired = key("lost", promoted=NOW, retired=NOW)
+    [unnamed] = result("unreadable", facts(targets=(now,), records=(here, retired))).findings
+
+    asks = "a key may be missing here (lost, primary before); compare with your services: keyring-rotate keys list"
+    assert PLAIN.lines(finding.remedy)[0] == asks
+    assert not any("keys list" in step for step in PLAIN.lines(unnamed.remedy))
+
+
 def test_a_check_on_both_sides_of_its_limit(named: Named) -> None:
     """The level, and what the message says, up to the limit and one step beyond it."""
     for name, case in CASES.items():

@@ -236,6 +236,16 @@ def test_a_secret_that_the_application_would_not_take_is_refused(named):
             assert caught.value.__context__ is None
 
 
+def test_a_secret_with_a_lone_surrogate_leaves_the_masking_of_logs_as_it_was():
+    """Nothing of it is kept to be masked: every redactor that is made afterwards would fail."""
+    present = Redactor()
+
+    with pytest.raises(KeyConfigError, match="a lone surrogate"):
+        Derivation("sha256").key("Tr0ub4dor\ud800-and-three", allow_weak=True)
+
+    assert present.redact("all is well") == Redactor().redact("all is well") == "all is well"
+
+
 def test_a_public_default_is_refused_with_the_name_of_its_product(named):
     """The message says whose default it is; to rotate away from it, it is accepted with a warning."""
     for case in cases("public_defaults.json"):

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import tempfile
 from contextlib import ExitStack, chdir
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from freezegun import freeze_time
 from keyring_core import Keyring
 from keyring_core.environment import Settings, load_settings
 from rotation.cli.main import main
+from rotation.ledger import schema
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord, ReadRecord
 from tests.databases import Database, open_database
@@ -32,7 +34,11 @@ PAGES = [HOW_TO / f"{name}.md" for name in ("planned-rotation", "leaked-key", "r
 """One after the other: each begins with the keys and the database that the page before left."""
 PAGE_BREAK = "\f"
 BEGIN = datetime(2026, 1, 5, 9, tzinfo=UTC)
-PART = re.compile(r"<!-- meanwhile: (?P<event>.*?) -->|```console\n(?P<block>.*?)```", re.DOTALL)
+PART = re.compile(
+    r"<!-- meanwhile: (?P<event>.*?) -->|<!-- file: (?P<file>.*?) -->\n```\w+\n(?P<content>.*?)```"
+    r"|```console\n(?P<block>.*?)```|```sql\n(?P<statements>.*?)```",
+    re.DOTALL,
+)
 TABLE = "CREATE TABLE user_credentials (id INTEGER PRIMARY KEY, api_key VARCHAR(500))"
 CONFIG = """env_file = ".env"
 
@@ -61,8 +67,11 @@ class Stage:
         self.services: dict[str, Settings] = {}
         self.rows = 0
         for age in range(6):
-            self._write(self._settings(), BEGIN.timestamp() - (age + 1) * 30 * 86400)
+            self._write(self.settings(), BEGIN.timestamp() - (age + 1) * 30 * 86400)
         self.backup = self._cells()
+        shutil.copy2(self.folder / ".env", self.folder / "before.env")
+        self.old_ledger: dict[str, list[dict[str, object]]] = {}
+        """The rows of its tables, as the first command left them."""
 
     def play(self, text: str) -> str:
         """*text* with what its commands print now."""
@@ -79,16 +88,26 @@ class Stage:
         if part["event"] is not None:
             self._happen(part["event"])
             return part[0]
+        if part["file"]:
+            (self.folder / part["file"]).write_text(part["content"])
+            return part[0]
+        if part["statements"]:
+            self.database.execute(*filter(str.strip, part["statements"].split(";")))
+            return part[0]
         commands = [line for line in part["block"].splitlines() if line.startswith("$ ")]
         return "```console\n" + "".join(f"{line}\n{self._type(line)}" for line in commands) + "```"
 
     def _type(self, line: str) -> str:
         self.clock.tick(60)
         self._announce()
+        return self._run(line)
+
+    def _run(self, line: str) -> str:
         program, *argv = shlex.split(line.removeprefix("$ "))
         assert program == "keyring-rotate", f"only our own commands can be played: {line}"
         out = io.StringIO()
         main(argv, {}, out, out)
+        self.old_ledger = self.old_ledger or self._ledger_rows()
         # A server that tests share has databases of others, and each retirement names them.
         told = re.sub(r"(?m)^(Not looked at|Read, but .*|Gone meanwhile):\n(  - .*\n)+", "", out.getvalue())
         return told.replace(str(self.folder), FOLDER)
@@ -98,7 +117,7 @@ class Stage:
         if event.endswith("restarts"):
             name = event.removesuffix(" restarts")
             for service in ("web-1", "web-2") if name == "everybody" else (name,):
-                self.services[service] = self._settings()
+                self.services[service] = self.settings()
         elif event.endswith("writes"):
             self._write(self.services[event.removesuffix(" writes")], datetime.now(UTC).timestamp())
         elif event == "a key is staged, promoted and run":
@@ -106,9 +125,15 @@ class Stage:
                 self._announce()
                 assert main(argv, {}, io.StringIO(), io.StringIO()) == 0
                 self._happen("everybody restarts")
-        elif event == "the first backup is restored":
-            self.database.execute("DELETE FROM user_credentials")
-            self.database.insert("user_credentials", self.backup)
+        elif event.startswith("the first backup is restored"):
+            self.put_back(self.backup)
+            if event.endswith("with the ledger"):
+                self._fill_ledger(self.old_ledger)
+        elif event == "the keys of before are restored":
+            shutil.copy2(self.folder / ".env", self.folder / "today.env")
+            shutil.copy2(self.folder / "before.env", self.folder / ".env")
+        elif event == "the keys of today are found":
+            shutil.copy2(self.folder / "today.env", self.folder / ".env")
         else:
             raise ValueError(event)
 
@@ -120,7 +145,26 @@ class Stage:
                 reads = [ReadRecord("billing", name, primary, now, opened=1, last_opened=now)]
                 ledger.announce(InstanceRecord(name, "billing", primary, now, previous, staged), reads)
 
-    def _settings(self) -> Settings:
+    def put_back(self, cells: list[dict[str, object]]) -> None:
+        """The table holds *cells* and nothing else, as after a backup was restored."""
+        self.database.execute("DELETE FROM user_credentials")
+        self.database.insert("user_credentials", cells)
+
+    def _ledger_rows(self) -> dict[str, list[dict[str, object]]]:
+        with sa.create_engine(self.ledger_url, poolclass=sa.NullPool).connect() as ledger:
+            return {
+                name: [{each.key: row._mapping[each] for each in table.c} for row in ledger.execute(sa.select(table))]
+                for name, table in schema.metadata.tables.items()
+            }
+
+    def _fill_ledger(self, rows: dict[str, list[dict[str, object]]]) -> None:
+        with sa.create_engine(self.ledger_url, poolclass=sa.NullPool).begin() as ledger:
+            for name, table in schema.metadata.tables.items():
+                ledger.execute(sa.delete(table))
+                if rows[name]:
+                    ledger.execute(sa.insert(table), rows[name])
+
+    def settings(self) -> Settings:
         values = dotenv_values(self.folder / ".env", interpolate=False)
         return load_settings({name: value or "" for name, value in values.items()})
 

@@ -326,6 +326,40 @@ def test_the_list_ends_with_the_next_step(shop: Shop) -> None:
     assert promoted == ["Next:", f"  1. keyring-rotate run {again}", f"  2. when nothing needs {OLD.id}: {retire}"]
 
 
+def test_a_key_that_was_primary_and_is_not_there_any_more_is_missing(shop: Shop) -> None:
+    """An older file of keys is in place: the list names the key that it lacks. A key that was only staged is not."""
+    shop.write_env(f"ENCRYPTION_KEY={key_text('old')}\n")
+    shop.keys("stage")
+    staged = shop.settings().staged
+    shop.write_env(f"ENCRYPTION_KEY={key_text('old')}\n")
+    thrown_away = shop.keys("list", "--json").document["keys"]
+    shop.keys("stage")
+    shop.keys("promote")
+    lost = shop.settings().primary.id
+    shop.write_env(f"ENCRYPTION_KEY={key_text('old')}\n")
+    states = {key["id"]: key["state"] for key in shop.keys("list", "--json").document["keys"]}
+
+    assert staged
+    assert [key["id"] for key in thrown_away] == [OLD.id]
+    assert states == {OLD.id: "primary", lost: "missing"}
+
+
+def test_a_restored_key_that_is_newer_than_the_primary_one_is_to_be_promoted(shop: Shop) -> None:
+    """An older file of keys is in place: a run would leave that key's tokens alone, so it is not the next step."""
+    shop.write_env(f"ENCRYPTION_KEY={key_text('old')}\n")
+    shop.keys("stage")
+    shop.keys("promote")
+    newer = shop.settings().primary
+    found = shop.folder / "found.keys"
+    found.touch(0o600)
+    found.write_text(newer.reveal())
+    shop.write_env(f"ENCRYPTION_KEY={key_text('old')}\n")
+    restored = shop.keys("restore", newer.id, "--archive", str(found)).out
+
+    assert f"{newer.id} was promoted later than the primary key {OLD.id}:\n" in restored
+    assert f"  1. if the keys are swapped: keyring-rotate keys promote {newer.id} {shop.options}\n" in restored
+
+
 def test_each_step_before_a_retirement_is_a_line(shop: Shop) -> None:
     """What keeps a key may take several steps, and the retirement follows them."""
     shop.fill([json.dumps([old_token("older")])])

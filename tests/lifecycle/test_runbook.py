@@ -37,6 +37,6 @@ def test_every_step_says_when_it_is_done() -> None:
 
 
 def _plaintexts(stage: Stage, database: Database) -> set[str]:
-    primary = stage._settings().primary
+    primary = stage.settings().primary
     cells = database.rows("SELECT api_key FROM user_credentials")
     return {primary.fernet.decrypt(token).decode() for (token,) in cells}

@@ -21,6 +21,7 @@ PAGES = {
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 }
 ROTATIONS = ("planned-rotation", "leaked-key", "roll-back", "restore-a-backup")
+BAD_DAYS = ("key-is-lost", "two-rotations-at-once", "forgotten-service")
 EXAMPLES = ("celery", "django", "fastapi", "flask")
 PLAYED = {
     "README.md": "tests/project/test_readme.py",
@@ -28,6 +29,7 @@ PLAYED = {
     "docs/explanation/redaction.md": "tests/keyring_core/redaction/test_docs.py",
     **{f"docs/how-to/{name}.md": "tests/examples/test_examples.py" for name in EXAMPLES},
     **{f"docs/how-to/{name}.md": "tests/lifecycle/test_runbook.py" for name in ROTATIONS},
+    **{f"docs/how-to/{name}.md": "tests/lifecycle/test_bad_days.py" for name in BAD_DAYS},
     "docs/how-to/airflow.md": "tests/whole/test_airflow.py",
     "docs/how-to/django-login.md": "tests/integrations/test_django_login.py",
     "docs/how-to/async.md": "tests/examples/test_async_page.py",

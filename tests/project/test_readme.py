@@ -42,6 +42,13 @@ def test_the_two_commands_are_where_ci_looks() -> None:
     assert [command.split()[-1] for command in commands] == ["demo", "pytest"]
 
 
+def test_contributors_find_the_command_first() -> None:
+    """CONTRIBUTING.md begins with the README's command that runs the tests."""
+    first, *_ = page_blocks((ROOT / "CONTRIBUTING.md").read_text())
+
+    assert first.text == BLOCKS[-1].text
+
+
 def test_the_lines_for_a_service_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the swapped lines give encrypts and decrypts text."""
     [block] = [block.text for block in BLOCKS if block.language == "python"]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from tests.chromium import chromium, needs_chromium
 from tests.conftest import Named
 from tests.project.documents import ROOT
 
@@ -46,14 +52,89 @@ def test_every_page_is_on_the_site(site: Path) -> None:
     assert {path.with_name("index.md") if path.name == "README.md" else path for path in documents} | beside <= pages
 
 
-def test_a_search_finds_the_words_that_readers_use(site: Path, named: Named) -> None:
-    """A page that answers to a word has that word, since the search knows no others."""
-    found = json.loads((site / "search" / "search_index.json").read_text())["docs"]
-    for word, page in (("downtime", "planned-rotation"), ("uninstall", "uninstall"), ("rollback", "roll-back")):
-        with named(word):
-            assert f"how-to/{page}.html" in {
-                part["location"] for part in found if word in (part["title"] + part["text"]).lower()
-            }
+ANSWERS = {
+    "downtime": "how-to/planned-rotation",
+    "zero downtime": "how-to/planned-rotation",
+    "uninstall": "how-to/uninstall",
+    "rollback": "how-to/roll-back",
+    "roll back": "how-to/roll-back",
+    "restore": "how-to/restore-a-backup",
+    "leaked": "how-to/leaked-key",
+    "leave": "how-to/uninstall",
+    "lost key": "how-to/key-is-lost",
+    "no key opens this token": "reference/errors",
+    "alternatives": "explanation/compared",
+}
+"""What a reader types, and the page that answers."""
+EMERGENCIES = ("leaked-key", "key-is-lost", "roll-back", "restore-a-backup")
+OUT_OF_SIGHT = """code => {
+    const texts = document.createTreeWalker(code, NodeFilter.SHOW_TEXT), range = document.createRange(), out = [];
+    while (texts.nextNode()) {
+        range.selectNode(texts.currentNode);
+        const right = Math.max(...[...range.getClientRects()].map(box => box.right));
+        const typed = texts.currentNode.data.trim() && !texts.currentNode.parentElement.closest('.go');
+        if (typed && right > code.getBoundingClientRect().right) out.push(texts.currentNode.data);
+    }
+    return out;
+}"""
+"""The pieces of a block, other than printed lines, that end beside it."""
+
+
+@pytest.fixture(scope="module")
+def tab(site: Path) -> Iterator[Any]:
+    """A browser that reads the site from a server, as its search takes."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with chromium(base_url=f"http://127.0.0.1:{server.server_port}") as browser:
+            browser.grant_permissions(["clipboard-read", "clipboard-write"])
+            yield browser.new_page()
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files, and logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Drops the line."""
+
+
+@needs_chromium
+def test_a_search_finds_the_words_that_readers_use(tab: Any, named: Named) -> None:
+    """Of the first three pages that the site's own search shows for a word, one answers to it."""
+    for words, page in ANSWERS.items():
+        with named(words):
+            tab.goto(f"/index.html?q={quote(words)}")
+            tab.wait_for_function("document.querySelectorAll('.md-search-result__item').length > 0")
+            links = tab.eval_on_selector_all(".md-search-result__item > a", "all => all.map(one => one.pathname)")
+
+            assert f"/{page}.html" in list(dict.fromkeys(links))[:3]
+
+
+@needs_chromium
+def test_a_copied_block_is_what_the_page_has(tab: Any) -> None:
+    """The button beside a block of commands copies its lines, without a line between them."""
+    tab.goto("/how-to/leaked-key.html")
+    block = tab.locator(".language-sh").first
+    block.locator(".md-code__button").click(force=True)
+
+    shown = block.locator("code").evaluate("code => code.textContent.trim()")
+    assert "\n" in shown
+    assert tab.evaluate("navigator.clipboard.readText()") == shown
+
+
+@needs_chromium
+def test_no_command_of_an_emergency_is_out_of_sight(tab: Any, named: Named) -> None:
+    """On a phone and on a desk, each line that is to be typed is there as a whole, without scrolling sideways."""
+    for width in (390, 1280):
+        tab.set_viewport_size({"width": width, "height": 900})
+        for page in EMERGENCIES:
+            with named(page, width):
+                tab.goto(f"/how-to/{page}.html")
+                blocks = tab.locator(".language-sh code, .language-console code")
+
+                assert blocks.count()
+                assert [line for block in blocks.all() for line in block.evaluate(OUT_OF_SIGHT)] == []
+                assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_a_reader_needs_no_network(site: Path) -> None:

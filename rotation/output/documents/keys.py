@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
 
 class ListedKeyJson(Document):
-    """A key in use, or a retired one. Without a ledger it has only its id and its state."""
+    """A key in use, a missing or a retired one. Without a ledger it has only its id and its state."""
 
     id: Annotated[str, "The key's id."]
-    state: Annotated[Literal["primary", "staged", "previous", "suspended", "retired"], "What the key does."]
+    state: Annotated[
+        Literal["primary", "staged", "previous", "suspended", "missing", "retired"],
+        "What the key does; missing: it was primary, is not here now, and was not retired.",
+    ]
     first_seen: Annotated[str | Missing | None, "When a command first saw it. All times are in ISO 8601."] = UNSET
     staged: Annotated[str | Missing | None, "When it was staged."] = UNSET
     promoted: Annotated[str | Missing | None, "When it was promoted."] = UNSET
@@ -76,7 +79,7 @@ class ListedKeyJson(Document):
 class KeysListJson(Document):
     """`keys list`."""
 
-    keys: Annotated[list[ListedKeyJson], "The keys in use, and behind them the retired ones."]
+    keys: Annotated[list[ListedKeyJson], "The keys in use, and behind them the missing and the retired ones."]
 
     @classmethod
     def of(cls, keys: Sequence[ListedKey], invocation: Invocation = PLAIN, *, dated: bool) -> KeysListJson:

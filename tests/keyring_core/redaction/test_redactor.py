@@ -107,6 +107,7 @@ def test_unfit_values_are_refused(named: Named) -> None:
         "2026-01-02",
         "2026-01-02 03:04:05",
         "\\\\\\\\\\\\\\\\abcd",
+        "hunter2-\ud800-swordfish",
         b"short",
     ]
 

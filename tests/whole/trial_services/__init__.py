@@ -1,0 +1,1 @@
+"""A service and a worker that hand tokens around, for the trial of a retirement."""
