@@ -16,8 +16,16 @@ from datetime import UTC, datetime
 from itertools import count, islice
 from typing import NamedTuple
 
+import structlog
+
+from keyring_core.errors import SuspendedKey
+
+log = structlog.get_logger(__name__)
+
 DAY = 86_400.0
 """The least time in seconds between two events about one key."""
+MINUTE = 60.0
+"""The time in seconds until a process that has not configured its logging is asked again."""
 
 
 class KeyReads(NamedTuple):
@@ -61,15 +69,15 @@ class Tally:
         """The time of the last change; None without one."""
         return datetime.fromtimestamp(self.last, UTC) if self.last else None
 
-    def is_news(self) -> bool:
-        """True once a DAY: the caller logs an event now."""
+    def is_news(self, seconds: float) -> bool:
+        """True if the caller should log an event now; then for so many *seconds* no more."""
         # A thread that finds another one here has nothing to add.
         if not _saying.acquire(blocking=False):
             return False
         try:
             if self.last < self.due:
                 return False
-            self.due = self.last + DAY
+            self.due = self.last + seconds
             return True
         finally:
             _saying.release()
@@ -101,6 +109,24 @@ _saying = threading.Lock()
 def counter_of(key_id: str) -> ReadCounter:
     """The counter of that key, one for each id: a key that is bound or loaded again counts with the others."""
     return _counters.get(key_id) or _counters.setdefault(key_id, ReadCounter())
+
+
+def refusal(key_id: str) -> SuspendedKey:
+    """The error for a token under that key, which is suspended. Counts it, and logs it once a DAY."""
+    refused = counter_of(key_id).refused
+    refused.add(1)
+    if refused.is_news(DAY):
+        log.warning("keyring.key_refused", key_id=key_id, refused=refused.total())
+    return SuspendedKey(key_id)
+
+
+def say_read(key_id: str, state: str) -> None:
+    """Logs, once a DAY, that a token was opened under that key, which is not the primary key."""
+    opened = counter_of(key_id).opened
+    # Without a configuration structlog prints, and a program that opens a token may print something of its own.
+    configured = structlog.is_configured()
+    if opened.is_news(DAY if configured else MINUTE) and configured:
+        log.info("keyring.key_read", key_id=key_id, state=str(state), opened=opened.total())
 
 
 def key_reads() -> dict[str, KeyReads]:

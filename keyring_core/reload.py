@@ -167,6 +167,11 @@ class Reloader:
                 return True
             return self._read_again(self._loaded, always=True)
 
+    @property
+    def is_loaded(self) -> bool:
+        """True if it has a keyring now."""
+        return self._loaded is not None
+
     def was_read_from(self, variables: int) -> bool:
         """True if the current keyring comes from variables with this fingerprint."""
         return self._loaded is not None and self._loaded.variables == variables
