@@ -119,7 +119,7 @@ class RefusalJson(Document):
 
 
 class KeysStepJson(Document):
-    """`keys stage`, `promote`, `suspend`, `resume`, `retire` and `restore`."""
+    """`keys stage`, `keys promote`, `keys suspend`, `keys resume`, `keys retire` and `keys restore`."""
 
     complete: Annotated[bool, "True if the step is done: neither refused nor left to you."]
     step: Annotated[KeyStep, "The step."]
