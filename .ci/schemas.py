@@ -22,6 +22,7 @@ from rotation.job.problems_file import ProblemLine
 from rotation.lifecycle.retirement_files import Certificate
 from rotation.output.documents.found import CheckJson, CheckListJson, DiscoverJson, ReportJson
 from rotation.output.documents.keys import KeysListJson, KeysSettingJson, KeysStepJson
+from rotation.output.documents.ledger import LedgerKeygenJson, LedgerVerifyJson
 from rotation.output.documents.parts import (
     CheckErrorJson,
     DemoJson,
@@ -54,6 +55,8 @@ DOCUMENTS: dict[str, type] = {
     "certificate": Certificate,
     "ledger-init": LedgerInitJson,
     "ledger-sql": LedgerSqlJson,
+    "ledger-verify": LedgerVerifyJson,
+    "ledger-keygen": LedgerKeygenJson,
     "init": InitJson,
     "demo": DemoJson,
     "error": ErrorJson,

@@ -34,6 +34,7 @@ class KeyReads(NamedTuple):
     opened: int = 0
     """Tokens that were opened under the key."""
     last_opened: datetime | None = None
+    """Of a primary key it may be as late as the moment at which somebody asked."""
     refused: int = 0
     """Tokens that were not opened, because the key is suspended."""
     last_refused: datetime | None = None
@@ -42,7 +43,7 @@ class KeyReads(NamedTuple):
 class Tally:
     """A number that only grows, with the time of its last change. Any thread may add to it without a lock."""
 
-    __slots__ = ("due", "last", "numbers")
+    __slots__ = ("_settled", "due", "last", "numbers", "untimed")
 
     def __init__(self) -> None:
         self.reset()
@@ -50,7 +51,10 @@ class Tally:
     def reset(self) -> None:
         """Begins at zero again."""
         self.numbers = count()
-        """Each number that is taken from it counts."""
+        """Each number that is taken from it counts; the taker also sets `last`."""
+        self.untimed = count()
+        """As `numbers`, without a look at the clock: `settle` sets the time."""
+        self._settled = 0
         self.last = self.due = 0.0
         """The time of the last change; and from which time on the next event about it is due."""
 
@@ -62,8 +66,13 @@ class Tally:
 
     def total(self) -> int:
         """The number so far."""
-        # Taking the next number would count as one more: its repr, `count(7)`, only shows it.
-        return int(repr(self.numbers)[len("count(") : -1])
+        return _taken(self.numbers) + _taken(self.untimed)
+
+    def settle(self) -> None:
+        """Sets the time of the last change to the present, if anything was counted without one since the last call."""
+        taken = _taken(self.untimed)
+        if taken != self._settled:
+            self._settled, self.last = taken, time.time()
 
     def when(self) -> datetime | None:
         """The time of the last change; None without one."""
@@ -83,6 +92,11 @@ class Tally:
             _saying.release()
 
 
+def _taken(numbers: count[int]) -> int:
+    # Taking the next number would count as one more: its repr, `count(7)`, only shows it.
+    return int(repr(numbers)[len("count(") : -1])
+
+
 class ReadCounter:
     """The reads with one key, as they are counted."""
 
@@ -99,6 +113,7 @@ class ReadCounter:
     def look(self) -> KeyReads:
         """The numbers so far."""
         opened, refused = self.opened, self.refused
+        opened.settle()
         return KeyReads(opened.total(), opened.when(), refused.total(), refused.when())
 
 

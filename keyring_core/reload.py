@@ -82,7 +82,7 @@ class KeyringStatus(TypedDict):
     """The reason why the last attempt to read them failed; None after a success."""
 
 
-def may_open_later(error: object) -> bool:
+def may_open_later(error: InvalidToken) -> bool:
     """True if *error* is of a token that a newer keyring may open: its key is unknown here, or suspended."""
     return type(error) in {UndecryptableToken, SuspendedKey}
 

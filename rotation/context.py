@@ -75,6 +75,8 @@ class Context:
     """The key set of rotation.toml that this is about; None: the environment's own keys."""
     declares: Callable[[], Sequence[DeclaredColumn]] | None = None
     """The encrypted columns of an application that runs in this process: its targets, in place of rotation.toml's."""
+    by: str | None = None
+    """Who runs the steps of keys, for the ledger; None: the user of the process, or the one who called sudo."""
 
     def __post_init__(self) -> None:
         """Reads the dotenv file if one is given. Raises UsageError if it cannot be read."""

@@ -153,7 +153,7 @@ class Cells:
         reloader = self.reloader
         ring = reloader()
         opened = self._opened(ring, cells)
-        later = [place for place, each in enumerate(opened) if may_open_later(each)]
+        later = [place for place, each in enumerate(opened) if not isinstance(each, bytes) and may_open_later(each)]
         if later and (newer := reloader.renew(ring)):
             # These alone: the others are counted already.
             put(opened, later, self._opened(newer, pick(cells, later)))

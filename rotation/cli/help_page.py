@@ -15,9 +15,19 @@ from rotation.model.text import release
 OPTION_GROUPS = {
     "What to do": (
         *("--app", "--new-key", "--append", "--dry-run", "--yes", "--accept-random", "--allow-demotion", "--fresh"),
-        *("--full", "--sample", "--last-census", "--list", "--sql", "--force", "--allow-weak", "--try"),
+        *("--by", "--full", "--sample", "--last-census", "--list", "--sql", "--force", "--allow-weak", "--try"),
     ),
-    "Keys and files": ("--config", "--env-file", "--keys", "--archive", "--no-archive", "--certificate", "--keep"),
+    "Keys and files": (
+        "--config",
+        "--env-file",
+        "--keys",
+        "--archive",
+        "--no-archive",
+        "--certificate",
+        "--sign-with",
+        "--public",
+        "--keep",
+    ),
     "Secret": (
         *("--variable", "--file", "--command"),
         *("--salt", "--salt-variable", "--salt-hex", "--info", "--iterations"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,10 +25,30 @@ from rotation.cli.options import (
 )
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import Next, OneStep, Repeats, Steps
+from rotation.model.operator import LONGEST
 
 if TYPE_CHECKING:
     from rotation.lifecycle.steps import StepResult
     from rotation.model.target import Target
+
+
+def by_option(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds --by, and keeps the name in the context."""
+
+    @click.option(
+        "--by",
+        metavar="NAME",
+        help="Who does this, for the ledger: a note, which nothing proves.  [default: the user of this process, or "
+        "the one who called sudo]",
+    )
+    @wraps(command)
+    def wrapped(ready: CommandContext, by: str | None, **options: Any) -> int:
+        if by is not None and not 0 < len(by.strip()) <= LONGEST:
+            raise UsageError(f"--by: give a name of at most {LONGEST} characters, or leave the option out")
+        ready.by = by
+        return command(ready, **options)
+
+    return wrapped
 
 
 step_options = adding(
@@ -38,6 +59,7 @@ step_options = adding(
         "store them yourself.",
     ),
     common_options,
+    by_option,
     own_keys_option,
 )
 force_option = click.option(
@@ -277,6 +299,7 @@ def resume(command: CommandContext, key_id: str, *, show_key: bool) -> int:
 )
 @click.argument("key_id", metavar="KEY_ID")
 @path_option("--certificate", help="File for the proof, as JSON.")
+@path_option("--sign-with", help="Ed25519 key that signs the certificate; `ledger keygen` makes one.")
 @path_option("--archive", help="Key file that keeps the key, for old backups; this or --no-archive has to be given.")
 @click.option("--no-archive", is_flag=True, help="Keep the key nowhere: backups from its time can then not be read.")
 @force_option
@@ -289,6 +312,7 @@ def retire(  # noqa: PLR0913 - click's
     *,
     key_id: str,
     certificate: Path | None,
+    sign_with: Path | None,
     archive: Path | None,
     no_archive: bool,
     force: str | None,
@@ -317,7 +341,14 @@ def retire(  # noqa: PLR0913 - click's
         words = "say whether the key is to be archived; without it, backups from before today cannot be read."
         raise UsageError(f"{words} Nothing was changed.", ways)
     done = operations.retire(
-        command, key_id, targets, proof=certificate, archive=archive, force=force, full_speed=full_speed
+        command,
+        key_id,
+        targets,
+        proof=certificate,
+        archive=archive,
+        force=force,
+        full_speed=full_speed,
+        sign_with=sign_with,
     )
     return _print(command, done, show_key=show_key)
 

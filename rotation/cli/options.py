@@ -89,12 +89,13 @@ def print_json(document: object, stream: TextIO) -> None:
         print(as_json(document), file=stream)
 
 
-class _FilePath(click.Path):
+class FilePath(click.Path):
     """A path; none that is empty, as of a variable that is not set, which would be the current folder."""
 
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> str | bytes | os.PathLike[str]:
+        """The path of *value*."""
         if value == "":
             self.fail("it is empty; name a file, or leave the option out", param, ctx)
         return super().convert(value, param, ctx)
@@ -102,7 +103,7 @@ class _FilePath(click.Path):
 
 def path_option(name: str, **settings: Any) -> _Decorator:
     """An option that takes a path."""
-    return click.option(name, type=_FilePath(path_type=Path), **{"metavar": "FILE"} | settings)
+    return click.option(name, type=FilePath(path_type=Path), **{"metavar": "FILE"} | settings)
 
 
 def adding(*options: _Decorator) -> _Decorator:

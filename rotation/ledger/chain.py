@@ -2,7 +2,7 @@
 
 Each event holds the digest of the one before it (Haber and Stornetta, "How to Time-Stamp a Digital Document", 1991,
 section 5.1, linking). So a change of one event changes the digests of all that follow. It is a list and no tree: unlike
-RFC 6962, whoever checks it reads all of it, which a ledger's few hundred events allow.
+RFC 6962, a check reads all of it, which a ledger's few hundred events allow.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class Difference(NamedTuple):
 
 
 _BACKUP = "compare it with a backup of the ledger, and find out who can write to the ledger's database"
-_FILE = "compare it with the file of the certificate: keyring-rotate ledger verify FILE"
+_FILE = "compare it with the file that was written when the key was retired: give it to `keyring-rotate ledger verify`"
 
 
 def differences(chain: Chain) -> list[Difference]:
@@ -186,8 +186,8 @@ def differences(chain: Chain) -> list[Difference]:
 
 def _in_links(events: Sequence[EventRecord]) -> list[Difference]:
     """Events that were changed, removed or put in between."""
-    if not events or events[0].event != BEGAN:
-        return [Difference("the first event is missing: the chain does not say when it began", _BACKUP)]
+    if not events:
+        return [Difference("all events are missing", _BACKUP)]
     found, before = [], Head(0, FIRST_PREVIOUS)
     for event in events:
         if event.number != before.number + 1:

@@ -93,10 +93,7 @@ class LedgerAccess:
         begun = found = self.read(read_version)
         for _ in range(ATTEMPTS):
             if found > VERSION:
-                raise NewerLedgerError(
-                    f"{self.name}: its schema has version {found}, and this program knows {VERSION}: it was written "
-                    "by a newer one. Install that version here, or name another ledger in ROTATION_LEDGER_URL."
-                )
+                raise self._newer(found)
             if found == VERSION:
                 return begun != VERSION
             failure = None
@@ -110,6 +107,17 @@ class LedgerAccess:
                 time.sleep(0.1)
         words = OLDER.format(found, VERSION) if found else UNMADE
         raise self.fault(f"{words} ({failure.reason if failure else 'another process is at it'})")
+
+    def check_version(self) -> None:
+        """Raises LedgerError if this program cannot read the ledger as it is. Changes nothing."""
+        found = self.read(read_version)
+        if found > VERSION:
+            raise self._newer(found)
+        if found == 0:
+            raise self.fault("its tables are not there, so nothing was recorded in it")
+        if found < VERSION:
+            words = f"it has version {found}, and this program reads version {VERSION}"
+            raise self.fault(f"{words}; run `keyring-rotate ledger init` once, as its owner")
 
     def read(self, act: Callable[[sa.Connection], T]) -> T:
         """The result of *act*."""
@@ -142,6 +150,12 @@ class LedgerAccess:
     def fault(self, words: str) -> LedgerError:
         """An error with the ledger's name."""
         return LedgerError(f"{self.name}: {words}. It holds dates only; no token depends on it.", words)
+
+    def _newer(self, found: int) -> NewerLedgerError:
+        return NewerLedgerError(
+            f"{self.name}: its schema has version {found}, and this program knows {VERSION}: it was written by a newer "
+            "one. Install that version here, or name another ledger in ROTATION_LEDGER_URL."
+        )
 
     def _run(self, mode: Mode, act: Callable[[sa.Connection], T], attempts: int) -> T:
         def run() -> T:
@@ -188,9 +202,16 @@ def put(
 
 
 def open_url(
-    place: LedgerPlace, attempts: int, *, wait: Callable[[float], None] = time.sleep, seconds: float | None = None
+    place: LedgerPlace,
+    attempts: int,
+    *,
+    wait: Callable[[float], None] = time.sleep,
+    seconds: float | None = None,
+    read_only: bool = False,
 ) -> LedgerAccess:
-    """The ledger at *place*; creates a missing SQLite file. Transient errors are tried *attempts* times.
+    """The ledger at *place*; creates a missing SQLite file, unless it is *read_only*.
+
+    Transient errors are tried *attempts* times.
 
     *wait* sleeps, and raises StoppedError if a stop was requested. A connection to one address may take *seconds*.
 
@@ -205,7 +226,9 @@ def open_url(
             url = url if path else dialect.prepare_url(url)
         if url:
             name = _name(dialect, url, path)
-            url = _sqlite(url, path) if path else url
+            url = _sqlite(url, path, read_only=read_only) if path else url
+            if read_only and path and not path.exists():
+                raise LedgerError(f"{place.called(name)}: there is no such file, so nothing was recorded in it.")
             link = (
                 Connection(dialect, url, wait=wait, seconds=seconds)
                 if dialect
@@ -262,9 +285,9 @@ def _path(dialect: Dialect, url: URL) -> Path | None:
     return path
 
 
-def _sqlite(url: URL, path: Path) -> URL:
+def _sqlite(url: URL, path: Path, *, read_only: bool) -> URL:
     # As a target's url: of what follows a `?`, only `mode=ro` counts.
-    mode = "ro" if url.query.get("mode") == "ro" else "rwc"
+    mode = "ro" if read_only or url.query.get("mode") == "ro" else "rwc"
     return URL.create("sqlite+pysqlite", database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"})
 
 

@@ -23,7 +23,7 @@ from rotation.ledger.chain import (
     first_document,
     linked,
 )
-from rotation.ledger.database import put
+from rotation.ledger.database import LedgerPlace, open_url, put
 from rotation.ledger.records import KeyRecord
 from rotation.stores.access import ATTEMPTS
 
@@ -79,6 +79,20 @@ class EventWriter:
     def _insert(self, made: EventRecord) -> Head:
         self._connection.execute(tables.events.insert().values(vars(made)))
         return Head(made.number, made.digest)
+
+
+def chain_at(place: LedgerPlace, wait: Callable[[float], None]) -> tuple[str, Chain]:
+    """The name in words, and the chain, of the ledger at *place*. Makes and migrates nothing.
+
+    *wait* sleeps, and raises StoppedError if a stop was requested. Raises UsageError for a url that cannot work, and
+    LedgerError.
+    """
+    access = open_url(place, ATTEMPTS, wait=wait, read_only=True)
+    try:
+        access.check_version()
+        return access.name, access.read(read_chain)
+    finally:
+        access.close()
 
 
 def read_chain(connection: sa.Connection) -> Chain:

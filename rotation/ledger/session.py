@@ -46,6 +46,8 @@ class Session:
     ledger: Ledger | None = None
     fault: str | None = None
     """The reason that the ledger was not opened, or the last failure."""
+    by: str | None = None
+    """Who runs the command."""
 
     @classmethod
     @contextmanager

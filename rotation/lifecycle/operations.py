@@ -5,12 +5,9 @@ Each step raises KeyConfigError if the environment's keys do not load.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import msgspec
 
 from keyring_core import Key
 from keyring_core.environment import PREVIOUS, STAGED
@@ -24,13 +21,14 @@ from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.retirement_case import Case, examine
 from rotation.lifecycle.retirement_files import (
     ARCHIVE,
-    archive_key,
     certificate,
     certificate_of,
     check_archived,
     find_archived,
+    keep_files,
 )
 from rotation.lifecycle.shared_secrets import losses
+from rotation.lifecycle.signatures import Signer
 from rotation.lifecycle.steps import (
     DISTRIBUTE,
     NO_LEDGER,
@@ -43,7 +41,7 @@ from rotation.lifecycle.steps import (
     unchecked,
 )
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key, promotion_refusals
-from rotation.model.atomic_file import legible_to_others, read_whole, refusal, replace_whole
+from rotation.model.atomic_file import legible_to_others, read_whole, refusal
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.next_steps import CHECK, RUN, Next, Steps, demotion_steps, retire_step
 from rotation.model.outputs import Output
@@ -122,12 +120,17 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     archive: Path | None = None,
     force: str | None = None,
     full_speed: bool = False,
+    sign_with: Path | None = None,
 ) -> StepResult:
     """Removes the previous key *key_id* if nothing needs it. *force*: the key's id again, to override refusals.
 
     Counts the *targets* that have these keys, and searches all other columns of their servers. *proof* and
-    *archive* are files to write: the certificate, and the key for old backups, which nothing else keeps.
+    *archive* are files to write: the certificate, and the key for old backups, which nothing else keeps. *sign_with*
+    is the file of the key that signs the certificate.
     """
+    if sign_with and not proof:
+        raise UsageError("--sign-with signs a certificate; add --certificate FILE")
+    signer = Signer.load(sign_with, f"--sign-with {sign_with}") if sign_with else None
     own, keys = own_targets(targets, context.key_set), EnvironmentKeys(context)
     _check_not_retired(context, keys, key_id)
     key = find_key(keys.settings, key_id)
@@ -162,7 +165,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
             done.notes += [] if case.is_searched else [NOT_SEARCHED]
             return done
         done.certificate = certificate(
-            evidence, census, session.service, utc_now(), overridden=against, unchecked=missing
+            evidence, census, session.service, utc_now(), overridden=against, unchecked=missing, by=session.by
         )
         done.said = f"Retired {key.id}: forced"
         if not against:
@@ -176,20 +179,14 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         else:
             # `check` watches the mode of the archive, as long as it stays there.
             done.certificate.archive = str(archive.resolve())
-        certified = msgspec.to_builtins(done.certificate, enc_hook=str.__str__)
         # Before the key is removed: if the proof or the archive cannot be written, it stays.
         for output in outputs:
             output.check()
         kept = dict.fromkeys((key, *(need.shared.key for need in case.needs))) if archive else {}
         for each in kept:
             check_archived(each)
-        if proof:
-            replace_whole(read_whole(proof), f"{json.dumps(certified, indent=2)}\n".encode())
-        for each in kept:
-            assert archive is not None  # noqa: S101 - for the type checker
-            archive_key(archive, each, utc_now())
+        done.certificate = keep_files(session, done.certificate, [*kept], proof=proof, archive=archive, signer=signer)
         done.kept = [path for path in (proof, archive) if path]
-        session.attempt(lambda ledger: ledger.keep_certificate(certified))
         done.written = keys.take(KeyStep.RETIRE, key)
         done.notes += date(session, key, "retired", forced=bool(against))
         done.notes += _of_shared(session, case, forced=bool(against))

@@ -6,6 +6,7 @@ old backups: ENCRYPTION_PREVIOUS_KEYS_FILE can name it.
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections import Counter, defaultdict
@@ -19,7 +20,11 @@ import msgspec
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning
 from rotation.discovery.result import Remark
+from rotation.ledger.chain import SIGNATURE
+from rotation.ledger.ledger import utc_now
+from rotation.ledger.session import Session
 from rotation.lifecycle.key_file_edits import key_file_items
+from rotation.lifecycle.signatures import CertificateSignature, Signer, signature_of
 from rotation.model.atomic_file import read_whole, replace_whole
 from rotation.model.counts import CellCounts
 from rotation.model.failures import UsageError
@@ -110,6 +115,17 @@ class Certificate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     targets: Annotated[list[CertifiedTarget], "What was counted, column by column."]
     searched: Annotated[list[CertifiedSearch], "The databases whose other columns were searched."]
     archive: Annotated[str | msgspec.UnsetType, "The file that keeps the key, if one was named."] = msgspec.UNSET
+    by: Annotated[str | msgspec.UnsetType, "Who ran the command, as they or the system call them: a note."] = (
+        msgspec.UNSET
+    )
+    ledger: Annotated[
+        str | msgspec.UnsetType, "The ledger that issued it: the digest of that ledger's first event."
+    ] = msgspec.UNSET
+    event: Annotated[int | msgspec.UnsetType, "The number of its event in that ledger."] = msgspec.UNSET
+    head: Annotated[str | msgspec.UnsetType, "The digest of the event before that, and so of all before."] = (
+        msgspec.UNSET
+    )
+    signature: Annotated[CertificateSignature | msgspec.UnsetType, "The signature, if it was signed."] = msgspec.UNSET
 
 
 def certificate(  # noqa: PLR0913 - what a certificate holds
@@ -120,6 +136,7 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
     *,
     overridden: Sequence[Refusal] = (),
     unchecked: Sequence[str] = (),
+    by: str | None = None,
 ) -> Certificate:
     """The proof, for a later audit; for a forced retirement, the reasons that were overridden."""
     search, use, (earliest, latest) = evidence.search, evidence.use, evidence.promoted or (None, None)
@@ -156,6 +173,7 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
         cells=sum(target.counts.scanned for target in census.targets),
         targets=[CertifiedTarget.of(target) for target in census.targets],
         searched=[CertifiedSearch(name, tables) for name, tables in search.databases.items()] if search else [],
+        by=by or msgspec.UNSET,
     )
 
 
@@ -173,6 +191,44 @@ def _rows_of(census: Report) -> int:
 
 def _rows(target: TargetReport) -> int:
     return target.counts.scanned + target.counts.null
+
+
+def keep_files(  # noqa: PLR0913 - what a retirement leaves
+    session: Session,
+    made: Certificate,
+    keys: Sequence[Key],
+    *,
+    proof: Path | None,
+    archive: Path | None,
+    signer: Signer | None,
+) -> Certificate:
+    """Issues the certificate *made*, and writes it to *proof*, and the *keys* to *archive*, if these are named.
+
+    The ledger is first, so that it knows every certificate that there is. Raises LedgerError, and as `replace_whole`.
+    """
+    issued = _issue(session, made, signer)
+    if proof:
+        text = json.dumps(msgspec.to_builtins(issued, enc_hook=str.__str__), indent=2)
+        replace_whole(read_whole(proof), f"{text}\n".encode())
+    if archive:
+        for key in keys:
+            archive_key(archive, key, utc_now())
+    return issued
+
+
+def _issue(session: Session, made: Certificate, signer: Signer | None) -> Certificate:
+    """*made* with its place in the chain of the ledger, which keeps it, and signed if there is a *signer*.
+
+    Raises LedgerError.
+    """
+    sign = signer.sign if signer else None
+    document = msgspec.to_builtins(made, enc_hook=str.__str__)
+    if kept := session.attempt(lambda ledger: ledger.keep_certificate(document, sign)):
+        document = kept
+    elif sign:
+        document[SIGNATURE] = sign(document)
+    added = {name: document[name] for name in ("ledger", "event", "head") if name in document}
+    return msgspec.structs.replace(made, **added, signature=signature_of(document) or msgspec.UNSET)
 
 
 def certificate_of(key_id: str) -> Kind:

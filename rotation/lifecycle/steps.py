@@ -20,6 +20,7 @@ from rotation.lifecycle.retirement_files import Certificate
 from rotation.lifecycle.transitions import KeyStep
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import RUN, Next, Remedy, Steps
+from rotation.model.operator import operator
 from rotation.retirement import Refusal
 
 NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"
@@ -72,6 +73,7 @@ class StepResult:
 def open_session(context: Context, states: Mapping[str, KeyState]) -> Iterator[Session]:
     """The ledger, opened before anything is changed; it records the keys as they are now."""
     with Session.open(context.open_ledger, context.service, OnFailure.RAISE, context.streams.warn) as session:
+        session.by = operator(context.by, context.process_environ)
         session.see_keys(states, context.clock_skew())
         yield session
 
@@ -98,7 +100,7 @@ def mark(session: Session, done: StepResult) -> list[str]:
 def date(session: Session, key: Key, event: Event, *, forced: bool = False) -> list[str]:
     """As `mark`, for one key of a step."""
     try:
-        session.attempt(lambda ledger: ledger.mark(key.id, event, session.service, forced=forced))
+        session.attempt(lambda ledger: ledger.mark(key.id, event, session.service, forced=forced, by=session.by))
     except LedgerError as error:
         return [f"the step is done, but its date was not recorded: {error}"]
     return []

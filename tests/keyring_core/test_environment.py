@@ -261,7 +261,7 @@ def test_a_previous_key_that_is_staged_too_stays_staged():
 
 
 def test_a_previous_key_that_is_suspended_too_is_suspended():
-    """Whoever has added it there has suspended it; the warning names both places."""
+    """Somebody has added it there to suspend it; the warning names both places."""
     with pytest.warns(KeyConfigWarning, match=f"{LIST}, key 1 of 2: the same key as {SUSPENDED}, key 1 of 1, ignored"):
         settings = load_settings({"ENCRYPTION_KEY": PRIMARY, LIST: f"{A},{B}", SUSPENDED: A})
 

@@ -153,6 +153,27 @@ def test_a_forked_child_begins_at_zero(ring, old):
     assert opened(old) == 1
 
 
+def test_the_time_of_a_read_with_the_primary_key_is_set_at_the_next_look(ring):
+    """Reading with it costs no look at the clock; a look that finds nothing new leaves the time."""
+    for when in (NOON, NOON.replace(hour=13)):
+        with freeze_time(when):
+            ring.decrypt(token(ring.primary))
+            assert key_reads()[ring.primary.id].last_opened == when
+        with freeze_time(when.replace(minute=30)):
+            assert key_reads()[ring.primary.id].last_opened == when
+
+    assert opened(ring.primary) == 2
+
+
+def test_reads_as_a_primary_key_are_dated_when_another_takes_over(old):
+    """Whenever somebody asks first: nothing has read with it since then."""
+    with freeze_time(NOON):
+        Keyring(old).decrypt(token(old))
+        Keyring(Key.generate(), [old])
+    with freeze_time(NOON.replace(day=30)):
+        assert key_reads()[old.id] == KeyReads(1, NOON)
+
+
 def test_one_event_a_day_tells_of_a_previous_key(ring, old):
     """The first read and the first of the next day are logged; reads with the primary key never."""
     sent, own = token(old), token(ring.primary)
@@ -192,7 +213,7 @@ def test_reads_of_a_program_without_logging_print_nothing(ring, old, capsys):
 
 
 def test_the_key_ids_of_events_are_not_masked(ring, trial, old):
-    """An id is public: whoever reads the log looks for it."""
+    """An id is public, and it is what a reader of the log looks for."""
     stream = io.StringIO()
     configure_logging(stream=stream)
     try:

@@ -177,6 +177,10 @@ SPOILT = {
         ),
         [f"certificate of {OLD}, written 2026-01-06T12:00:00.000000Z: it was changed in the ledger"],
     ),
+    "the digest of a certificate": (
+        sql("UPDATE keyring_ledger_certificates SET digest = NULL"),
+        [f"certificate of {OLD}, written 2026-01-06T12:00:00.000000Z: it was changed in the ledger"],
+    ),
     "a certificate that is no object": (
         sql("UPDATE keyring_ledger_certificates SET document = '[7]'"),
         [f"certificate of {OLD}, written 2026-01-06T12:00:00.000000Z: it was changed in the ledger"],
@@ -188,6 +192,10 @@ SPOILT = {
     "a certificate that was moved to another event": (
         sql("UPDATE keyring_ledger_certificates SET event = 7"),
         [f"certificate of {OLD}, written 2026-01-06", f"certificate of {OLD}, of event 6: it is not in the ledger"],
+    ),
+    "the first event, removed": (
+        sql("DELETE FROM keyring_ledger_events WHERE number = 1"),
+        ["event 1 is missing"],
     ),
     "an event that was removed": (
         sql("DELETE FROM keyring_ledger_events WHERE number = 3"),
@@ -208,7 +216,10 @@ SPOILT = {
         put_between,
         ["event 6 does not follow event 5", "event 6 (suspended) was changed"],
     ),
-    "all events": (sql("DELETE FROM keyring_ledger_events"), ["the first event is missing"]),
+    "all events": (
+        sql("DELETE FROM keyring_ledger_events"),
+        ["all events are missing", f"key {NEW} of billing: no event explains it"],
+    ),
 }
 
 
@@ -246,7 +257,7 @@ def test_a_restoration_that_was_removed_is_found(ledger: Ledger, database: Datab
 
 
 def test_two_writers_at_once_make_one_chain(database: Database) -> None:
-    """Each event has one number and one before it, whoever wrote it, and no change is lost."""
+    """Each event has one number and one before it, by whichever writer, and no change is lost."""
     Ledger.open(database.url).close()
     ready = threading.Barrier(2)
 

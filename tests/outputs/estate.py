@@ -80,9 +80,13 @@ WRITING: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("init", "--config"): ("--url", "sqlite:///app.db", "--env-file", "new.env", "--new-key"),
     ("init", "--env-file"): ("--url", "sqlite:///app.db", "--config", "new.toml", "--new-key"),
     ("demo", "--keep"): (),
+    ("ledger keygen", "file"): (),
 }
 """Each option that names a file to write, with what else its command takes."""
-READING = {"--config", "--env-file", "--pause-file", "keys restore --archive", "keys derive --file"}
+READING = {
+    *("--config", "--env-file", "--pause-file", "keys restore --archive", "keys derive --file"),
+    *("--sign-with", "--public", "ledger verify certificate"),
+}
 """Options that name a file to read; of `init` the first two are in the other table."""
 
 
@@ -94,8 +98,8 @@ def is_in_place(output: tuple[str, str], name: str) -> bool:
     """Whether that output may be at *name*: it is added to such a file, or the command does not know of this one."""
     archives = output == ("keys retire", "--archive") and name in ARCHIVES
     unknown = name == "staged.key" and not _changes_keys(output[0])
-    # It reads no target, and so knows of no database.
-    unknown = unknown or (output[0] == "demo" and name.startswith("app.db-"))
+    # They read no target, and so know of no database.
+    unknown = unknown or (output[0] in {"demo", "ledger keygen"} and name.startswith("app.db-"))
     return archives or unknown or (output == ("init", "--env-file") and name == ".env")
 
 
@@ -136,7 +140,7 @@ class Estate:
     def write(self, output: tuple[str, str], path: str) -> Ran:
         """Runs the command that has this output, to be written to *path*."""
         command, option = output
-        return self.run(command, *WRITING[output], option, path)
+        return self.run(command, *WRITING[output], *([option] if option.startswith("-") else []), path)
 
     def files(self) -> dict[str, bytes | None]:
         """All that is in the folder, with the bytes of each file."""

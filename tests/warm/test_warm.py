@@ -41,6 +41,8 @@ COMMANDS = {
     "check": "check",
     "report": "report --html page.html",
     "ledger init": "ledger init",
+    "ledger verify": "ledger verify",
+    "ledger keygen": "ledger keygen .env",
     "help": "help keys retire",
     "keys generate": "keys generate",
     "keys derive": "keys derive sha256",

@@ -185,6 +185,7 @@ def test_json_of_tokens_becomes_json_of_plaintexts(value, expected):
         opened = CELLS.open(written)
 
         assert opened[:2] == (expected.encode("ascii"), None)
+        assert {key.id for key in opened.keys} == ({OLD.id} if "gAAAA" in json.dumps(value) else set())
         assert len(opened.plaintext) <= CELLS.longest_plaintext(len(written))
 
 

@@ -1,0 +1,131 @@
+"""A file that is said to be a certificate, compared with what a ledger issued. Touches no database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from rotation.ledger.chain import SIGNATURE, Chain, Difference, KeptCertificate, canonical, digest_of, unsigned
+
+_PLACE = frozenset({"ledger", "event", "head", SIGNATURE})
+"""The fields that the ledger adds to what a retirement counted."""
+_ISSUED = "ask for the file as it was issued; the ledger keeps what it issued, and --json prints both"
+
+
+class CertificateFileError(ValueError):
+    """The text is no certificate, in words that show none of it."""
+
+
+def parse_certificate(data: bytes) -> dict[str, Any]:
+    """The certificate that *data* is. Raises CertificateFileError; a name that is there twice is refused, too.
+
+    Two programs that read such a file could see two different certificates.
+    """
+    fault = "is no JSON"
+    try:
+        found = json.loads(data.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except CertificateFileError as error:
+        fault = str(error)
+    except (ValueError, RecursionError):
+        pass
+    else:
+        if isinstance(found, dict) and isinstance(found.get("key"), str) and "certificate" in found:
+            return found
+        fault = "is no certificate of a retirement"
+    raise CertificateFileError(fault)
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise CertificateFileError("has a name twice in one object, which no certificate has")
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise CertificateFileError(f"holds {name}, which is no number of JSON")
+
+
+class FieldDifference(NamedTuple):
+    """A field of a file that is not as the ledger has it."""
+
+    name: str
+    file: Any
+    """None if it is missing, as null."""
+    ledger: Any
+
+
+@dataclass
+class Compared:
+    """A certificate file beside the ledger's."""
+
+    digest: str
+    """The digest of the file's certificate."""
+    issued: KeptCertificate | None = None
+    """The certificate that the file is, or was before it was changed."""
+    fields: list[FieldDifference] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+
+
+def compare(document: Mapping[str, Any], chain: Chain, name: str) -> Compared:
+    """Compares the certificate *document* of a file, called *name*, with those of *chain*."""
+    found = Compared(digest_of(unsigned(document)), _issued(document, chain))
+    ledger, own = document.get("ledger"), chain.ledger or ""
+    if found.issued is None:
+        if isinstance(ledger, str) and ledger != own:
+            words = f"{name} is a certificate of another ledger ({ledger[:16]}); this one is {own[:16]}"
+            found.differences.append(Difference(words, "name the ledger that issued it: --url"))
+        else:
+            words = f"{name}: this ledger issued no such certificate, or it was removed from the ledger"
+            found.differences.append(Difference(words, "name the ledger that issued it: --url; or ask who made it"))
+        return found
+    found.fields = _differing(document, found.issued.document)
+    if found.fields:
+        names = ", ".join(each.name for each in found.fields)
+        found.differences.append(Difference(f"{name} was changed after it was issued: {names}", _ISSUED))
+    elif fault := _head_fault(document, chain, name):
+        found.differences.append(fault)
+    return found
+
+
+def _issued(document: Mapping[str, Any], chain: Chain) -> KeptCertificate | None:
+    """The certificate of the ledger that has most likely become *document*: the one that differs least.
+
+    It is of the same event, or of the same key; if the file names another ledger, nothing else may differ.
+    """
+
+    def is_likely(differing: set[str]) -> bool:
+        if document.get("ledger") in (None, chain.ledger):
+            return "key" not in differing or "event" not in differing
+        return differing <= _PLACE
+
+    there = [one for one in chain.certificates if isinstance(one.document, dict)]
+    fields = [{each.name for each in _differing(document, one.document)} for one in there]
+    likely = [(len(names), one) for names, one in zip(fields, there, strict=True) if is_likely(names)]
+    return min(likely, key=lambda found: found[0])[1] if likely else None
+
+
+def _differing(document: Mapping[str, Any], kept: Mapping[str, Any]) -> list[FieldDifference]:
+    # As JSON: in Python, True is 1.
+    return [
+        FieldDifference(each, document.get(each), kept.get(each))
+        for each in (*kept, *(each for each in document if each not in kept))
+        if each not in document or each not in kept or canonical(document[each]) != canonical(kept[each])
+    ]
+
+
+def _head_fault(document: Mapping[str, Any], chain: Chain, name: str) -> Difference | None:
+    """The reason that the events before this certificate are not those that it names; None if they are."""
+    number, head = document.get("event"), document.get("head")
+    if number is None:
+        return None
+    before = next((event for event in chain.events if event.number == number - 1), None)
+    if before and before.digest == head:
+        return None
+    words = f"{name} names event {number - 1} as {str(head)[:16]}, and the chain has {'another' if before else 'none'}"
+    return Difference(
+        f"{words}: the events before it were made again, or removed",
+        "compare the ledger with a backup from the day of the certificate",
+    )

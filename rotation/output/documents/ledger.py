@@ -1,0 +1,126 @@
+"""The documents of `ledger verify` and `ledger keygen`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from msgspec import UNSET
+
+from rotation.ledger.chain import SIGNATURE, KeptCertificate, digest_of, unsigned, utc_text
+from rotation.output.documents.parts import Document, Missing
+
+if TYPE_CHECKING:
+    from rotation.ledger.issued import Compared
+    from rotation.lifecycle.verification import Verification
+
+
+class EventJson(Document):
+    """An event of the chain."""
+
+    number: Annotated[int, "Its number, from 1."]
+    at: Annotated[str, "When it was, in UTC."]
+    service: Annotated[str | None, "Whose key it is about."]
+    key_id: Annotated[str | None, "The key; null for the first event."]
+    event: Annotated[str, "What happened: `began`, `found`, `staged`, `promoted`, `certified`, `retired` and so on."]
+    by: Annotated[str | None, "Who ran the command, as they or the system call them: a note."]
+    document: Annotated[Any, "Its facts: `sets` are the columns of the key that it set."]
+    previous: Annotated[str, "The digest of the event before it."]
+    digest: Annotated[str, "Its digest: SHA-256 of the canonical JSON of all other columns."]
+
+
+class IssuedJson(Document):
+    """A certificate that the ledger keeps."""
+
+    key: Annotated[str, "The id of the key that was retired."]
+    written: Annotated[str, "When it was issued, in UTC."]
+    digest: Annotated[str, "SHA-256 of its canonical JSON without its signature."]
+    event: Annotated[int | None, "The number of its event; null if it is older than the chain."]
+    signed_with: Annotated[str | None, "The id of the key that signed it; null if it is not signed."]
+
+    @classmethod
+    def of(cls, kept: KeptCertificate) -> IssuedJson:
+        """The part on one certificate."""
+        document = kept.document if isinstance(kept.document, dict) else {}
+        signature = document.get(SIGNATURE)
+        signed_with = signature.get("key") if isinstance(signature, dict) else None
+        return cls(kept.key_id, utc_text(kept.written), digest_of(unsigned(document)), kept.event, signed_with)
+
+
+class FieldJson(Document):
+    """A field of the file that is not as it was issued."""
+
+    name: Annotated[str, "The field."]
+    file: Annotated[Any, "What the file has; null if it is missing."]
+    ledger: Annotated[Any, "What the ledger has; null if it is missing."]
+
+
+class CertificateFileJson(Document):
+    """The certificate in a file."""
+
+    file: Annotated[str, "The file."]
+    as_issued: Annotated[bool | None, "True if this ledger issued it as it is; null if no ledger was read."]
+    digest: Annotated[str | None, "SHA-256 of its canonical JSON without its signature; null if no ledger was read."]
+    event: Annotated[int | None, "The event of the certificate that it is, or was before it was changed."]
+    fields: Annotated[list[FieldJson], "The fields that are not as they were issued."]
+    signed_with: Annotated[str | None, "The id of the key that is said to have signed it."]
+    signature_checked: Annotated[bool, "True if the signature fits the key of --public."]
+
+
+class DifferenceJson(Document):
+    """A fact that is not as it was recorded."""
+
+    what: Annotated[str, "What differs."]
+    remedy: Annotated[str, "What to do."]
+
+
+class LedgerVerifyJson(Document):
+    """`ledger verify`."""
+
+    complete: Annotated[Literal[True], "Always true."]
+    verified: Annotated[bool, "True if nothing differs."]
+    ledger: Annotated[str | None, "The ledger, without a password; null if none was read."]
+    id: Annotated[str | None, "The name of the ledger: the digest of its first event."]
+    head: Annotated[str | None, "The digest of its last event."]
+    events: Annotated[list[EventJson], "All events, in order."]
+    certificates: Annotated[list[IssuedJson], "All certificates that it keeps, in order."]
+    differences: Annotated[list[DifferenceJson], "All that differs."]
+    certificate: Annotated[CertificateFileJson | Missing, "The file, if one was given and is a certificate."] = UNSET
+
+    @classmethod
+    def of(cls, found: Verification) -> LedgerVerifyJson:
+        """The document on what was found."""
+        chain = found.chain
+        events = [EventJson.like(event, at=utc_text(event.at)) for event in (chain.events if chain else ())]
+        return cls(
+            complete=True,
+            verified=not found.differences,
+            ledger=found.ledger,
+            id=chain.ledger if chain else None,
+            head=chain.head.digest if chain and chain.head else None,
+            events=events,
+            certificates=[IssuedJson.of(kept) for kept in chain.certificates] if chain else [],
+            differences=[DifferenceJson(*each) for each in found.differences],
+            certificate=_of_file(found, found.compared) if found.name else UNSET,
+        )
+
+
+def _of_file(found: Verification, compared: Compared | None) -> CertificateFileJson:
+    issued = compared.issued if compared else None
+    return CertificateFileJson(
+        file=found.name or "",
+        as_issued=None if found.chain is None else issued is not None and not (compared and compared.fields),
+        digest=compared.digest if compared else None,
+        event=issued.event if issued else None,
+        fields=[FieldJson(*each) for each in compared.fields] if compared else [],
+        signed_with=found.signed_with,
+        signature_checked=found.is_signature_checked,
+    )
+
+
+class LedgerKeygenJson(Document):
+    """`ledger keygen`."""
+
+    complete: Annotated[Literal[True], "Always true."]
+    key: Annotated[str, "The id of the key, as signatures name it."]
+    file: Annotated[str, "The file of the private key: a secret."]
+    public: Annotated[str, "The file of the public key."]
