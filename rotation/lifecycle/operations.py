@@ -129,7 +129,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     is the file of the key that signs the certificate.
     """
     if sign_with and not proof:
-        raise UsageError("--sign-with signs a certificate; add --certificate FILE")
+        raise UsageError("--sign-with signs a certificate; name its file with --certificate")
     signer = Signer.load(sign_with, f"--sign-with {sign_with}") if sign_with else None
     own, keys = own_targets(targets, context.key_set), EnvironmentKeys(context)
     _check_not_retired(context, keys, key_id)
