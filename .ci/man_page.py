@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "ENCRYPTION_PREVIOUS_KEYS": "Older keys, newest first, separated by commas or newlines.",
     "ENCRYPTION_STAGED_KEY": "The next key: it decrypts, and encrypts nothing yet.",
     "ENCRYPTION_*_FILE, ENCRYPTION_*_COMMAND": "A file to read each of them from, or a command that prints it.",
+    "ENCRYPTION_SUSPENDED_KEYS": "Previous keys that services hold and open no token with, separated by commas.",
     "ENCRYPTION_ALLOW_WEAK_PREVIOUS": "1: accept a weak key or a public example key among the previous ones.",
     "ROTATION_CONFIG": "The path of rotation.toml.",
     "ROTATION_LEDGER_URL": "The database of the ledger.",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.environment import ROTATION_CONFIG, Settings, key_files_in, load_settings, names_primary
 from keyring_core.key_files import is_missing, key_path
+from keyring_core.keyring import RotationKeyring
 from rotation.configuration.env_file import OPTION, environment, read_env_file
 from rotation.configuration.urls import find_url
 from rotation.model.atomic_file import behind_links, is_same
@@ -259,6 +260,12 @@ class Context:
             return self.policy().max_clock_skew
         return Policy().max_clock_skew
 
+    def suspend_days(self) -> int:
+        """The days for which a key has to be suspended before it is retired. Reports no fault of rotation.toml."""
+        with suppress(UsageError):
+            return self.policy().suspend_days
+        return 0
+
     def watch(self, *, dry_run: bool) -> AbstractContextManager[Watcher]:
         """A watcher of a run, or of a dry one; a subclass may show a progress bar."""
         del dry_run
@@ -271,7 +278,7 @@ class Context:
 
     def load_keyring(self) -> Keyring:
         """The keyring of this key set. Raises KeyConfigError, and gives warnings."""
-        keyring = self._loaded[self.key_set] = Keyring(*self.load_settings(self.environ))
+        keyring = self._loaded[self.key_set] = RotationKeyring(*self.load_settings(self.environ))
         return keyring
 
     def keyrings(self) -> dict[str | None, Keyring]:

@@ -18,13 +18,18 @@ from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord
 from rotation.ledger.session import Unexplained, unexplained
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
-from rotation.model.next_steps import LIST_ROWS, NAME_CONTEXT, RUN, RUN_AGAIN, THIS_AGAIN, Next, Remedy, Steps
+from rotation.model.key_use import SHOWN, KeyUse, in_words
+from rotation.model.next_steps import CHECK, LIST_ROWS, NAME_CONTEXT, RUN, RUN_AGAIN, THIS_AGAIN, Next, Remedy, Steps
 from rotation.model.report import Report
 from rotation.model.target import distinct_labels
-from rotation.model.text import UTC_SECOND, many, to_second
+from rotation.model.text import UTC_SECOND, be, many, to_second
 from rotation.stores.other_writers import OpenTransaction
 
 AGAIN = f"then {RUN_AGAIN}"
+LOOK_ELSEWHERE = (
+    "look into queues, caches, files, exports and other databases, and have the application write what is there again: "
+    "docs/how-to/queues-and-caches.md"
+)
 NAME_ROWS = RUN.after("name these rows in a [[target]] of their own, then:")
 
 
@@ -37,7 +42,7 @@ class Evidence:
     censuses: Sequence[tuple[str, Counts]] = ()
     """The counts of each target, with its title."""
     previous: Sequence[str] = ()
-    """The ids of all previous keys, this one among them."""
+    """The ids of all previous and suspended keys, this one among them."""
     unread: Mapping[str, str] = field(default_factory=dict)
     """Targets that were not read to the end, and why."""
     unnamed_indexes: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -61,6 +66,8 @@ class Evidence:
     uncommitted: Sequence[OpenTransaction] = ()
     """Transactions that have written and are not committed, so that nothing here saw what they wrote."""
     fleet: Sequence[InstanceRecord] = ()
+    use: KeyUse = field(default_factory=KeyUse)
+    """The reads with the key, and its suspension."""
     key_set: str | None = None
     """The key set that the key is of; None: the environment's own keys."""
     of_rows: frozenset[str | None] = frozenset()
@@ -74,10 +81,11 @@ def of_report(report: Report, key_id: str) -> Evidence:
         key_id,
         report.primary,
         [(title, part.counts) for title, part in named],
-        previous=[key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS],
+        previous=[key["id"] for key in report.keys if KeyState(key["state"]).is_superseded],
         unread={title: part.stopped for title, part in named if part.stopped},
         unnamed_indexes={title: part.unnamed_indexes for title, part in named if part.unnamed_indexes},
         partial=any(part.id.where for part in report.targets),
+        use=report.uses.get(key_id, KeyUse()),
         key_set=report.key_set,
     )
 
@@ -96,7 +104,7 @@ def of_censuses(
         key_id,
         next((each for each, state in states.items() if state is KeyState.PRIMARY), ""),
         censuses=[(title, census.counts) for title, census in named],
-        previous=[each for each, state in states.items() if state is KeyState.PREVIOUS],
+        previous=[each for each, state in states.items() if state.is_superseded],
         sampled=any(census.sampled for census in records),
         partial=any(census.target.where for census in records),
         unexplained=tuple(unexplained(key_id, records, known, service)),
@@ -146,7 +154,62 @@ def refusals(evidence: Evidence) -> list[Refusal]:
         *_of_search(evidence),
         *(_of_unexplained(one, evidence.key_id) for one in evidence.unexplained),
         *_of_fleet(evidence.fleet, evidence.primary),
+        *of_use(evidence),
     ]  # fmt: skip
+
+
+def suspension_refusals(evidence: Evidence) -> list[Refusal]:
+    """Every reason not to suspend the key: services would refuse tokens that are stored."""
+    found = [*_of_fleet(evidence.fleet, evidence.primary)]
+    for label, tokens in _stored(evidence).items():
+        stored = f"{label}: {many(tokens, 'token')} under {evidence.key_id} {be(tokens)} still stored"
+        found.append(Refusal(f"{stored}, and services would refuse {'it' if tokens == 1 else 'them'}", RUN))
+    found += [_of_unexplained(one, evidence.key_id) for one in evidence.unexplained]
+    if not evidence.censuses:
+        unknown = "the ledger has no count of the targets, so nobody knows what is stored under it"
+        found.append(Refusal(f"{unknown}; services would refuse that", RUN))
+    return found
+
+
+def _stored(evidence: Evidence) -> dict[str, int]:
+    """The tokens under the key in each target that has any."""
+    found = {}
+    for label, counts in evidence.censuses:
+        if tokens := sum(kind.get(evidence.key_id, 0) for kind in (counts.under, counts.inner, counts.other_sets)):
+            found[label] = tokens
+    return found
+
+
+def of_use(evidence: Evidence) -> Iterator[Refusal]:
+    """The refusals from reads with the key, and from a policy that wants it suspended first."""
+    use, key_id = evidence.use, evidence.key_id
+    # Tokens that the targets hold are reason enough, and the likely ones that were read.
+    if not _stored(evidence) and (late := use.late):
+        who = in_words(late, use.since)
+        if use.by_run and use.since:
+            reason = f"reads since the last complete run, of {to_second(use.since)}: {who}; so something outside of "
+            reason += f"the targets holds tokens under {key_id}"
+            yield Refusal(reason, Steps(LOOK_ELSEWHERE, RUN, THIS_AGAIN))
+        else:
+            ended = f"no run of all targets of rotation.toml has ended complete under {evidence.primary}"
+            yield Refusal(f"reads with {key_id}: {who}; {ended}", Steps(RUN, THIS_AGAIN))
+    policy = f"the policy (suspend_days): {key_id} has to be suspended for {many(use.days, 'day')} first"
+    if not use.days:
+        return
+    if not use.is_suspended:
+        yield Refusal(policy, Next(("keys", "suspend", key_id), keys=evidence.key_set))
+    elif use.opening:
+        yield Refusal(
+            f"{policy}, and {'; '.join(use.opening[:SHOWN])} still opens its tokens",
+            Steps(f"give it the keys of today, with {key_id} as a suspended one, and restart it", THIS_AGAIN),
+        )
+    elif use.suspended is None or use.ends is None:
+        yield Refusal(f"{policy}, and the ledger does not know since when it is", CHECK.after("record it:"))
+    elif use.now and use.now < use.ends:
+        yield Refusal(
+            f"{policy}; it is since {to_second(use.suspended)}, so until {to_second(use.ends)}",
+            CHECK.after("until then, see what is refused:"),
+        )
 
 
 def gaps(evidence: Evidence) -> list[str]:

@@ -19,12 +19,14 @@ from rotation.checks.verdict import Verdict
 from rotation.configuration.policy import Policy
 from rotation.discovery.result import Discovery, IndexValues, Remark
 from rotation.discovery.token_column import BARE, Part, TokenColumn
+from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.ledger import Ledger
-from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, census_record
+from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, census_record
 from rotation.ledger.session import Unexplained, carried, settled, unexplained
-from rotation.lifecycle.operations import after_listing, list_keys
+from rotation.lifecycle.listing import after_listing, list_keys
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
+from rotation.model.key_use import KeyUse
 from rotation.model.next_steps import PLAIN
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Format, Target, TargetId
@@ -66,6 +68,16 @@ AGAINST = {
     "plaintext in rows left out": {"left_out": [("a.b", Counts(suspects=1))]},
     "a young token": {"censuses": [("a.b", Counts(youngest={OTHER: 2_000_000_000}))], "promoted": Promotion(NOW, NOW)},
     "an uncovered column": {"search": Discovery(full=True, columns=[column(tokens=1, under=Counter({PRIMARY: 1}))])},
+    "a read after the last run": {
+        "use": KeyUse([ReadRecord("a", "b", KEY, NOW, 1, NOW)], NOW - timedelta(1), by_run=True)
+    },
+    "a read, and no run": {"use": KeyUse([ReadRecord("a", "b", KEY, NOW, 0, None, 1, NOW)])},
+    "a policy that wants a trial": {"use": KeyUse(days=1, now=NOW)},
+    "a trial that is not over": {"use": KeyUse(is_suspended=True, suspended=NOW, days=1, now=NOW)},
+    "a trial without a date": {"use": KeyUse(is_suspended=True, days=1, now=NOW)},
+    "a trial without an instance": {
+        "use": KeyUse(is_suspended=True, suspended=NOW, opening=["a on b"], now=NOW, days=1)
+    },
     "a bound column": {"search": Discovery(full=True, columns=[column(tokens=1, unknown=1)])},
     "a token in text": {
         "search": Discovery(full=True, columns=[column(embedded=1, under=Counter({KEY: 1}), inner=Counter({KEY: 1}))])
@@ -141,7 +153,7 @@ def test_a_census_shows_which_key_a_service_still_encrypts_with(young: str, expe
     written = census(0, 0, youngest={young: int((NOW - timedelta(days=1)).timestamp())})
     facts = Facts(keys=STATES, records=records, targets=(TargetFacts(written),))
 
-    reasons = [refusal.reason for refusal in refusals(facts.evidence(KEY))]
+    reasons = [refusal.reason for refusal in refusals(facts.evidence(KEY, Policy(), NOW))]
 
     assert [f"a service still encrypts with {OTHER}" in reason for reason in reasons] == expected
 
@@ -246,6 +258,8 @@ class State(NamedTuple):
     """Tokens under the key that the last census found."""
     lagging: bool
     """Whether a service still encrypts with it."""
+    read: bool
+    """Whether a service read with it after the last complete run."""
 
 
 NUMBERS = st.integers(0, 2)
@@ -270,7 +284,9 @@ def columns(draw: st.DrawFn) -> TokenColumn | None:
     return column(tokens=tokens, embedded=embedded, under=bare + inner, inner=inner, unknown=unknown)
 
 
-STATES_OF_THE_WORLD = st.builds(State, all_counts(), columns(), st.sampled_from([0, 0, 0, 5]), st.booleans())
+STATES_OF_THE_WORLD = st.builds(
+    State, all_counts(), columns(), st.sampled_from([0, 0, 0, 5]), st.booleans(), st.booleans()
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -291,6 +307,8 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
     now = carried(census_record(report.targets[0], PRIMARY, "default", NOW), [before])
     found = [state.column] if state.column and (state.column.tokens or state.column.embedded) else []
     fleet = (InstanceRecord("web-1", "default", KEY if state.lagging else PRIMARY, NOW),)
+    reads = (ReadRecord("default", "web-1", KEY, NOW, 1, NOW + timedelta(minutes=1)),) if state.read else ()
+    report.uses = {KEY: KnownUse("default", reads, NOW, fleet, now=NOW).use(KEY, STATES)}
     full = Evidence(
         KEY,
         PRIMARY,
@@ -299,12 +317,15 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
         search=Discovery(full=True, columns=found),
         unexplained=tuple(unexplained(KEY, [now], [before], "default")),
         fleet=fleet,
+        use=report.uses[KEY],
     )
     facts = Facts(
         keys=STATES,
         records=tuple(KeyRecord(key_id, "default", NOW - timedelta(days=9)) for key_id in STATES),
         targets=(TargetFacts(now, before),),
         instances=fleet,
+        reads=reads,
+        complete_run=NOW,
         search=Discovery(full=False, columns=found),
         known=(before,),
     )
@@ -314,12 +335,12 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
         "check": " ".join(finding.message for finding in verdict.findings if finding.subject == KEY),
         "report": page(Overview(verdict, [TARGET])),
         "status": " ".join(str(part) for part in render(report)),
-        "keys list": _listed(tmp_path_factory.mktemp("ledger"), [before, now], fleet),
+        "keys list": _listed(tmp_path_factory.mktemp("ledger"), [before, now], fleet, reads),
     }
 
     needed = standing(full) is Standing.NEEDED
     assert all("may be retired" not in text for text in words.values())
-    assert standing(facts.evidence(KEY)) is (Standing.NEEDED if needed else Standing.UNPROVEN)
+    assert standing(facts.evidence(KEY, Policy(), NOW)) is (Standing.NEEDED if needed else Standing.UNPROVEN)
     assert ("no token that was read needs it" in words["check"]) is not needed
     assert not (shown.share == "all" and not shown.complete)
     assert not (shown.complete and (found or state.counts.nested or state.counts.unreadable or state.counts.plaintext))
@@ -328,17 +349,24 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
     if f"keys retire {KEY}" in words["status"]:
         assert refusals(of_report(report, KEY)) == []
     if f"Nothing that was read needs {KEY}" in words["keys list"]:
-        speaking = (state.counts.under[KEY], state.counts.inner[KEY], state.counts.unreadable, state.lagging)
+        counts = state.counts
+        speaking = (counts.under[KEY], counts.inner[KEY], counts.unreadable, state.lagging, state.read)
         assert not any(speaking)
 
 
-def _listed(folder: Path, censuses: list[CensusRecord], fleet: tuple[InstanceRecord, ...]) -> str:
+def _listed(
+    folder: Path,
+    censuses: list[CensusRecord],
+    fleet: tuple[InstanceRecord, ...],
+    reads: tuple[ReadRecord, ...],
+) -> str:
     with Ledger.open(f"sqlite:///{folder}/ledger.db", now=lambda: NOW) as ledger:
         ledger.see_keys(STATES, "default")
         for one in itertools.chain(censuses):
             ledger.keep_censuses([one])
+        ledger.end_run(ledger.begin_run("run", "default", PRIMARY, whole=True), "complete")
         for instance in fleet:
-            ledger.announce(instance)
+            ledger.announce(instance, reads)
         return "\n".join(PLAIN.lines(after_listing(list_keys(STATES, ledger, "default"))))
 
 

@@ -11,16 +11,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keyring_core import KeyState
+from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.records import next_promotion, took_over
 from rotation.model.counts import Counts
 from rotation.model.next_steps import Next, Remedy, retire_step
 from rotation.retirement import Evidence, of_censuses
 
 if TYPE_CHECKING:
+    from rotation.configuration.policy import Policy
     from rotation.discovery.result import Discovery, Remark
     from rotation.discovery.token_column import TokenColumn
-    from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+    from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord
     from rotation.model.key_history import Promotion
+    from rotation.model.key_use import KeyUse
 
 
 ARCHIVE = "--archive"
@@ -91,6 +94,10 @@ class Facts:
     """The number of runs that began since the last finished one."""
     instances: tuple[InstanceRecord, ...] = ()
     """Running services of this environment, as they announced themselves."""
+    reads: tuple[ReadRecord, ...] = ()
+    """The reads that services announced, with every key."""
+    complete_run: datetime | None = None
+    """The end of the last run that left every token of all targets under the primary key."""
     latest: datetime | None = None
     """The latest time in the ledger."""
     search: Discovery | None = None
@@ -126,7 +133,7 @@ class Facts:
         """The command that retires one of these keys."""
         return retire_step(key_id, self.key_set, salted=self.salted)
 
-    def evidence(self, key_id: str) -> Evidence:
+    def evidence(self, key_id: str, policy: Policy, now: datetime) -> Evidence:
         """The evidence in these facts on retiring a key."""
         return replace(
             of_censuses(
@@ -143,11 +150,22 @@ class Facts:
             search=self.search,
             search_fault=None if self.search else self.search_fault,
             fleet=self.instances,
+            use=self.key_use(key_id, policy, now),
         )
+
+    def key_use(self, key_id: str, policy: Policy, now: datetime) -> KeyUse:
+        """The reads with a key, and its suspension."""
+        known = KnownUse(self.service, self.reads, self.complete_run, self.instances, self.records, now)
+        return known.use(key_id, self.keys or {}, policy.suspend_days)
 
     def ids(self, state: KeyState) -> list[str]:
         """The ids of the keys in that state."""
         return [key_id for key_id, has in (self.keys or {}).items() if has is state]
+
+    @property
+    def older(self) -> list[str]:
+        """The ids of the keys that another one took over from: previous and suspended ones."""
+        return [key_id for key_id, state in (self.keys or {}).items() if state.is_superseded]
 
     @property
     def uncovered(self) -> list[TokenColumn]:
@@ -167,7 +185,7 @@ class Facts:
     @property
     def promotion(self) -> Promotion | None:
         """When the primary key took over; None if that is unknown, as after keys were put back by hand."""
-        return took_over(self.primary or "", self.ids(KeyState.PREVIOUS), self.records, self.service)
+        return took_over(self.primary or "", self.older, self.records, self.service)
 
     @property
     def promoted(self) -> datetime | None:
@@ -182,7 +200,7 @@ class Facts:
             return None
         if state is KeyState.STAGED:
             return record.staged or record.first_seen
-        return self.superseded(key_id) if state is KeyState.PREVIOUS else record.in_use_since
+        return self.superseded(key_id) if state and state.is_superseded else record.in_use_since
 
     def superseded(self, key_id: str) -> datetime | None:
         """The latest time at which another key took over from that one: the first promotion after its own."""
@@ -197,9 +215,9 @@ class Facts:
         return following.latest if following else self.promoted
 
     def previous_in_targets(self) -> Iterator[tuple[TargetFacts, str]]:
-        """Each target with each previous key that has tokens there."""
+        """Each target with each previous or suspended key that has tokens there."""
         for target in self.targets:
-            for key_id in self.ids(KeyState.PREVIOUS):
+            for key_id in self.older:
                 if target.counts.under.get(key_id):
                     yield target, key_id
 

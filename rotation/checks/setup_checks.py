@@ -11,9 +11,10 @@ from rotation.checks.facts import ARCHIVE, Facts, Finding, Level
 from rotation.configuration.policy import Policy
 from rotation.ledger.database import SHAPE_REMEDY, UNKNOWN_SHAPE
 from rotation.ledger.session import CLOCK_REMEDY, clock_fault
+from rotation.model.key_use import in_words
 from rotation.model.next_steps import CHECK, DISCOVER, RUN, STATUS, Next, Remedy, Repeats, Steps
 from rotation.model.text import many, span, to_minute
-from rotation.retirement import refusals
+from rotation.retirement import LOOK_ELSEWHERE, refusals
 
 COMMAND = "run"
 
@@ -233,15 +234,17 @@ def check_previous_keys(facts: Facts, policy: Policy, now: datetime) -> list[Fin
 
     Remedy: `keyring-rotate run` until no token needs it, then `keyring-rotate keys retire ID --archive ID.keys`.
     """
-    found = (_previous_key(facts, key_id, policy, now) for key_id in facts.ids(KeyState.PREVIOUS))
-    return [finding for finding in found if finding]
+    found = (_previous_key(facts, key_id, policy, now) for key_id in facts.older)
+    # Within the limits, check_suspended_keys reports a suspended key.
+    return [each for each in found if each and (each.level or each.subject in facts.ids(KeyState.PREVIOUS))]
 
 
 def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> Finding | None:
     since = facts.superseded(key_id)
     if since is None:
         return _undated("the previous key", key_id)
-    late, tokens, against = now - since > policy.max_previous_age, facts.under[key_id], refusals(facts.evidence(key_id))
+    late, tokens = now - since > policy.max_previous_age, facts.under[key_id]
+    against = refusals(facts.evidence(key_id, policy, now))
     limit = f"replaced {span(now - since)} ago, and the limit is {span(policy.max_previous_age)}; " if late else ""
     level = Level.WARNING if late else Level.OK
     if tokens:
@@ -253,6 +256,53 @@ def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> F
         return Finding(level, key_id, f"{limit}kept for {against[0].reason}{more}", against[0].remedy)
     message = f"{limit}no token that was read needs it; keys retire reads the rest first"
     return Finding(level, key_id, message, facts.retire_step(key_id))
+
+
+def check_key_reads(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """A service read with a previous key after the last complete run: something outside of the targets holds tokens.
+
+    Remedy: look into queues, caches, files, exports and other databases; have the application write what is there
+    again; then `keyring-rotate run`.
+    """
+    found = []
+    for key_id in facts.ids(KeyState.PREVIOUS):
+        use = facts.key_use(key_id, policy, now)
+        # Until a run was complete, and if tokens came since, services read what the targets hold.
+        if use.by_run and use.late and not facts.under[key_id]:
+            message = f"reads since the last complete run: {in_words(use.late, use.since)}"
+            found.append(Finding(Level.WARNING, key_id, message, Steps(LOOK_ELSEWHERE, RUN)))
+    return found
+
+
+def check_suspended_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """A key is suspended, and a service refused tokens under it; or the trial is over.
+
+    Remedy: `keyring-rotate keys resume ID`, and find what holds these tokens; if nothing was refused for long enough,
+    `keyring-rotate keys retire ID --archive ID.keys`.
+    """
+    return [_suspended_key(facts, key_id, policy, now) for key_id in facts.ids(KeyState.SUSPENDED)]
+
+
+def _suspended_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> Finding:
+    use, against = facts.key_use(key_id, policy, now), refusals(facts.evidence(key_id, policy, now))
+    step = facts.retire_step(key_id)
+    if use.suspended is None:
+        return _undated("the suspension", key_id)
+    message = f"suspended since {to_minute(use.suspended)}, {span(now - use.suspended)} ago"
+    if use.refused:
+        resume = facts.keys_step("resume", key_id, when="let services read these tokens again:")
+        message += f"; {in_words(use.refused, use.suspended)}"
+        return Finding(Level.WARNING, key_id, message, Steps(resume, LOOK_ELSEWHERE, RUN))
+    if use.opening:
+        message += f"; {use.opening[0]} still opens its tokens"
+        return Finding(Level.WARNING, key_id, message, "give it the keys of today, and restart it unless it reloads")
+    heard = f"{many(len(use.asked), 'running instance')} announced no refusal"
+    message += f"; {heard if use.asked else 'no running service announces what it reads, so a refusal is not seen'}"
+    if against:
+        return Finding(Level.OK, key_id, f"{message}; kept for {against[0].reason}", against[0].remedy)
+    if use.days:
+        return Finding(Level.OK, key_id, f"{message}; the {many(use.days, 'day')} are over: retire it", step)
+    return Finding(Level.OK, key_id, message, step.after("when you have tried it for long enough:"))
 
 
 def _undated(what: str, key_id: str) -> Finding:

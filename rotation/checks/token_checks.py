@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from keyring_core import KeyState, UndecryptableToken
+from keyring_core import UndecryptableToken
 from rotation.checks.facts import Facts, Finding, Level, TargetFacts
 from rotation.configuration.policy import Policy
 from rotation.ledger.records import history_of, missing
@@ -29,7 +29,7 @@ def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Findi
     """
     found = []
     left = Counter[str]()
-    newer = history_of(facts.primary or "", facts.ids(KeyState.PREVIOUS), facts.records, facts.service).newer
+    newer = history_of(facts.primary or "", facts.older, facts.records, facts.service).newer
     for target, key_id in facts.previous_in_targets():
         left[target.label] += target.counts.under[key_id]
     for label, tokens in left.items():
@@ -117,7 +117,7 @@ def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
     back among the previous ones, then `keyring-rotate run`; otherwise compare these rows with a backup, since damage
     and forgery look the same.
     """
-    history = history_of(facts.primary or "", facts.ids(KeyState.PREVIOUS), facts.records, facts.service)
+    history = history_of(facts.primary or "", facts.older, facts.records, facts.service)
     found = []
     for target in facts.targets:
         probable = Counter(key for time in target.counts.lost if (key := history.probable_key(time)))

@@ -26,14 +26,13 @@ from rotation.configuration.declarations import uncovered_columns
 from rotation.configuration.policy import Policy
 from rotation.configuration.targets import own_targets
 from rotation.context import Context
+from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.ledger import Ledger, Outcome, utc_now
 from rotation.ledger.records import (
     KEPT_CENSUS_PROBLEMS,
-    LIVE,
     CensusRecord,
     RunRecord,
     census_record,
-    in_fleet,
     place_of,
 )
 from rotation.ledger.session import OnFailure, Session, carried
@@ -316,13 +315,16 @@ def _titled(targets: Sequence[Target]) -> Iterable[tuple[Target, str]]:
 def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -> dict[str, Any]:
     """The facts in the ledger, by their names."""
     certificates = [one for one in ledger.certificates() if one.get("service") == service]
+    use = KnownUse.of(ledger, states, service)
     return {
-        "records": tuple(ledger.keys()),
+        "records": tuple(use.records),
         "runs": tuple(ledger.last_runs(KEPT_RUNS, service, "run")),
         "begun": ledger.begun_since_an_end(service, "run"),
         "known": tuple(ledger.censuses()),
         "checked": tuple(ledger.censuses(checked=True)),
-        "instances": tuple(in_fleet(ledger.instances(LIVE), states, service)),
+        "instances": tuple(use.fleet),
+        "reads": tuple(use.reads),
+        "complete_run": use.run,
         "latest": ledger.latest(),
         "archives": {one["key"]: path for one in certificates if isinstance(path := one.get("archive"), str)},
     }

@@ -148,6 +148,8 @@ CHECKS = (
     Check(setup_checks.check_key_age, _DATES),
     Check(setup_checks.check_staged_key, _DATES | _CELLS),
     Check(setup_checks.check_previous_keys, _DATES | _CELLS),
+    Check(setup_checks.check_key_reads, _DATES | _CELLS),
+    Check(setup_checks.check_suspended_keys, _DATES | _CELLS),
     Check(token_checks.check_tokens_left, _DATES | _CELLS),
     Check(token_checks.check_lagging_services, _DATES | _CELLS),
     Check(token_checks.check_unreadable, _CELLS),

@@ -28,7 +28,7 @@ from rotation.model.next_steps import Next, OneStep, Repeats, Steps
 from rotation.model.operator import LONGEST
 
 if TYPE_CHECKING:
-    from rotation.lifecycle.operations import StepResult
+    from rotation.lifecycle.steps import StepResult
     from rotation.model.target import Target
 
 
@@ -85,10 +85,10 @@ BY_HAND = "action needed: the keys are not in a file that it may write, so you m
 )
 @common_parameters
 def keys(**_: object) -> None:
-    """Make keys, and stage, promote, retire or restore them.
+    """Make keys, and stage, promote, suspend, resume, retire or restore them.
 
     A rotation goes: stage, promote, run, retire. A staged key decrypts; the primary key encrypts; a previous key
-    still decrypts.
+    still decrypts; a suspended key refuses, to try whether it can be retired.
     """
 
 
@@ -122,7 +122,7 @@ def list_keys(command: CommandContext, *, app: str | None, show_key: bool) -> in
     retired.
     """
     from rotation.ledger.database import LedgerError
-    from rotation.lifecycle import operations
+    from rotation.lifecycle import listing
     from rotation.output.documents.keys import KeysListJson
     from rotation.output.keys_text import render_list
     from rotation.output.terminal import following
@@ -133,13 +133,14 @@ def list_keys(command: CommandContext, *, app: str | None, show_key: bool) -> in
     states = keyring.states_by_id
     try:
         ledger = command.open_ledger(make=False)
-        found = operations.list_keys(states, ledger, command.service)
+        days = command.suspend_days()
+        found = listing.list_keys(states, ledger, command.service, key_set=command.key_set, suspend_days=days)
     except LedgerError as error:
         command.streams.warn(f"Warning: {error} Without it there are no dates and no tokens here.")
-        ledger, found = None, operations.list_keys(states, None, command.service)
+        ledger, found = None, listing.list_keys(states, None, command.service)
     document = KeysListJson.of(found, command.invocation, dated=ledger is not None)
     rows = [render_list(found)] if ledger else [f"{key.id}  {key.state}" for key in found]
-    after = operations.after_listing(found, command.key_set, salted=keyring.salted_ids)
+    after = listing.after_listing(found, command.key_set, salted=keyring.salted_ids)
     command.show(document, [*rows, *following(after, command.invocation)])
     return 0
 
@@ -227,6 +228,58 @@ def promote(command: CommandContext, key_id: str | None, force: str | None, *, s
     from rotation.lifecycle import operations
 
     return _print(command, operations.promote(command, key_id, force), show_key=show_key)
+
+
+@keys.command(
+    "suspend",
+    examples={
+        "Try whether a key can be retired": "keys suspend 5f0c1a9e --env-file .env",
+        "Try it though tokens under it are stored": "keys suspend 5f0c1a9e --env-file .env --force 5f0c1a9e",
+    },
+    exit_codes={
+        0: "the key is suspended, also if it was already",
+        1: "action needed: it was refused, with the reasons, and nothing was changed; or you must store the keys by "
+        "hand",
+        2: USAGE,
+        3: STOPPED,
+    },
+)
+@click.argument("key_id", metavar="KEY_ID")
+@force_option
+@step_options
+def suspend(command: CommandContext, key_id: str, force: str | None, *, show_key: bool) -> int:
+    """Try a retirement: services hold the key, and refuse its tokens.
+
+    A refused read raises SuspendedKey in the service, which counts it; `check` and `keys list` say who was refused, if
+    the service announces its keys. `keys resume` ends the trial at once. It is refused as long as a target is known to
+    hold tokens under the key.
+    """
+    from rotation.lifecycle import suspension
+
+    return _print(command, suspension.suspend(command, key_id, force), show_key=show_key)
+
+
+@keys.command(
+    "resume",
+    examples={"Let services read with the key again": "keys resume 5f0c1a9e --env-file .env"},
+    exit_codes={
+        0: "the key is a previous key again",
+        1: "action needed: it was refused, with the reasons, and nothing was changed; or you must store the keys by "
+        "hand",
+        2: USAGE,
+        3: STOPPED,
+    },
+)
+@click.argument("key_id", metavar="KEY_ID")
+@step_options
+def resume(command: CommandContext, key_id: str, *, show_key: bool) -> int:
+    """End the trial of `keys suspend`: services open the key's tokens again.
+
+    It says who was refused meanwhile, as far as services announced it.
+    """
+    from rotation.lifecycle import suspension
+
+    return _print(command, suspension.resume(command, key_id), show_key=show_key)
 
 
 @keys.command(

@@ -146,7 +146,7 @@ def keygen(command: CommandContext, file: Path) -> int:
     """Make a key that signs certificates.
 
     Writes an Ed25519 key to FILE, which only its owner can read, and its public key to FILE.pub. It never replaces a
-    file. Sign with `keys retire --certificate FILE --sign-with FILE`; give the public key to the one who is to check.
+    file. `keys retire --sign-with` signs with the first; give the second to the one who is to check.
     """
     from rotation.lifecycle.signatures import make_signing_key
     from rotation.model.next_steps import Steps

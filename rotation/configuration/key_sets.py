@@ -17,6 +17,7 @@ from keyring_core.environment import (
     PREVIOUS,
     PRIMARY,
     STAGED,
+    SUSPENDED,
     KeyVariables,
     Settings,
     load_settings,
@@ -27,12 +28,18 @@ from keyring_core.environment import (
 from keyring_core.errors import without_frames
 from keyring_core.key_commands import keep_from_commands
 from keyring_core.key_text import may_be_secret
+from keyring_core.keyring import RotationKeyring
 from keyring_core.sources import read_source
 from rotation.configuration.key_sources import KeyCell, KeySource, ReadKey, SaltColumn, keys_of_source
 from rotation.configuration.settings import Section, nearest, said
 from rotation.model.failures import StoreError, UsageError
 
-VARIABLES = {KeyState.PRIMARY: PRIMARY, KeyState.PREVIOUS: PREVIOUS, KeyState.STAGED: STAGED}
+VARIABLES = {
+    KeyState.PRIMARY: PRIMARY,
+    KeyState.PREVIOUS: PREVIOUS,
+    KeyState.STAGED: STAGED,
+    KeyState.SUSPENDED: SUSPENDED,
+}
 """The variable that holds the environment's own keys of each state."""
 
 _NAME = re.compile(r"\w[\w.-]{0,49}", re.ASCII)
@@ -46,6 +53,12 @@ class KeySet(Section, frozen=True):
     previous: Annotated[
         tuple[KeySource, ...], said("a list of older keys, newest first", '[{ secret = "$OLD_NAME" }]')
     ] = ()
+    suspended: Annotated[
+        tuple[KeySource, ...],
+        said(
+            "a list of previous keys that services hold and refuse to open tokens with", '[{ secret = "$TRIED_NAME" }]'
+        ),
+    ] = ()
 
     def sources(self) -> Iterator[tuple[KeyState, str, KeySource]]:
         """Each source with the state of its keys, and its place in the set in words."""
@@ -54,6 +67,8 @@ class KeySet(Section, frozen=True):
             yield KeyState.STAGED, "staged", self.staged
         for number, source in enumerate(self.previous, 1):
             yield KeyState.PREVIOUS, f"previous {number}", source
+        for number, source in enumerate(self.suspended, 1):
+            yield KeyState.SUSPENDED, f"suspended {number}", source
 
     @property
     def salt_columns(self) -> tuple[str, ...]:
@@ -72,7 +87,8 @@ class KeySet(Section, frozen=True):
             return msgspec.structs.replace(source, url=url) if is_open else source
 
         staged = self.staged and located(self.staged)
-        return KeySet(located(self.primary), staged, tuple(map(located, self.previous)))
+        previous, suspended = (tuple(map(located, those)) for those in (self.previous, self.suspended))
+        return KeySet(located(self.primary), staged, previous, suspended)
 
 
 def keep_from_key_commands(sets: Mapping[str, KeySet | None]) -> None:
@@ -131,7 +147,7 @@ class Keys(NamedTuple):
     @without_frames
     def keyring(self, environ: Mapping[str, str], cells: CellReader) -> Keyring:
         """The keyring that *environ* has for these keys. Raises KeyConfigError, and what *cells* raises."""
-        return Keyring(*self.settings(environ, cells))
+        return RotationKeyring(*self.settings(environ, cells))
 
     @without_frames
     def settings(self, environ: Mapping[str, str], cells: CellReader) -> Settings:

@@ -254,7 +254,7 @@ def keys_of_source(
         return
     derivation = source.derivation(environ, where)
     text = whole if isinstance(whole, str) else whole.decode("utf-8", "surrogateescape")
-    listed = state is KeyState.PREVIOUS and source.derive in LISTED
+    listed = state.is_superseded and source.derive in LISTED
     for item, place in split_key_list(text, where) if listed else [(text, where)]:
         yield ReadKey(state, _made(derivation, item, place, state, environ), place, source, item)
 
@@ -262,7 +262,7 @@ def keys_of_source(
 def _made(
     derivation: Derivation | RowDerivation, text: str, place: str, state: KeyState, environ: Mapping[str, str]
 ) -> Key:
-    if state is not KeyState.PREVIOUS:
+    if not state.is_superseded:
         return derivation.key(text, place)
     try:
         return derivation.key(text, place, allow_weak=environ.get(ALLOW_WEAK_PREVIOUS) == "1")
@@ -275,7 +275,8 @@ def _read(source: KeySource, state: KeyState, where: str, environ: Mapping[str, 
     if source.variable:
         return environ.get(source.variable)
     kind, value = (SourceKind.COMMAND, source.command) if source.file is None else (SourceKind.FILE, source.file)
-    if kind is SourceKind.FILE and state is KeyState.STAGED and is_missing(key_path(source.file or "", environ, where)):
-        # `keys stage` makes the file.
+    made = state in {KeyState.STAGED, KeyState.SUSPENDED}
+    if kind is SourceKind.FILE and made and is_missing(key_path(source.file or "", environ, where)):
+        # `keys stage` and `keys suspend` make the file.
         return None
     return read_named(kind, value or "", where, environ, COMMAND_SECONDS, comments=source.derive in LISTED).text

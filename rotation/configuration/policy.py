@@ -15,6 +15,8 @@ from rotation.configuration.settings import Section, said
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LONGEST = timedelta(days=36500)
+MOST_DAYS = 3650
+"""The most days of `suspend_days`."""
 
 
 class Duration(timedelta):
@@ -54,6 +56,15 @@ class Policy(Section, frozen=True, kw_only=True):
     max_reload_age: Annotated[
         Duration, said("how long after a promotion a service may still write under the key before", '"10m"')
     ] = Duration(hours=1)
+    suspend_days: Annotated[
+        int,
+        said(
+            "days for which a key has to be suspended before `keys retire` removes it; 0: it need not be",
+            "7",
+            minimum=0,
+            maximum=MOST_DAYS,
+        ),
+    ] = 0
     max_run_age: Annotated[Duration, said("since the last run came to its end", '"8d"')] = Duration(days=32)
     max_clock_skew: Annotated[Duration, said("difference of two machines' clocks", '"5s"')] = Duration(seconds=60)
     off: Annotated[
@@ -77,6 +88,8 @@ class Policy(Section, frozen=True, kw_only=True):
                 f"warn_before ({self.warn_before}; 30d if it is not written) is longer than max_key_age "
                 f"({self.max_key_age}); write a shorter warn_before"
             )
+        if not 0 <= self.suspend_days <= MOST_DAYS:
+            raise ValueError(f"suspend_days: {self.suspend_days} is not between 0 and {MOST_DAYS:,}")
         for name, reason in self.off.items():
             if not reason.strip():
                 raise ValueError(f"off: say why {name} is off")

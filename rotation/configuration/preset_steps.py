@@ -175,7 +175,7 @@ class OwnKey(NamedTuple):
 
     id: str
     state: str
-    """primary, staged or previous."""
+    """primary, staged, previous or suspended."""
     reveal: Callable[[], str]
     """Returns what the application is to be given: the key's text, or the secret that it is derived from."""
 
@@ -184,10 +184,12 @@ def setting_lines(preset: Preset, keys: Sequence[OwnKey], key_set: str | None = 
     """The settings of *preset* that *key_set* belongs to, or its first one, with *keys* in the application's form.
 
     Keys stand there by their ids, such as <5f0c1a9e>; with *reveal* as they are, and the lines are then secret.
+    An application knows no suspended keys, so it gets none of them, and refuses their tokens as unknown ones.
     """
     key_set = key_set or preset.key_set(preset.setting[0])
     # The first key encrypts in every application that takes several.
-    ordered = sorted(keys, key=lambda key: ("primary", "staged", "previous").index(key.state))
+    order = ("primary", "staged", "previous")
+    ordered = sorted((key for key in keys if key.state in order), key=lambda key: order.index(key.state))
     shown = [(key.state, key.reveal() if reveal else f"<{key.id}>") for key in ordered]
     lines: list[str] = []
     for setting in (each for each in preset.setting if preset.key_set(each) == key_set):

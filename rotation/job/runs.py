@@ -18,12 +18,14 @@ from rotation.job.options import LocalOptions, RunOptions, RunSettings
 from rotation.job.problems_file import PROBLEMS, ProblemsFile
 from rotation.job.workers import Workers, open_workers
 from rotation.kept_files import outputs_of
+from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.ledger import Outcome
 from rotation.ledger.records import history_of, lacking
 from rotation.ledger.session import OnFailure, Session
 from rotation.model.counts import PARTS
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.key_history import UNKNOWN, History
+from rotation.model.key_use import KeyUse
 from rotation.model.outputs import Output
 from rotation.model.report import Report
 from rotation.model.target import Target
@@ -144,8 +146,9 @@ def _recorded(
         recorders = [closing.enter_context(_recording(part, dry_run=dry_run)) for part in parts]
         jobs = [job(part, recorder) for part, recorder in zip(parts, recorders, strict=True)]
         reports = _rotate(context, jobs, workers)
-        for recorder, report in zip(recorders, reports, strict=True):
+        for recorder, report, part in zip(recorders, reports, parts, strict=True):
             recorder.keep(report)
+            report.uses = recorder.uses(part)
         done = Report.of_parts(reports)
         # One shard is no end, and neither is a run that stopped.
         if done.shard is None and not any(target.interrupted for target in done.targets):
@@ -241,6 +244,13 @@ class RunRecorder:
         interrupted = any(target.interrupted for target in report.targets)
         counts = {name: sum(getattr(target.counts, name) for target in report.targets) for name in PARTS}
         self.end("interrupted" if interrupted else "complete" if report.complete else "left", counts)
+
+    def uses(self, part: _Part) -> dict[str, KeyUse]:
+        """The use of each key of *part* that another one took over from, as far as the ledger knows it."""
+        states, service = part.keyring.states_by_id, self.session.service
+        known = self.session.attempt(lambda ledger: KnownUse.of(ledger, states, service)) or KnownUse()
+        days = part.context.suspend_days()
+        return {key_id: known.use(key_id, states, days) for key_id, state in states.items() if state.is_superseded}
 
     def end(self, outcome: Outcome, counts: dict[str, int] | None = None) -> None:
         """Records how the run ended, if it was begun and has no end yet."""

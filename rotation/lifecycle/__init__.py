@@ -1,5 +1,8 @@
 """The lifecycle of a key: stage, promote, retire, restore; the proof of a retirement; the files that hold keys."""
 
-from rotation.lifecycle.operations import ListedKey, StepResult, list_keys, promote, restore, retire, stage
+from rotation.lifecycle.listing import ListedKey, list_keys
+from rotation.lifecycle.operations import promote, restore, retire, stage
+from rotation.lifecycle.steps import StepResult
+from rotation.lifecycle.suspension import resume, suspend
 
-__all__ = ["ListedKey", "StepResult", "list_keys", "promote", "restore", "retire", "stage"]
+__all__ = ["ListedKey", "StepResult", "list_keys", "promote", "restore", "resume", "retire", "stage", "suspend"]

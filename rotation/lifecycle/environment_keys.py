@@ -10,10 +10,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
+from keyring_core import Key, KeyConfigError, KeyConfigWarning, KeyState
 from keyring_core.derivation import Derivation
 from keyring_core.environment import PREVIOUS, STAGED, Settings
 from keyring_core.key_files import is_missing, key_path
+from keyring_core.keyring import RotationKeyring
 from keyring_core.keys import check_told_apart
 from rotation.configuration.key_sets import (
     ENVIRONMENT,
@@ -104,7 +105,7 @@ class EnvironmentKeys:
     @property
     def states(self) -> dict[str, KeyState]:
         """Every key's state, by id."""
-        return Keyring(*self.settings).states_by_id
+        return RotationKeyring(*self.settings).states_by_id
 
     def staged(self) -> Key:
         """The staged key. Raises UsageError without one."""
@@ -152,12 +153,20 @@ class EnvironmentKeys:
 
         Raises KeyConfigError, and writes nothing, if two keys would sign alike.
         """
-        # A primary key that is left in the staged variable would be staged once another key is primary.
-        changes = [*self.left_behind([STAGED]), *edits(self.settings, step, key)]
+        # A primary key that is left in the staged variable would be staged once another key is primary; a retired one
+        # that is left in the previous variable would be a previous key again.
+        copies = self.left_behind([PREVIOUS], key) if step is KeyStep.RETIRE else []
+        changes = [*self.left_behind([STAGED]), *copies, *edits(self.settings, step, key)]
         done = after(self.settings, step, key)
         # Checked before any file is written: an archive may hold a mistyped copy of a key, which nothing would load.
         check_told_apart({each: variable for variable, keys in held(done).items() for each in keys})
         locations = self._locations(key)
+        if step is KeyStep.SUSPEND and self.keys.written and not self.keys.written.suspended:
+            raise UsageError(
+                f"[keys.{self.keys.name}] has no place for suspended keys. In rotation.toml, add `suspended = "
+                f'[{{ secret = "$NAME" }}]` to it, with a variable of its own, or move the entry of {key.id} from '
+                "`previous` into it."
+            )
         if any(locations[change.variable].source.cell for change in changes):
             return WrittenKeys(manual=[self._cell_edit(step, key, locations)])
         if any(locations[change.variable].path is None for change in changes):
@@ -166,19 +175,23 @@ class EnvironmentKeys:
         self.settings = done
         return WrittenKeys(written)
 
-    def left_behind(self, variables: Iterable[str]) -> list[Edit]:
-        """The edits that remove the primary key from those *variables*, if a promotion was interrupted before."""
-        primary, found = self.settings.primary, []
-        locations = self._locations(primary)
+    def left_behind(self, variables: Iterable[str], key: Key | None = None) -> list[Edit]:
+        """The edits that remove *key*, by default the primary one, from *variables* in which it has no effect.
+
+        It is there if the process of a step died between two files.
+        """
+        key = key or self.settings.primary
+        locations, found = self._locations(key), []
         for name in variables:
             path = locations[name].path
-            if path and path.is_file() and primary in [key for _, key in locations[name].keys(path.read_bytes())]:
+            is_there = path and path.is_file() and key in [each for _, each in locations[name].keys(path.read_bytes())]
+            if is_there and key not in held(self.settings)[name]:
                 found.append(Edit(name, held(self.settings)[name]))
         return found
 
-    def finish(self, changes: Sequence[Edit]) -> WrittenKeys:
-        """Writes the edits of `left_behind`; no key changes its state."""
-        return WrittenKeys(self._write(changes, self._locations(self.settings.primary), self.settings))
+    def finish(self, changes: Sequence[Edit], key: Key | None = None) -> WrittenKeys:
+        """Writes the edits of `left_behind` for that *key*; no key changes its state."""
+        return WrittenKeys(self._write(changes, self._locations(key or self.settings.primary), self.settings))
 
     def _write(self, changes: Sequence[Edit], locations: Mapping[str, KeyLocation], done: Settings) -> list[Path]:
         """Writes the changes, file by file in their order, and returns the files. Afterwards *done* is what loads.
@@ -228,10 +241,11 @@ class EnvironmentKeys:
         environ = self._context.read_environ()
         if self.keys.written is not None:
             return environ
-        form = f"{self.keys.place(KeyState.STAGED)}_FILE"
-        if (named := environ.get(form)) and is_missing(key_path(named, environ, form)):
-            # No key is staged yet; `keys stage` makes the file.
-            del environ[form]
+        for state in (KeyState.STAGED, KeyState.SUSPENDED):
+            form = f"{self.keys.place(state)}_FILE"
+            if (named := environ.get(form)) and is_missing(key_path(named, environ, form)):
+                # No key is in that state yet; `keys stage` and `keys suspend` make the file.
+                del environ[form]
         return environ
 
     def _load(self) -> Settings:
@@ -288,18 +302,23 @@ class EnvironmentKeys:
             token = self._context.with_keys(opens).load_keyring().encrypt(location.text(key))
             return ManualEdit(location.words, words.format(opens), (key,), ("",), (token,))
         if step is KeyStep.RETIRE:
-            words = f"take its entry out of rotation.toml, and then delete the row in the {locations[PREVIOUS].words}"
-            return ManualEdit(f"[keys.{whose}] previous", words, (), (), ())
+            state = self.states[key.id]
+            words = f"take its entry out of rotation.toml, and then delete the row in the {self.source(key).place}"
+            return ManualEdit(f"[keys.{whose}] {state}", words, (), (), ())
         if step is KeyStep.RESTORE:
             fault = (
                 f"[keys.{whose}] has its previous keys in cells, which no command writes. In rotation.toml, add "
                 f'{{ file = "{key.id}.keys" }} to `previous`, with the path of the archive.'
             )
             raise UsageError(fault)
+        fault = f"[keys.{whose}] has keys in cells, which no command writes. In rotation.toml, "
+        if step in {KeyStep.SUSPEND, KeyStep.RESUME}:
+            there, to = ("previous", "suspended") if step is KeyStep.SUSPEND else ("suspended", "previous")
+            raise UsageError(f"{fault}move the entry of {key.id} from `{there}` to `{to}`.")
         was = "staged" if step is KeyStep.PROMOTE else "previous"
         raise UsageError(
-            f"[keys.{whose}] has keys in cells, which no command writes. In rotation.toml, make the entry of {key.id} "
-            f"in `{was}` the new `primary`, and the old `primary` the first of `previous`.",
+            f"{fault}make the entry of {key.id} in `{was}` the new `primary`, and the old `primary` the first of "
+            "`previous`.",
             Steps(RUN),
         )
 

@@ -7,16 +7,18 @@ import warnings
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
+from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.environment import Settings
+from keyring_core.keyring import RotationKeyring
 from rotation import job
 from rotation.configuration.targets import without_repeats
 from rotation.context import Context
 from rotation.discovery.memory import SearchMemory
 from rotation.discovery.result import ColumnName, Discovery
 from rotation.job.app_columns import memory_of
+from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import place_of, took_over
 from rotation.ledger.session import Session, unexplained
@@ -81,12 +83,12 @@ def examine(  # noqa: PLR0913 - what the case is about
 
     Raises StoreError if a target cannot be opened, and StoppedError.
     """
-    shared, keyring = sharing(context, keys, key), Keyring(*keys.settings)
+    shared, keyring = sharing(context, keys, key), RotationKeyring(*keys.settings)
     wrapped = wrapped_under(context, keyring, key)
     if not whatever:
         lost = (SharedNeed(one, against=[refusal]) for one in shared.keys if (refusal := _lost(one)))
         of_others = [refusal for need in lost for refusal in need.refusals(None, None)]
-        _announce(context, [*_known_reasons(session, key, keyring, targets), *wrapped, *of_others])
+        _announce(context, [*_known_reasons(context, session, key, keyring, targets), *wrapped, *of_others])
     open_writers = OpenWriters(context, everything)
     # Before anything is read: what is committed while this waits is counted below.
     uncommitted = open_writers.wait()
@@ -109,13 +111,15 @@ def examine(  # noqa: PLR0913 - what the case is about
     case.evidence = replace(
         case.evidence,
         uncommitted=list({one.identity: one for one in (*uncommitted, *open_writers.late())}.values()),
-        # A search may take an hour, and a service that started meanwhile still counts.
-        fleet=session.fleet(keyring.states_by_id),
+        # A search may take an hour, and a service that started or read with the key meanwhile still counts.
+        **_use(context, session, key, keyring),
     )
     return _kept(case, session)
 
 
-def _known_reasons(session: Session, key: Key, keyring: Keyring, targets: Sequence[Target]) -> list[Refusal]:
+def _known_reasons(
+    context: Context, session: Session, key: Key, keyring: Keyring, targets: Sequence[Target]
+) -> list[Refusal]:
     """The reasons to keep *key* for which no row has to be read: its services, and tokens where no target is now."""
     places = {place_of(session.service, identify(target)) for target in targets}
     elsewhere = [census for census in session.censuses() if census.place not in places]
@@ -123,9 +127,17 @@ def _known_reasons(session: Session, key: Key, keyring: Keyring, targets: Sequen
         key.id,
         keyring.primary.id,
         unexplained=tuple(unexplained(key.id, (), elsewhere, session.service)),
-        fleet=session.fleet(keyring.states_by_id),
+        **_use(context, session, key, keyring),
     )
-    return refusals(known)
+    # Whether reads are a reason depends on what the targets hold.
+    return refusals(replace(known, use=replace(known.use, reads=())))
+
+
+def _use(context: Context, session: Session, key: Key, keyring: Keyring) -> dict[str, Any]:
+    """The part of the evidence that services announce."""
+    states = keyring.states_by_id
+    known = session.attempt(lambda ledger: KnownUse.of(ledger, states, session.service)) or KnownUse()
+    return {"fleet": known.fleet, "use": known.use(key.id, states, context.suspend_days())}
 
 
 def _announce(context: Context, reasons: Sequence[Refusal]) -> None:
@@ -195,7 +207,7 @@ def _count_need(session: Session, one: SharedSecret, targets: Sequence[Target]) 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", KeyConfigWarning)
             settings = one.context.load_settings(one.context.read_environ())
-        wrapped = wrapped_under(one.context, Keyring(*settings), one.key)
+        wrapped = wrapped_under(one.context, RotationKeyring(*settings), one.key)
         if not own:
             return SharedNeed(one, against=wrapped)
         session = replace(session, service=one.context.service)
@@ -213,7 +225,7 @@ def _count_need(session: Session, one: SharedSecret, targets: Sequence[Target]) 
 
 def _lost(one: SharedSecret) -> Refusal | None:
     """The refusal for a key that the other set has as its primary or staged key."""
-    if one.state is KeyState.PREVIOUS:
+    if one.state.is_superseded:
         return None
     whose = one.context.keys.words
     lost = f"{whose} would have no {one.state} key" if one.may_follow else f"{whose} has it as its {one.state} key"
@@ -235,19 +247,20 @@ def _count(  # noqa: PLR0913 - what the evidence is about
 
     Raises StoreError if a target cannot be opened, and StoppedError.
     """
-    keyring = Keyring(*settings)
+    keyring = RotationKeyring(*settings)
     report = _census(context, targets, everything, keyring)
     left_out = _left_out(context, targets, everything, keyring)
     known = session.censuses()
     censuses = session.keep_censuses(report, known)
     records = session.attempt(Ledger.keys) or ()
+    older = [each.id for each, state in keyring.states.items() if state.is_superseded]
     evidence = replace(
         of_report(report, key.id),
         of_rows=_sets_of_rows(context) if key.salt_column else frozenset(),
-        promoted=took_over(settings.primary.id, [each.id for each in settings.previous], records, session.service),
+        promoted=took_over(settings.primary.id, older, records, session.service),
         left_out=left_out,
         unexplained=tuple(unexplained(key.id, censuses, known, session.service)),
-        fleet=session.fleet(keyring.states_by_id),
+        **_use(context, session, key, keyring),
     )
     return evidence, report
 

@@ -28,6 +28,7 @@ from rotation.lifecycle.signatures import CertificateSignature, Signer, signatur
 from rotation.model.atomic_file import read_whole, replace_whole
 from rotation.model.counts import CellCounts
 from rotation.model.failures import UsageError
+from rotation.model.key_use import in_words
 from rotation.model.outputs import Holds, Kind, replaced
 from rotation.model.report import Report, TargetReport, others_in_words
 from rotation.model.text import release
@@ -68,6 +69,17 @@ class CertifiedSearch(msgspec.Struct, forbid_unknown_fields=True):
     tables: Annotated[int, "How many of its tables were searched."]
 
 
+class CertifiedReads(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What services announced of their reads with the key; without a ledger they were not asked."""
+
+    asked: Annotated[list[str], "The running services whose reads are known up to a time after `since`."]
+    since: Annotated[
+        str | None, "The end of the last complete run, otherwise when the primary key took over; null: not known."
+    ]
+    last: Annotated[list[str], "The last reads with the key: which instance, how many tokens, and when."]
+    suspended: Annotated[str | None, "Since when the key had been suspended; null: it was not, or it is not known."]
+
+
 class Certificate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The certificate of a retirement: what `keys retire --certificate` writes."""
 
@@ -95,6 +107,9 @@ class Certificate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ignored: Annotated[list[str], "The columns that rotation.toml ignores, and why."]
     others: Annotated[list[str], 'Columns with tokens of keys that are not here, which `others = "leave"` left.']
     instances: Annotated[list[str], "The running services that were asked."]
+    reads: Annotated[CertifiedReads | msgspec.UnsetType, "Who read with the key; not in older certificates."] = (
+        msgspec.UNSET
+    )
     rows: Annotated[int, "Rows that were counted."]
     cells: Annotated[int, "Cells that hold something, as `run` counts them: without NULLs."]
     targets: Annotated[list[CertifiedTarget], "What was counted, column by column."]
@@ -124,7 +139,7 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
     by: str | None = None,
 ) -> Certificate:
     """The proof, for a later audit; for a forced retirement, the reasons that were overridden."""
-    search, (earliest, latest) = evidence.search, evidence.promoted or (None, None)
+    search, use, (earliest, latest) = evidence.search, evidence.use, evidence.promoted or (None, None)
     is_known = evidence.promoted is not None and evidence.promoted.exact
     return Certificate(
         key=evidence.key_id,
@@ -148,6 +163,12 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
             f"{target.id.words}: {words}" for target in census.targets if (words := others_in_words(target.counts))
         ],
         instances=[f"{one.service} on {one.instance}" for one in evidence.fleet],
+        reads=CertifiedReads(
+            asked=list(use.asked),
+            since=_iso(use.since),
+            last=[in_words([one]) for one in use.read],
+            suspended=_iso(use.suspended) if use.is_suspended else None,
+        ),
         rows=_rows_of(census),
         cells=sum(target.counts.scanned for target in census.targets),
         targets=[CertifiedTarget.of(target) for target in census.targets],

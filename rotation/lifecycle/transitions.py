@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from keyring_core import Key, KeyState
-from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
+from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, SUSPENDED, Settings
 from rotation.configuration.key_sets import ENVIRONMENT, VARIABLES, Keys
 from rotation.ledger.records import InstanceRecord, lacking
 from rotation.model.failures import UsageError
@@ -22,31 +22,37 @@ class KeyStep(StrEnum):
     STAGE = "stage"
     PROMOTE = "promote"
     GO_BACK = "go back"
+    SUSPEND = "suspend"
+    RESUME = "resume"
     RETIRE = "retire"
     RESTORE = "restore"
 
 
 class Move(NamedTuple):
-    """From one state to another; None is outside the environment."""
+    """From one of several states to another; None is outside the environment."""
 
-    before: KeyState | None
+    before: Collection[KeyState | None]
     after: KeyState | None
 
 
 MOVES: Mapping[KeyStep, tuple[Move, ...]] = {
-    KeyStep.STAGE: (Move(None, KeyState.STAGED),),
-    KeyStep.PROMOTE: (Move(KeyState.STAGED, KeyState.PRIMARY), Move(KeyState.PRIMARY, KeyState.PREVIOUS)),
-    KeyStep.GO_BACK: (Move(KeyState.PREVIOUS, KeyState.PRIMARY), Move(KeyState.PRIMARY, KeyState.PREVIOUS)),
-    KeyStep.RETIRE: (Move(KeyState.PREVIOUS, None),),
-    KeyStep.RESTORE: (Move(None, KeyState.PREVIOUS),),
+    KeyStep.STAGE: (Move([None], KeyState.STAGED),),
+    KeyStep.PROMOTE: (Move([KeyState.STAGED], KeyState.PRIMARY), Move([KeyState.PRIMARY], KeyState.PREVIOUS)),
+    KeyStep.GO_BACK: (Move([KeyState.PREVIOUS], KeyState.PRIMARY), Move([KeyState.PRIMARY], KeyState.PREVIOUS)),
+    KeyStep.SUSPEND: (Move([KeyState.PREVIOUS], KeyState.SUSPENDED),),
+    KeyStep.RESUME: (Move([KeyState.SUSPENDED], KeyState.PREVIOUS),),
+    KeyStep.RETIRE: (Move([KeyState.PREVIOUS, KeyState.SUSPENDED], None),),
+    KeyStep.RESTORE: (Move([None], KeyState.PREVIOUS),),
 }
 """The moves of each step: first of the step's own key, then of the key that it displaces."""
 
 WRITES = (
     (KeyState.PREVIOUS, True, False),
+    (KeyState.SUSPENDED, True, False),
     (KeyState.STAGED, True, False),
     (KeyState.PRIMARY, True, True),
     (KeyState.PREVIOUS, False, True),
+    (KeyState.SUSPENDED, False, True),
     (KeyState.STAGED, False, True),
 )
 """The order of writes: a variable's state, and whether keys are added and removed then. Each variable may have its own
@@ -75,11 +81,11 @@ def find_key(settings: Settings, key_id: str) -> Key:
 def check_order(settings: Settings, step: KeyStep, key: Key, keys: Keys = ENVIRONMENT) -> None:
     """Raises UsageError if *step* is out of order for *key*; the message has the step that comes first."""
     state = states(settings).get(key)
-    if state is not MOVES[step][0].before:
+    if state not in MOVES[step][0].before:
         fault = _OUT_OF_ORDER[step].format(id=key.id, state=state)
-        if step is KeyStep.RETIRE and settings.previous:
+        if step in {KeyStep.RETIRE, KeyStep.SUSPEND} and settings.previous:
             fault += f" Here that is {' or '.join(each.id for each in settings.previous)}."
-        raise UsageError(fault, *([_before_retire(settings, state, keys)] if step is KeyStep.RETIRE else []))
+        raise UsageError(fault, *_first(settings, step, key, state, keys))
     if step is KeyStep.STAGE and settings.staged:
         raise UsageError(
             f"{settings.staged.id} is staged already; two at once would leave services with different ones.",
@@ -89,11 +95,11 @@ def check_order(settings: Settings, step: KeyStep, key: Key, keys: Keys = ENVIRO
 
 def edits(settings: Settings, step: KeyStep, key: Key) -> list[Edit]:
     """The changes of *step*, variable by variable, in the order in which it is safe to write them."""
-    moves = list(zip(MOVES[step], (key, settings.primary), strict=False))
+    moves, was = list(zip(MOVES[step], (key, settings.primary), strict=False)), states(settings)
     now, found = held(settings), []
     for state, coming, going in WRITES:
         added = tuple(moved for move, moved in moves if coming and move.after is state)
-        gone = tuple(moved for move, moved in moves if going and move.before is state)
+        gone = tuple(moved for _, moved in moves if going and was.get(moved) is state)
         if gone or added:
             variable = VARIABLES[state]
             now[variable] = (*added, *(other for other in now[variable] if other not in (*gone, *added)))
@@ -104,7 +110,7 @@ def edits(settings: Settings, step: KeyStep, key: Key) -> list[Edit]:
 def after(settings: Settings, step: KeyStep, key: Key) -> Settings:
     """The keys after *step*."""
     found = held(settings) | {change.variable: change.keys for change in edits(settings, step, key)}
-    return Settings(found[PRIMARY][0], found[PREVIOUS], next(iter(found[STAGED]), None))
+    return Settings(found[PRIMARY][0], found[PREVIOUS], next(iter(found[STAGED]), None), found[SUSPENDED])
 
 
 def held(settings: Settings) -> dict[str, tuple[Key, ...]]:
@@ -113,6 +119,7 @@ def held(settings: Settings) -> dict[str, tuple[Key, ...]]:
         PRIMARY: (settings.primary,),
         PREVIOUS: settings.previous,
         STAGED: (settings.staged,) if settings.staged else (),
+        SUSPENDED: settings.suspended,
     }
 
 
@@ -137,11 +144,21 @@ _OUT_OF_ORDER = {
     KeyStep.PROMOTE: "{id} is {state}, not staged",
     KeyStep.GO_BACK: "{id} is {state}; what goes back to being primary is a previous key",
     KeyStep.RESTORE: "{id} is {state} already",
+    KeyStep.SUSPEND: "{id} is {state}, and only a previous key can be suspended.",
+    KeyStep.RESUME: "{id} is {state}, not suspended",
     KeyStep.RETIRE: "{id} is {state}, and only a previous key can be retired.",
 }
 
 
-def _before_retire(settings: Settings, state: KeyState | None, keys: Keys) -> Steps:
+def _first(settings: Settings, step: KeyStep, key: Key, state: KeyState | None, keys: Keys) -> Iterator[Steps]:
+    """The steps that come before *step*."""
+    if step is KeyStep.GO_BACK and state is KeyState.SUSPENDED:
+        yield Steps(Next(("keys", "resume", key.id), "resume it first:", keys.name))
+    elif step in {KeyStep.RETIRE, KeyStep.SUSPEND}:
+        yield _until_previous(settings, state, keys)
+
+
+def _until_previous(settings: Settings, state: KeyState | None, keys: Keys) -> Steps:
     if state is KeyState.PRIMARY:
         left = ["promote"] if settings.staged else ["stage", "promote"]
         return Steps(*(Next(("keys", word), keys=keys.name) for word in left), RUN)

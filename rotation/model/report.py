@@ -16,6 +16,7 @@ from rotation.model.text import many, time_left
 
 if TYPE_CHECKING:
     from rotation.model.key_history import Promotion
+    from rotation.model.key_use import KeyUse
 
 
 WHOLE = "pass"
@@ -87,6 +88,8 @@ class Report:
     """The reason that the file of problems is incomplete."""
     newer: Mapping[str, Promotion] = field(default_factory=dict)
     """Previous keys that were promoted later than the primary key, whose tokens are left, and when that was."""
+    uses: Mapping[str, KeyUse] = field(default_factory=dict)
+    """The use of each key that another one took over from, as far as a ledger knows it."""
     left_out: list[str] = field(default_factory=list)
     """The optional targets that are not there, and those that `adopt` cannot take, each with the reason."""
     key_set: str | None = None
@@ -111,6 +114,7 @@ class Report:
             parts[0].shard,
             next((part.fault for part in parts if part.fault), None),
             {key_id: promoted for part in parts for key_id, promoted in part.newer.items()},
+            {key_id: use for part in parts for key_id, use in part.uses.items()},
             [words for part in parts for words in part.left_out],
             parts=parts,
         )

@@ -7,9 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
+from keyring_core import KeyState
 from rotation.discovery.result import Discovery
-from rotation.lifecycle.operations import ListedKey, StepResult
+from rotation.ledger.ledger import utc_now
+from rotation.lifecycle.listing import ListedKey
+from rotation.lifecycle.steps import StepResult
 from rotation.lifecycle.transitions import KeyStep
+from rotation.model.key_use import last_read
 from rotation.model.next_steps import PLAIN, Invocation
 from rotation.model.text import GONE, MINUTE, UNCHANGED, UNOPENED
 from rotation.output.terminal import Fitting, following, rows_table
@@ -27,6 +31,8 @@ class Unmasked(str):
 def render_list(keys: Sequence[ListedKey]) -> Fitting:
     """A table of keys, dates and tokens."""
     judged = any(key.standing for key in keys)
+    # The primary key is read with all the time.
+    reads, now = {key.id: key.use for key in keys if key.use.reads and key.state != KeyState.PRIMARY}, utc_now()
     headings = ["key", "state", "first seen", "staged", "promoted", "retired", "#tokens"]
     rows: list[list[RenderableType]] = []
     for key in keys:
@@ -35,9 +41,14 @@ def render_list(keys: Sequence[ListedKey]) -> Fitting:
         promoted = key.promotion.words(MINUTE) if key.promotion else ""
         retired += " (forced)" if key.forced and key.retired else ""
         tokens = "" if key.tokens is None else f"{key.tokens:,}"
+        state = key.state
+        if state == KeyState.SUSPENDED and key.suspended:
+            state += f" since {key.suspended:{MINUTE}}"
+        last = [last_read(reads[key.id], now) if key.id in reads else ""] if reads else []
         needed = [_NEEDED[key.standing]] if judged else []
-        rows.append([key.id, key.state, first_seen, staged, promoted, retired, tokens, *needed])
-    return rows_table([*headings, *(["needed"] if judged else [])], rows, always="#tokens")
+        rows.append([key.id, state, first_seen, staged, promoted, retired, tokens, *last, *needed])
+    more = [*(["last read"] if reads else []), *(["needed"] if judged else [])]
+    return rows_table([*headings, *more], rows, always="#tokens")
 
 
 def render(done: StepResult, invocation: Invocation = PLAIN, *, show_key: bool) -> Iterator[Text | Unmasked]:

@@ -65,7 +65,7 @@ def performance(verdict: Verdict) -> Iterator[Performance]:
             yield Performance(name, math.ceil(age.total_seconds()), "s", *limits, 0)
     if not facts.targets:
         return
-    left = sum(facts.under[key_id] for key_id in facts.ids(KeyState.PREVIOUS))
+    left = sum(facts.under[key_id] for key_id in facts.older)
     unreadable = sum(target.census.counts.unreadable for target in facts.targets)
     plaintext = sum(target.census.counts.plaintext for target in facts.targets)
     yield Performance("tokens", facts.under.total(), min=0)

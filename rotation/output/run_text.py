@@ -30,7 +30,7 @@ from rotation.model.text import be, many, to_second
 from rotation.output.census_tables import keys_table, legend, targets_table
 from rotation.output.terminal import following
 from rotation.planning.takeover import why_not_adopted
-from rotation.retirement import of_report, refusals
+from rotation.retirement import of_report, of_use, refusals
 
 SHOWN_PROBLEMS = 20
 
@@ -163,7 +163,7 @@ def _verdict_of(report: Report, *, has_uncovered: bool) -> Iterator[Text | Steps
         for key in report.keys:
             # Swapped keys can be noticed before anything is written.
             tokens = report.under(key["id"])
-            if key["state"] == "previous" and tokens and key["id"] not in report.newer:
+            if KeyState(key["state"]).is_superseded and tokens and key["id"] not in report.newer:
                 yield Text(f"  {many(tokens, 'token')} {key['id']} -> {report.primary}")
         if any(target.lacks_key or target.lacks_room for target in report.targets):
             yield Steps(THIS_AGAIN.after("correct what is said above, then:"))
@@ -214,7 +214,7 @@ def _waiting(report: Report, waiting: int) -> str:
 
 def _without_index(report: Report) -> int:
     """The tokens under the primary key beside which a blind index is missing, as in a column that was added."""
-    previous = [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]
+    previous = _superseded(report)
     lacking = 0
     for counts in (target.counts for target in report.targets if target.target.index):
         others = counts.taken_over + counts.unbound + counts.reindexed + sum(counts.under[each] for each in previous)
@@ -271,9 +271,20 @@ def _after_a_run(report: Report, *, has_uncovered: bool) -> Steps | None:
         return first
     if has_uncovered:
         return None
-    previous = [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]
-    unneeded = [key_id for key_id in previous if not refusals(of_report(report, key_id))]
-    return read_the_rest(unneeded[-1], report.key_set, salted=report.salted) if unneeded else None
+    known = [of_report(report, key_id) for key_id in reversed(_superseded(report))]
+    against = {evidence.key_id: refusals(evidence) for evidence in known}
+    if unneeded := next((key_id for key_id, reasons in against.items() if not reasons), None):
+        return read_the_rest(unneeded, report.key_set, salted=report.salted)
+    for evidence in known:
+        # Nothing stored needs it, and something else keeps it.
+        if against[evidence.key_id] == [*of_use(evidence)]:
+            reason, remedy = against[evidence.key_id][0]
+            return Steps(remedy, when=f"{evidence.key_id} stays for {reason}.")
+    return None
+
+
+def _superseded(report: Report) -> list[str]:
+    return [key["id"] for key in report.keys if KeyState(key["state"]).is_superseded]
 
 
 def _promote_first(report: Report) -> Steps | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields
 from itertools import groupby
 from typing import Any
 
-from keyring_core import Keyring, KeyState
+from keyring_core import Keyring
 from keyring_core.row_keys import KeyOfRow, RowKeyring, RowKeyrings
 from rotation.model.batch import Batch, FurtherToken, Plan, Swaps
 from rotation.model.counts import Counts, RowKey
@@ -55,7 +55,7 @@ class SaltedPlanner(Planner):
     def plan(self, batch: Batch) -> Plan:
         """As `Planner.plan`, row by row in the order of *batch*."""
         runs = list(self._runs(batch))
-        if any(state is KeyState.PREVIOUS and not key.salt_column for key, state in self.keyring.states.items()):
+        if any(state.is_superseded and not key.salt_column for key, state in self.keyring.states.items()):
             # Before any token under such a key is written: whether its tokens decrypt, or it is mistyped.
             for keyring, part in runs:
                 self._plan_with(keyring.keyring, part, dry_run=True)

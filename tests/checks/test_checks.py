@@ -15,6 +15,7 @@ from keyring_core import KeyState
 from rotation.checks.facts import Facts, Level, Result, SeenFile
 from rotation.checks.verdict import CHECKS, check_names, list_checks, run_checks
 from rotation.configuration.policy import Duration, Policy
+from rotation.ledger.records import InstanceRecord, ReadRecord
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import PLAIN
 from tests.checks.worlds import (
@@ -64,6 +65,17 @@ OLD_ONES = {PRIMARY: 7, PREVIOUS: 3}
 STAGED_TOO = {PRIMARY: KeyState.PRIMARY, STAGED: KeyState.STAGED}
 PROMOTED = NOW - 10 * DAY
 LEFT = {"promoted": PROMOTED, "targets": (target(OLD_ONES),)}
+
+
+def used(state: KeyState = KeyState.PREVIOUS, *, complete: bool = True, days: int = 0, **read: Any) -> dict[str, Any]:
+    """A second key, suspended two days ago if it is; and what an instance read with it, a run being complete or not."""
+    records = (key(PREVIOUS, first_seen=NOW - 9 * DAY, suspended=NOW - 2 * DAY), key(PRIMARY, promoted=NOW - 8 * DAY))
+    reads = (ReadRecord("billing", "web-1", PREVIOUS, NOW, **read),) if read else ()
+    keys = {PRIMARY: KeyState.PRIMARY, PREVIOUS: state}
+    return {"keys": keys, "records": records, "reads": reads, "complete_run": NOW - 5 * DAY if complete else None}
+
+
+SUSPENDED = KeyState.SUSPENDED
 
 
 def lost_in(*times: datetime) -> dict[str, Any]:
@@ -185,6 +197,37 @@ CASES = {
         "previous_keys", WARNING, {"promoted": NOW - 90 * DAY - SECOND, "sample": 100}, "keys retire reads the rest"
     ),
     "previous key without a date": Case("previous_keys", UNKNOWN, {"records": ()}, "no date"),
+    "nothing reads with the previous key": Case("key_reads", OK, used()),
+    "read before the last run": Case("key_reads", OK, used(opened=2, last_opened=NOW - 5 * DAY)),
+    "read after the last run": Case(
+        "key_reads", WARNING, used(opened=2, last_opened=NOW - 4 * DAY), "billing on web-1 opened 2 tokens"
+    ),
+    "read, and tokens are left": Case(
+        "key_reads", OK, used(opened=2, last_opened=NOW) | {"targets": (target(OLD_ONES),)}
+    ),
+    "read, and no run was complete": Case("key_reads", OK, used(complete=False, opened=2, last_opened=NOW)),
+    "no suspended key": Case("suspended_keys", OK, {}),
+    "nothing was refused": Case("suspended_keys", OK, used(SUSPENDED), "so a refusal is not seen"),
+    "an instance refused nothing": Case(
+        "suspended_keys",
+        OK,
+        used(SUSPENDED, opened=1, last_opened=NOW - 6 * DAY)
+        | {"instances": (InstanceRecord("web-1", "billing", PRIMARY, NOW),)},
+        "1 running instance announced no refusal",
+    ),
+    "refused since it was suspended": Case(
+        "suspended_keys", WARNING, used(SUSPENDED, refused=3, last_refused=NOW - DAY), "refused 3 tokens, the last at"
+    ),
+    "refused at an earlier suspension": Case(
+        "suspended_keys", OK, used(SUSPENDED, refused=3, last_refused=NOW - 3 * DAY)
+    ),
+    "an instance has not heard of the suspension": Case(
+        "suspended_keys",
+        WARNING,
+        used(SUSPENDED) | {"instances": (InstanceRecord("web-1", "default", PRIMARY, NOW, (PREVIOUS,)),)},
+        "still opens its tokens",
+    ),
+    "suspended key without a date": Case("suspended_keys", UNKNOWN, used(SUSPENDED) | {"records": ()}, "no date"),
     "no token left": Case("tokens_left", OK, {}),
     "tokens left for a while": Case(
         "tokens_left", OK, {"promoted": NOW - 7 * DAY, "targets": (target(OLD_ONES),)}, "3 tokens under previous"

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from keyring_core import Derivation, Key, KeyConfigError, Keyring, KeyState, key_commands
+from keyring_core import Derivation, Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState, key_commands
 from keyring_core.errors import WeakKeyError
 from keyring_core.key_commands import run_key_command
 from keyring_core.redaction import get_redactor
@@ -59,7 +59,7 @@ def test_every_key_is_made_in_its_own_way(tmp_path: Path) -> None:
         staged={"command": f"echo {key_text('new')}"},
     )
 
-    assert found == (sha256_key(SECRET), (make_key("old"), make_key("older")), make_key("new"))
+    assert found == (sha256_key(SECRET), (make_key("old"), make_key("older")), make_key("new"), ())
 
 
 def test_a_passphrase_in_a_file_is_taken_whole(tmp_path: Path) -> None:
@@ -84,18 +84,30 @@ def test_a_salt_may_be_a_variable() -> None:
 
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_only_the_primary_key_has_to_be_there(value: str | None, tmp_path: Path) -> None:
-    """Unset or empty variables of older keys and of a staged one, and a staged file that is not there, are no keys."""
+    """Unset or empty variables of older keys and of a staged one are no keys; nor are files that a step would make."""
     environ = {"KEY": key_text("new")} | ({} if value is None else {"OLD": value, "NEXT": value})
 
     found = settings(environ, primary={"secret": "$KEY"}, previous=[{"secret": "$OLD"}], staged={"secret": "$NEXT"})
-    assert found == (make_key("new"), (), None)
+    assert found == (make_key("new"), (), None, ())
     assert settings(environ, primary={"secret": "$KEY"}, staged={"file": str(tmp_path / "next")})[2] is None
+    assert settings(environ, primary={"secret": "$KEY"}, suspended=[{"file": str(tmp_path / "tried")}])[3] == ()
     with pytest.raises(KeyConfigError, match=r"\[keys\.app\] primary \(\$GONE\): not set"):
         settings(environ, primary={"secret": "$GONE"})
     # A derived set needs no key of 44 characters.
     fault = "not set" if value is None else "empty"
     with pytest.raises(KeyConfigError, match=rf"primary \(\$OLD\): {fault}. Set the secret that the application uses"):
         settings(environ, primary={"secret": "$OLD", "derive": "sha256"})
+
+
+def test_a_set_has_suspended_keys_in_a_list() -> None:
+    """Several may stand in one variable; one that is a previous key, too, is suspended."""
+    environ = {"KEY": key_text("new"), "OLD": key_text("old"), "TRIED": f"{key_text('older')},{key_text('old')}"}
+    sources = {"primary": {"secret": "$KEY"}, "previous": [{"secret": "$OLD"}], "suspended": [{"secret": "$TRIED"}]}
+
+    with pytest.warns(KeyConfigWarning, match=r"\[keys\.app\] previous 1 \(\$OLD\), key 1 of 1: the same"):
+        found = settings(environ, **sources)
+
+    assert found == (make_key("new"), (), None, (make_key("older"), make_key("old")))
 
 
 def test_a_weak_older_key_needs_the_switch() -> None:

@@ -60,3 +60,10 @@ def test_a_key_set_has_its_own_setting() -> None:
     assert setting_lines(agno, KEYS[:1], "agno-google", reveal=True)[1:] == ["GOOGLE_TOKEN_ENCRYPTION_KEY=new"]
     assert setting_lines(agno, KEYS[:1], reveal=True)[1:] == ["XAI_TOKEN_ENCRYPTION_KEY=new"]
     assert setting_lines(webui, KEYS[:1], "open-webui-mfa", reveal=True) == []
+
+
+def test_an_application_gets_no_suspended_key() -> None:
+    """It knows none, so leaving it out is how it refuses the tokens under it."""
+    keys = [*KEYS[:2], OwnKey("55555555", "suspended", pytest.fail)]
+
+    assert setting_lines(load_preset("airflow"), keys, reveal=True)[1:] == ["AIRFLOW__CORE__FERNET_KEY=new,old"]

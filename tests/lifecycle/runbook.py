@@ -25,7 +25,7 @@ from keyring_core.environment import Settings, load_settings
 from rotation.cli.main import main
 from rotation.ledger import schema
 from rotation.ledger.ledger import Ledger
-from rotation.ledger.records import InstanceRecord
+from rotation.ledger.records import InstanceRecord, ReadRecord
 from tests.databases import Database, open_database
 from tests.keys import key_text, make_key
 
@@ -141,7 +141,9 @@ class Stage:
         with Ledger.open(self.ledger_url) as ledger:
             for name, keys in self.services.items():
                 previous, staged = tuple(key.id for key in keys.previous), keys.staged and keys.staged.id
-                ledger.announce(InstanceRecord(name, "billing", keys.primary.id, datetime.now(UTC), previous, staged))
+                now, primary = datetime.now(UTC), keys.primary.id
+                reads = [ReadRecord("billing", name, primary, now, opened=1, last_opened=now)]
+                ledger.announce(InstanceRecord(name, "billing", primary, now, previous, staged), reads)
 
     def put_back(self, cells: list[dict[str, object]]) -> None:
         """The table holds *cells* and nothing else, as after a backup was restored."""

@@ -368,7 +368,7 @@ def test_a_key_that_cannot_sign_is_refused_before_anything_is_done(
 def test_what_is_signed_is_a_certificate(audit: Audit) -> None:
     """--sign-with without --certificate is wrong usage, and so is --public without a file."""
     ran = audit.shop.keys("retire", OLDER.id, "--no-archive", "--sign-with", "signing.pem")
-    assert (ran.code, "add --certificate FILE" in ran.err) == (2, True)
+    assert (ran.code, "name its file with --certificate" in ran.err) == (2, True)
 
     ran = audit.verify("--public", audit.public)
     assert (ran.code, "name its file, too" in ran.document["error"]) == (2, True)

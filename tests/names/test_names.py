@@ -125,10 +125,18 @@ class Place:
         yield "keys", "retire", OLD, *config, "--archive", f"{made}.keys"
         yield "keys", "retire", OLD, *config, "--archive", f"{made}.keys", "--json"
         yield "keys", "retire", OLD, *config, "--archive", made, "--certificate", f"{made}.json", "--force", OLD
+        yield "ledger", "verify", f"{made}.json", *config
+        yield "ledger", "verify", f"{made}.jsonl", *config
+        yield "ledger", "verify", f"{made}.none", *config
+        yield "ledger", "keygen", f"{made}.pem", *config
+        yield "ledger", "keygen", f"{made}.pem", *config
+        yield "ledger", "verify", f"{made}.json", "--public", f"{made}.pem.pub", *config
+        yield "ledger", "verify", f"{made}.json", "--public", f"{made}.pem", *config
         yield "keys", "restore", OLD, *config, "--archive", f"{made}.none"
         yield "keys", "restore", OLD, *config, "--archive", made
         yield "keys", "promote", OLD, *config
-        yield "keys", "stage", *config
+        yield "keys", "stage", *config, "--by", NAME
+        yield "ledger", "verify", *config
         yield "demo", "--keep", f"{made}.demo"
         yield "help", "run"
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from rotation.lifecycle.operations import ListedKey
+from rotation.lifecycle.listing import ListedKey
 from rotation.output.keys_text import render_list
 
 JANUARY, MAY = datetime(2026, 1, 3, 12, tzinfo=UTC), datetime(2026, 5, 3, 12, tzinfo=UTC)

@@ -49,6 +49,8 @@ COMMANDS = {
     "keys list": "keys list",
     "keys stage": "keys stage",
     "keys promote": f"keys promote {OLD}",
+    "keys suspend": f"keys suspend {OLD}",
+    "keys resume": f"keys resume {OLD}",
     "keys retire": f"keys retire {OLD} --archive old.keys",
     "keys restore": "keys restore nowhere.keys",
 }

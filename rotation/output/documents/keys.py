@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET
 
+from keyring_core.names import printable
 from rotation.lifecycle.retirement_files import Certificate
 from rotation.lifecycle.transitions import KeyStep
 from rotation.model.next_steps import PLAIN, Invocation
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rotation.lifecycle.environment_keys import ManualEdit
-    from rotation.lifecycle.operations import ListedKey, StepResult
+    from rotation.lifecycle.listing import ListedKey
+    from rotation.lifecycle.steps import StepResult
 
 
 class ListedKeyJson(Document):
@@ -24,7 +26,7 @@ class ListedKeyJson(Document):
 
     id: Annotated[str, "The key's id."]
     state: Annotated[
-        Literal["primary", "staged", "previous", "missing", "retired"],
+        Literal["primary", "staged", "previous", "suspended", "missing", "retired"],
         "What the key does; missing: it was primary, is not here now, and was not retired.",
     ]
     first_seen: Annotated[str | Missing | None, "When a command first saw it. All times are in ISO 8601."] = UNSET
@@ -40,9 +42,16 @@ class ListedKeyJson(Document):
         str | Missing | None, "If nobody recorded its promotion: the earliest time that it can have been."
     ] = UNSET
     tokens: Annotated[int | Missing | None, "Tokens under it at the last count; null: nobody counted."] = UNSET
+    last_read: Annotated[
+        str | Missing | None, "When a service that announces its reads met a token under it last, opened or refused."
+    ] = UNSET
+    read_by: Annotated[str | Missing | None, "The service and the instance that did."] = UNSET
+    refused: Annotated[
+        int | Missing, "Tokens that running processes refused, since it was suspended and since the last complete run."
+    ] = UNSET
     standing: Annotated[
         Literal["needed", "unproven", "free"] | Missing | None,
-        "Of a previous key: whether anything that the ledger knows needs it.",
+        "Of a previous or suspended key: whether anything that the ledger knows needs it.",
     ] = UNSET
     remedy: Annotated[str | Missing | None, "How to remove the first reason that it is needed, a step a line."] = UNSET
     commands: Annotated[
@@ -55,11 +64,15 @@ class ListedKeyJson(Document):
         shown: dict[str, Any] = {
             name: value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
             for name, value in vars(key).items()
-            if dated or name in {"id", "state"}
+            if name in {"id", "state"} or (dated and name != "use")
         }
         if dated:
             remedy = None if key.remedy is None else invocation.text(key.remedy)
             shown |= {"remedy": remedy, "commands": commands_of(key.remedy, invocation)}
+            last, refused = key.use.last, key.use.refused
+            shown["last_read"] = last.last.isoformat(timespec="seconds") if last and last.last else None
+            shown["read_by"] = printable(f"{last.service} on {last.instance}") if last else None
+            shown["refused"] = sum(one.refused for one in refused)
         return cls(**shown)
 
 
@@ -106,7 +119,7 @@ class RefusalJson(Document):
 
 
 class KeysStepJson(Document):
-    """`keys stage`, `keys promote`, `keys retire` and `keys restore`."""
+    """`keys stage`, `keys promote`, `keys suspend`, `keys resume`, `keys retire` and `keys restore`."""
 
     complete: Annotated[bool, "True if the step is done: neither refused nor left to you."]
     step: Annotated[KeyStep, "The step."]

@@ -18,6 +18,7 @@ from rotation.checks.use_cases import Overview
 from rotation.configuration.targets import columns_of
 from rotation.ledger.ledger import UNNAMED
 from rotation.ledger.records import KeyRecord
+from rotation.model.key_use import last_read
 from rotation.model.next_steps import PLAIN
 from rotation.model.outputs import replaced
 from rotation.model.report import others_in_words
@@ -46,6 +47,7 @@ PAGE = replaced(
 (?:<meta .*
 )*<title>Key rotation""",
 )
+_GREY = {"previous", "suspended"}
 GREYS = 3
 """Shades that previous keys take in turn."""
 
@@ -84,7 +86,7 @@ def page(overview: Overview) -> str:
     # The primary key has the one colour, previous keys have shades of grey.
     shades = (f"previous-{number % GREYS + 1}" for number in range(len(ids)))
     state_of = {key: str(states.get(key, "previous")) for key in ids}
-    kinds = {key: next(shades) if state == "previous" else state for key, state in state_of.items()}
+    kinds = {key: next(shades) if state in _GREY else state for key, state in state_of.items()}
     counts = [census.counts for census in censuses]
     ages = sum((each.ages for each in counts), Counter[str]())
     months = charts.month_columns(ages, verdict.now)
@@ -107,6 +109,7 @@ def page(overview: Overview) -> str:
             certificates=overview.certificates,
             censuses=censuses,
             states=states,
+            last_read=lambda key: last_read(facts.key_use(key, verdict.policy, verdict.now), verdict.now),
             ids=ids,
             kinds=kinds,
             months=months,

@@ -234,9 +234,9 @@ def test_keys_are_shown_with_their_dates() -> None:
     """Each key's state, tokens, dates and the times of its tokens; a dash if there is none."""
     shown = text(FULL)
 
-    assert f"{PRIMARY} primary 1,250,601 2026-01-26 2026-02-02 – 2023-03-01 2026-11-01" in shown  # noqa: RUF001
-    assert f"{PREVIOUS} previous 389 2025-01-20 2025-02-03 – 2025-03-01 2026-01-01" in shown  # noqa: RUF001
-    assert f"{RETIRED} retired 0 – 2024-01-09 2025-04-02 – –" in shown  # noqa: RUF001
+    assert f"{PRIMARY} primary 1,250,601 2026-01-26 2026-02-02 – – 2023-03-01 2026-11-01" in shown  # noqa: RUF001
+    assert f"{PREVIOUS} previous 389 2025-01-20 2025-02-03 – – 2025-03-01 2026-01-01" in shown  # noqa: RUF001
+    assert f"{RETIRED} retired 0 – 2024-01-09 2025-04-02 – – –" in shown  # noqa: RUF001
 
 
 def test_a_key_without_dates_says_what_is_known() -> None:

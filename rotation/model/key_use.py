@@ -1,0 +1,138 @@
+"""The use of one key: who reads with it, as services announced, and since when it has been suspended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from keyring_core.names import printable
+from rotation.model.text import many, span, to_second
+
+UNNAMED = "default"
+"""The service of a process that does not say which one it is of."""
+SHOWN = 3
+"""Instances that one message names; it gives the number of the others."""
+
+
+class Read(Protocol):
+    """The reads of one instance with one key."""
+
+    @property
+    def service(self) -> str:
+        """Its service."""
+
+    @property
+    def instance(self) -> str:
+        """Its name."""
+
+    @property
+    def opened(self) -> int:
+        """Tokens that it opened since it began."""
+
+    @property
+    def last_opened(self) -> datetime | None:
+        """When it opened the last one."""
+
+    @property
+    def refused(self) -> int:
+        """Tokens that it refused since it began, because the key is suspended."""
+
+    @property
+    def last_refused(self) -> datetime | None:
+        """When it refused the last one."""
+
+    @property
+    def last(self) -> datetime | None:
+        """When it met the last one, opened or refused."""
+
+
+@dataclass(frozen=True)
+class KeyUse:
+    """What is known about the use of one key. Without a ledger that is nothing."""
+
+    reads: Sequence[Read] = ()
+    """One for each instance, of whatever service, that has ever read with the key."""
+    since: datetime | None = None
+    """Reads after this time count against the key; None: all of them."""
+    by_run: bool = False
+    """True if that is the end of the last complete run; otherwise the primary key took over then."""
+    unheard: Sequence[str] = ()
+    """Sentences on the running instances whose reads since then are not known."""
+    asked: Sequence[str] = ()
+    """Running instances whose reads are known up to a time after that."""
+    opening: Sequence[str] = ()
+    """Running instances that still hold the key as a previous one, though it is suspended here."""
+    is_suspended: bool = False
+    suspended: datetime | None = None
+    """Since when, if the ledger knows."""
+    days: int = 0
+    """How long the policy wants the key to be suspended before it is retired."""
+    now: datetime | None = None
+
+    @property
+    def late(self) -> list[Read]:
+        """The reads that count against the key, the last one first."""
+        return _after(self.reads, self.since)
+
+    @property
+    def refused(self) -> list[Read]:
+        """The instances that refused tokens since the key was suspended and since the last complete run."""
+        start = max((when for when in (self.since, self.suspended) if when), default=None)
+        return [one for one in _after(self.reads, start) if _is_after(one.last_refused, start)]
+
+    @property
+    def read(self) -> list[Read]:
+        """The instances that ever read with the key, the last one first."""
+        return _after(self.reads, None)
+
+    @property
+    def last(self) -> Read | None:
+        """The instance that read with the key last."""
+        return next(iter(self.read), None)
+
+    @property
+    def ends(self) -> datetime | None:
+        """From when on the key has been suspended for long enough; None if that is not known."""
+        return self.suspended and self.suspended + timedelta(days=self.days)
+
+
+def in_words(reads: Sequence[Read], since: datetime | None = None) -> str:
+    """The instances with their numbers and times, the first SHOWN by name; of those times the ones after *since*."""
+    return named([_words(one, since) for one in reads], "; ")
+
+
+def named(instances: Sequence[str], separator: str = ", ") -> str:
+    """The first SHOWN of *instances*, and the number of the others."""
+    more = [f"and {many(len(instances) - SHOWN, 'instance')} more"] if len(instances) > SHOWN else []
+    return separator.join([*instances[:SHOWN], *more])
+
+
+def last_read(use: KeyUse, now: datetime) -> str:
+    """The last read for a table: `3 minutes ago by billing`, `refused 3 minutes ago by billing`; empty without one."""
+    if use.last is None or use.last.last is None:
+        return ""
+    verb = "refused " if use.last.last == use.last.last_refused else ""
+    # The name that a service has without one says nothing to a reader.
+    who = use.last.instance if use.last.service == UNNAMED else use.last.service
+    return printable(f"{verb}{span(max(now - use.last.last, timedelta()))} ago by {who}")
+
+
+def _words(one: Read, since: datetime | None) -> str:
+    parts = []
+    for verb, number, when in ("opened", one.opened, one.last_opened), ("refused", one.refused, one.last_refused):
+        if when and _is_after(when, since):
+            # The number is of the process, and begins again with it: then the time alone is from before.
+            tokens = many(number, "token") if number else "tokens"
+            parts.append(f"{verb} {tokens}, the last at {to_second(when)}")
+    return printable(f"{one.service} on {one.instance} {' and '.join(parts)}")
+
+
+def _after(reads: Sequence[Read], since: datetime | None) -> list[Read]:
+    found = [(one.last, one) for one in reads if one.last and _is_after(one.last, since)]
+    return [one for _, one in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
+
+def _is_after(when: datetime | None, since: datetime | None) -> bool:
+    return when is not None and (since is None or when > since)
