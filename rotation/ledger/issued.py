@@ -7,7 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rotation.ledger.chain import SIGNATURE, Chain, Difference, KeptCertificate, canonical, digest_of, unsigned
+from rotation.ledger.chain import (
+    CERTIFIED,
+    SIGNATURE,
+    Chain,
+    Difference,
+    KeptCertificate,
+    canonical,
+    certified_document,
+    digest_of,
+    unsigned,
+)
 
 _PLACE = frozenset({"ledger", "event", "head", SIGNATURE})
 """The fields that the ledger adds to what a retirement counted."""
@@ -64,14 +74,30 @@ class Compared:
     digest: str
     """The digest of the file's certificate."""
     issued: KeptCertificate | None = None
-    """The certificate that the file is, or was before it was changed."""
+    """The ledger's certificate that the file is, or was before it was changed."""
+    vouching: int | None = None
+    """The number of the event whose digests are those of the file as it is."""
     fields: list[FieldDifference] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def event(self) -> int | None:
+        """The event of the certificate; None of an older one, and of an unknown one."""
+        return self.vouching or (self.issued.event if self.issued else None)
+
+    @property
+    def is_as_issued(self) -> bool:
+        """True if the ledger issued the file as it is."""
+        return self.vouching is not None or (self.issued is not None and not self.fields)
 
 
 def compare(document: Mapping[str, Any], chain: Chain, name: str) -> Compared:
     """Compares the certificate *document* of a file, called *name*, with those of *chain*."""
-    found = Compared(digest_of(unsigned(document)), _issued(document, chain))
+    found = Compared(digest_of(unsigned(document)), _issued(document, chain), _vouching(document, chain))
+    if found.vouching:
+        # Whatever has become of the ledger's own copy: that is a difference of the ledger, and not of the file.
+        found.differences += [fault] if (fault := _head_fault(document, chain, name)) else []
+        return found
     ledger, own = document.get("ledger"), chain.ledger or ""
     if found.issued is None:
         if isinstance(ledger, str) and ledger != own:
@@ -88,6 +114,13 @@ def compare(document: Mapping[str, Any], chain: Chain, name: str) -> Compared:
     elif fault := _head_fault(document, chain, name):
         found.differences.append(fault)
     return found
+
+
+def _vouching(document: Mapping[str, Any], chain: Chain) -> int | None:
+    """The unchanged event of the chain that has the digests of *document*."""
+    facts = certified_document(document)
+    same = (one for one in chain.events if one.event == CERTIFIED and one.document == facts)
+    return next((one.number for one in same if one.computed == one.digest), None)
 
 
 def _issued(document: Mapping[str, Any], chain: Chain) -> KeptCertificate | None:

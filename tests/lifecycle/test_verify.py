@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from rotation.ledger import schema as tables
-from rotation.ledger.chain import EventRecord, Head, canonical, linked
+from rotation.ledger.chain import EventRecord, Head, canonical, certified_document, linked
 from rotation.lifecycle.signatures import LABEL, Signer
 from tests.conftest import Cli, Ran
 from tests.lifecycle.shop import OLDER, Shop, old_token
@@ -329,6 +329,37 @@ def test_a_signature_that_was_changed_in_the_ledger_is_found(signed: Audit) -> N
     signed.in_ledger("UPDATE keyring_ledger_certificates SET document = '{}'".format(text.replace("'", "''")))
 
     assert any("it was changed in the ledger" in each for each in signed.differences())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("UPDATE keyring_ledger_certificates SET document = '{}'", "it was changed in the ledger"),
+        ("DELETE FROM keyring_ledger_certificates", "it is not in the ledger"),
+    ],
+)
+def test_a_genuine_file_is_not_blamed_for_a_ledger_that_was_changed(audit: Audit, change: str, words: str) -> None:
+    """Its digest stands in the chain, so the file is as it was issued; the ledger's own copy is what differs."""
+    audit.retire()
+    other = json.dumps(audit.certificate() | {"forced": True}).replace("'", "''")
+    audit.in_ledger(change.replace("{}", other))
+
+    [difference] = audit.differences(audit.proof)
+    assert words in difference
+    told = audit.verify(audit.proof).document["certificate"]
+    assert (told["as_issued"], told["event"], told["fields"]) == (True, audit.certificate()["event"], [])
+    assert f"{audit.proof} is as this ledger issued it (event " in audit.verify(audit.proof, as_json=False).out
+
+
+def test_an_event_that_was_changed_vouches_for_no_file(audit: Audit) -> None:
+    """Somebody who puts the digests of a file of their own into the event, and not into the chain after it."""
+    audit.retire()
+    path = audit.change(by="nobody")
+    facts = json.dumps(certified_document(json.loads(path.read_text())))
+    audit.in_ledger(f"UPDATE keyring_ledger_events SET document = '{facts}' WHERE event = 'certified'")
+
+    assert f"{path} was changed after it was issued: by" in audit.differences(path)
+    assert audit.verify(path).document["certificate"]["as_issued"] is False
 
 
 def _rsa() -> bytes:

@@ -105,12 +105,11 @@ class LedgerVerifyJson(Document):
 
 
 def _of_file(found: Verification, compared: Compared | None) -> CertificateFileJson:
-    issued = compared.issued if compared else None
     return CertificateFileJson(
         file=found.name or "",
-        as_issued=None if found.chain is None else issued is not None and not (compared and compared.fields),
+        as_issued=None if found.chain is None else compared is not None and compared.is_as_issued,
         digest=compared.digest if compared else None,
-        event=issued.event if issued else None,
+        event=compared.event if compared else None,
         fields=[FieldJson(*each) for each in compared.fields] if compared else [],
         signed_with=found.signed_with,
         signature_checked=found.is_signature_checked,
