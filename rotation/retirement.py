@@ -186,13 +186,15 @@ def of_use(evidence: Evidence) -> Iterator[Refusal]:
     # Tokens that the targets hold are reason enough, and the likely ones that were read.
     if not _stored(evidence) and (late := use.late):
         who = in_words(late, use.since)
+        resume = Next(("keys", "resume", key_id), "let services read these tokens again:", evidence.key_set)
+        back = [resume] if use.is_suspended and use.refused else []
         if use.by_run and use.since:
             reason = f"reads since the last complete run, of {to_second(use.since)}: {who}; so something outside of "
             reason += f"the targets holds tokens under {key_id}"
-            yield Refusal(reason, Steps(LOOK_ELSEWHERE, RUN, THIS_AGAIN))
+            yield Refusal(reason, Steps(*back, LOOK_ELSEWHERE, RUN, THIS_AGAIN))
         else:
             ended = f"no run of all targets of rotation.toml has ended complete under {evidence.primary}"
-            yield Refusal(f"reads with {key_id}: {who}; {ended}", Steps(RUN, THIS_AGAIN))
+            yield Refusal(f"reads with {key_id}: {who}; {ended}", Steps(*back, RUN, THIS_AGAIN))
     policy = f"the policy (suspend_days): {key_id} has to be suspended for {many(use.days, 'day')} first"
     if not use.days:
         return
@@ -208,7 +210,7 @@ def of_use(evidence: Evidence) -> Iterator[Refusal]:
     elif use.now and use.now < use.ends:
         yield Refusal(
             f"{policy}; it is since {to_second(use.suspended)}, so until {to_second(use.ends)}",
-            CHECK.after("until then, see what is refused:"),
+            CHECK.after(f"until {to_second(use.ends)}, see what is refused:"),
         )
 
 

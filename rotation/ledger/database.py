@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 class LedgerError(StoreError):
-    """The ledger cannot be read or written. No token depends on it; only dates are lost."""
+    """The ledger cannot be read or written. No token depends on it; only its history is lost."""
 
     def __init__(self, message: str = "", reason: str = "") -> None:
         """*reason*: the fault alone, without the ledger's name."""
@@ -149,7 +149,7 @@ class LedgerAccess:
 
     def fault(self, words: str) -> LedgerError:
         """An error with the ledger's name."""
-        return LedgerError(f"{self.name}: {words}. It holds dates only; no token depends on it.", words)
+        return LedgerError(f"{self.name}: {words}. It holds no key; no token depends on it.", words)
 
     def _newer(self, found: int) -> NewerLedgerError:
         return NewerLedgerError(
@@ -182,7 +182,7 @@ class LedgerAccess:
         if isinstance(error, ImportError):
             return _driverless(self._dialect)
         # A time that is no time, or a document that is no JSON: somebody has edited the rows.
-        return "a row in it is corrupt; move the ledger away, and a new one is made"
+        return "a row in it is corrupt; restore a backup of it, or move it away: then a new one begins without history"
 
     def _driver_words(self, error: DBAPIError) -> str:
         cause = error.orig or error

@@ -10,8 +10,8 @@ from keyring_core import KeyState
 from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import KeyDates, missing
-from rotation.model.key_use import KeyUse
-from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, read_the_rest, retire_step
+from rotation.model.key_use import KeyUse, trial
+from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, lines_of, read_the_rest, retire_step
 from rotation.retirement import Standing, of_censuses, refusals, standing
 
 
@@ -85,8 +85,11 @@ def after_listing(keys: Sequence[ListedKey], key_set: str | None = None, *, salt
     if suspended := [key for key in keys if key.state == KeyState.SUSPENDED]:
         last = suspended[-1]
         back = Next(("keys", "resume", last.id), f"if something needs {last.id}:", key_set)
-        go = retire_step(last.id, key_set, salted=salted).after("if nothing does for as long as you want to try it:")
-        return Steps(back, last.remedy, go) if last.remedy else Steps(CHECK.after("see what is refused:"), back, go)
+        go = retire_step(last.id, key_set, salted=salted).after(f"if nothing does for {trial(last.use.days)}:")
+        if last.remedy is None:
+            return Steps(CHECK.after("see what is refused:"), back, go)
+        commands = [step.command for step in lines_of(last.remedy) if isinstance(step, Next)]
+        return Steps(*([] if back.command in commands else [back]), last.remedy, go)
     if unneeded := [key.id for key in keys if key.standing == Standing.UNPROVEN and key.tokens is not None]:
         return read_the_rest(unneeded[-1], key_set, salted=salted)
     if previous := in_state[KeyState.PREVIOUS]:

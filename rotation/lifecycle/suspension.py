@@ -18,14 +18,12 @@ from rotation.lifecycle.steps import (
     check_force,
     mark,
     open_session,
-    then_run,
     unchecked,
 )
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key
-from rotation.model.key_use import KeyUse, in_words
-from rotation.model.next_steps import CHECK, Next, Steps, retire_step
-from rotation.model.text import many
-from rotation.retirement import of_censuses, suspension_refusals
+from rotation.model.key_use import KeyUse, Read, in_words, trial
+from rotation.model.next_steps import CHECK, RUN, Next, Steps, retire_step
+from rotation.retirement import LOOK_ELSEWHERE, of_censuses, suspension_refusals
 
 NOBODY = "no service has announced a read with it (rotation.fleet.announce)"
 
@@ -76,7 +74,10 @@ def resume(context: Context, key_id: str) -> StepResult:
     check_order(keys.settings, KeyStep.RESUME, key, keys.keys)
     with open_session(context, keys.states) as session:
         use = _known(session, keys).use(key_id, keys.states)
-        following = then_run(retire_step(key_id, context.key_set).after("when nothing reads with it any more:"))
+        last = retire_step(key_id, context.key_set).after("when nothing reads with it any more:")
+        # After a complete run no earlier read counts: whatever was refused has to be found before that.
+        elsewhere = [LOOK_ELSEWHERE] if _refused(use) else []
+        following = Steps(*elsewhere, RUN, last, when=f"{DISTRIBUTE} Then:")
         done = StepResult(KeyStep.RESUME, key, f"Resumed {key_id}: services open its tokens again", following)
         done.refused = [*losses(context, keys, KeyStep.RESUME, key)]
         if done.refused:
@@ -101,18 +102,21 @@ def _readers(use: KeyUse) -> list[str]:
 
 def _meanwhile(use: KeyUse) -> str:
     """Who was refused since the key was suspended."""
-    refused = replace(use, since=None).refused
+    refused = _refused(use)
     if not refused:
         return "meanwhile nothing was refused, as far as services announced it"
     return f"meanwhile {in_words(refused, use.suspended)}"
 
 
+def _refused(use: KeyUse) -> list[Read]:
+    return replace(use, since=None).refused
+
+
 def _watch(context: Context, key_id: str, *, salted: bool) -> Steps:
-    last, days = retire_step(key_id, context.key_set, salted=[key_id] if salted else ()), context.suspend_days()
-    long = f"{many(days, 'day')} (suspend_days)" if days else "as long as you want to try it"
+    last = retire_step(key_id, context.key_set, salted=[key_id] if salted else ())
     return Steps(
         CHECK.after("see what is refused:"),
         Next(("keys", "resume", key_id), "if something needs it:", context.key_set),
-        last.after(f"if nothing does for {long}:"),
+        last.after(f"if nothing does for {trial(context.suspend_days())}:"),
         when=f"{DISTRIBUTE} Then:",
     )

@@ -98,6 +98,11 @@ class KeyUse:
         return self.suspended and self.suspended + timedelta(days=self.days)
 
 
+def trial(days: int) -> str:
+    """The length of a trial, in words; *days* is the policy's."""
+    return f"{many(days, 'day')} (suspend_days)" if days else "as long as you want to try it"
+
+
 def in_words(reads: Sequence[Read], since: datetime | None = None) -> str:
     """The instances with their numbers and times, the first SHOWN by name; of those times the ones after *since*."""
     return named([_words(one, since) for one in reads], "; ")
@@ -124,7 +129,7 @@ def _words(one: Read, since: datetime | None) -> str:
     for verb, number, when in ("opened", one.opened, one.last_opened), ("refused", one.refused, one.last_refused):
         if when and _is_after(when, since):
             # The number is of the process, and begins again with it: then the time alone is from before.
-            tokens = many(number, "token") if number else "tokens"
+            tokens = f"{many(number, 'token')} since its start" if number else "tokens"
             parts.append(f"{verb} {tokens}, the last at {to_second(when)}")
     return printable(f"{one.service} on {one.instance} {' and '.join(parts)}")
 

@@ -200,7 +200,10 @@ CASES = {
     "nothing reads with the previous key": Case("key_reads", OK, used()),
     "read before the last run": Case("key_reads", OK, used(opened=2, last_opened=NOW - 5 * DAY)),
     "read after the last run": Case(
-        "key_reads", WARNING, used(opened=2, last_opened=NOW - 4 * DAY), "billing on web-1 opened 2 tokens"
+        "key_reads",
+        WARNING,
+        used(opened=2, last_opened=NOW - 4 * DAY),
+        "billing on web-1 opened 2 tokens since its start",
     ),
     "read, and tokens are left": Case(
         "key_reads", OK, used(opened=2, last_opened=NOW) | {"targets": (target(OLD_ONES),)}
@@ -216,7 +219,10 @@ CASES = {
         "1 running instance announced no refusal",
     ),
     "refused since it was suspended": Case(
-        "suspended_keys", WARNING, used(SUSPENDED, refused=3, last_refused=NOW - DAY), "refused 3 tokens, the last at"
+        "suspended_keys",
+        WARNING,
+        used(SUSPENDED, refused=3, last_refused=NOW - DAY),
+        "refused 3 tokens since its start, the last at",
     ),
     "refused at an earlier suspension": Case(
         "suspended_keys", OK, used(SUSPENDED, refused=3, last_refused=NOW - 3 * DAY)

@@ -177,8 +177,29 @@ def test_resuming_says_what_was_refused(ready: Shop) -> None:
 
     since = _since(ready)
     assert (ran.code, since) == (0, None)
-    assert "Note: meanwhile web on web-1 refused 2 tokens, the last at 2026-01-03 13:30:00 UTC." in ran.out
+    words = "web on web-1 refused 2 tokens since its start, the last at 2026-01-03 13:30:00 UTC"
+    assert f"Note: meanwhile {words}." in ran.out
+    # A complete run makes all that was read before it count no longer.
+    assert ran.out.index("docs/how-to/queues-and-caches.md") < ran.out.index("keyring-rotate run")
     assert (ready.settings().previous, ready.settings().suspended) == ((OLDER,), ())
+
+
+def test_what_is_refused_comes_first_in_every_next_step(ready: Shop) -> None:
+    """Services fail now: resume the key, once; and the trial is as long as the policy says."""
+    ready.config.write_text(f"{ready.config.read_text()}\n[policy]\nsuspend_days = 2\n")
+    with freeze_time(BEGAN + timedelta(hours=1)):
+        ready.keys("suspend", OLDER.id)
+        quiet = ready.keys("list").out
+    with freeze_time(BEGAN + timedelta(hours=2)):
+        read(ready, BEGAN - timedelta(hours=1), refused=BEGAN + timedelta(minutes=90))
+        said = [ready.keys("list").out, ready.keys("retire", OLDER.id, "--no-archive").out, ready.rotate("status").out]
+
+    assert "until 2026-01-05 13:00:00 UTC, see what is refused: keyring-rotate check" in quiet
+    for text in said:
+        assert text.count(f"keys resume {OLDER.id}") == 1
+        assert text.index(f"keys resume {OLDER.id}") < text.index("docs/how-to/queues-and-caches.md")
+    for text in quiet, said[0]:
+        assert f"if nothing does for 2 days (suspend_days): keyring-rotate keys retire {OLDER.id}" in text
 
 
 def test_a_run_moves_tokens_under_a_suspended_key(shop: Shop) -> None:
@@ -246,8 +267,8 @@ def test_a_key_that_something_else_reads_with_stays(ready: Shop) -> None:
         ready.rotate("report", "--html", str(page))
 
     reason = (
-        "reads since the last complete run, of 2026-01-03 12:00:00 UTC: billing on web-1 opened 3 tokens, the last at "
-        f"2026-01-03 12:30:00 UTC; so something outside of the targets holds tokens under {OLDER.id}"
+        "reads since the last complete run, of 2026-01-03 12:00:00 UTC: billing on web-1 opened 3 tokens since its "
+        f"start, the last at 2026-01-03 12:30:00 UTC; so something outside of the targets holds tokens under {OLDER.id}"
     )
     assert (refused.code, refusals(refused)) == (1, [reason])
     assert "docs/how-to/queues-and-caches.md" in refused.out
@@ -270,7 +291,7 @@ def test_a_key_that_something_else_reads_with_stays(ready: Shop) -> None:
     assert certificate["reads"] == {
         "asked": ["billing on web-1"],
         "since": "2026-01-03T14:00:00+00:00",
-        "last": ["billing on web-1 opened 3 tokens, the last at 2026-01-03 12:30:00 UTC"],
+        "last": ["billing on web-1 opened 3 tokens since its start, the last at 2026-01-03 12:30:00 UTC"],
         "suspended": None,
     }
 
@@ -291,7 +312,9 @@ def test_without_a_complete_run_the_promotion_counts(shop: Shop) -> None:
     primary = shop.settings().primary.id
     assert "opened" not in before
     assert any(
-        each.startswith(f"reads with {OLDER.id}: web on web-1 opened 3 tokens, the last at 2026-01-03 13:30:00 UTC; ")
+        each.startswith(
+            f"reads with {OLDER.id}: web on web-1 opened 3 tokens since its start, the last at 2026-01-03 13:30:00 UTC"
+        )
         and each.endswith(f"no run of all targets of rotation.toml has ended complete under {primary}")
         for each in after
     )
@@ -384,13 +407,13 @@ def test_a_service_tells_what_it_reads_and_refuses(any_shop: Shop) -> None:
     assert opened.strip()
     assert f"\n{OLDER.id} is suspended\n" in refused
     assert len(kept) == 1
-    assert "default on web-1 opened 1 token, the last at " in kept[0]
+    assert "default on web-1 opened 1 token since its start, the last at " in kept[0]
     assert suspended.code == 0
-    assert "default on web-1 opened 1 token" in suspended.out
+    assert "default on web-1 opened 1 token since its start" in suspended.out
     assert "it will be refused from now on" in suspended.out
     assert checked.code == 1
     assert f"WARNING  suspended_keys  {OLDER.id}\n" in checked.out
-    assert "default on web-1 refused 1 token, the last at " in checked.out
+    assert "default on web-1 refused 1 token since its start, the last at " in checked.out
     assert f"keyring-rotate keys resume {OLDER.id}" in checked.out
 
 
