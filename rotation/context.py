@@ -369,7 +369,10 @@ class Context:
         if place is None or not (make or place.file is None or place.file.exists()):
             return None
         self.check_ledger(place)
-        return Ledger.open(place.url, place=place, wait=self.streams.wait)
+        ledger = Ledger.open(place.url, place=place, wait=self.streams.wait)
+        if ledger.migrated:
+            self.streams.warn(ledger.migrated)
+        return ledger
 
     def check_ledger(self, place: LedgerPlace) -> None:
         """Raises UsageError for an SQLite ledger in a file of keys, in rotation.toml, or behind another user's link."""

@@ -84,6 +84,8 @@ def init(command: CommandContext, url: str | None, *, sql: bool) -> int:
     command.check_ledger(place)
     with Ledger.open(place.url, place=place) as opened:
         name, made = opened.name, opened.made
+        if opened.migrated:
+            command.streams.warn(opened.migrated)
     tables = list(TABLE_NAMES)
     document = LedgerInitJson(complete=True, ledger=name, version=VERSION, made=made, tables=tables)
     heading = f"The {name} {'has its tables now' if made else 'had its tables already'}, version {VERSION}:"

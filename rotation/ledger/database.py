@@ -80,10 +80,10 @@ class LedgerAccess:
         self._link, self.name = link, name
         self._dialect, self._attempts, self._path = dialect, attempts, path
 
-    def migrate(self, begin: Callable[[sa.Connection], object]) -> bool:
-        """Makes the tables, or migrates them to this program's version; returns whether there was anything to do.
+    def migrate(self, begin: Callable[[sa.Connection], object]) -> int:
+        """Makes the tables, or migrates them to this program's version; returns the one before, 0 without tables.
 
-        Calls *begin* in the same transaction, if there was. A ledger of this version may be read-only.
+        Calls *begin* in the same transaction, if there was anything to do. A ledger of this version may be read-only.
         """
 
         def act(connection: sa.Connection) -> None:
@@ -95,7 +95,7 @@ class LedgerAccess:
             if found > VERSION:
                 raise self._newer(found)
             if found == VERSION:
-                return begun != VERSION
+                return begun
             failure = None
             try:
                 self._run(Mode.WRITE, act, attempts=1)

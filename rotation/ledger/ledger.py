@@ -43,6 +43,12 @@ UNNAMED = "default"
 """The name in the ledger of a service without a name."""
 
 
+MIGRATED = (
+    "Warning: the {} was brought to version {}; a service with an older version of this package can no longer announce its keys "
+    "there, and counts as gone after ten minutes: give each service this version before you retire a key"
+)
+
+
 def utc_now() -> datetime:
     """The time, aware, in UTC."""
     return datetime.now(UTC)
@@ -61,8 +67,18 @@ class Ledger:
     def __init__(self, access: LedgerAccess, now: Callable[[], datetime] = utc_now) -> None:
         """Makes or migrates the tables, and begins the chain. Raises LedgerError, NewerLedgerError."""
         self._access, self._now = access, now
-        self.made = access.migrate(lambda connection: EventWriter(connection, now()))
+        self.before = access.migrate(lambda connection: EventWriter(connection, now()))
+        """The version of its tables when it was opened; 0 if there were none."""
+
+    @property
+    def made(self) -> bool:
         """True if its tables were just made, or migrated to this program's version."""
+        return self.before != tables.VERSION
+
+    @property
+    def migrated(self) -> str | None:
+        """The consequence of its migration, if it was just migrated, in words."""
+        return MIGRATED.format(self.name, tables.VERSION) if 0 < self.before < tables.VERSION else None
 
     @property
     def name(self) -> str:

@@ -585,6 +585,7 @@ def test_a_ledger_of_version_3_gets_reads_and_suspensions(database: Database, ha
     )
 
     with Ledger.open(database.url) as migrated:
+        assert "a service with an older version of this package can no longer announce" in (migrated.migrated or "")
         [began] = migrated.chain().events
         assert differences(migrated.chain()) == []
         migrated.mark(OLD, "suspended", "billing")
@@ -593,6 +594,8 @@ def test_a_ledger_of_version_3_gets_reads_and_suspensions(database: Database, ha
         assert migrated.reads() == [reads(opened=1, last_opened=T0)]
         assert migrated.last_complete_run("billing", OLD) is None
         [key], [run] = migrated.keys(), migrated.runs()
+    with Ledger.open(database.url) as again:
+        assert again.migrated is None
     assert (key.id, key.suspended is not None, run.outcome) == (OLD, True, "complete")
     assert (began.event, [*began.document], len(began.document["certificates"])) == (
         "began",
