@@ -30,6 +30,7 @@ LOOK_ELSEWHERE = (
     "look into queues, caches, files, exports and other databases, and have the application write what is there again: "
     "docs/how-to/queues-and-caches.md"
 )
+NAME_LEDGER = "name a ledger in ROTATION_LEDGER_URL, or write a rotation.toml, beside which it is made"
 NAME_ROWS = RUN.after("name these rows in a [[target]] of their own, then:")
 
 
@@ -158,7 +159,7 @@ def refusals(evidence: Evidence) -> list[Refusal]:
     ]  # fmt: skip
 
 
-def suspension_refusals(evidence: Evidence) -> list[Refusal]:
+def suspension_refusals(evidence: Evidence, *, has_ledger: bool) -> list[Refusal]:
     """Every reason not to suspend the key: services would refuse tokens that are stored."""
     found = [*_of_fleet(evidence.fleet, evidence.primary)]
     for label, tokens in _stored(evidence).items():
@@ -166,8 +167,9 @@ def suspension_refusals(evidence: Evidence) -> list[Refusal]:
         found.append(Refusal(f"{stored}, and services would refuse {'it' if tokens == 1 else 'them'}", RUN))
     found += [_of_unexplained(one, evidence.key_id) for one in evidence.unexplained]
     if not evidence.censuses:
-        unknown = "the ledger has no count of the targets, so nobody knows what is stored under it"
-        found.append(Refusal(f"{unknown}; services would refuse that", RUN))
+        fault = "the ledger has no count of the targets" if has_ledger else "there is no ledger with a count"
+        remedy = RUN if has_ledger else RUN.after(f"{NAME_LEDGER}, then:")
+        found.append(Refusal(f"{fault}, so nobody knows what is stored under it; services would refuse that", remedy))
     return found
 
 

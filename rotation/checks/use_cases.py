@@ -39,6 +39,7 @@ from rotation.ledger.session import OnFailure, Session, carried
 from rotation.model.failures import MissingError, StoppedError, StoreError, UsageError
 from rotation.model.report import pack
 from rotation.model.target import Target, distinct_labels
+from rotation.retirement import NAME_LEDGER
 from rotation.stores.databases import identify
 
 Columns: TypeAlias = Callable[[Keyring], Mapping[str, Any]]
@@ -146,7 +147,7 @@ def overview(
     return Overview(Verdict.of(facts, policy, utc_now()), own, runs, certificates)
 
 
-NO_LEDGER = "there is none: name one in ROTATION_LEDGER_URL, or write a rotation.toml, beside which it is made"
+NO_LEDGER = f"there is none: {NAME_LEDGER}"
 NEVER = "the ledger has no count of it: make one with keyring-rotate check, or leave out --last-census"
 KEPT_RUNS = 20
 

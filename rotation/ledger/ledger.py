@@ -44,8 +44,9 @@ UNNAMED = "default"
 
 
 MIGRATED = (
-    "Warning: the {} was brought to version {}; a service with an older version of this package can no longer announce its keys "
-    "there, and counts as gone after ten minutes: give each service this version before you retire a key"
+    "Warning: the {} was brought to version {}; a service with an older version of this package can no longer "
+    "announce its keys there, and counts as gone after ten minutes: give each service this version before you retire "
+    "a key"
 )
 
 

@@ -54,7 +54,10 @@ def suspend(context: Context, key_id: str, force: str | None = None) -> StepResu
         censuses = [census for census in session.censuses() if census.service == session.service]
         titled = [(census.label, census) for census in censuses]
         evidence = replace(of_censuses(key_id, keys.states, titled, censuses, session.service), fleet=known.fleet)
-        against = [*suspension_refusals(evidence), *losses(context, keys, KeyStep.SUSPEND, key)]
+        against = [
+            *suspension_refusals(evidence, has_ledger=session.ledger is not None),
+            *losses(context, keys, KeyStep.SUSPEND, key),
+        ]
         if against and not force:
             done.refused = against
             return done

@@ -16,6 +16,7 @@ from freezegun import freeze_time
 
 from keyring_core import Keyring, SuspendedKey
 from rotation.ledger.records import InstanceRecord, ReadRecord
+from tests.conftest import Cli
 from tests.databases import open_database
 from tests.keys import key_text
 from tests.lifecycle.shop import OLD, OLDER, Shop, old_token, refusals
@@ -182,6 +183,17 @@ def test_resuming_says_what_was_refused(ready: Shop) -> None:
     # A complete run makes all that was read before it count no longer.
     assert ran.out.index("docs/how-to/queues-and-caches.md") < ran.out.index("keyring-rotate run")
     assert (ready.settings().previous, ready.settings().suspended) == ((OLDER,), ())
+
+
+def test_without_a_ledger_a_key_is_not_suspended(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run is recorded, so the first step is to name a ledger."""
+    monkeypatch.chdir(tmp_path)
+    environ = {"ENCRYPTION_KEY": key_text("old"), "ENCRYPTION_PREVIOUS_KEYS": key_text("older")}
+    ran = cli("keys", "suspend", OLDER.id, environ=environ)
+
+    assert ran.code == 1
+    assert "there is no ledger with a count, so nobody knows what is stored under it" in ran.out
+    assert "name a ledger in ROTATION_LEDGER_URL, or write a rotation.toml, beside which it is made, then: " in ran.out
 
 
 def test_what_is_refused_comes_first_in_every_next_step(ready: Shop) -> None:
