@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -242,6 +243,7 @@ def test_a_key_that_something_else_reads_with_stays(ready: Shop) -> None:
         read(ready, BEGAN + timedelta(minutes=30), service="billing")
         refused = ready.keys("retire", OLDER.id, "--no-archive", "--json")
         said = {name: ready.rotate(*name.split()).out for name in ("check", "status", "keys list")}
+        [_, listed] = json.loads(ready.keys("list", "--json").out)["keys"]
         page = ready.folder / "page.html"
         ready.rotate("report", "--html", str(page))
 
@@ -251,6 +253,8 @@ def test_a_key_that_something_else_reads_with_stays(ready: Shop) -> None:
     )
     assert (refused.code, refusals(refused)) == (1, [reason])
     assert "docs/how-to/queues-and-caches.md" in refused.out
+    assert (listed["last_read"], listed["read_by"]) == ("2026-01-03T12:30:00+00:00", "billing on web-1")
+    assert (listed["refused"], listed["standing"]) == (0, "needed")
     assert f"WARNING  key_reads  {OLDER.id}" in said["check"]
     assert reason in said["check"]
     assert f"{OLDER.id} stays for {reason}." in said["status"]
