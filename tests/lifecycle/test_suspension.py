@@ -20,7 +20,7 @@ from rotation.ledger.records import InstanceRecord, ReadRecord
 from rotation.model.atomic_file import Snapshot, replace_whole
 from rotation.model.failures import StoreError
 from tests.databases import open_database
-from tests.keys import key_text
+from tests.keys import key_text, make_key
 from tests.lifecycle.shop import OLD, OLDER, Shop, old_token, refusals
 
 pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
@@ -249,6 +249,21 @@ def test_a_run_moves_tokens_under_a_suspended_key(shop: Shop) -> None:
     assert (counted.code, moved.code) == (1, 0)
     assert f"1 token {OLDER.id} -> {OLD.id}" in counted.out
     assert [Keyring(OLD).needs_rotation(cell) for cell in shop.database.column().values()] == [False, False]
+
+
+def test_a_key_in_a_cell_under_a_suspended_key_is_read(shop: Shop) -> None:
+    """By this program, which has to move that cell; a service is refused."""
+    shop.fill([Keyring(OLDER).encrypt(key_text("new"))])
+    where = f'url = "{shop.database.url}", cell = "creds.token", where = "id = 1", keys = "kek"'
+    shop.config.write_text(
+        f"[keys.app]\nprimary = {{ {where} }}\n"
+        '[keys.kek]\nprimary = { secret = "$NOW" }\nsuspended = [{ secret = "$TRIED" }]\n'
+    )
+    shop.write_env(f"NOW={key_text('old')}\nTRIED={key_text('older')}\n")
+    ran = shop.keys("list", "--keys", "app")
+
+    assert ran.code == 0
+    assert make_key("new").id in ran.out
 
 
 def test_a_key_set_needs_a_place_for_suspended_keys(shop: Shop) -> None:
