@@ -52,10 +52,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Leads links to where the site has their files, and a search to an application's page last."""
+    """Leads links to where the site has their files, and a search to an application's page last, to an error first."""
     if page.file.src_uri.startswith("applications/"):
         # There are dozens of them, and each names keys, tables and steps.
         page.meta["search"] = {"boost": 0.2}
+    if page.file.src_uri == "reference/errors.md":
+        # Who pastes a message wants the line that explains it.
+        page.meta["search"] = {"boost": 4}
     return LINK.sub(lambda link: _on_the_site(link[0], page.file.src_uri), markdown)
 
 

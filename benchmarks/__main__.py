@@ -14,7 +14,7 @@ import cryptography
 import sqlalchemy
 import structlog
 
-from benchmarks import check, columns, discover, embedded, growth, hostile, keyring, redaction, run, startup
+from benchmarks import check, columns, discover, embedded, growth, hostile, keyring, reads, redaction, run, startup
 from benchmarks.goals import show
 from benchmarks.harmless import compare as harmless
 
@@ -32,6 +32,7 @@ def main() -> None:
         *harmless.compare(),
         *hostile.compare(),
         *keyring.compare(),
+        *reads.compare(),
         *startup.compare(),
         *run.compare(run.ROWS // share),
         *columns.compare(columns.ROWS // share),

@@ -12,6 +12,7 @@ Every token is an ordinary Fernet token. A keyring encrypts with its primary key
     environment, sources, key_text  from a variable, a file or a command to 32 bytes, or to an error that says the fault
     keys, keyring, tokens, bulk     one key; all keys of a process; one token; many at once
     config, reload                  the keyrings of this process, which follow their files
+    key_reads, metrics              how often this process read with each key, and when last
     redaction                       masks what must not be in a log
     integrations, legacy            encrypted columns and fields; what other packages have encrypted
 
@@ -39,6 +40,7 @@ from keyring_core.errors import (
 )
 from keyring_core.keyring import Keyring
 from keyring_core.keys import Key, KeyState
+from keyring_core.metrics import reads_metrics
 from keyring_core.redaction import configure_logging
 
 __all__ = [
@@ -67,5 +69,6 @@ __all__ = [
     "key_set",
     "keyring_status",
     "log_key_status",
+    "reads_metrics",
     "reload_keyring",
 ]

@@ -25,7 +25,7 @@ from keyring_core.environment import (
 from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.keyring import Keyring
 from keyring_core.keys import KeyState
-from keyring_core.reload import Loaded, Reloader
+from keyring_core.reload import KeyringStatus, Loaded, Reloader
 from keyring_core.sources import SourceKind
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "present_reloader",
     "reload_keyring",
     "reload_seconds",
+    "statuses",
 ]
 
 _NOT_SET = "NOT SET (required for credentials)"
@@ -113,9 +114,9 @@ def key_set(name: str) -> Reloader:
     """The keyring of the key set *name*, for models with keys of their own: to it what `get_keyring` is to all others.
 
     Its variables have the name in front, in capitals, with `_` for dots and hyphens: the set `billing` has
-    `BILLING_ENCRYPTION_KEY`, `BILLING_ENCRYPTION_PREVIOUS_KEYS` and `BILLING_ENCRYPTION_STAGED_KEY`, in all forms.
-    They are read when its keyring is first asked for. Raises KeyConfigError for a name that is none, and if another
-    set has these variables.
+    `BILLING_ENCRYPTION_KEY`, `BILLING_ENCRYPTION_PREVIOUS_KEYS`, `BILLING_ENCRYPTION_STAGED_KEY` and
+    `BILLING_ENCRYPTION_SUSPENDED_KEYS`, in all forms. They are read when its keyring is first asked for. Raises
+    KeyConfigError for a name that is none, and if another set has these variables.
 
     Examples:
         >>> billing = key_set("billing")()
@@ -131,6 +132,12 @@ def key_set(name: str) -> Reloader:
 
 reload_keyring = get_keyring.reload
 keyring_status = get_keyring.status
+
+
+def statuses() -> list[KeyringStatus]:
+    """The status of `get_keyring`, and of each key set that was used."""
+    # A model may name a set whose keys this process lacks: asking for them could run a command in vain each time.
+    return [each.status() for each in (get_keyring, *_key_sets.values()) if each is get_keyring or each.is_loaded]
 
 
 def present_reloader() -> Reloader:

@@ -16,8 +16,16 @@ from datetime import UTC, datetime
 from itertools import count, islice
 from typing import NamedTuple
 
+import structlog
+
+from keyring_core.errors import SuspendedKey
+
+log = structlog.get_logger(__name__)
+
 DAY = 86_400.0
 """The least time in seconds between two events about one key."""
+MINUTE = 60.0
+"""The time in seconds until a process that has not configured its logging is asked again."""
 
 
 class KeyReads(NamedTuple):
@@ -26,6 +34,7 @@ class KeyReads(NamedTuple):
     opened: int = 0
     """Tokens that were opened under the key."""
     last_opened: datetime | None = None
+    """Of a primary key it may be as late as the moment at which somebody asked."""
     refused: int = 0
     """Tokens that were not opened, because the key is suspended."""
     last_refused: datetime | None = None
@@ -34,7 +43,7 @@ class KeyReads(NamedTuple):
 class Tally:
     """A number that only grows, with the time of its last change. Any thread may add to it without a lock."""
 
-    __slots__ = ("due", "last", "numbers")
+    __slots__ = ("_settled", "due", "last", "numbers", "untimed")
 
     def __init__(self) -> None:
         self.reset()
@@ -42,7 +51,10 @@ class Tally:
     def reset(self) -> None:
         """Begins at zero again."""
         self.numbers = count()
-        """Each number that is taken from it counts."""
+        """Each number that is taken from it counts; the taker also sets `last`."""
+        self.untimed = count()
+        """As `numbers`, without a look at the clock: `settle` sets the time."""
+        self._settled = 0
         self.last = self.due = 0.0
         """The time of the last change; and from which time on the next event about it is due."""
 
@@ -54,25 +66,35 @@ class Tally:
 
     def total(self) -> int:
         """The number so far."""
-        # Taking the next number would count as one more: its repr, `count(7)`, only shows it.
-        return int(repr(self.numbers)[len("count(") : -1])
+        return _taken(self.numbers) + _taken(self.untimed)
+
+    def settle(self) -> None:
+        """Sets the time of the last change to the present, if anything was counted without one since the last call."""
+        taken = _taken(self.untimed)
+        if taken != self._settled:
+            self._settled, self.last = taken, time.time()
 
     def when(self) -> datetime | None:
         """The time of the last change; None without one."""
         return datetime.fromtimestamp(self.last, UTC) if self.last else None
 
-    def is_news(self) -> bool:
-        """True once a DAY: the caller logs an event now."""
+    def is_news(self, seconds: float) -> bool:
+        """True if the caller should log an event now; then for so many *seconds* no more."""
         # A thread that finds another one here has nothing to add.
         if not _saying.acquire(blocking=False):
             return False
         try:
             if self.last < self.due:
                 return False
-            self.due = self.last + DAY
+            self.due = self.last + seconds
             return True
         finally:
             _saying.release()
+
+
+def _taken(numbers: count[int]) -> int:
+    # Taking the next number would count as one more: its repr, `count(7)`, only shows it.
+    return int(repr(numbers)[len("count(") : -1])
 
 
 class ReadCounter:
@@ -91,6 +113,7 @@ class ReadCounter:
     def look(self) -> KeyReads:
         """The numbers so far."""
         opened, refused = self.opened, self.refused
+        opened.settle()
         return KeyReads(opened.total(), opened.when(), refused.total(), refused.when())
 
 
@@ -101,6 +124,24 @@ _saying = threading.Lock()
 def counter_of(key_id: str) -> ReadCounter:
     """The counter of that key, one for each id: a key that is bound or loaded again counts with the others."""
     return _counters.get(key_id) or _counters.setdefault(key_id, ReadCounter())
+
+
+def refusal(key_id: str) -> SuspendedKey:
+    """The error for a token under that key, which is suspended. Counts it, and logs it once a DAY."""
+    refused = counter_of(key_id).refused
+    refused.add(1)
+    if refused.is_news(DAY):
+        log.warning("keyring.key_refused", key_id=key_id, refused=refused.total())
+    return SuspendedKey(key_id)
+
+
+def say_read(key_id: str, state: str) -> None:
+    """Logs, once a DAY, that a token was opened under that key, which is not the primary key."""
+    opened = counter_of(key_id).opened
+    # Without a configuration structlog prints, and a program that opens a token may print something of its own.
+    configured = structlog.is_configured()
+    if opened.is_news(DAY if configured else MINUTE) and configured:
+        log.info("keyring.key_read", key_id=key_id, state=str(state), opened=opened.total())
 
 
 def key_reads() -> dict[str, KeyReads]:

@@ -9,7 +9,6 @@ from time import time
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar, overload
 
-import structlog
 from cryptography.fernet import MultiFernet
 
 from keyring_core import bulk
@@ -25,14 +24,12 @@ from keyring_core.errors import (
     SuspendedKey,
     without_frames,
 )
-from keyring_core.key_reads import counter_of
+from keyring_core.key_reads import refusal, say_read
 from keyring_core.keys import Key, KeyState, check_told_apart
 from keyring_core.token_batches import Refused, pick, put
-from keyring_core.tokens import Token, TokenText, parse_token, utf8_of
+from keyring_core.tokens import Token, TokenText, parse_token, text_of, utf8_of
 
 T = TypeVar("T")
-
-log = structlog.get_logger(__name__)
 
 MAX_CLOCK_SKEW = 60
 """Seconds by which a token may come from the future, as in `cryptography.fernet`."""
@@ -58,8 +55,6 @@ class Keyring:
     """Every key with its state, in the order in which they are tried."""
     suspended: tuple[Key, ...]
     """Its suspended keys."""
-    _serves = True
-    """False for the keyring of a rotation."""
 
     @without_frames
     def __init__(
@@ -69,8 +64,9 @@ class Keyring:
         staged: Key | str | None = None,
         suspended: Iterable[Key | str] = (),
     ) -> None:
-        """Takes keys or their texts. A key that is given twice has one role: primary, suspended, previous or staged.
+        """Takes keys or their texts. A key that is given twice has one role: primary, previous or staged.
 
+        A previous key that is also given as suspended is suspended.
         Raises KeyConfigError for a malformed key, a text in place of a list, or two keys that share an id or sign
         alike.
         """
@@ -79,8 +75,7 @@ class Keyring:
         for key in _as_keys(previous, KeyState.PREVIOUS):
             states.setdefault(key, refused.get(key, KeyState.PREVIOUS))
         if staged is not None:
-            key = _as_key(staged, "staged key")
-            states.setdefault(key, refused.get(key, KeyState.STAGED))
+            states.setdefault(_as_key(staged, "staged key"), KeyState.STAGED)
         for key in refused:
             states.setdefault(key, KeyState.SUSPENDED)
         check_told_apart({key: f"{state} key" for key, state in states.items()})
@@ -127,6 +122,10 @@ class Keyring:
         self.primary = next(iter(states))
         self.states = MappingProxyType(states)
         self.suspended = tuple(key for key, state in states.items() if state is KeyState.SUSPENDED)
+        for key, state in states.items():
+            if state is not KeyState.PRIMARY:
+                # Its reads as a primary key are not from later than now.
+                key.opened.settle()
 
     @property
     def context(self) -> str | None:
@@ -150,8 +149,8 @@ class Keyring:
 
     @cached_property
     def multi_fernet(self) -> MultiFernet:
-        """A `cryptography.fernet.MultiFernet` of the same keys but the suspended ones, for code that wants one."""
-        return CountedMultiFernet([key for key in self.states if not self._refuses(key)], self._count)
+        """A `cryptography.fernet.MultiFernet` of the same keys, for code that wants one. Suspended keys refuse, too."""
+        return CountedMultiFernet(tuple(self.states), self._check, self._count)
 
     def encrypt(self, plaintext: str) -> str:
         """A new token under the primary key. Raises PlaintextError if *plaintext* has no UTF-8 form.
@@ -177,7 +176,7 @@ class Keyring:
             Traceback (most recent call last):
             keyring_core.errors.MalformedToken: not a Fernet token: legible as it stands (9 bytes)
         """
-        text = _decoded(self.decrypt_bytes(token, ttl))
+        text = text_of(self.decrypt_bytes(token, ttl))
         if isinstance(text, PlaintextError):
             raise text
         return text
@@ -262,7 +261,7 @@ class Keyring:
             >>> keyring.decrypt_many([keyring.encrypt("sk-live-1"), "sk-live-2"])
             ['sk-live-1', MalformedToken('not a Fernet token: legible as it stands (9 bytes)')]
         """
-        return [_decoded(item) if isinstance(item, bytes) else item for item in self.decrypt_bytes_many(tokens)]
+        return [text_of(item) if isinstance(item, bytes) else item for item in self.decrypt_bytes_many(tokens)]
 
     def decrypt_bytes_many(self, tokens: Sequence[TokenText]) -> list[bytes | InvalidToken]:
         """For each token what `decrypt_bytes` returns or raises, in order. A bad token does not affect the others."""
@@ -288,18 +287,21 @@ class Keyring:
 
     def _open(self, key: Key, token: Token) -> bytes:
         """The plaintext of *token*, which is under *key*. Here and in `_open_many` every read is counted or refused."""
-        if key is not self.primary and self.suspended and self._refuses(key):
-            raise self._refusal(key)
+        if key is not self.primary and self.suspended:
+            self._check(key)
         plaintext = key.open(token)
         if plaintext is None:
             raise DamagedToken.under(key.id, token.timestamp)
-        if self._serves:
-            # Written out: a call of `Tally.add` would take longer than the rest.
-            opened = key.opened
-            next(opened.numbers)
-            opened.last = now = time()
-            if now >= opened.due:
-                self._say(key)
+        opened = key.opened
+        if key is self.primary:
+            # A look at the clock takes longer than to count.
+            next(opened.untimed)
+            return plaintext
+        # Written out: a call of `_count` would take longer than the rest.
+        next(opened.numbers)
+        opened.last = time()
+        if opened.last >= opened.due:
+            self._say(key)
         return plaintext
 
     def _open_many(
@@ -307,34 +309,39 @@ class Keyring:
     ) -> Sequence[T | InvalidToken]:
         """The result of *action*, which opens the tokens that were *found*."""
         if self._refuses(found.key):
-            return [self._refusal(found.key) for _ in found.places]
+            return [refusal(found.key.id) for _ in found.places]
         opened = action(found)
-        if self._serves:
-            self._count(found.key, len(opened) - list(map(type, opened)).count(DamagedToken))
+        self._count(found.key, len(opened) - list(map(type, opened)).count(DamagedToken))
         return opened
+
+    def count_elsewhere(self, keys: Iterable[Key]) -> SuspendedKey | None:
+        """Counts a read with those of *keys* that this keyring has, which another reader made.
+
+        Returns the refusal if one of them is suspended: the caller drops what was read.
+        """
+        own = [key for key in keys if key in self.states]
+        for key in filter(self._refuses, own):
+            return refusal(key.id)
+        for key in own:
+            self._count(key)
+        return None
+
+    def _check(self, key: Key) -> None:
+        if self._refuses(key):
+            raise refusal(key.id)
+
+    def _refuses(self, key: Key) -> bool:
+        return key in self.suspended
 
     def _count(self, key: Key, number: int = 1) -> None:
         key.opened.add(number)
-        if key.opened.last >= key.opened.due:
+        if key is not self.primary and key.opened.last >= key.opened.due:
             self._say(key)
 
-    def _refuses(self, key: Key) -> bool:
-        return self._serves and any(key is each for each in self.suspended)
-
-    def _refusal(self, key: Key) -> SuspendedKey:
-        refused = counter_of(key.id).refused
-        refused.add(1)
-        if refused.is_news():
-            log.warning("keyring.key_refused", key_id=key.id, refused=refused.total())
-        return SuspendedKey(key.id)
-
     def _say(self, key: Key) -> None:
-        """Logs, once a day, that *key* was read with; not of the primary key, whose id a bound key has, too.
-
-        Without a configuration structlog prints, and a program that opens a token may print something of its own.
-        """
-        if key.opened.is_news() and key.id != self.primary.id and structlog.is_configured():
-            log.info("keyring.key_read", key_id=key.id, state=str(self.states[key]), opened=key.opened.total())
+        # A keyring that accepts unbound tokens has the primary key's id twice.
+        if key.id != self.primary.id:
+            say_read(key.id, self.states[key])
 
     def __repr__(self) -> str:
         # One that is not whole has none.
@@ -351,7 +358,17 @@ class Keyring:
 class RotationKeyring(Keyring):
     """A keyring for a rotation, which moves tokens under suspended keys, too: it refuses and counts nothing."""
 
-    _serves = False
+    def _open(self, key: Key, token: Token) -> bytes:
+        plaintext = key.open(token)
+        if plaintext is None:
+            raise DamagedToken.under(key.id, token.timestamp)
+        return plaintext
+
+    def _refuses(self, key: Key) -> bool:  # noqa: ARG002 - as a service's keyring is asked
+        return False
+
+    def _count(self, key: Key, number: int = 1) -> None:
+        """Nothing: no service has read it."""
 
 
 def _as_key(key: Key | str, where: str) -> Key:
@@ -372,18 +389,7 @@ def _like(given: TokenText, token: TokenText) -> str | bytes:
     return token.encode("ascii") if isinstance(token, str) else bytes(token)
 
 
-# The functions below raise outside of `except`: a UnicodeError holds the whole plaintext.
-
-
 def _encoded(text: str) -> bytes:
     if not isinstance(text, str):
         raise TypeError(f"a plaintext is str, not {type(text).__name__}; encrypt_bytes takes bytes")
     return utf8_of(text, "the plaintext has a lone surrogate and so no UTF-8 form; use encrypt_bytes")
-
-
-def _decoded(data: bytes) -> str | PlaintextError:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    return PlaintextError("the token opens, but its plaintext is not UTF-8; use decrypt_bytes")

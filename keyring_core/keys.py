@@ -22,7 +22,6 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from keyring_core.counted_fernet import CountedFernet
 from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.key_reads import Tally, counter_of
 from keyring_core.key_text import KEY_BYTES, decode_key
@@ -49,6 +48,26 @@ class KeyState(StrEnum):
     def is_superseded(self) -> bool:
         """True if another key has taken over from it: a rotation moves its tokens."""
         return self in {KeyState.PREVIOUS, KeyState.SUSPENDED}
+
+
+class CountedFernet(Fernet):
+    """A `cryptography.fernet.Fernet` that counts the tokens that it opens."""
+
+    def __init__(self, key: bytes, opened: Tally) -> None:
+        super().__init__(key)
+        self._opened = opened
+
+    def decrypt(self, token: bytes | str, ttl: int | None = None) -> bytes:
+        """As stock Fernet's."""
+        plaintext = super().decrypt(token, ttl)
+        self._opened.add(1)
+        return plaintext
+
+    def decrypt_at_time(self, token: bytes | str, ttl: int, current_time: int) -> bytes:
+        """As stock Fernet's."""
+        plaintext = super().decrypt_at_time(token, ttl, current_time)
+        self._opened.add(1)
+        return plaintext
 
 
 class Key:

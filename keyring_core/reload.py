@@ -82,7 +82,7 @@ class KeyringStatus(TypedDict):
     """The reason why the last attempt to read them failed; None after a success."""
 
 
-def may_open_later(error: object) -> bool:
+def may_open_later(error: InvalidToken) -> bool:
     """True if *error* is of a token that a newer keyring may open: its key is unknown here, or suspended."""
     return type(error) in {UndecryptableToken, SuspendedKey}
 
@@ -166,6 +166,11 @@ class Reloader:
                 self._first()
                 return True
             return self._read_again(self._loaded, always=True)
+
+    @property
+    def is_loaded(self) -> bool:
+        """True if it has a keyring now."""
+        return self._loaded is not None
 
     def was_read_from(self, variables: int) -> bool:
         """True if the current keyring comes from variables with this fingerprint."""

@@ -137,7 +137,10 @@ class RowKeyrings:
         for key, state in self._keyring.states.items():
             keys[state].append(own.get(key, key))
         [primary] = keys[KeyState.PRIMARY]
-        keyring = Keyring(primary, keys[KeyState.PREVIOUS], next(iter(keys[KeyState.STAGED]), None))
+        staged = next(iter(keys[KeyState.STAGED]), None)
+        # Of its class: a rotation's keyring opens what a service's refuses.
+        make = type(self._keyring)
+        keyring = make(primary, keys[KeyState.PREVIOUS], staged, keys[KeyState.SUSPENDED])
         missing = [root.salt_column for root, salt in of_roots.items() if salt is None]
         self.made, self.seconds = self.made + 1, self.seconds + time.monotonic() - started
         return RowKeyring(keyring, list(dict.fromkeys(missing)))

@@ -162,6 +162,15 @@ def utf8_of(text: str, refusal: str, error: type[KeyringError] = PlaintextError)
     raise error(refusal)
 
 
+def text_of(plaintext: bytes) -> str | PlaintextError:
+    """The text that *plaintext* is in UTF-8, or the error for what is none."""
+    try:
+        return plaintext.decode("utf-8")
+    except UnicodeDecodeError:
+        pass  # outside of this block, since the error holds the plaintext
+    return PlaintextError("the token opens, but its plaintext is not UTF-8; use decrypt_bytes")
+
+
 def json_of(value: object) -> bytes:
     """The plaintext *value* as compact JSON in ASCII: equal values have equal blind indexes.
 

@@ -29,6 +29,7 @@ from keyring_core.keyring import Keyring
 from keyring_core.keys import Key, check_context
 from keyring_core.redaction.secret import Secret
 from keyring_core.reload import may_open_later
+from keyring_core.token_batches import pick, put
 from keyring_core.tokens import TokenText, is_token, json_of, may_hold_token, raw_of, utf8_of
 
 if TYPE_CHECKING:
@@ -144,16 +145,18 @@ class Cells:
     def open_many(self, cells: Sequence[TokenText]) -> list[Any]:
         """For each of *cells* what `open` returns or raises, in order; an InvalidToken names no column yet.
 
-        A token that no key opens, or a suspended key, asks for a newer keyring, unless `legacy` opens it: asking may
-        run a command.
+        A token that no key opens, or that a suspended key refuses, asks for a newer keyring, unless `legacy` opens it:
+        asking may run a command.
         """
         if not cells:  # NULL alone needs no key.
             return []
         reloader = self.reloader
         ring = reloader()
         opened = self._opened(ring, cells)
-        if any(map(may_open_later, opened)) and (newer := reloader.renew(ring)):
-            opened = self._opened(newer, cells)
+        later = [place for place, each in enumerate(opened) if not isinstance(each, bytes) and may_open_later(each)]
+        if later and (newer := reloader.renew(ring)):
+            # These alone: the others are counted already.
+            put(opened, later, self._opened(newer, pick(cells, later)))
         return [self._decoded(each) if isinstance(each, bytes) else each for each in opened]
 
     def placed(self, error: InvalidToken, row: str = "") -> InvalidToken:
@@ -204,7 +207,6 @@ class Cells:
     def _otherwise(self, ring: Keyring, cell: TokenText, refusal: InvalidToken) -> bytes | InvalidToken:
         """The plaintext of *cell*, if the column takes it in another way; otherwise *refusal*, with a hint."""
         if isinstance(refusal, SuspendedKey):
-            # Another package's key may be made of the same secret.
             return refusal
         data = cell if isinstance(cell, str) else bytes(cell)
         if not data and self.kind is not ValueKind.JSON and self.of is None:
@@ -214,7 +216,8 @@ class Cells:
             if self._reader is None:
                 self._reader = self.legacy.reader(self._secrets() if self._secrets else os.environ)
             if found := self._reader.open(data):
-                return found.plaintext
+                # The package's key may be in the keyring, too, which opens none of its tokens in a bound column.
+                return ring.count_elsewhere(found.keys) or found.plaintext
         if self.accept_plaintext and isinstance(refusal, MalformedToken) and not may_hold_token(raw_of(data)):
             if not self._logged:
                 self._logged = True

@@ -18,6 +18,8 @@ class LegacyPlaintext(NamedTuple):
     """Text as UTF-8."""
     timestamp: int | None
     """The time of encryption, in seconds since 1970, if the cell says it."""
+    keys: frozenset[Key] = frozenset()
+    """The Fernet keys that the tokens in it are under."""
 
     def __repr__(self) -> str:
         return f"<LegacyPlaintext of {len(self.plaintext)} bytes>"
@@ -84,9 +86,11 @@ class TokenCells:
             token = parse_token(cell)
         except MalformedToken:
             return None
-        key = next((key for key in self._keys if key.signed(token)), None)
-        plaintext = key.open(token) if key else None
-        return None if plaintext is None else LegacyPlaintext(plaintext, token.timestamp)
+        for key in self._keys:
+            if key.signed(token):
+                plaintext = key.open(token)
+                return None if plaintext is None else LegacyPlaintext(plaintext, token.timestamp, frozenset({key}))
+        return None
 
     def longest_plaintext(self, size: int) -> int:
         """Three bytes of four characters; at least one of them is padding."""
@@ -108,9 +112,10 @@ class TokenOrJsonCells(TokenCells):
         """As for a token; or the JSON of the values, without a time, since each has its own."""
         if opened := super().open(cell):
             return opened
+        keys: set[Key] = set()
         try:
             text = cell if isinstance(cell, str) else cell.decode()
-            return LegacyPlaintext(json_of(self._opened(json.loads(text))), None)
+            return LegacyPlaintext(json_of(self._opened(json.loads(text), keys)), None, frozenset(keys))
         except (ValueError, RecursionError):
             return None
 
@@ -118,13 +123,17 @@ class TokenOrJsonCells(TokenCells):
         """Four characters are three bytes of a value, each of which takes up to six in JSON: NUL does."""
         return size * 9 // 2
 
-    def _opened(self, value: object) -> object:
-        """*value* with the plaintexts of its tokens. Raises ValueError if anything in it is no token of these keys."""
+    def _opened(self, value: object, keys: set[Key]) -> object:
+        """*value* with the plaintexts of its tokens, whose keys are added to *keys*.
+
+        Raises ValueError if anything in it is no token of these keys.
+        """
         if isinstance(value, dict):
-            return {key: self._opened(each) for key, each in value.items()}
+            return {key: self._opened(each, keys) for key, each in value.items()}
         if isinstance(value, list):
-            return [self._opened(each) for each in value]
+            return [self._opened(each, keys) for each in value]
         opened = super().open(value) if isinstance(value, str) else None
         if opened is None:
             raise ValueError("a value that is no token of these keys")
+        keys |= opened.keys
         return opened.plaintext.decode()

@@ -14,7 +14,6 @@ import subprocess
 import sys
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -27,16 +26,20 @@ from keyring_core import (
     AlreadyEncryptedError,
     DamagedToken,
     InvalidToken,
+    Key,
     KeyConfigError,
     Keyring,
     MalformedToken,
     PlaintextError,
+    SuspendedKey,
     UndecryptableToken,
     config,
 )
 from keyring_core.integrations import cells as module
 from keyring_core.integrations.cells import Cells, ValueKind
+from keyring_core.key_reads import key_reads
 from keyring_core.legacy import Legacy
+from keyring_core.legacy.reader import LegacyPlaintext
 from keyring_core.redaction import Secret
 from keyring_core.reload import Reloader
 from tests.fakes import token
@@ -82,8 +85,8 @@ class Package:
     def open(self, cell):
         data = cell.encode() if isinstance(cell, str) else cell
         if data == FOREIGN.encode():
-            return SimpleNamespace(plaintext=SECRET.encode())
-        return SimpleNamespace(plaintext=data[4:]) if data.startswith(b"old:") else None
+            return LegacyPlaintext(SECRET.encode(), None)
+        return LegacyPlaintext(data[4:], None) if data.startswith(b"old:") else None
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -382,6 +385,53 @@ def test_only_a_token_of_an_unknown_key_asks_for_a_newer_one(monkeypatch, cell):
         column(legacy=Package()).open(cell)
 
     assert keys.renewals == 0
+
+
+def test_a_batch_that_is_read_again_counts_each_cell_once(monkeypatch):
+    """With the newer keyring only what the older one did not open is read."""
+    known, new, newest = (Key.generate() for _ in range(3))
+    cells = [Keyring(key).encrypt(SECRET) for key in (known, newest, known)]
+    monkeypatch.setattr(module, "get_keyring", Keys(Keyring(new, [known]), Keyring(newest, [new, known])))
+
+    assert column().open_many(cells) == [SECRET] * 3
+    assert (key_reads()[known.id].opened, key_reads()[newest.id].opened) == (2, 1)
+
+
+def test_a_suspended_key_refuses_a_column_by_its_name(monkeypatch):
+    """The error names the row, the key and the remedy; a resumed key is asked for at once."""
+    old, new = Key.generate(), Key.generate()
+    cell = Keyring(old).encrypt(SECRET)
+    keys = Keys(Keyring(new, suspended=[old]))
+    monkeypatch.setattr(module, "get_keyring", keys)
+
+    with pytest.raises(SuspendedKey) as caught:
+        column().open(cell, lambda: "id=812")
+    keys.newer = Keyring(new, [old])
+
+    assert str(caught.value) == (
+        f"users.api_key, id=812: key {old.id}, which this token is under, is suspended; "
+        f"`keyring-rotate keys resume {old.id}` ends that"
+    )
+    assert column().open(cell) == SECRET
+
+
+@pytest.mark.parametrize("options", [{}, {"context": True}], ids=["unbound", "bound"])
+def test_a_key_that_another_package_has_too_is_counted_and_refused(monkeypatch, options):
+    """A bound column reads such a cell as the package does; it is a read with the keyring's key all the same."""
+    old, new = Key.generate(), Key.generate()
+    cell = Keyring(old).encrypt(SECRET)
+    legacy = {
+        "legacy": Legacy("django-encrypted-model-fields", secret="$OLD"),
+        "secrets": lambda: {"OLD": old.reveal()},
+    }
+    monkeypatch.setattr(module, "get_keyring", Keys(Keyring(new, [old])))
+
+    assert column(**options, **legacy).open(cell) == SECRET
+    monkeypatch.setattr(module, "get_keyring", Keys(Keyring(new, suspended=[old])))
+    with pytest.raises(SuspendedKey):
+        column(**options, **legacy).open(cell)
+
+    assert key_reads()[old.id][::2] == (1, 1)
 
 
 def test_a_missing_key_is_a_configuration_error(monkeypatch):

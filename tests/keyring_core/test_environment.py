@@ -32,8 +32,8 @@ from tests.keyring_core.test_key_text import (
 from tests.keys import key_text, make_key, mistyped
 
 PRIMARY, A, B = key_text("primary"), key_text("a"), key_text("b")
-LIST = "ENCRYPTION_PREVIOUS_KEYS"
-OUR_WORDS = (LIST, "ENCRYPTION_KEY")
+LIST, SUSPENDED = "ENCRYPTION_PREVIOUS_KEYS", "ENCRYPTION_SUSPENDED_KEYS"
+OUR_WORDS = (LIST, SUSPENDED, "ENCRYPTION_KEY")
 
 
 def key_ids(keys) -> list[str]:
@@ -135,8 +135,9 @@ def test_a_thousand_keys_do_not_hold_a_service_up():
 
 def test_the_number_of_keys_has_a_limit():
     """L13: a list of more than a thousand keys is refused as a mistake."""
-    with pytest.raises(KeyConfigError, match=f"^{LIST}: 1001 keys; at most 1000"):
-        load_settings({"ENCRYPTION_KEY": PRIMARY, LIST: "\n".join([A] * 1001)})
+    for name in (LIST, SUSPENDED):
+        with pytest.raises(KeyConfigError, match=f"^{name}: 1001 keys; at most 1000"):
+            load_settings({"ENCRYPTION_KEY": PRIMARY, name: "\n".join([A] * 1001)})
 
 
 @pytest.mark.parametrize(
@@ -221,8 +222,9 @@ def test_without_a_primary_nothing_starts(environ):
 
 
 def test_settings_hold_each_key_in_its_role():
-    """Primary, previous and staged keys come from their variables and keep their states."""
+    """Primary, previous, staged and suspended keys come from their variables and keep their states."""
     environ = {"ENCRYPTION_KEY": PRIMARY, LIST: f"{A},{B}", "ENCRYPTION_STAGED_KEY": key_text("staged")}
+    environ[SUSPENDED] = f"{key_text('c')}\n{key_text('d')}"
 
     ring = Keyring.from_env(environ)
 
@@ -231,6 +233,8 @@ def test_settings_hold_each_key_in_its_role():
         (make_key("a").id, "previous"),
         (make_key("b").id, "previous"),
         (make_key("staged").id, "staged"),
+        (make_key("c").id, "suspended"),
+        (make_key("d").id, "suspended"),
     ]
 
 
@@ -254,6 +258,36 @@ def test_a_previous_key_that_is_staged_too_stays_staged():
         settings = load_settings({"ENCRYPTION_KEY": PRIMARY, LIST: A, "ENCRYPTION_STAGED_KEY": A})
 
     assert (settings.previous, settings.staged) == ((), make_key("a"))
+
+
+def test_a_previous_key_that_is_suspended_too_is_suspended():
+    """Somebody has added it there to suspend it; the warning names both places."""
+    with pytest.warns(KeyConfigWarning, match=f"{LIST}, key 1 of 2: the same key as {SUSPENDED}, key 1 of 1, ignored"):
+        settings = load_settings({"ENCRYPTION_KEY": PRIMARY, LIST: f"{A},{B}", SUSPENDED: A})
+
+    assert (settings.previous, settings.suspended) == ((make_key("b"),), (make_key("a"),))
+
+
+@pytest.mark.parametrize("name", ["ENCRYPTION_KEY", "ENCRYPTION_STAGED_KEY"])
+def test_a_key_that_encrypts_or_will_cannot_be_suspended(name):
+    """It keeps its state, with a warning: a service that refused it would lose what is written now."""
+    environ = {"ENCRYPTION_KEY": PRIMARY, "ENCRYPTION_STAGED_KEY": A}
+    with pytest.warns(KeyConfigWarning, match=f"{SUSPENDED}, key 1 of 1: the same key as {name}, ignored"):
+        settings = load_settings(environ | {SUSPENDED: environ[name]})
+
+    assert settings == (make_key("primary"), (), make_key("a"), ())
+
+
+def test_a_weak_suspended_key_is_admitted_as_a_weak_previous_one():
+    """Suspending it changes nothing about what loads."""
+    raw = bytes(32)
+    environ = {"ENCRYPTION_KEY": PRIMARY, SUSPENDED: encoded(raw)}
+    with pytest.raises(KeyConfigError, match=f"(?s)^{SUSPENDED}, key 1 of 1.*ENCRYPTION_ALLOW_WEAK_PREVIOUS=1"):
+        load_settings(environ)
+    with pytest.warns(KeyConfigWarning):
+        settings = load_settings({**environ, "ENCRYPTION_ALLOW_WEAK_PREVIOUS": "1"})
+
+    assert key_ids(settings.suspended) == [Key(raw).id]
 
 
 def test_settings_show_no_key():
@@ -375,6 +409,9 @@ def test_a_misspelt_name_warns(named):
         ("ROTATION_LEDGER", "ROTATION_LEDGER_URL"),
         ("ENCRYPTION_RELOAD_SECS", "ENCRYPTION_RELOAD_SECONDS"),
         ("ENCRYPTION_STAGED", "ENCRYPTION_STAGED_KEY"),
+        ("ENCRYPTION_SUSPENDED_KEY", SUSPENDED),
+        ("ENCRYPTION_SUSPEND_KEYS", SUSPENDED),
+        ("ENCRYPTION_SUSPENDED_KEY_FILE", f"{SUSPENDED}_FILE"),
         ("ENCRYPT_KEY", "ENCRYPTION_KEY"),
         ("ENCRIPTION_KEY", "ENCRYPTION_KEY"),
         ("ENCRYTPION_KEY_FILE", "ENCRYPTION_KEY_FILE"),
@@ -414,7 +451,9 @@ def test_other_names_are_left_alone():
 def test_every_variable_is_listed():
     """VARIABLES names all that the project reads: documents are held against it."""
     keys = [
-        name + form for name in ("ENCRYPTION_KEY", LIST, "ENCRYPTION_STAGED_KEY") for form in ("", "_FILE", "_COMMAND")
+        name + form
+        for name in ("ENCRYPTION_KEY", LIST, "ENCRYPTION_STAGED_KEY", SUSPENDED)
+        for form in ("", "_FILE", "_COMMAND")
     ]
 
     others = {"ENCRYPTION_ALLOW_WEAK_PREVIOUS", "ENCRYPTION_RELOAD_SECONDS"}
@@ -432,7 +471,7 @@ def malformed(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
         file = folder / f"{name}.keys"
         file.touch(0o600)
         file.write_bytes(data)
-        for variable in ("ENCRYPTION_KEY", "ENCRYPTION_STAGED_KEY", LIST):
+        for variable in ("ENCRYPTION_KEY", "ENCRYPTION_STAGED_KEY", LIST, SUSPENDED):
             others = {"ENCRYPTION_KEY": PRIMARY}
             yield f"{name} {variable}", others | {variable: value if isinstance(value, str) else data.decode("latin-1")}
             others = {"ENCRYPTION_KEY": PRIMARY} if variable != "ENCRYPTION_KEY" else {LIST: A}

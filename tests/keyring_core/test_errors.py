@@ -22,6 +22,7 @@ from keyring_core import (
     Malformed,
     MalformedToken,
     PlaintextError,
+    SuspendedKey,
     UndecryptableToken,
 )
 from keyring_core.errors import MAKE_KEY_COMMAND
@@ -87,6 +88,7 @@ def test_an_error_is_caught_by_the_root_and_by_what_callers_catch_already(named)
         (UndecryptableToken, [InvalidToken]),
         (DamagedToken, [UndecryptableToken, InvalidToken]),
         (ExpiredToken, [InvalidToken]),
+        (SuspendedKey, [InvalidToken]),
     ]
 
     for error, bases in cases:
@@ -115,6 +117,7 @@ def test_every_error_that_is_offered_descends_from_the_root():
         UndecryptableToken("no key opens this token", 1_600_000_000),
         DamagedToken.under("5f0c1a9e", 1_600_000_000),
         ExpiredToken("too old"),
+        SuspendedKey("5f0c1a9e"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -135,6 +138,7 @@ def test_an_error_survives_the_way_between_processes(error, travel):
     [
         (MalformedToken, (Malformed.GLUED, "two tokens")),
         (UndecryptableToken, ("no key opens this token", 1_600_000_000)),
+        (SuspendedKey, ("5f0c1a9e",)),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )

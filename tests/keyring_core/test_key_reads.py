@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import base64
+import io
+import json
 import os
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 from cryptography.fernet import InvalidToken
 from freezegun import freeze_time
 from structlog.testing import capture_logs
 
-from keyring_core import DamagedToken, Key, Keyring, MalformedToken, SuspendedKey
+from keyring_core import DamagedToken, ExpiredToken, Key, Keyring, MalformedToken, SuspendedKey, configure_logging
+from keyring_core import key_reads as key_reads_module
 from keyring_core.key_reads import KeyReads, key_reads
 from keyring_core.keyring import RotationKeyring
+from keyring_core.redaction import reset_logging
+from tests.processes import in_a_fork
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
@@ -44,6 +50,13 @@ def token(key, text="sk-live-1"):
     return key.fernet.encrypt(text.encode()).decode()
 
 
+def damaged_under(key):
+    """A token with the right tag around a block of zeros, which is no padding."""
+    body = key.cbc(bytes(16)).encryptor().update(bytes(16))
+    [damaged] = map(base64.urlsafe_b64encode, key.sealed([b"\x80" + bytes(24) + body]))
+    return damaged
+
+
 @pytest.mark.parametrize(
     ("number", "read"),
     [
@@ -58,6 +71,12 @@ def token(key, text="sk-live-1"):
             1, lambda ring, token: ring.multi_fernet.decrypt_at_time(token, 60, int(NOON.timestamp())), id="at_time"
         ),
         pytest.param(1, lambda ring, token: ring.multi_fernet.rotate(token), id="multi_fernet.rotate"),
+        pytest.param(1, lambda ring, token: ring.key_for(token).fernet.decrypt(token), id="fernet.decrypt"),
+        pytest.param(
+            1,
+            lambda ring, token: ring.key_for(token).fernet.decrypt_at_time(token, 60, int(NOON.timestamp())),
+            id="fernet.at_time",
+        ),
     ],
 )
 def test_each_way_to_open_a_token_counts_it_under_its_key(ring, old, number, read):
@@ -73,9 +92,7 @@ def test_each_way_to_open_a_token_counts_it_under_its_key(ring, old, number, rea
 
 def test_what_opens_nothing_counts_nothing(ring, old):
     """Neither looking for the key, nor a damaged token, nor one that is too old, nor a text that is none."""
-    # The right tag around a block of zeros, which is no padding.
-    body = old.cbc(bytes(16)).encryptor().update(bytes(16))
-    [damaged] = map(base64.urlsafe_b64encode, old.sealed([b"\x80" + bytes(24) + body]))
+    damaged = damaged_under(old)
     late = old.fernet.encrypt_at_time(b"x", 0).decode()
 
     ring.key_for(token(old))
@@ -136,6 +153,27 @@ def test_a_forked_child_begins_at_zero(ring, old):
     assert opened(old) == 1
 
 
+def test_the_time_of_a_read_with_the_primary_key_is_set_at_the_next_look(ring):
+    """Reading with it costs no look at the clock; a look that finds nothing new leaves the time."""
+    for when in (NOON, NOON.replace(hour=13)):
+        with freeze_time(when):
+            ring.decrypt(token(ring.primary))
+            assert key_reads()[ring.primary.id].last_opened == when
+        with freeze_time(when.replace(minute=30)):
+            assert key_reads()[ring.primary.id].last_opened == when
+
+    assert opened(ring.primary) == 2
+
+
+def test_reads_as_a_primary_key_are_dated_when_another_takes_over(old):
+    """Whenever somebody asks first: nothing has read with it since then."""
+    with freeze_time(NOON):
+        Keyring(old).decrypt(token(old))
+        Keyring(Key.generate(), [old])
+    with freeze_time(NOON.replace(day=30)):
+        assert key_reads()[old.id] == KeyReads(1, NOON)
+
+
 def test_one_event_a_day_tells_of_a_previous_key(ring, old):
     """The first read and the first of the next day are logged; reads with the primary key never."""
     sent, own = token(old), token(ring.primary)
@@ -150,12 +188,58 @@ def test_one_event_a_day_tells_of_a_previous_key(ring, old):
     assert events == [("keyring.key_read", old.id, "previous", 1), ("keyring.key_read", old.id, "previous", 3)]
 
 
+def test_a_key_that_stops_being_the_primary_is_news_at_once(ring, old):
+    """Its reads as the primary key began no day without events."""
+    with freeze_time(NOON), capture_logs() as lines:
+        Keyring(old).decrypt(token(old))
+        ring.decrypt_many([token(old)] * 2)
+
+    assert [(line["event"], line["state"], line["opened"]) for line in lines] == [("keyring.key_read", "previous", 3)]
+
+
+def test_reads_of_a_program_without_logging_print_nothing(ring, old, capsys):
+    """Structlog prints unless it is configured; a program that configures it later has its event a minute later."""
+    structlog.reset_defaults()
+    with freeze_time(NOON):
+        ring.decrypt(token(old))
+    assert capsys.readouterr() == ("", "")
+
+    with capture_logs() as lines:
+        for second in (59, 60):
+            with freeze_time(NOON + timedelta(seconds=second)):
+                ring.decrypt(token(old))
+
+    assert [(line["event"], line["opened"]) for line in lines] == [("keyring.key_read", 3)]
+
+
+def test_the_key_ids_of_events_are_not_masked(ring, trial, old):
+    """An id is public, and it is what a reader of the log looks for."""
+    stream = io.StringIO()
+    configure_logging(stream=stream)
+    try:
+        ring.decrypt(token(old))
+        with pytest.raises(SuspendedKey):
+            trial.decrypt(token(old))
+    finally:
+        reset_logging()
+
+    read, refused = map(json.loads, stream.getvalue().splitlines())
+    assert (read["event"], read["key_id"], read["state"]) == ("keyring.key_read", old.id, "previous")
+    assert (refused["event"], refused["key_id"], refused["refused"]) == ("keyring.key_refused", old.id, 1)
+    assert (read["level"], refused["level"]) == ("info", "warning")
+
+
 @pytest.mark.parametrize(
     "read",
     [
         pytest.param(lambda ring, token: ring.decrypt(token), id="decrypt"),
         pytest.param(lambda ring, token: ring.rotate(token), id="rotate"),
         pytest.param(lambda ring, token: ring.bind("a.b", accept_unbound=True).decrypt(token), id="bound"),
+        pytest.param(lambda ring, token: ring.multi_fernet.decrypt(token), id="multi_fernet.decrypt"),
+        pytest.param(lambda ring, token: ring.multi_fernet.rotate(token), id="multi_fernet.rotate"),
+        pytest.param(
+            lambda ring, token: ring.multi_fernet.decrypt_at_time(token, 60, int(NOON.timestamp())), id="at_time"
+        ),
     ],
 )
 def test_a_suspended_key_refuses_names_itself_and_counts(trial, old, read):
@@ -179,16 +263,39 @@ def test_many_at_once_are_refused_one_by_one(trial, old):
     assert key_reads()[old.id].refused == 2
 
 
+def test_a_day_of_refusals_is_one_event(trial, old):
+    """A warning with the first one; the count says how many there were."""
+    with capture_logs() as lines:
+        for when in (NOON, NOON.replace(hour=23), NOON.replace(day=30)):
+            with freeze_time(when):
+                trial.decrypt_many([token(old)] * 2)
+
+    events = [(line["event"], line["log_level"], line["key_id"], line["refused"]) for line in lines]
+    assert events == [("keyring.key_refused", "warning", old.id, 1), ("keyring.key_refused", "warning", old.id, 5)]
+
+
+def test_a_token_that_is_too_old_is_not_refused(trial, old):
+    """It would not open in any case, so that nothing needs the key."""
+    with pytest.raises(ExpiredToken):
+        trial.decrypt(old.fernet.encrypt_at_time(b"x", 0), ttl=1)
+
+    assert key_reads()[old.id] == KeyReads()
+
+
 def test_a_suspended_key_still_names_the_key_of_a_token(trial, old):
     """A census counts its tokens as before."""
     assert trial.key_for(token(old)) == old
     assert trial.identify_many([token(old)]) == [old]
 
 
-def test_stock_fernet_of_the_keyring_lacks_the_suspended_key(trial, old):
-    """Code that reads through it meets what it will meet after the retirement."""
-    with pytest.raises(InvalidToken):
-        trial.multi_fernet.decrypt(token(old))
+def test_stock_errors_of_a_multi_fernet_stay(trial):
+    """What is no token, or under no key here, is refused as stock MultiFernet refuses it."""
+    for text in ("sk-live-1", token(Key.generate())):
+        with pytest.raises(InvalidToken) as caught:
+            trial.multi_fernet.decrypt(text)
+        assert type(caught.value) is InvalidToken
+    with pytest.raises(TypeError, match="token must be bytes or str"):
+        trial.multi_fernet.decrypt(None)
 
 
 def test_a_rotation_opens_tokens_under_a_suspended_key_and_counts_nothing(trial, old):
@@ -198,11 +305,32 @@ def test_a_rotation_opens_tokens_under_a_suspended_key_and_counts_nothing(trial,
     assert ring.decrypt(ring.rotate(token(old))) == "sk-live-1"
     assert ring.bind("a.b", accept_unbound=True).decrypt(token(old)) == "sk-live-1"
     assert ring.decrypt_many([token(old)]) == ["sk-live-1"]
+    assert ring.multi_fernet.decrypt(token(old)) == b"sk-live-1"
     assert key_reads()[old.id] == KeyReads()
 
 
-def test_a_key_that_is_previous_and_suspended_is_suspended(ring, old):
-    """Who adds a previous key to the suspended ones has suspended it, wherever else it stands."""
-    both = Keyring(ring.primary, previous=[old], suspended=[old, ring.primary])
+def test_a_rotation_reports_a_damaged_token(old):
+    """As a service's keyring does."""
+    with pytest.raises(DamagedToken, match=old.id):
+        RotationKeyring(Key.generate(), suspended=[old]).decrypt(damaged_under(old))
 
-    assert both.states_by_id == {ring.primary.id: "primary", old.id: "suspended"}
+
+def test_a_key_that_is_previous_and_suspended_is_suspended(ring, old):
+    """Who adds a previous key to the suspended ones has suspended it; one that encrypts, or soon will, is not."""
+    new = Key.generate()
+    both = Keyring(ring.primary, [old], new, suspended=[old, ring.primary, new])
+
+    assert both.states_by_id == {ring.primary.id: "primary", old.id: "suspended", new.id: "staged"}
+
+
+def test_a_forked_child_does_not_wait_for_a_lock_of_its_parent(ring, old):
+    """A fork in the middle of another thread's event leaves the child its own events."""
+    sent = token(old)
+
+    def logs() -> bool:
+        with capture_logs() as lines:
+            ring.decrypt(sent)
+        return [line["event"] for line in lines] == ["keyring.key_read"]
+
+    with key_reads_module._saying:
+        assert in_a_fork(logs)

@@ -30,8 +30,13 @@ from keyring_core.reload import Reloader
 from tests.keys import key_text, make_key
 from tests.processes import in_a_fork
 
-A, B, C = (key_text(label) for label in "abc")
-SET = ("BILLING_ENCRYPTION_KEY", "BILLING_ENCRYPTION_PREVIOUS_KEYS", "BILLING_ENCRYPTION_STAGED_KEY")
+A, B, C, D = (key_text(label) for label in "abcd")
+SET = (
+    "BILLING_ENCRYPTION_KEY",
+    "BILLING_ENCRYPTION_PREVIOUS_KEYS",
+    "BILLING_ENCRYPTION_STAGED_KEY",
+    "BILLING_ENCRYPTION_SUSPENDED_KEYS",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +65,8 @@ def put(path: Path, text: str) -> str:
 
 
 def test_a_key_set_has_keys_of_its_own(environ):
-    """All three variables of a set are read, and its tokens open under no key that is in another set, or in none."""
-    environ |= dict(zip(SET, (A, B, C), strict=True)) | {"SALES_ENCRYPTION_KEY": key_text("sales")}
+    """All four variables of a set are read, and its tokens open under no key that is in another set, or in none."""
+    environ |= dict(zip(SET, (A, B, C, D), strict=True)) | {"SALES_ENCRYPTION_KEY": key_text("sales")}
 
     ring = key_set("billing")()
 
@@ -69,6 +74,7 @@ def test_a_key_set_has_keys_of_its_own(environ):
         make_key("a"): "primary",
         make_key("b"): "previous",
         make_key("c"): "staged",
+        make_key("d"): "suspended",
     }
     for other in (get_keyring, key_set("sales")):
         with pytest.raises(UndecryptableToken):
@@ -81,12 +87,14 @@ def test_a_key_set_is_read_in_every_form(environ, tmp_path):
         "BILLING_ENCRYPTION_KEY_FILE": "$CREDENTIALS_DIRECTORY/key",
         "BILLING_ENCRYPTION_PREVIOUS_KEYS_COMMAND": f"cat {put(tmp_path / 'old', B)}",
         "BILLING_ENCRYPTION_STAGED_KEY_FILE": put(tmp_path / "staged", C),
+        "BILLING_ENCRYPTION_SUSPENDED_KEYS_COMMAND": f"cat {put(tmp_path / 'suspended', D)}",
         "CREDENTIALS_DIRECTORY": str(tmp_path),
     }
     put(tmp_path / "key", A)
 
-    assert [*key_set("billing")().states] == [make_key(label) for label in "abc"]
-    assert key_set("billing").status()["sources"] == {SET[0]: "file", SET[2]: "file", SET[1]: "command"}
+    assert [*key_set("billing")().states] == [make_key(label) for label in "abcd"]
+    kinds = dict(zip(SET, ("file", "command", "file", "command"), strict=True))
+    assert key_set("billing").status()["sources"] == kinds
 
 
 def test_the_name_of_a_set_makes_the_names_of_its_variables(named):
@@ -135,7 +143,7 @@ def test_messages_name_the_variable_of_the_set(environ, named):
     """An error about a key of a set says which variable holds it."""
     for name in SET:
         with named(name):
-            environ |= {SET[0]: A, SET[1]: "", SET[2]: ""} | {name: "short"}
+            environ |= {SET[0]: A} | dict.fromkeys(SET[1:], "") | {name: "short"}
             with pytest.raises(KeyConfigError, match=f"^{name}[:,]"):
                 key_set("billing")()
     environ |= {SET[0]: A, f"{SET[0]}_FILE": "/nowhere", SET[2]: ""}
@@ -204,7 +212,7 @@ def test_the_switch_for_weak_keys_counts_for_every_set(environ):
 
 def test_keys_of_a_set_are_masked(environ):
     """Its keys are as secret as all others, from the moment that they are read."""
-    environ |= dict(zip(SET, (A, B, C), strict=True))
+    environ |= dict(zip(SET, (A, B, C, D), strict=True))
     key_set("billing")()
 
     masked = get_redactor().redact(f"found {A}, {B} and {C}")
@@ -215,7 +223,7 @@ def test_keys_of_a_set_are_masked(environ):
 
 def test_a_command_gets_no_key_of_a_set(environ):
     """Whichever set a key command is of, it gets the variables of none, also of sets that are not named yet."""
-    environ |= {**dict(zip(SET, (A, B, C), strict=True)), "VAULT_TOKEN": "stays", f"{SET[2]}_FILE": "stays"}
+    environ |= {**dict(zip(SET, (A, B, C, D), strict=True)), "VAULT_TOKEN": "stays", f"{SET[2]}_FILE": "stays"}
     command = shlex.join([sys.executable, "-c", "import os; print([*os.environ])"])
 
     shown = run_key_command(command, "ENCRYPTION_KEY_COMMAND", environ, 30).decode()
@@ -232,6 +240,7 @@ def test_a_command_gets_no_key_of_a_set(environ):
         ("BILLING_ENCRYPTION_KEYS", "BILLING_ENCRYPTION_KEY"),
         ("BILLING_ENCRYPTION_STAGD_KEY_FILE", "BILLING_ENCRYPTION_STAGED_KEY_FILE"),
         ("billing_encryption_previous_keys", "BILLING_ENCRYPTION_PREVIOUS_KEYS"),
+        ("BILLING_ENCRYPTION_SUSPENDED_KEY", "BILLING_ENCRYPTION_SUSPENDED_KEYS"),
     ],
 )
 def test_a_misspelt_variable_of_a_set_is_named(environ, name, meant):

@@ -60,14 +60,16 @@ STAGES = {
     "old": Keyring(OLD),
     "old+staged": Keyring(OLD, staged=NEW),
     "new+previous": Keyring(NEW, [OLD]),
+    "new+suspended": Keyring(NEW, suspended=[OLD]),
     "new": Keyring(NEW),
 }
 READS = {
-    #               old    old+staged  new+previous  new     <- writes
-    "old": (True, True, False, False),
-    "old+staged": (True, True, True, True),
-    "new+previous": (True, True, True, True),
-    "new": (False, False, True, True),
+    #               old    old+staged  new+previous  new+suspended  new     <- writes
+    "old": (True, True, False, False, False),
+    "old+staged": (True, True, True, True, True),
+    "new+previous": (True, True, True, True, True),
+    "new+suspended": (False, False, True, True, True),
+    "new": (False, False, True, True, True),
 }
 
 

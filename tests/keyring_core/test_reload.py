@@ -27,6 +27,7 @@ from keyring_core import (
     KeyConfigWarning,
     Keyring,
     MalformedToken,
+    SuspendedKey,
     UndecryptableToken,
     config,
     keyring_status,
@@ -35,7 +36,7 @@ from keyring_core import (
     reload_keyring,
 )
 from keyring_core.key_reads import counter_of
-from keyring_core.reload import AGAIN_SECONDS, Reloader
+from keyring_core.reload import AGAIN_SECONDS, UNKNOWN_SECONDS, Reloader
 from keyring_core.sources import COMMAND_SECONDS
 from tests.keyring_core.test_bulk import damaged_token
 from tests.keyring_core.test_errors import leaks
@@ -301,6 +302,42 @@ def test_an_unknown_token_does_not_read_a_file_that_did_not_change(world, key_fi
         assert world.keyring.renew(ring) is None
 
     assert world.reads == [COMMAND_SECONDS]
+
+
+def test_a_suspended_key_takes_effect_without_a_restart(world, key_file, tmp_path):
+    """When the file is due, its key refuses; the read that it refuses next asks for newer keys, so that a resumed key
+    opens at once.
+    """
+    listed = put(tmp_path / "suspended", "")
+    settle(listed)
+    world.environ |= {"ENCRYPTION_PREVIOUS_KEYS": C, "ENCRYPTION_SUSPENDED_KEYS_FILE": str(listed)}
+    cell = Keyring(C).encrypt("x")
+
+    def read() -> str:
+        return world.keyring.opening(lambda ring: ring.decrypt(cell))
+
+    assert read() == "x"
+    put(listed, C)
+    assert read() == "x"
+    with pytest.warns(KeyConfigWarning, match="the same key as"):
+        world.after(EVERY)
+    with pytest.raises(SuspendedKey):
+        read()
+    put(listed, "")
+    world.seconds += UNKNOWN_SECONDS
+    assert read() == "x"
+
+
+def test_refused_reads_look_at_most_once_a_second(world, tmp_path):
+    """A service that reads a lot under a suspended key does not run the vault's command each time."""
+    world.environ |= {"ENCRYPTION_KEY_COMMAND": f"echo {A}", "ENCRYPTION_SUSPENDED_KEYS": C}
+    cell = Keyring(C).encrypt("x")
+
+    for seconds, reads in ((0, 2), (0, 2), (0.9, 2), (0.1, 3)):
+        world.seconds += seconds
+        with pytest.raises(SuspendedKey):
+            world.keyring.opening(lambda ring: ring.decrypt(cell))
+        assert len(world.reads) == reads
 
 
 def test_a_keyring_of_before_is_renewed_without_reading(world, key_file):

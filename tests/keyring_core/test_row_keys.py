@@ -10,9 +10,11 @@ from uuid import UUID
 import pytest
 from cryptography.fernet import Fernet
 
-from keyring_core import Derivation, Key, KeyConfigError, Keyring
+from keyring_core import Derivation, Key, KeyConfigError, Keyring, SuspendedKey
 from keyring_core import derivation as derivations
 from keyring_core.derivation import SaltForm
+from keyring_core.key_reads import key_reads
+from keyring_core.keyring import RotationKeyring
 from keyring_core.redaction.redactor import Redactor
 from keyring_core.row_keys import ROOT_SALT, RootKey, RowDerivation, RowKeyrings, salt_of
 from tests.keys import make_key
@@ -53,6 +55,18 @@ def test_a_root_key_costs_what_a_row_costs_and_opens_nothing() -> None:
     assert len({key.id for key in (root, *others)}) == 5
     assert Keyring(root).salt_columns == ("user_id",)
     assert not isinstance(Keyring(root).identify_many([stock(b"7").encrypt(b"x")])[0], Key)
+
+
+def test_the_keyring_of_a_row_has_the_states_and_the_class_of_its_root() -> None:
+    """A service refuses the rows of a suspended secret, and a rotation opens them."""
+    root, old = ROWS.key(SECRET), ROWS.key("the secret of before")
+    keyrings, moving = (RowKeyrings(kind(root, suspended=[old])) for kind in (Keyring, RotationKeyring))
+    token = stock(b"7", "the secret of before").encrypt(b"x")
+
+    with pytest.raises(SuspendedKey, match=old.id):
+        keyrings.of(keyrings.salts([7])).keyring.decrypt(token)
+    assert moving.of(moving.salts([7])).keyring.decrypt(token) == "x"
+    assert key_reads()[old.id][:3:2] == (0, 1)
 
 
 @pytest.mark.parametrize(

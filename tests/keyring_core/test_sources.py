@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keyring_core import KeyConfigError
+from keyring_core.environment import KEY_VARIABLES
 from keyring_core.sources import SourceKind, read_source
 from tests.keyring_core.test_errors import leaks, shown_by
 from tests.keys import key_text
@@ -27,7 +28,7 @@ def test_a_variable_is_taken_as_it_stands():
 def test_two_forms_at_once_are_an_error(named):
     """C02: the message names all that are set, and no value; an empty one counts, since it may win tomorrow."""
     together = [("", "_FILE"), ("", "_COMMAND"), ("_FILE", "_COMMAND"), ("", "_FILE", "_COMMAND")]
-    names = ["ENCRYPTION_KEY", "ENCRYPTION_PREVIOUS_KEYS", "ENCRYPTION_STAGED_KEY"]
+    names = [*KEY_VARIABLES]
 
     for forms in together:
         for name in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import assert_type
 
 import cryptography.fernet
@@ -25,6 +26,7 @@ from keyring_core import (
     Malformed,
     MalformedToken,
     PlaintextError,
+    SuspendedKey,
     UndecryptableToken,
     config,
     configure_logging,
@@ -33,8 +35,10 @@ from keyring_core import (
     key_set,
     keyring_status,
     log_key_status,
+    reads_metrics,
     reload_keyring,
 )
+from keyring_core.key_reads import KeyReads, key_reads
 from keyring_core.reload import KeyringStatus
 from rotation.fleet import announce
 
@@ -61,9 +65,11 @@ def derivations(salt: bytes, secret: str) -> None:
 def keyrings(key: Key, text: str) -> None:
     ring = Keyring(key)
     Keyring(text, [key, text], staged=text)
-    Keyring(primary=key, previous=(key for _ in "ab"), staged=None)
+    Keyring(primary=key, previous=(key for _ in "ab"), staged=None, suspended=[key, text])
     assert_type(ring.primary, Key)
     assert_type(ring.states, Mapping[Key, KeyState])
+    assert_type(ring.suspended, tuple[Key, ...])
+    assert_type(KeyState.SUSPENDED.is_superseded, bool)
     assert_type(ring.multi_fernet, MultiFernet)
 
 
@@ -121,7 +127,12 @@ def services(ring: Keyring) -> None:
     assert_type(reload_keyring(), bool)
     assert_type(keyring_status(), KeyringStatus)
     assert_type(keyring_status()["keys"][0]["id"], str)
+    assert_type(keyring_status()["keys"][0]["opened"], int)
+    assert_type(keyring_status()["keys"][0]["last_refused"], str | None)
     assert_type(keyring_status()["error"], str | None)
+    assert_type(key_reads(), dict[str, KeyReads])
+    assert_type(key_reads()["5f0c1a9e"].last_opened, datetime | None)
+    assert_type(reads_metrics(), str)
     assert_type(key_set("billing")(), Keyring)
     assert_type(key_set("billing").reload(), bool)
     assert_type(CredentialEncryptionService(key_set("billing")).encrypt("text"), str)
@@ -153,6 +164,9 @@ def errors(ring: Keyring, token: str) -> str:
     except DamagedToken as error:
         undecryptable: UndecryptableToken = error
         return str(undecryptable)
+    except SuspendedKey as error:
+        assert_type(error.key_id, str)
+        return error.key_id
     except (UndecryptableToken, ExpiredToken) as error:
         ours: InvalidToken = error
         stock: cryptography.fernet.InvalidToken = error

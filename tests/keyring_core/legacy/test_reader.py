@@ -156,7 +156,7 @@ def test_the_key_that_signed_a_token_opens_it():
     cells = TokenCells({OLD: "one", OTHER: "two"})
 
     for key in (OLD, OTHER):
-        assert cells.open(token(b"\xff\0", key)) == LegacyPlaintext(b"\xff\0", 1_790_000_000)
+        assert cells.open(token(b"\xff\0", key)) == LegacyPlaintext(b"\xff\0", 1_790_000_000, frozenset({key}))
     assert cells.open(token("a", make_key("unknown"))) is None
 
 
@@ -184,7 +184,8 @@ def test_json_of_tokens_becomes_json_of_plaintexts(value, expected):
     for written in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1), json.dumps(value).encode()):
         opened = CELLS.open(written)
 
-        assert opened == LegacyPlaintext(expected.encode("ascii"), None)
+        assert opened[:2] == (expected.encode("ascii"), None)
+        assert {key.id for key in opened.keys} == ({OLD.id} if "gAAAA" in json.dumps(value) else set())
         assert len(opened.plaintext) <= CELLS.longest_plaintext(len(written))
 
 
