@@ -269,6 +269,34 @@ def test_a_signature_is_checked_without_a_ledger(signed: Audit, cli: Cli, monkey
     assert signed.differences(signed.proof, "--public", signed.public, "--url", signed.shop.ledger_url) == []
 
 
+def test_a_certificate_is_signed_without_a_ledger_too(audit: Audit, cli: Cli) -> None:
+    """If options name the target there is none: the certificate names no ledger, and the signature covers the rest."""
+    assert audit.shop.rotate("ledger", "keygen", str(audit.key)).code == 0
+    target = ["--url", audit.shop.database.url, "--table", "creds", "--column", "token"]
+    files = ["--env-file", str(audit.shop.env_file), "--certificate", str(audit.proof), "--sign-with", str(audit.key)]
+    ran = cli("keys", "retire", OLDER.id, "--no-archive", *target, *files, environ={})
+
+    assert ran.code == 0, ran
+    assert not {"ledger", "event", "head"} & audit.certificate().keys()
+    assert audit.differences(audit.proof, "--public", audit.public) == []
+    changed = audit.change(rows=7)
+    assert len(audit.differences(changed, "--public", audit.public)) == 1
+
+
+def test_a_restored_key_has_its_event(audit: Audit) -> None:
+    """Its retirement keeps its date, and the ledger still fits."""
+    archive = audit.shop.folder / "retired.keys"
+    retired = audit.shop.keys("retire", OLDER.id, "--archive", str(archive))
+    restored = audit.shop.keys("restore", OLDER.id, "--archive", str(archive), "--by", "Ann O.")
+
+    assert (retired.code, restored.code) == (0, 0)
+    last = audit.verify().document["events"][-1]
+    assert (last["event"], last["key_id"], last["by"]) == ("restored", OLDER.id, "Ann O.")
+    assert audit.differences() == []
+    with audit.shop.ledger() as ledger:
+        assert [key.retired is not None for key in ledger.keys() if key.id == OLDER.id] == [True]  # noqa: SIM118
+
+
 def test_a_signature_that_was_not_compared_is_no_proof(signed: Audit) -> None:
     """Without --public the command says which key is named, and that nobody has checked it."""
     ran = signed.verify(signed.proof, as_json=False)
