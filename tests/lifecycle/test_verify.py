@@ -133,6 +133,22 @@ def test_a_changed_file_is_found_with_its_fields(audit: Audit, field: str, value
     assert "Next: ask for the file as it was issued" in audit.verify(path, as_json=False).out
 
 
+def test_a_changed_copy_in_the_ledger_accuses_no_file(audit: Audit) -> None:
+    """The chain has the digest of what was issued: so it is known which of the two was changed, or removed."""
+    audit.retire()
+    changed = audit.change(rows=7)
+    audit.in_ledger(f"UPDATE keyring_ledger_certificates SET document = '{changed.read_text()}'")
+
+    copy = f"{audit.proof} is as it was issued, and the ledger's copy of it was changed: rows"
+    found, certificate = audit.differences(audit.proof), audit.verify(audit.proof).document["certificate"]
+    assert (len(found), found[1], certificate["as_issued"]) == (2, copy, True)
+    assert "it was changed in the ledger" in found[0]
+    assert audit.verify(changed).document["certificate"]["as_issued"] is False
+    audit.in_ledger("DELETE FROM keyring_ledger_certificates")
+    [removed] = audit.differences(audit.proof)
+    assert removed.endswith(": it is not in the ledger")
+
+
 def test_the_spelling_of_a_file_does_not_matter(audit: Audit) -> None:
     """Its order, its blanks and its escapes are no part of what was issued."""
     audit.retire()
@@ -176,9 +192,7 @@ def test_a_certificate_of_another_ledger_is_named(audit: Audit, tmp_path: Path) 
 
     assert audit.differences(other) == [f"{other} is a certificate of another ledger ({theirs}); this one is {own}"]
     unknown = audit.change(key="5f0c1a9e", event=77)
-    assert audit.differences(unknown) == [
-        f"{unknown}: this ledger issued no such certificate, or it was removed from the ledger"
-    ]
+    assert audit.differences(unknown) == [f"{unknown}: this ledger issued no such certificate"]
     assert audit.differences(audit.proof) == []
 
 
