@@ -58,7 +58,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         page.meta["search"] = {"boost": 0.2}
     if page.file.src_uri == "reference/errors.md":
         # Who pastes a message wants the line that explains it.
-        page.meta["search"] = {"boost": 2}
+        page.meta["search"] = {"boost": 4}
     return LINK.sub(lambda link: _on_the_site(link[0], page.file.src_uri), markdown)
 
 

@@ -28,7 +28,7 @@ from keyring_core.keyring import RotationKeyring
 TURNS = 201
 ROWS = 1000
 OFTEN, MOST_NANOSECONDS = "decrypt, primary key", 100.0
-"""What a service does all day, and the aim for it; a read with another key is rare, and looks at the clock."""
+"""What a service does all day, and the aim for it."""
 
 Rings = tuple[Keyring, Keyring]
 """One that counts, and one that does not."""

@@ -34,7 +34,6 @@ class KeyReads(NamedTuple):
     opened: int = 0
     """Tokens that were opened under the key."""
     last_opened: datetime | None = None
-    """Of a primary key it may be as late as the moment at which somebody asked."""
     refused: int = 0
     """Tokens that were not opened, because the key is suspended."""
     last_refused: datetime | None = None
@@ -43,7 +42,7 @@ class KeyReads(NamedTuple):
 class Tally:
     """A number that only grows, with the time of its last change. Any thread may add to it without a lock."""
 
-    __slots__ = ("_settled", "due", "last", "numbers", "untimed")
+    __slots__ = ("due", "last", "numbers")
 
     def __init__(self) -> None:
         self.reset()
@@ -52,9 +51,6 @@ class Tally:
         """Begins at zero again."""
         self.numbers = count()
         """Each number that is taken from it counts; the taker also sets `last`."""
-        self.untimed = count()
-        """As `numbers`, without a look at the clock: `settle` sets the time."""
-        self._settled = 0
         self.last = self.due = 0.0
         """The time of the last change; and from which time on the next event about it is due."""
 
@@ -66,13 +62,8 @@ class Tally:
 
     def total(self) -> int:
         """The number so far."""
-        return _taken(self.numbers) + _taken(self.untimed)
-
-    def settle(self) -> None:
-        """Sets the time of the last change to the present, if anything was counted without one since the last call."""
-        taken = _taken(self.untimed)
-        if taken != self._settled:
-            self._settled, self.last = taken, time.time()
+        # Taking the next number would count as one more: its repr, `count(7)`, only shows it.
+        return int(repr(self.numbers)[len("count(") : -1])
 
     def when(self) -> datetime | None:
         """The time of the last change; None without one."""
@@ -92,11 +83,6 @@ class Tally:
             _saying.release()
 
 
-def _taken(numbers: count[int]) -> int:
-    # Taking the next number would count as one more: its repr, `count(7)`, only shows it.
-    return int(repr(numbers)[len("count(") : -1])
-
-
 class ReadCounter:
     """The reads with one key, as they are counted."""
 
@@ -113,7 +99,6 @@ class ReadCounter:
     def look(self) -> KeyReads:
         """The numbers so far."""
         opened, refused = self.opened, self.refused
-        opened.settle()
         return KeyReads(opened.total(), opened.when(), refused.total(), refused.when())
 
 

@@ -122,10 +122,6 @@ class Keyring:
         self.primary = next(iter(states))
         self.states = MappingProxyType(states)
         self.suspended = tuple(key for key, state in states.items() if state is KeyState.SUSPENDED)
-        for key, state in states.items():
-            if state is not KeyState.PRIMARY:
-                # Its reads as a primary key are not from later than now.
-                key.opened.settle()
 
     @property
     def context(self) -> str | None:
@@ -287,20 +283,17 @@ class Keyring:
 
     def _open(self, key: Key, token: Token) -> bytes:
         """The plaintext of *token*, which is under *key*. Here and in `_open_many` every read is counted or refused."""
-        if key is not self.primary and self.suspended:
+        is_primary = key is self.primary
+        if not is_primary and self.suspended:
             self._check(key)
         plaintext = key.open(token)
         if plaintext is None:
             raise DamagedToken.under(key.id, token.timestamp)
-        opened = key.opened
-        if key is self.primary:
-            # A look at the clock takes longer than to count.
-            next(opened.untimed)
-            return plaintext
         # Written out: a call of `_count` would take longer than the rest.
+        opened = key.opened
         next(opened.numbers)
         opened.last = time()
-        if opened.last >= opened.due:
+        if not is_primary and opened.last >= opened.due:
             self._say(key)
         return plaintext
 

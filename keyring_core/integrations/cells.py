@@ -162,6 +162,9 @@ class Cells:
     def placed(self, error: InvalidToken, row: str = "") -> InvalidToken:
         """*error*, whose message now names the column and, if that is known, the *row*, such as `id=812`."""
         error.at(f"{self._place()}, {row}" if row else self._place())
+        if isinstance(error, SuspendedKey):
+            # It says what to do; the cell is not at fault.
+            return error
         if self._reader is not None:
             error.with_hint(f"nor is it a cell of {self._reader.words}")
         return error if row else error.with_hint(LIST_THEM)

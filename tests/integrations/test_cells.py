@@ -404,15 +404,16 @@ def test_a_suspended_key_refuses_a_column_by_its_name(monkeypatch):
     keys = Keys(Keyring(new, suspended=[old]))
     monkeypatch.setattr(module, "get_keyring", keys)
 
-    with pytest.raises(SuspendedKey) as caught:
-        column().open(cell, lambda: "id=812")
+    words = f"key {old.id}, which this token is under, is suspended; `keyring-rotate keys resume {old.id}` ends that"
+    taking = column(legacy=Package())
+    assert taking.open(f"old:{SECRET}") == SECRET
+    for place, row in (("users.api_key, id=812", "id=812"), ("users.api_key", "")):
+        with pytest.raises(SuspendedKey) as caught:
+            taking.open(cell, lambda row=row: row)
+        assert str(caught.value) == f"{place}: {words}"
     keys.newer = Keyring(new, [old])
 
-    assert str(caught.value) == (
-        f"users.api_key, id=812: key {old.id}, which this token is under, is suspended; "
-        f"`keyring-rotate keys resume {old.id}` ends that"
-    )
-    assert column().open(cell) == SECRET
+    assert taking.open(cell) == SECRET
 
 
 @pytest.mark.parametrize("options", [{}, {"context": True}], ids=["unbound", "bound"])
@@ -432,6 +433,20 @@ def test_a_key_that_another_package_has_too_is_counted_and_refused(monkeypatch, 
         column(**options, **legacy).open(cell)
 
     assert key_reads()[old.id][::2] == (1, 1)
+
+
+def test_a_key_that_another_package_has_alone_is_read_as_before(monkeypatch):
+    """It is under no state here, and nothing is counted for it."""
+    foreign = Key.generate()
+    taking = column(
+        context=True,
+        legacy=Legacy("django-encrypted-model-fields", secret="$OLD"),
+        secrets=lambda: {"OLD": foreign.reveal()},
+    )
+    monkeypatch.setattr(module, "get_keyring", Keys(Keyring(Key.generate())))
+
+    assert taking.open(Keyring(foreign).encrypt(SECRET)) == SECRET
+    assert key_reads()[foreign.id].opened == 0
 
 
 def test_a_missing_key_is_a_configuration_error(monkeypatch):
