@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rotation.ledger.chain import (
+    BEGAN,
     CERTIFIED,
     SIGNATURE,
     Chain,
@@ -15,8 +17,6 @@ from rotation.ledger.chain import (
     KeptCertificate,
     canonical,
     certified_document,
-    digest_of,
-    unsigned,
 )
 
 _PLACE = frozenset({"ledger", "event", "head", SIGNATURE})
@@ -69,62 +69,65 @@ class FieldDifference(NamedTuple):
 
 @dataclass
 class Compared:
-    """A certificate file beside the ledger's."""
+    """A certificate file beside what the ledger has."""
 
-    digest: str
-    """The digest of the file's certificate."""
-    issued: KeptCertificate | None = None
-    """The ledger's certificate that the file is, or was before it was changed."""
-    vouching: int | None = None
-    """The number of the event whose digests are those of the file as it is."""
+    event: int | None = None
+    """The event that has its digests; of an older certificate the first one. Then this ledger issued it as it is."""
+    kept: KeptCertificate | None = None
+    """The ledger's copy of it, or of what it was before it was changed."""
     fields: list[FieldDifference] = field(default_factory=list)
+    """The fields in which the two differ."""
     differences: list[Difference] = field(default_factory=list)
 
     @property
-    def event(self) -> int | None:
-        """The event of the certificate; None of an older one, and of an unknown one."""
-        return self.vouching or (self.issued.event if self.issued else None)
-
-    @property
     def is_as_issued(self) -> bool:
-        """True if the ledger issued the file as it is."""
-        return self.vouching is not None or (self.issued is not None and not self.fields)
+        """True if the chain has its digest."""
+        return self.event is not None
 
 
 def compare(document: Mapping[str, Any], chain: Chain, name: str) -> Compared:
     """Compares the certificate *document* of a file, called *name*, with those of *chain*."""
-    found = Compared(digest_of(unsigned(document)), _issued(document, chain), _vouching(document, chain))
-    if found.vouching:
-        # Whatever has become of the ledger's own copy: that is a difference of the ledger, and not of the file.
-        found.differences += [fault] if (fault := _head_fault(document, chain, name)) else []
-        return found
-    ledger, own = document.get("ledger"), chain.ledger or ""
-    if found.issued is None:
-        if isinstance(ledger, str) and ledger != own:
-            words = f"{name} is a certificate of another ledger ({ledger[:16]}); this one is {own[:16]}"
-            found.differences.append(Difference(words, "name the ledger that issued it: --url"))
-        else:
-            words = f"{name}: this ledger issued no such certificate, or it was removed from the ledger"
-            found.differences.append(Difference(words, "name the ledger that issued it: --url; or ask who made it"))
-        return found
-    found.fields = _differing(document, found.issued.document)
-    if found.fields:
-        names = ", ".join(each.name for each in found.fields)
+    found = Compared(_event_of(document, chain), _likely(document, chain))
+    found.fields = _differing(document, found.kept.document) if found.kept else []
+    names = ", ".join(each.name for each in found.fields)
+    if found.is_as_issued:
+        if found.fields:
+            words = f"{name} is as it was issued, and the ledger's copy of it was changed: {names}"
+            found.differences.append(Difference(words, "keep the file, and compare the ledger with a backup"))
+        if fault := _head_fault(document, chain, name):
+            found.differences.append(fault)
+    elif found.kept:
         found.differences.append(Difference(f"{name} was changed after it was issued: {names}", _ISSUED))
-    elif fault := _head_fault(document, chain, name):
-        found.differences.append(fault)
+    else:
+        found.differences.append(_unknown(document.get("ledger"), chain.ledger or "", name))
     return found
 
 
-def _vouching(document: Mapping[str, Any], chain: Chain) -> int | None:
-    """The unchanged event of the chain that has the digests of *document*."""
+def _unknown(ledger: object, own: str, name: str) -> Difference:
+    if isinstance(ledger, str) and ledger != own:
+        words = f"{name} is a certificate of another ledger ({ledger[:16]}); this one is {own[:16]}"
+        return Difference(words, "name the ledger that issued it: --url")
+    words = f"{name}: this ledger issued no such certificate"
+    return Difference(words, "name the ledger that issued it: --url; or ask who made it")
+
+
+def _event_of(document: Mapping[str, Any], chain: Chain) -> int | None:
+    """The unchanged event with the digests of *document*; of an older certificate, the first one if it has its digest.
+
+    Somebody may have put the digests of a file of their own into an event, which then is not as its own digest says.
+    """
     facts = certified_document(document)
-    same = (one for one in chain.events if one.event == CERTIFIED and one.document == facts)
-    return next((one.number for one in same if one.computed == one.digest), None)
+    for event in chain.events:
+        with suppress(AttributeError, LookupError, TypeError):
+            is_of = event.event == CERTIFIED and event.document == facts
+            is_older = event.event == BEGAN and facts["certificate"] in event.document["certificates"].values()
+            if (is_of or is_older) and event.computed == event.digest:
+                return event.number
+    return None
 
 
-def _issued(document: Mapping[str, Any], chain: Chain) -> KeptCertificate | None:
-    """The certificate of the ledger that has most likely become *document*: the one that differs least.
+def _likely(document: Mapping[str, Any], chain: Chain) -> KeptCertificate | None:
+    """The ledger's copy of *document*, or of what it most likely was: the one that differs least.
 
     It is of the same event, or of the same key; if the file names another ledger, nothing else may differ.
     """
@@ -152,7 +155,7 @@ def _differing(document: Mapping[str, Any], kept: Mapping[str, Any]) -> list[Fie
 def _head_fault(document: Mapping[str, Any], chain: Chain, name: str) -> Difference | None:
     """The reason that the events before this certificate are not those that it names; None if they are."""
     number, head = document.get("event"), document.get("head")
-    if number is None:
+    if not isinstance(number, int):
         return None
     before = next((event for event in chain.events if event.number == number - 1), None)
     if before and before.digest == head:
