@@ -296,8 +296,10 @@ def _suspended_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> 
     if use.opening:
         message += f"; {use.opening[0]} still opens its tokens"
         return Finding(Level.WARNING, key_id, message, "give it the keys of today, and restart it unless it reloads")
+    # After each run a running service is unheard of until it announces itself again.
+    silent = use.unheard[0] if use.unheard else "no running service announces what it reads"
     heard = f"{many(len(use.asked), 'running instance')} announced no refusal"
-    message += f"; {heard if use.asked else 'no running service announces what it reads, so a refusal is not seen'}"
+    message += f"; {heard if use.asked else f'{silent}, so a refusal is not seen'}"
     if against:
         return Finding(Level.OK, key_id, f"{message}; kept for {against[0].reason}", against[0].remedy)
     if use.days:

@@ -218,6 +218,13 @@ CASES = {
         | {"instances": (InstanceRecord("web-1", "billing", PRIMARY, NOW),)},
         "1 running instance announced no refusal",
     ),
+    "an instance said nothing since the run": Case(
+        "suspended_keys",
+        OK,
+        used(SUSPENDED, opened=1, last_opened=NOW - 6 * DAY)
+        | {"instances": (InstanceRecord("web-1", "billing", PRIMARY, NOW - 9 * DAY),)},
+        "web-1 said nothing of what is read",
+    ),
     "refused since it was suspended": Case(
         "suspended_keys",
         WARNING,
