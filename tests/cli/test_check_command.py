@@ -357,7 +357,7 @@ def test_without_a_ledger_ages_are_unknown(
     ran = cli("check", "--url", sqlite_app.url, "--table", "creds", "--column", "token")
 
     assert ran.code == UNKNOWN
-    assert "name one in ROTATION_LEDGER_URL" in ran.out
+    assert "name a ledger in ROTATION_LEDGER_URL" in ran.out
     assert not (tmp_path / "rotation-ledger.db").exists()
 
 
