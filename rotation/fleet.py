@@ -31,7 +31,7 @@ LEAVE_SECONDS = 2.0
 log = structlog.get_logger(__name__)
 _lock = threading.Lock()
 _ended = threading.Event()
-"""Set when the process ends: nothing is announced any more."""
+"""Set when the process stops announcing: its threads end."""
 _beats: list[threading.Thread] = []
 _last: dict[str, float] = {}
 """When this process wrote last, per instance name and key set."""
@@ -85,10 +85,11 @@ def keep_announcing(engine: sa.Engine | None = None, *, instance: str | None = N
     If a process ends by `os._exit`, as Celery's and RQ's do, let it call `stop_announcing`. The rest is as for
     `announce`.
     """
+    ended = _ended
 
     def beat() -> None:
         announce(engine, instance=instance, keys=keys)
-        while not _ended.wait(SECONDS):
+        while not ended.wait(SECONDS):
             announce(engine, instance=instance, keys=keys)
 
     # A daemon, as below: it must not keep a process alive.
@@ -101,7 +102,7 @@ def stop_announcing() -> None:
     """Removes this process's entries, and records its last reads: for a process that ends by `os._exit`.
 
     Such as one of Celery's pool, in `worker_process_shutdown`; other processes that end normally do this by themselves.
-    It waits at most two seconds for the ledger. Announce nothing after it.
+    It waits at most two seconds for the ledger. The process may announce itself again after it.
     """
     _ended.set()
     for beat in _beats:
@@ -110,6 +111,7 @@ def stop_announcing() -> None:
     # Some servers fork without Python's hooks: their child has its parent's entries, and no thread to wait for.
     if _leaver and _leaver.process == os.getpid():
         _leaver.leave()
+    _reset()
 
 
 def include_object(item: object, name: str | None, type_: str, reflected: bool, compare_to: object) -> bool:  # noqa: FBT001
@@ -169,7 +171,7 @@ def _remember(ledger: Ledger, record: InstanceRecord, keyring: Keyring) -> None:
 
 
 def _reset() -> None:
-    """A forked child is an instance of its own, and may inherit a lock that another thread holds."""
+    """Begins as a process that has announced nothing: a forked child may inherit a lock that another thread holds."""
     global _lock, _ended, _leaver
     _lock, _ended, _leaver = threading.Lock(), threading.Event(), None
     _beats.clear()
