@@ -240,7 +240,7 @@ SERVICE = """
 import os, signal, sys, threading
 import sqlalchemy as sa
 from keyring_core import Keyring
-from rotation.fleet import announce
+from rotation.fleet import announce, stop_announcing
 
 url, end = sys.argv[1:]
 engine = None if os.environ.get("ROTATION_LEDGER_URL") else sa.create_engine(url)
@@ -256,7 +256,7 @@ def serve(database: Database, end: str, *, by_url: bool = False) -> CompletedPro
 
 
 @pytest.mark.parametrize("by_url", [pytest.param(False, id="engine"), pytest.param(True, id="url")])
-@pytest.mark.parametrize("end", ["pass", "sys.exit(3)", "raise KeyboardInterrupt"])
+@pytest.mark.parametrize("end", ["pass", "sys.exit(3)", "raise KeyboardInterrupt", "stop_announcing(); os._exit(0)"])
 @pytest.mark.by_turns
 def test_a_process_that_ends_leaves_no_entry(database: Database, end: str, by_url: bool) -> None:
     """Whatever it ends with, and whichever way it reaches the ledger."""
@@ -333,10 +333,11 @@ os._exit(0)
         assert {each.service for each in ledger.reads()} == {"billing", "billing/cards"}
 
 
+@pytest.mark.parametrize("end", ["", "stop_announcing(); os._exit(0)"])
 @pytest.mark.by_turns
-def test_the_reads_of_a_process_that_ended_stay(database: Database) -> None:
+def test_the_reads_of_a_process_that_ended_stay(database: Database, end: str) -> None:
     """Also those since its last heartbeat; those with the primary key go with its entry."""
-    serve(database, f'{READS}\nread(ring)\nagain("web-2")\nread(); read(); read(ring)')
+    serve(database, f'{READS}\nread(ring)\nagain("web-2")\nread(); read(); read(ring)\n{end}')
 
     assert reads(database.url) == {("web-2", make_key("old").id): (2, 0)}
 
