@@ -182,7 +182,7 @@ class LedgerAccess:
         if isinstance(error, ImportError):
             return _driverless(self._dialect)
         # A time that is no time, or a document that is no JSON: somebody has edited the rows.
-        return "a row in it is corrupt; move the ledger away, and a new one is made"
+        return "a row in it is corrupt; restore a backup of the ledger, or move it away, and a new one is made"
 
     def _driver_words(self, error: DBAPIError) -> str:
         cause = error.orig or error
