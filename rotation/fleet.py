@@ -127,6 +127,12 @@ class _Leaver:
         """Keeps what was written last under a name."""
         self._entries[record.service, record.instance] = ledger, record, keyring
 
+    def others(self, record: InstanceRecord) -> frozenset[str]:
+        """The ids of the keys of all other entries than *record*."""
+        place = record.service, record.instance
+        rings = [ring for each, (_, _, ring) in list(self._entries.items()) if each != place]
+        return frozenset(key_id for ring in rings for key_id in ring.states_by_id)
+
     def leave(self) -> None:
         """Removes the entries, as far as the ledger answers in time."""
         self._ending.set()
@@ -214,13 +220,17 @@ def _write(engine: sa.Engine | None, keyring: Keyring, name: str, keys: str | No
 
 
 def _reads(record: InstanceRecord, keyring: Keyring) -> list[ReadRecord]:
-    """The reads of this process so far, with each key of *keyring*."""
+    """The reads of this process so far: with each key of *keyring*, and with each that no other entry has.
+
+    A key that was in use until a moment ago, or of a keyring that is not announced, was still read with.
+    """
     from rotation.ledger.ledger import utc_now  # noqa: PLC0415 - as above
     from rotation.ledger.records import ReadRecord  # noqa: PLC0415 - as above
 
-    now, counted = utc_now(), key_reads()
+    now, own = utc_now(), keyring.states_by_id
+    others = _leaver.others(record) if _leaver else frozenset()
     return [
-        ReadRecord(record.service, record.instance, key.id, now, **counted[key.id]._asdict())
-        for key in keyring.states
-        if key.id in counted
+        ReadRecord(record.service, record.instance, key_id, now, **found._asdict())
+        for key_id, found in key_reads().items()
+        if key_id in own or key_id not in others
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -16,6 +16,9 @@ FORGET_INSTANCES = timedelta(days=30)
 """An instance that has not announced itself for so long is deleted."""
 FORGET_READS = timedelta(days=400)
 """A row of reads that was not announced again for so long is deleted."""
+ENDED = "a process that ended"
+"""In the place of the instance, for the reads with what was its primary key: every process has such reads, and their
+rows would become very many. They have to stay, since that key may be a previous one everywhere else."""
 
 
 def write_instance(
@@ -48,14 +51,22 @@ def _put(connection: sa.Connection, record: ReadRecord) -> None:
     put(connection, tables.reads, key, values)
 
 
-def delete_instance(connection: sa.Connection, record: InstanceRecord, reads: Sequence[ReadRecord]) -> None:
-    """Deletes *record* and its reads with the primary key, unless another process has its name since.
+def delete_instance(connection: sa.Connection, record: InstanceRecord, reads: Sequence[ReadRecord]) -> bool:
+    """Records the last *reads* of an instance, and deletes *record*, unless another process has its name since.
 
-    Records its last *reads* with the other keys.
+    Returns whether it was deleted.
     """
-    columns, of_keys = tables.instances.c, tables.reads.c
+    columns = tables.instances.c
     own = [getattr(columns, name) == getattr(record, name) for name in ("service", "instance", "seen")]
-    if connection.execute(tables.instances.delete().where(*own)).rowcount:
-        place = of_keys.service == record.service, of_keys.instance == record.instance
-        connection.execute(tables.reads.delete().where(*place, of_keys.key_id == record.primary))
-        _put_reads(connection, [each for each in reads if each.key_id != record.primary])
+    _put_reads(connection, reads)
+    return connection.execute(tables.instances.delete().where(*own)).rowcount > 0
+
+
+def put_together(connection: sa.Connection, record: InstanceRecord) -> None:
+    """Moves the reads of the deleted *record* with its primary key to the row of ENDED."""
+    columns = tables.reads.c
+    own = columns.service == record.service, columns.instance == record.instance, columns.key_id == record.primary
+    found = connection.execute(tables.records_of(tables.reads).where(*own)).one_or_none()
+    if found:
+        _put(connection, replace(ReadRecord(**found._asdict()), instance=ENDED))
+        connection.execute(tables.reads.delete().where(*own))

@@ -284,13 +284,15 @@ def test_a_process_that_began_again_takes_no_last_time_away(ledger: Ledger, cloc
 
 
 @pytest.mark.by_turns
-def test_reads_outlive_their_instance_but_for_those_with_the_primary_key(ledger: Ledger, clock: Clock) -> None:
-    """An instance that ended has read with the others; after 400 days that is forgotten."""
+def test_reads_outlive_their_instance(ledger: Ledger, clock: Clock) -> None:
+    """Those with what is its primary key in one row for all that ended; after 400 days all are forgotten."""
     one = InstanceRecord("web-1:7", "billing", NEW, T0, (OLD,))
-    ledger.announce(one, [reads(opened=1, last_opened=T0), reads(key_id=NEW, opened=1, last_opened=T0)])
-    ledger.withdraw(replace(one, seen=T0 - timedelta(1)))
-    of_another = len(ledger.reads())
+    two = replace(one, instance="web-2:8")
+    hour = T0 + timedelta(hours=1)
+    ledger.announce(one, [reads(opened=1, last_opened=T0), reads(key_id=NEW, opened=1, last_opened=hour)])
+    ledger.announce(two)
     ledger.withdraw(one)
+    ledger.withdraw(two, [reads("web-2:8", key_id=NEW, opened=2, last_opened=T0)])
     clock.step(days=400)
     ledger.announce(replace(one, seen=clock.time))
     kept = ledger.reads()
@@ -298,9 +300,23 @@ def test_reads_outlive_their_instance_but_for_those_with_the_primary_key(ledger:
     clock.step(seconds=1)
     ledger.announce(replace(one, seen=clock.time))
 
-    assert (of_another, within) == (2, [])
-    assert [each.key_id for each in kept] == [OLD]
+    assert within == []
+    assert kept == [
+        reads("a process that ended", key_id=NEW, opened=2, last_opened=hour),
+        reads(opened=1, last_opened=T0),
+    ]
     assert ledger.reads() == []
+
+
+@pytest.mark.by_turns
+def test_the_last_reads_stay_if_another_process_has_the_name_since(ledger: Ledger) -> None:
+    """In a rolling restart the next process of that name announces itself before the last one ends."""
+    one, hour = InstanceRecord("web-1", "billing", NEW, T0, (OLD,)), T0 + timedelta(hours=1)
+    ledger.announce(one)
+    ledger.announce(replace(one, seen=hour))
+    ledger.withdraw(one, [reads("web-1", opened=1, last_opened=hour)])
+
+    assert ledger.reads() == [reads("web-1", opened=1, last_opened=hour)]
 
 
 @pytest.mark.by_turns
