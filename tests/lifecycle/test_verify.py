@@ -142,6 +142,23 @@ def test_the_spelling_of_a_file_does_not_matter(audit: Audit) -> None:
     assert audit.differences(path) == []
 
 
+def test_only_what_is_kept_elsewhere_shows_that_the_end_was_removed(audit: Audit) -> None:
+    """Together with what it changed; the certificate is of an event that is there no more."""
+    audit.retire()
+    audit.in_ledger(
+        "DELETE FROM keyring_ledger_events WHERE event IN ('certified', 'retired')",
+        "DELETE FROM keyring_ledger_certificates",
+        f"UPDATE keyring_ledger_keys SET retired = NULL, event = 2 WHERE id = '{OLDER.id}'",
+    )
+    events = {event["key_id"]: event["number"] for event in audit.verify().document["events"]}
+    audit.in_ledger(f"UPDATE keyring_ledger_keys SET event = {events[OLDER.id]} WHERE id = '{OLDER.id}'")
+
+    assert audit.differences() == []
+    assert audit.differences(audit.proof) == [
+        f"{audit.proof}: this ledger issued no such certificate, or it was removed from the ledger"
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
