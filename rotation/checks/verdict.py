@@ -80,9 +80,10 @@ class Verdict:
         """The checks that the policy has turned off."""
         return (result for result in self.results if result.off is not None)
 
-    def age(self, state: KeyState) -> timedelta | None:
-        """The longest time that a key has been in *state*; none, if by this clock that is still to come."""
-        ages = [self.now - since for key_id in self.facts.ids(state) if (since := self.facts.since(key_id))]
+    def age(self, *states: KeyState) -> timedelta | None:
+        """The longest time that a key has been in one of *states*; none, if by this clock that is still to come."""
+        ids = (key_id for state in states for key_id in self.facts.ids(state))
+        ages = [self.now - since for key_id in ids if (since := self.facts.since(key_id))]
         return max(timedelta(), *ages) if ages else None
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rotation.ledger.chain import (
+    CERTIFIED,
     SIGNATURE,
     Chain,
     Difference,
     KeptCertificate,
     UnclearJsonError,
     canonical,
-    digest_of,
+    certified_document,
     read_json,
-    unsigned,
 )
 
 _PLACE = frozenset({"ledger", "event", "head", SIGNATURE})
@@ -54,39 +55,55 @@ class FieldDifference(NamedTuple):
 
 @dataclass
 class Compared:
-    """A certificate file beside the ledger's."""
+    """A certificate file beside what the ledger has."""
 
-    digest: str
-    """The digest of the file's certificate."""
-    issued: KeptCertificate | None = None
-    """The certificate that the file is, or was before it was changed."""
+    is_as_issued: bool = False
+    """True if the chain has its digest: then this ledger issued it as it is."""
+    kept: KeptCertificate | None = None
+    """The ledger's copy of it, or of what it was before it was changed."""
     fields: list[FieldDifference] = field(default_factory=list)
+    """The fields in which the two differ."""
     differences: list[Difference] = field(default_factory=list)
 
 
 def compare(document: Mapping[str, Any], chain: Chain, name: str) -> Compared:
     """Compares the certificate *document* of a file, called *name*, with those of *chain*."""
-    found = Compared(digest_of(unsigned(document)), _issued(document, chain))
-    ledger, own = document.get("ledger"), chain.ledger or ""
-    if found.issued is None:
-        if isinstance(ledger, str) and ledger != own:
-            words = f"{name} is a certificate of another ledger ({ledger[:16]}); this one is {own[:16]}"
-            found.differences.append(Difference(words, "name the ledger that issued it: --url"))
-        else:
-            words = f"{name}: this ledger issued no such certificate, or it was removed from the ledger"
-            found.differences.append(Difference(words, "name the ledger that issued it: --url; or ask who made it"))
-        return found
-    found.fields = _differing(document, found.issued.document)
-    if found.fields:
-        names = ", ".join(each.name for each in found.fields)
+    found = Compared(_is_as_issued(document, chain), _likely(document, chain))
+    found.fields = _differing(document, found.kept.document) if found.kept else []
+    names = ", ".join(each.name for each in found.fields)
+    if found.is_as_issued:
+        if found.fields:
+            words = f"{name} is as it was issued, and the ledger's copy of it was changed: {names}"
+            found.differences.append(Difference(words, "keep the file, and compare the ledger with a backup"))
+        if fault := _head_fault(document, chain, name):
+            found.differences.append(fault)
+    elif found.kept:
         found.differences.append(Difference(f"{name} was changed after it was issued: {names}", _ISSUED))
-    elif fault := _head_fault(document, chain, name):
-        found.differences.append(fault)
+    else:
+        found.differences.append(_unknown(document.get("ledger"), chain.ledger or "", name))
     return found
 
 
-def _issued(document: Mapping[str, Any], chain: Chain) -> KeptCertificate | None:
-    """The certificate of the ledger that has most likely become *document*: the one that differs least.
+def _unknown(ledger: object, own: str, name: str) -> Difference:
+    if isinstance(ledger, str) and ledger != own:
+        words = f"{name} is a certificate of another ledger ({ledger[:16]}); this one is {own[:16]}"
+        return Difference(words, "name the ledger that issued it: --url")
+    words = f"{name}: this ledger issued no such certificate"
+    return Difference(words, "name the ledger that issued it: --url; or ask who made it")
+
+
+def _is_as_issued(document: Mapping[str, Any], chain: Chain) -> bool:
+    """True if an event has the digests of *document*; of an older certificate, if the first event has its digest."""
+    facts = certified_document(document)
+    if any(event.event == CERTIFIED and event.document == facts for event in chain.events):
+        return True
+    with suppress(AttributeError, LookupError, TypeError):
+        return facts["certificate"] in chain.events[0].document["certificates"].values()
+    return False
+
+
+def _likely(document: Mapping[str, Any], chain: Chain) -> KeptCertificate | None:
+    """The ledger's copy of *document*, or of what it most likely was: the one that differs least.
 
     It is of the same event, or of the same key; if the file names another ledger, nothing else may differ.
     """
@@ -114,7 +131,7 @@ def _differing(document: Mapping[str, Any], kept: Mapping[str, Any]) -> list[Fie
 def _head_fault(document: Mapping[str, Any], chain: Chain, name: str) -> Difference | None:
     """The reason that the events before this certificate are not those that it names; None if they are."""
     number, head = document.get("event"), document.get("head")
-    if number is None:
+    if not isinstance(number, int):
         return None
     before = next((event for event in chain.events if event.number == number - 1), None)
     if before and before.digest == head:

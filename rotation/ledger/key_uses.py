@@ -41,7 +41,7 @@ class KnownUse:
         """The use of one key; *days* is the policy's `suspend_days`."""
         older = [each for each, state in states.items() if state.is_superseded]
         promoted = took_over(_primary(states), older, self.records, self.service)
-        since = self.run or (promoted.latest if promoted else None)
+        since = max((when for when in (self.run, promoted and promoted.latest) if when), default=None)
         own = next((one for one in self.records if (one.id, one.service) == (key_id, self.service)), None)
         is_suspended = states.get(key_id) is KeyState.SUSPENDED
         reading = {_who(one) for one in self.reads}
@@ -50,7 +50,8 @@ class KnownUse:
         return KeyUse(
             reads=[one for one in self.reads if one.key_id == key_id],
             since=since,
-            by_run=self.run is not None,
+            # A run from before that promotion, if the key was primary before, moved nothing to it since.
+            by_run=since is not None and since == self.run,
             unheard=_notes(stale, silent, since),
             asked=[_who(one) for one in self.fleet if _who(one) not in {*stale, *silent}],
             opening=[one.words for one in self.fleet if is_suspended and key_id in one.known],

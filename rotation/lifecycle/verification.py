@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keyring_core.key_files import read_regular
-from rotation.ledger.chain import Chain, Difference, differences
+from rotation.ledger.chain import Chain, Difference, differences, digest_of, unsigned
 from rotation.ledger.database import LedgerPlace
 from rotation.ledger.events import chain_at
 from rotation.ledger.issued import CertificateFileError, Compared, compare, parse_certificate
@@ -27,6 +27,8 @@ class Verification:
     """The file of the certificate, as it was named."""
     compared: Compared | None = None
     """The file beside the ledger's certificate; None without a file, or without a ledger."""
+    digest: str | None = None
+    """The digest of the certificate in the file."""
     signed_with: str | None = None
     """The id of the key that the file names as the one that signed it."""
     is_signature_checked: bool = False
@@ -56,6 +58,7 @@ def verify(
     name, document = str(file), _parsed(data, str(file), found)
     if document is None:
         return found
+    found.digest = digest_of(unsigned(document))
     if signature := signature_of(document):
         found.signed_with = signature.key
     if key:

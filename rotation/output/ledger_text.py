@@ -21,10 +21,10 @@ def render_verification(found: Verification, invocation: Invocation = PLAIN) -> 
     """The lines of a screen."""
     if found.chain and found.ledger:
         yield from _chain(found.ledger, found.chain)
-    if found.compared and found.compared.issued and not found.compared.differences:
-        event = found.compared.issued.event
+    if found.compared and found.compared.is_as_issued and not found.compared.differences:
+        event = found.compared.kept and found.compared.kept.event
         whence = f"event {event}" if event else "before the chain began"
-        yield f"{found.name} is as this ledger issued it ({whence}). SHA-256: {found.compared.digest}"
+        yield f"{found.name} is as this ledger issued it ({whence}). SHA-256: {found.digest}"
     if found.is_signature_checked:
         yield f"{found.name} is as it was signed with the key {found.signed_with}, which --public names."
     elif found.signed_with and not any("signed" in each.what for each in found.differences):

@@ -52,14 +52,14 @@ def performance(verdict: Verdict) -> Iterator[Performance]:
     def ranges(check: str, warning: str, critical: str) -> list[Range | str]:
         return [Range(f"0:{limit}") if limit and check not in policy.off else "" for limit in (warning, critical)]
 
-    soon = policy.max_key_age - policy.warn_before
+    soon, superseded = policy.max_key_age - policy.warn_before, [each for each in KeyState if each.is_superseded]
     ages = (
-        ("primary_key_age", KeyState.PRIMARY, ranges("key_age", _whole(soon), _whole(policy.max_key_age))),
-        ("staged_key_age", KeyState.STAGED, ranges("staged_key", _whole(policy.max_staged_age), "")),
-        ("previous_key_age", KeyState.PREVIOUS, ranges("previous_keys", _whole(policy.max_previous_age), "")),
+        ("primary_key_age", [KeyState.PRIMARY], ranges("key_age", _whole(soon), _whole(policy.max_key_age))),
+        ("staged_key_age", [KeyState.STAGED], ranges("staged_key", _whole(policy.max_staged_age), "")),
+        ("previous_key_age", superseded, ranges("previous_keys", _whole(policy.max_previous_age), "")),
     )
-    for name, state, limits in ages:
-        age = verdict.age(state)
+    for name, states, limits in ages:
+        age = verdict.age(*states)
         if age is not None:
             # Rounded up: a part of a second over a limit is over it.
             yield Performance(name, math.ceil(age.total_seconds()), "s", *limits, 0)

@@ -73,7 +73,7 @@ def test_all_is_well(cli: Cli, app: Database, tmp_path: Path) -> None:
 
     assert ran.code == OK
     assert ran.out.count("no token that was read needs it") == 2
-    assert ran.out.splitlines()[-1] == "OK: 20 checks, nothing urgent"
+    assert ran.out.splitlines()[-1] == "OK: 22 checks, nothing urgent"
 
 
 @pytest.mark.parametrize(
@@ -517,7 +517,7 @@ def test_a_list_of_checks_shows_what_is_off(cli: Cli, sqlite_app: Database, tmp_
     assert (ran.code, told.code) == (OK, OK)
     assert "clock  (off: no NTP here)" in ran.out
     assert {check["check"]: check["off"] for check in told.document["checks"]}["clock"] == "no NTP here"
-    assert len(told.document["checks"]) == 20
+    assert len(told.document["checks"]) == 22
 
 
 def test_a_list_of_checks_needs_no_configuration(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def test_a_long_example_is_broken_before_an_option() -> None:
 def test_commands_stand_in_the_order_of_the_work() -> None:
     """In sections; those of keys in the order in which a key lives."""
     order = ["init", "demo", "discover", "status", "keys", "run", "adopt", "check", "report", "ledger", "help"]
-    of_keys = ["generate", "derive", "list", "stage", "promote", "retire", "restore"]
+    of_keys = ["generate", "derive", "list", "stage", "promote", "suspend", "resume", "retire", "restore"]
     root = page("")
 
     assert [name for names in SECTIONS.values() for name in names] == order

@@ -283,6 +283,21 @@ def test_a_process_that_began_again_takes_no_last_time_away(ledger: Ledger, cloc
     assert after == [reads(last_opened=hour, refused=1, last_refused=hour)]
 
 
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_heartbeat_waits_for_no_other_one(ledger: Ledger, database: Database) -> None:
+    """While another service is about to write, with its rows locked."""
+    one, other = (InstanceRecord(name, "billing", OLD, T0) for name in ("web-1:7", "web-2:8"))
+    for each in (one, other):
+        ledger.announce(each, [reads(each.instance, opened=1, last_opened=T0)])
+    with database.engine.begin() as connection:
+        for table, more in (("instances", ""), ("reads", f" AND key_id = '{OLD}'")):
+            row = f"service = 'billing' AND instance = 'web-2:8'{more}"
+            connection.exec_driver_sql(f"UPDATE keyring_ledger_{table} SET seen = seen WHERE {row}")
+        ledger.announce(one, [reads(one.instance, opened=2, last_opened=T0)])
+
+    assert sorted(each.opened for each in ledger.reads()) == [1, 2]
+
+
 @pytest.mark.by_turns
 def test_reads_outlive_their_instance(ledger: Ledger, clock: Clock) -> None:
     """Those with what is its primary key in one row for all that ended; after 400 days all are forgotten."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from freezegun import freeze_time
 
 from keyring_core import Keyring, SuspendedKey
 from rotation.ledger.records import InstanceRecord, ReadRecord
+from rotation.model.atomic_file import Snapshot, replace_whole
+from rotation.model.failures import StoreError
 from tests.databases import open_database
-from tests.keys import key_text
+from tests.keys import key_text, make_key
 from tests.lifecycle.shop import OLD, OLDER, Shop, old_token, refusals
 
 pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
@@ -191,6 +194,62 @@ def test_resuming_says_what_was_refused(ready: Shop) -> None:
     assert (ready.settings().previous, ready.settings().suspended) == ((OLDER,), ())
 
 
+@pytest.mark.parametrize("step", ["suspend", "resume", "retire"])
+def test_a_process_that_dies_between_two_files_loses_no_key(
+    ready: Shop, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key is in a file all the time, a suspended key stays suspended, and the same command finishes the step."""
+    previous, suspended = ready.folder / "previous.keys", ready.folder / "suspended.keys"
+    for path, text in ((previous, key_text("older")), (suspended, "")):
+        path.touch(0o600)
+        path.write_text(text)
+    ready.write_env(
+        f"ENCRYPTION_KEY={key_text('old')}\nENCRYPTION_PREVIOUS_KEYS_FILE={previous}\n"
+        f"ENCRYPTION_SUSPENDED_KEYS_FILE={suspended}\n"
+    )
+    if step != "suspend":
+        ready.keys("suspend", OLDER.id)
+    if step == "retire":
+        # Somebody has put a copy there.
+        previous.write_text(key_text("older"))
+    argv = [step, OLDER.id, *(["--no-archive"] if step == "retire" else [])]
+    written = []
+
+    def die_after_one(file: Snapshot, data: bytes) -> Snapshot:
+        if written:
+            raise StoreError("killed")
+        written.append(data)
+        return replace_whole(file, data)
+
+    with monkeypatch.context() as dying:
+        dying.setattr("rotation.lifecycle.environment_keys.replace_whole", die_after_one)
+        died = ready.keys(*argv)
+    between = ready.settings()
+    finished = ready.keys(*argv)
+
+    after = ready.settings()
+    assert (died.code, finished.code) == (3, 0)
+    assert between.suspended == (OLDER,)
+    assert (after.previous, after.suspended) == {
+        "suspend": ((), (OLDER,)),
+        "resume": ((OLDER,), ()),
+        "retire": ((), ()),
+    }[step]
+    assert previous.read_text().count(key_text("older")) == (step == "resume")
+    assert suspended.read_text().count(key_text("older")) == (step == "suspend")
+
+
+def test_the_file_of_suspended_keys_is_made(ready: Shop) -> None:
+    """As that of a staged key: nobody has to make it empty before."""
+    place = ready.folder / "suspended.keys"
+    ready.write_env(f"{ready.env_file.read_text()}ENCRYPTION_SUSPENDED_KEYS_FILE={place}\n")
+    ran = ready.keys("suspend", OLDER.id)
+
+    assert ran.code == 0
+    assert place.stat().st_mode & 0o777 == 0o600
+    assert ready.settings().suspended == (OLDER,)
+
+
 def test_a_run_moves_tokens_under_a_suspended_key(shop: Shop) -> None:
     """As those under a previous key; status counts them before."""
     shop.fill([old_token("older"), old_token("old")])
@@ -200,6 +259,21 @@ def test_a_run_moves_tokens_under_a_suspended_key(shop: Shop) -> None:
     assert (counted.code, moved.code) == (1, 0)
     assert f"1 token {OLDER.id} -> {OLD.id}" in counted.out
     assert [Keyring(OLD).needs_rotation(cell) for cell in shop.database.column().values()] == [False, False]
+
+
+def test_a_key_in_a_cell_under_a_suspended_key_is_read(shop: Shop) -> None:
+    """By this program, which has to move that cell; a service is refused."""
+    shop.fill([Keyring(OLDER).encrypt(key_text("new"))])
+    where = f'url = "{shop.database.url}", cell = "creds.token", where = "id = 1", keys = "kek"'
+    shop.config.write_text(
+        f"[keys.app]\nprimary = {{ {where} }}\n"
+        '[keys.kek]\nprimary = { secret = "$NOW" }\nsuspended = [{ secret = "$TRIED" }]\n'
+    )
+    shop.write_env(f"NOW={key_text('old')}\nTRIED={key_text('older')}\n")
+    ran = shop.keys("list", "--keys", "app")
+
+    assert ran.code == 0
+    assert make_key("new").id in ran.out
 
 
 def test_a_key_set_needs_a_place_for_suspended_keys(shop: Shop) -> None:
@@ -252,6 +326,7 @@ def test_a_key_that_something_else_reads_with_stays(ready: Shop) -> None:
         read(ready, BEGAN + timedelta(minutes=30), service="billing")
         refused = ready.keys("retire", OLDER.id, "--no-archive", "--json")
         said = {name: ready.rotate(*name.split()).out for name in ("check", "status", "keys list")}
+        [_, listed] = json.loads(ready.keys("list", "--json").out)["keys"]
         page = ready.folder / "page.html"
         ready.rotate("report", "--html", str(page))
 
@@ -261,6 +336,8 @@ def test_a_key_that_something_else_reads_with_stays(ready: Shop) -> None:
     )
     assert (refused.code, refusals(refused)) == (1, [reason])
     assert "docs/how-to/queues-and-caches.md" in refused.out
+    assert (listed["last_read"], listed["read_by"]) == ("2026-01-03T12:30:00+00:00", "billing on web-1")
+    assert (listed["refused"], listed["standing"]) == (0, "needed")
     assert f"WARNING  key_reads  {OLDER.id}" in said["check"]
     assert reason in said["check"]
     assert f"{OLDER.id} stays for {reason}." in said["status"]
@@ -318,6 +395,20 @@ def test_without_a_complete_run_the_promotion_counts(shop: Shop) -> None:
         and each.endswith(f"no run of all targets of rotation.toml has ended complete under {primary}")
         for each in after
     )
+
+
+def test_a_run_from_before_the_key_came_back_does_not_count(ready: Shop) -> None:
+    """After a rollback the last complete run under that key is old: what was read since then may have been stored."""
+    with freeze_time(BEGAN + timedelta(hours=1)):
+        ready.keys("promote", OLDER.id)
+    with freeze_time(BEGAN + timedelta(hours=2)):
+        ready.keys("promote", OLD.id)
+    with freeze_time(BEGAN + timedelta(hours=3)):
+        read(ready, BEGAN + timedelta(minutes=150))
+        ran = ready.rotate("check")
+
+    assert "key_reads" not in ran.out
+    assert f"kept for reads with {OLDER.id}: web on web-1 opened 3 tokens" in ran.out
 
 
 def test_an_instance_that_said_nothing_since_is_noted(ready: Shop) -> None:

@@ -133,6 +133,22 @@ def test_a_changed_file_is_found_with_its_fields(audit: Audit, field: str, value
     assert "Next: ask for the file as it was issued" in audit.verify(path, as_json=False).out
 
 
+def test_a_changed_copy_in_the_ledger_accuses_no_file(audit: Audit) -> None:
+    """The chain has the digest of what was issued: so it is known which of the two was changed, or removed."""
+    audit.retire()
+    changed = audit.change(rows=7)
+    audit.in_ledger(f"UPDATE keyring_ledger_certificates SET document = '{changed.read_text()}'")
+
+    copy = f"{audit.proof} is as it was issued, and the ledger's copy of it was changed: rows"
+    found, certificate = audit.differences(audit.proof), audit.verify(audit.proof).document["certificate"]
+    assert (len(found), found[1], certificate["as_issued"]) == (2, copy, True)
+    assert "it was changed in the ledger" in found[0]
+    assert audit.verify(changed).document["certificate"]["as_issued"] is False
+    audit.in_ledger("DELETE FROM keyring_ledger_certificates")
+    [removed] = audit.differences(audit.proof)
+    assert removed.endswith(": it is not in the ledger")
+
+
 def test_the_spelling_of_a_file_does_not_matter(audit: Audit) -> None:
     """Its order, its blanks and its escapes are no part of what was issued."""
     audit.retire()
@@ -154,9 +170,7 @@ def test_only_what_is_kept_elsewhere_shows_that_the_end_was_removed(audit: Audit
     audit.in_ledger(f"UPDATE keyring_ledger_keys SET event = {events[OLDER.id]} WHERE id = '{OLDER.id}'")
 
     assert audit.differences() == []
-    assert audit.differences(audit.proof) == [
-        f"{audit.proof}: this ledger issued no such certificate, or it was removed from the ledger"
-    ]
+    assert audit.differences(audit.proof) == [f"{audit.proof}: this ledger issued no such certificate"]
 
 
 @pytest.mark.parametrize(
@@ -194,9 +208,7 @@ def test_a_certificate_of_another_ledger_is_named(audit: Audit, tmp_path: Path) 
 
     assert audit.differences(other) == [f"{other} is a certificate of another ledger ({theirs}); this one is {own}"]
     unknown = audit.change(key="5f0c1a9e", event=77)
-    assert audit.differences(unknown) == [
-        f"{unknown}: this ledger issued no such certificate, or it was removed from the ledger"
-    ]
+    assert audit.differences(unknown) == [f"{unknown}: this ledger issued no such certificate"]
     assert audit.differences(audit.proof) == []
 
 
@@ -285,6 +297,34 @@ def test_a_signature_is_checked_without_a_ledger(signed: Audit, cli: Cli, monkey
     assert sorted(os.listdir()) == ["proof.json", "signing.pem.pub"]
     assert signed.differences(signed.proof) == []
     assert signed.differences(signed.proof, "--public", signed.public, "--url", signed.shop.ledger_url) == []
+
+
+def test_a_certificate_is_signed_without_a_ledger_too(audit: Audit, cli: Cli) -> None:
+    """If options name the target there is none: the certificate names no ledger, and the signature covers the rest."""
+    assert audit.shop.rotate("ledger", "keygen", str(audit.key)).code == 0
+    target = ["--url", audit.shop.database.url, "--table", "creds", "--column", "token"]
+    files = ["--env-file", str(audit.shop.env_file), "--certificate", str(audit.proof), "--sign-with", str(audit.key)]
+    ran = cli("keys", "retire", OLDER.id, "--no-archive", *target, *files, environ={})
+
+    assert ran.code == 0, ran
+    assert not {"ledger", "event", "head"} & audit.certificate().keys()
+    assert audit.differences(audit.proof, "--public", audit.public) == []
+    changed = audit.change(rows=7)
+    assert len(audit.differences(changed, "--public", audit.public)) == 1
+
+
+def test_a_restored_key_has_its_event(audit: Audit) -> None:
+    """Its retirement keeps its date, and the ledger still fits."""
+    archive = audit.shop.folder / "retired.keys"
+    retired = audit.shop.keys("retire", OLDER.id, "--archive", str(archive))
+    restored = audit.shop.keys("restore", OLDER.id, "--archive", str(archive), "--by", "Ann O.")
+
+    assert (retired.code, restored.code) == (0, 0)
+    last = audit.verify().document["events"][-1]
+    assert (last["event"], last["key_id"], last["by"]) == ("restored", OLDER.id, "Ann O.")
+    assert audit.differences() == []
+    with audit.shop.ledger() as ledger:
+        assert [key.retired is not None for key in ledger.keys() if key.id == OLDER.id] == [True]  # noqa: SIM118
 
 
 def test_a_signature_that_was_not_compared_is_no_proof(signed: Audit) -> None:

@@ -181,6 +181,11 @@ def test_documents_about_keys(shop: Shop) -> None:
     assert refused["refused"]
     assert faults("keys-step", refused) == []
     assert document(shop, "run")["complete"]
+    assert faults("keys-step", document(shop, "keys", "suspend", OLD.id)) == []
+    suspended = document(shop, "keys", "list")
+    assert {key["state"] for key in suspended["keys"]} == {"primary", "previous", "suspended"}
+    assert faults("keys-list", suspended) == []
+    assert faults("keys-step", document(shop, "keys", "resume", OLD.id)) == []
     proof, archive = shop.folder / "proof.json", str(shop.folder / "old.keys")
     retired = document(shop, "keys", "retire", OLD.id, "--certificate", str(proof), "--archive", archive)
     assert retired["complete"]

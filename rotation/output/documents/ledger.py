@@ -47,7 +47,7 @@ class IssuedJson(Document):
 
 
 class FieldJson(Document):
-    """A field of the file that is not as it was issued."""
+    """A field in which the file and the copy in the ledger differ."""
 
     name: Annotated[str, "The field."]
     file: Annotated[Any, "What the file has; null if it is missing."]
@@ -59,9 +59,9 @@ class CertificateFileJson(Document):
 
     file: Annotated[str, "The file."]
     as_issued: Annotated[bool | None, "True if this ledger issued it as it is; null if no ledger was read."]
-    digest: Annotated[str | None, "SHA-256 of its canonical JSON without its signature; null if no ledger was read."]
+    digest: Annotated[str | None, "SHA-256 of its canonical JSON without its signature; null if it is no certificate."]
     event: Annotated[int | None, "The event of the certificate that it is, or was before it was changed."]
-    fields: Annotated[list[FieldJson], "The fields that are not as they were issued."]
+    fields: Annotated[list[FieldJson], "The fields in which it differs from the copy in the ledger."]
     signed_with: Annotated[str | None, "The id of the key that is said to have signed it."]
     signature_checked: Annotated[bool, "True if the signature fits the key of --public."]
 
@@ -84,7 +84,7 @@ class LedgerVerifyJson(Document):
     events: Annotated[list[EventJson], "All events, in order."]
     certificates: Annotated[list[IssuedJson], "All certificates that it keeps, in order."]
     differences: Annotated[list[DifferenceJson], "All that differs."]
-    certificate: Annotated[CertificateFileJson | Missing, "The file, if one was given and is a certificate."] = UNSET
+    certificate: Annotated[CertificateFileJson | Missing, "The file, if one was given."] = UNSET
 
     @classmethod
     def of(cls, found: Verification) -> LedgerVerifyJson:
@@ -105,12 +105,12 @@ class LedgerVerifyJson(Document):
 
 
 def _of_file(found: Verification, compared: Compared | None) -> CertificateFileJson:
-    issued = compared.issued if compared else None
+    kept = compared.kept if compared else None
     return CertificateFileJson(
         file=found.name or "",
-        as_issued=None if found.chain is None else issued is not None and not (compared and compared.fields),
-        digest=compared.digest if compared else None,
-        event=issued.event if issued else None,
+        as_issued=None if found.chain is None else compared is not None and compared.is_as_issued,
+        digest=found.digest,
+        event=kept.event if kept else None,
         fields=[FieldJson(*each) for each in compared.fields] if compared else [],
         signed_with=found.signed_with,
         signature_checked=found.is_signature_checked,

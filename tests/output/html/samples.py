@@ -11,7 +11,7 @@ from keyring_core import KeyState
 from rotation.checks.facts import Facts, Finding, Level, Result, TargetFacts
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
-from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord
 from rotation.model.target import Target
 from tests.ledger.censuses import census_of
 
@@ -215,4 +215,13 @@ MANY = overview(
     certificates=(certificate(EVIL, primary=EVIL, tool=EVIL, forced=True, overridden=[EVIL, EVIL], unchecked=[EVIL]),),
     instances=(InstanceRecord(EVIL, EVIL, EVIL, NOW, (EVIL,), EVIL),),
 )
-EVERY = {"full": FULL, "few": FEW, "nothing": NOTHING, "many": MANY}
+TRIAL = full(
+    keys={PRIMARY: KeyState.PRIMARY, PREVIOUS: KeyState.SUSPENDED},
+    records=(
+        key(PRIMARY, promoted=day(2026, 2, 2)),
+        key(PREVIOUS, first_seen=day(2025, 2, 3), suspended=day(2026, 11, 20)),
+    ),
+    reads=(ReadRecord("billing", "worker-7", PREVIOUS, NOW, 3, day(2026, 11, 1), 2, NOW - timedelta(minutes=3)),),
+    instances=(InstanceRecord("worker-7", "billing", PRIMARY, NOW - timedelta(minutes=1)),),
+)
+EVERY = {"trial": TRIAL, "full": FULL, "few": FEW, "nothing": NOTHING, "many": MANY}

@@ -29,6 +29,7 @@ from tests.output.html.samples import (
     RESULTS,
     RETIRED,
     STATES,
+    TRIAL,
     census,
     certificate,
     day,
@@ -234,9 +235,16 @@ def test_keys_are_shown_with_their_dates() -> None:
     """Each key's state, tokens, dates and the times of its tokens; a dash if there is none."""
     shown = text(FULL)
 
-    assert f"{PRIMARY} primary 1,250,601 2026-01-26 2026-02-02 – – 2023-03-01 2026-11-01" in shown  # noqa: RUF001
-    assert f"{PREVIOUS} previous 389 2025-01-20 2025-02-03 – – 2025-03-01 2026-01-01" in shown  # noqa: RUF001
-    assert f"{RETIRED} retired 0 – 2024-01-09 2025-04-02 – – –" in shown  # noqa: RUF001
+    assert f"{PRIMARY} primary 1,250,601 – 2026-01-26 2026-02-02 – 2023-03-01 2026-11-01" in shown  # noqa: RUF001
+    assert f"{PREVIOUS} previous 389 – 2025-01-20 2025-02-03 – 2025-03-01 2026-01-01" in shown  # noqa: RUF001
+    assert f"{RETIRED} retired 0 – – 2024-01-09 2025-04-02 – –" in shown  # noqa: RUF001
+
+
+def test_a_suspended_key_says_who_was_refused() -> None:
+    """Since when it is suspended, and by which service a token under it was read last."""
+    shown = text(TRIAL)
+
+    assert f"{PREVIOUS} suspended since 2026-11-20 389 refused 3 minutes ago by billing" in shown
 
 
 def test_a_key_without_dates_says_what_is_known() -> None:
@@ -245,7 +253,7 @@ def test_a_key_without_dates_says_what_is_known() -> None:
     shown = text(full(records=records, keys={each: STATES[each] for each in (PRIMARY, PREVIOUS)}))
 
     assert f"{RETIRED} retired, without proof" in shown
-    assert f"{PREVIOUS} previous 389 – before 2026-11-25" in shown  # noqa: RUF001
+    assert f"{PREVIOUS} previous 389 – – before 2026-11-25" in shown  # noqa: RUF001
     assert f"{PRIMARY} primary 1,250,601 – –" in shown  # noqa: RUF001
 
 
