@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import socket
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -81,8 +82,8 @@ def announce(
 def keep_announcing(engine: sa.Engine | None = None, *, instance: str | None = None, keys: str | None = None) -> None:
     """Announces this process from a thread, now and once a minute until it ends: for a worker without health endpoint.
 
-    A forked process has no thread of its parent: call it in each process, such as in Celery's `worker_process_init`.
-    The rest is as for `announce`.
+    A forked process has no thread of its parent: call it in each process, such as in Celery's `worker_process_init`;
+    and there `leave` in `worker_process_shutdown`. The rest is as for `announce`.
     """
 
     def beat() -> None:
@@ -155,10 +156,18 @@ def _remember(ledger: Ledger, record: InstanceRecord, keyring: Keyring) -> None:
     with _lock, suppress(RuntimeError):
         if _leaver is None or _leaver.process != os.getpid():
             _leaver = _Leaver()
+            # A child that multiprocessing has forked ends without Python's exit handlers, but not without its own.
+            if "multiprocessing.util" in sys.modules:
+                sys.modules["multiprocessing.util"].Finalize(None, leave, exitpriority=0)
         _leaver.keep(ledger, record, keyring)
 
 
-def _leave() -> None:
+def leave() -> None:
+    """Says that this process ends: its last reads are recorded, and its entries removed, within about two seconds.
+
+    Python calls it at the end of a process, and of one that `multiprocessing` started. A process that ends by
+    `os._exit`, as Celery's do, calls it itself; otherwise what it read since its last announcement is lost.
+    """
     _ended.set()
     for beat in _beats:
         # What it is writing now would come after the end.
@@ -178,7 +187,7 @@ def _reset() -> None:
 
 
 os.register_at_fork(after_in_child=_reset)
-atexit.register(_leave)
+atexit.register(leave)
 
 
 def _write(engine: sa.Engine | None, keyring: Keyring, name: str, keys: str | None) -> bool:

@@ -362,6 +362,36 @@ third.decrypt(third.encrypt("sk-live-1"))
     assert found == {("web-1", third.id): (2, 0), ("web-2", third.id): (2, 0)}
 
 
+@pytest.mark.parametrize(
+    "child",
+    [
+        pytest.param("multiprocessing.get_context('fork').Process(target=work)", id="multiprocessing"),
+        pytest.param("billiard.get_context('fork').Process(target=lambda: (work(), fleet.leave()))", id="celery"),
+    ],
+)
+@pytest.mark.by_turns
+def test_a_child_that_ends_without_exit_handlers_tells_its_last_reads(database: Database, child: str) -> None:
+    """One of multiprocessing by itself; one of Celery, whose processes end by `os._exit`, if it says that it ends."""
+    pytest.importorskip(child.partition(".")[0])
+    end = f"""{READS}
+import billiard, multiprocessing
+from rotation import fleet
+engine.dispose()
+def work():
+    again("child")
+    read()
+started = {child}
+started.start()
+started.join()
+os._exit(started.exitcode)
+"""
+    ran = serve(database, end)
+
+    assert ran.returncode == 0, ran
+    assert reads(database.url) == {("child", make_key("old").id): (1, 0)}
+    assert "child" not in {one.instance for one in instances(database.url)}
+
+
 @pytest.mark.by_turns
 def test_a_forked_child_has_read_nothing(database: Database) -> None:
     """Its parent's reads are not its own."""
