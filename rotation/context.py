@@ -173,7 +173,12 @@ class Context:
         return targets
 
     def has_all_of(self, targets: Collection[Target]) -> bool:
-        """True if *targets* are all that rotation.toml, or the models, named with these keys when asked last."""
+        """True if *targets* are all that rotation.toml, or the models, named with these keys when asked last.
+
+        Without a rotation.toml options name all that there is.
+        """
+        if self._named is None and not self.uses_config and is_missing(self.config_path()):
+            return True
         own = [target for target in self._named or () if target.keys == self.key_set]
         return bool(own) and {*own} == {*targets}
 

@@ -52,23 +52,23 @@ def tables_in(path: Path) -> int:
         return count
 
 
+OPTIONS = ("--url", "$DATABASE_URL", "--table", "creds", "--column", "token")
+
+
 @pytest.mark.parametrize(
-    ("argv", "whole"),
+    ("folder", "argv", "whole"),
     [
-        pytest.param(["--config", "shop/rotation.toml"], True, id="rotation.toml"),
-        pytest.param(["--config", "shop/rotation.toml", "--shard", "0/1"], False, id="a shard"),
-        pytest.param(
-            ["--url", "$DATABASE_URL", "--table", "creds", "--column", "token", "--env-file", "shop/shop.env"],
-            False,
-            id="options in its place",
-        ),
+        pytest.param("", ["--config", "shop/rotation.toml"], True, id="rotation.toml"),
+        pytest.param("", ["--config", "shop/rotation.toml", "--shard", "0/1"], False, id="a shard"),
+        pytest.param("shop", [*OPTIONS, "--env-file", "shop.env"], False, id="options in its place"),
+        pytest.param("", [*OPTIONS, "--env-file", "shop/shop.env"], True, id="options, and no rotation.toml"),
     ],
 )
-def test_a_run_of_rotation_toml_is_of_all_targets(
-    cli: Cli, shop: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], whole: bool
+def test_a_run_of_rotation_toml_is_of_all_targets(  # noqa: PLR0913, PLR0917 - fixtures and cases
+    cli: Cli, shop: Path, monkeypatch: pytest.MonkeyPatch, folder: str, argv: list[str], whole: bool
 ) -> None:
     """A shard or one column may be complete, and more may be left: the ledger does not count it."""
-    monkeypatch.chdir(shop.parent)
+    monkeypatch.chdir(shop.parent / folder)
 
     ran = cli("run", *argv, environ={LEDGER_URL: f"sqlite:///{shop}/dates.db"})
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, KeyState
 from keyring_core.derivation import Derivation
-from keyring_core.environment import PREVIOUS, STAGED, SUSPENDED, Settings
+from keyring_core.environment import PREVIOUS, STAGED, SUSPENDED, Settings, key_files_in
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.keyring import RotationKeyring
 from keyring_core.keys import check_told_apart
@@ -281,6 +281,8 @@ class EnvironmentKeys:
             name, words = source.variable or where, "set in the environment"
             if dotenv and (name in in_file or name not in environ):
                 path, words, in_dotenv = dotenv.path, f"in {dotenv.path}", True
+            elif name not in environ and key_files_in(environ):
+                words = f"not set: name an empty file in {name}_FILE, here and in every service, and type this again"
         if path and (fault := refusal(path)):
             path, words = None, f"{words}: {fault}"
         derivation = source.derivation(environ, where)

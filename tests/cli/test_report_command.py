@@ -106,7 +106,7 @@ def test_the_ledgers_facts_are_shown_and_none_is_written(cli: Cli, options: tupl
 
     words = shown(tmp_path)
     assert "2026-03-01 12:00 run left" in words
-    assert re.search(r"primary 3 . before 2026-03-01 .", words)
+    assert re.search(r"primary 3 . . before 2026-03-01 .", words)
     assert "Key default-key was retired" in words
     assert "web of default" in words
     assert "another" not in words
