@@ -43,15 +43,19 @@ def _put_reads(connection: sa.Connection, reads: Sequence[ReadRecord]) -> None:
 
 
 def _put(connection: sa.Connection, record: ReadRecord) -> None:
-    """Records *record*; of each time the later one stays, since a process of the same name may have begun again."""
-    values = asdict(record)
-    key = {name: values.pop(name) for name in ("service", "instance", "key_id")}
-    columns = tables.reads.c
-    last = sa.select(columns.last_opened, columns.last_refused)
-    known = connection.execute(last.where(*(columns[name] == value for name, value in key.items()))).one_or_none()
-    for name, when in known._asdict().items() if known else ():
-        values[name] = max((each for each in (when, values[name]) if each), default=None)
-    put(connection, tables.reads, key, values)
+    """Records *record*; of each time the later one stays, since a process of the same name may have begun again.
+
+    The database compares them: two processes may write the same row at once.
+    """
+    values, columns = asdict(record), tables.reads.c
+    own = [columns[name] == values[name] for name in ("service", "instance", "key_id")]
+    latest = {name: _later(columns[name], values[name]) for name in ("last_opened", "last_refused")}
+    if not connection.execute(tables.reads.update().where(*own).values(values | latest)).rowcount:
+        connection.execute(tables.reads.insert().values(values))
+
+
+def _later(column: sa.Column[datetime], when: datetime | None) -> sa.ColumnElement[datetime]:
+    return column if when is None else sa.case((column > when, column), else_=sa.literal(when, column.type))
 
 
 def delete_instance(connection: sa.Connection, record: InstanceRecord, reads: Sequence[ReadRecord]) -> bool:
@@ -65,11 +69,17 @@ def delete_instance(connection: sa.Connection, record: InstanceRecord, reads: Se
     return connection.execute(tables.instances.delete().where(*own)).rowcount > 0
 
 
-def put_together(connection: sa.Connection, record: InstanceRecord) -> None:
-    """Moves the reads of the deleted *record* with its primary key to the row of ENDED."""
+def reads_with_primary(connection: sa.Connection, record: InstanceRecord) -> ReadRecord | None:
+    """The reads of *record* with its primary key."""
     columns = tables.reads.c
     own = columns.service == record.service, columns.instance == record.instance, columns.key_id == record.primary
     found = connection.execute(tables.records_of(tables.reads).where(*own)).one_or_none()
-    if found:
-        _put(connection, replace(ReadRecord(**found._asdict()), instance=ENDED))
-        connection.execute(tables.reads.delete().where(*own))
+    return ReadRecord(**found._asdict()) if found else None
+
+
+def put_together(connection: sa.Connection, record: ReadRecord) -> None:
+    """Moves *record* to the row of ENDED."""
+    columns = tables.reads.c
+    _put(connection, replace(record, instance=ENDED))
+    own = [columns[name] == getattr(record, name) for name in ("service", "instance", "key_id")]
+    connection.execute(tables.reads.delete().where(*own))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -332,6 +335,29 @@ def test_the_last_reads_stay_if_another_process_has_the_name_since(ledger: Ledge
     ledger.withdraw(one, [reads("web-1", opened=1, last_opened=hour)])
 
     assert ledger.reads() == [reads("web-1", opened=1, last_opened=hour)]
+
+
+@pytest.mark.by_turns
+def test_of_many_that_end_at_once_the_last_read_stays(database: Database) -> None:
+    """In one row with the others, or in its own, if the ledger was busy; no entry stays."""
+    count, ready = 8, threading.Barrier(8)
+    hours = [T0 + timedelta(hours=number) for number in range(count)]
+    Ledger.open(database.url).close()
+
+    def end(number: int) -> None:
+        one = InstanceRecord(f"web-{number}", "billing", NEW, T0)
+        with Ledger.open(database.url, now=lambda: T0) as ledger:
+            ledger.announce(one)
+            ready.wait(60)
+            with suppress(LedgerError):
+                ledger.withdraw(one, [reads(one.instance, key_id=NEW, opened=1, last_opened=hours[number])])
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(end, range(count)))
+
+    with Ledger.open(database.url, now=lambda: T0) as ledger:
+        assert max(each.last_opened for each in ledger.reads() if each.last_opened) == hours[-1]
+        assert ledger.instances(timedelta(hours=1)) == []
 
 
 @pytest.mark.by_turns
