@@ -95,7 +95,7 @@ make_files() {
     begin 0644 "$here/etc/rotation.toml" "$etc/rotation.toml"
     begin 0600 "$here/etc/environment" "$etc/environment"
     # systemd reads these as root, and hands them to the service alone.
-    for name in encryption_key encryption_previous_keys encryption_staged_key; do
+    for name in encryption_key encryption_previous_keys encryption_staged_key encryption_suspended_keys; do
         begin 0600 /dev/null "$etc/$name"
     done
     for unit in keyring@.service keyring@check.timer keyring@run.timer; do
@@ -116,7 +116,7 @@ start_timers() {
         echo "Next: systemctl start keyring@check && journalctl -u keyring@check"
     else
         echo "Next: fill in $etc/rotation.toml, $etc/environment and all keys of your services: $etc/encryption_key," \
-            "$etc/encryption_previous_keys and $etc/encryption_staged_key (empty if there is none). Then type this again."
+            "and $etc/encryption_{previous_keys,staged_key,suspended_keys} (empty if there is none). Then type this again."
     fi
 }
 

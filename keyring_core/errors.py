@@ -148,14 +148,18 @@ class SuspendedKey(InvalidToken):
 
     category = "suspended"
 
-    def __init__(self, key_id: str) -> None:
-        super().__init__(
-            f"key {key_id}, which this token is under, is suspended; `keyring-rotate keys resume {key_id}` ends that"
-        )
+    def __init__(self, message: str, key_id: str = "") -> None:
+        super().__init__(message)
         self.key_id = key_id
+        """Empty in an error that was made of its message alone, as Celery makes one of a task's result in JSON."""
 
-    def __reduce__(self) -> tuple[type[SuspendedKey], tuple[str], dict[str, object]]:
-        return type(self), (self.key_id,), {**vars(self), "args": self.args}
+    @classmethod
+    def under(cls, key_id: str) -> SuspendedKey:
+        """The error for a token under that key."""
+        return cls(
+            f"key {key_id}, which this token is under, is suspended; `keyring-rotate keys resume {key_id}` ends that",
+            key_id,
+        )
 
 
 class ExpiredToken(InvalidToken):

@@ -117,7 +117,7 @@ def refusal(key_id: str) -> SuspendedKey:
     refused.add(1)
     if refused.is_news(DAY):
         log.warning("keyring.key_refused", key_id=key_id, refused=refused.total())
-    return SuspendedKey(key_id)
+    return SuspendedKey.under(key_id)
 
 
 def say_read(key_id: str, state: str) -> None:

@@ -32,7 +32,7 @@ LEAVE_SECONDS = 2.0
 log = structlog.get_logger(__name__)
 _lock = threading.Lock()
 _ended = threading.Event()
-"""Set when the process ends: nothing is announced any more."""
+"""Set when the process stops announcing: its threads end."""
 _beats: list[threading.Thread] = []
 _last: dict[str, float] = {}
 """When this process wrote last, per instance name and key set."""
@@ -63,7 +63,7 @@ def announce(
     its own. It waits for the database: an asynchronous service calls it through `asyncio.to_thread`.
 
     When the process ends normally, it removes its entry, for which it waits at most two seconds. The entry of a process
-    that was killed counts for ten minutes after it was written.
+    that was killed, or that ended by `os._exit` without `stop_announcing`, counts for ten minutes after it was written.
     """
     name = instance or f"{socket.gethostname()}:{os.getpid()}"
     if not _due(name if keys is None else f"{name}/{keys}"):
@@ -82,19 +82,37 @@ def announce(
 def keep_announcing(engine: sa.Engine | None = None, *, instance: str | None = None, keys: str | None = None) -> None:
     """Announces this process from a thread, now and once a minute until it ends: for a worker without health endpoint.
 
-    A forked process has no thread of its parent: call it in each process, such as in Celery's `worker_process_init`;
-    and there `leave` in `worker_process_shutdown`. The rest is as for `announce`.
+    A forked process has no thread of its parent: call it in each process, such as in Celery's `worker_process_init`.
+    If a process ends by `os._exit`, as Celery's and RQ's do, let it call `stop_announcing`. The rest is as for
+    `announce`.
     """
+    ended = _ended
 
     def beat() -> None:
         announce(engine, instance=instance, keys=keys)
-        while not _ended.wait(SECONDS):
+        while not ended.wait(SECONDS):
             announce(engine, instance=instance, keys=keys)
 
     # A daemon, as below: it must not keep a process alive.
     thread = threading.Thread(target=beat, name=f"{__name__}.beat", daemon=True)
     _beats.append(thread)
     thread.start()
+
+
+def stop_announcing() -> None:
+    """Removes this process's entries, and records its last reads: for a process that ends by `os._exit`.
+
+    Such as one of Celery's pool, in `worker_process_shutdown`; other processes that end normally do this by themselves.
+    It waits at most two seconds for the ledger. The process may announce itself again after it.
+    """
+    _ended.set()
+    for beat in _beats:
+        # What it is writing now would come after the end.
+        beat.join(LEAVE_SECONDS)
+    # Some servers fork without Python's hooks: their child has its parent's entries, and no thread to wait for.
+    if _leaver and _leaver.process == os.getpid():
+        _leaver.leave()
+    _reset()
 
 
 def include_object(item: object, name: str | None, type_: str, reflected: bool, compare_to: object) -> bool:  # noqa: FBT001
@@ -158,27 +176,12 @@ def _remember(ledger: Ledger, record: InstanceRecord, keyring: Keyring) -> None:
             _leaver = _Leaver()
             # A child that multiprocessing has forked ends without Python's exit handlers, but not without its own.
             if "multiprocessing.util" in sys.modules:
-                sys.modules["multiprocessing.util"].Finalize(None, leave, exitpriority=0)
+                sys.modules["multiprocessing.util"].Finalize(None, stop_announcing, exitpriority=0)
         _leaver.keep(ledger, record, keyring)
 
 
-def leave() -> None:
-    """Says that this process ends: its last reads are recorded, and its entries removed, within about two seconds.
-
-    Python calls it at the end of a process, and of one that `multiprocessing` started. A process that ends by
-    `os._exit`, as Celery's do, calls it itself; otherwise what it read since its last announcement is lost.
-    """
-    _ended.set()
-    for beat in _beats:
-        # What it is writing now would come after the end.
-        beat.join(LEAVE_SECONDS)
-    # Some servers fork without Python's hooks: their child has its parent's entries, and no thread to wait for.
-    if _leaver and _leaver.process == os.getpid():
-        _leaver.leave()
-
-
 def _reset() -> None:
-    """A forked child is an instance of its own, and may inherit a lock that another thread holds."""
+    """Begins as a process that has announced nothing: a forked child may inherit a lock that another thread holds."""
     global _lock, _ended, _leaver
     _lock, _ended, _leaver = threading.Lock(), threading.Event(), None
     _beats.clear()
@@ -187,7 +190,7 @@ def _reset() -> None:
 
 
 os.register_at_fork(after_in_child=_reset)
-atexit.register(leave)
+atexit.register(stop_announcing)
 
 
 def _write(engine: sa.Engine | None, keyring: Keyring, name: str, keys: str | None) -> bool:
@@ -237,7 +240,8 @@ def _reads(record: InstanceRecord, keyring: Keyring) -> list[ReadRecord]:
     from rotation.ledger.records import ReadRecord  # noqa: PLC0415 - as above
 
     now, own = utc_now(), keyring.states_by_id
-    others = _leaver.others(record) if _leaver else frozenset()
+    leaver = _leaver
+    others = leaver.others(record) if leaver else frozenset()
     return [
         ReadRecord(record.service, record.instance, key_id, now, **found._asdict())
         for key_id, found in key_reads().items()

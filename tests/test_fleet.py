@@ -240,7 +240,7 @@ SERVICE = """
 import os, signal, sys, threading
 import sqlalchemy as sa
 from keyring_core import Keyring
-from rotation.fleet import announce
+from rotation.fleet import announce, stop_announcing
 
 url, end = sys.argv[1:]
 engine = None if os.environ.get("ROTATION_LEDGER_URL") else sa.create_engine(url)
@@ -256,7 +256,7 @@ def serve(database: Database, end: str, *, by_url: bool = False) -> CompletedPro
 
 
 @pytest.mark.parametrize("by_url", [pytest.param(False, id="engine"), pytest.param(True, id="url")])
-@pytest.mark.parametrize("end", ["pass", "sys.exit(3)", "raise KeyboardInterrupt"])
+@pytest.mark.parametrize("end", ["pass", "sys.exit(3)", "raise KeyboardInterrupt", "stop_announcing(); os._exit(0)"])
 @pytest.mark.by_turns
 def test_a_process_that_ends_leaves_no_entry(database: Database, end: str, by_url: bool) -> None:
     """Whatever it ends with, and whichever way it reaches the ledger."""
@@ -333,10 +333,11 @@ os._exit(0)
         assert {each.service for each in ledger.reads()} == {"billing", "billing/cards"}
 
 
+@pytest.mark.parametrize("end", ["", "stop_announcing(); os._exit(0)"])
 @pytest.mark.by_turns
-def test_the_reads_of_a_process_that_ended_stay(database: Database) -> None:
+def test_the_reads_of_a_process_that_ended_stay(database: Database, end: str) -> None:
     """Also those since its last heartbeat, and those with its primary key, which may be nobody else's any more."""
-    serve(database, f'{READS}\nread(ring)\nagain("web-2")\nread(); read(); read(ring)')
+    serve(database, f'{READS}\nread(ring)\nagain("web-2")\nread(); read(); read(ring)\n{end}')
 
     old, new = make_key("old").id, make_key("new").id
     # The entry of web-1 has the older key as its primary one.
@@ -345,7 +346,7 @@ def test_the_reads_of_a_process_that_ended_stay(database: Database) -> None:
 
 
 @pytest.mark.by_turns
-def test_reads_with_a_key_that_is_in_no_entry_are_told(database: Database) -> None:
+def test_reads_with_a_key_that_is_in_no_entry_are_announced(database: Database) -> None:
     """Of a keyring that was never announced; and of one that has just lost the key, also in the last word."""
     new, third = make_key("new").reveal(), make_key("third")
     end = f"""{READS}
@@ -362,25 +363,16 @@ third.decrypt(third.encrypt("sk-live-1"))
     assert found == {("web-1", third.id): (2, 0), ("web-2", third.id): (2, 0)}
 
 
-@pytest.mark.parametrize(
-    "child",
-    [
-        pytest.param("multiprocessing.get_context('fork').Process(target=work)", id="multiprocessing"),
-        pytest.param("billiard.get_context('fork').Process(target=lambda: (work(), fleet.leave()))", id="celery"),
-    ],
-)
 @pytest.mark.by_turns
-def test_a_child_that_ends_without_exit_handlers_tells_its_last_reads(database: Database, child: str) -> None:
-    """One of multiprocessing by itself; one of Celery, whose processes end by `os._exit`, if it says that it ends."""
-    pytest.importorskip(child.partition(".")[0])
+def test_a_child_of_multiprocessing_records_its_last_reads(database: Database) -> None:
+    """It ends without Python's exit handlers."""
     end = f"""{READS}
-import billiard, multiprocessing
-from rotation import fleet
+import multiprocessing
 engine.dispose()
 def work():
     again("child")
     read()
-started = {child}
+started = multiprocessing.get_context("fork").Process(target=work)
 started.start()
 started.join()
 os._exit(started.exitcode)

@@ -39,5 +39,5 @@ def row(keyring: Keyring, number: int) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    names = ("ENCRYPTION_KEY_FILE", "ENCRYPTION_PREVIOUS_KEYS_FILE", "ENCRYPTION_STAGED_KEY_FILE")
-    seed(os.environ["DATABASE_URL"], *(Path(os.environ[name]) for name in names))
+    names = ("KEY", "PREVIOUS_KEYS", "STAGED_KEY", "SUSPENDED_KEYS")
+    seed(os.environ["DATABASE_URL"], *(Path(os.environ[f"ENCRYPTION_{name}_FILE"]) for name in names))

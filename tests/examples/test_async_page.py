@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,13 @@ import pytest
 from keyring_core import KeyConfigError, get_keyring
 from keyring_core.redaction import reset_logging
 from rotation import fleet
+from rotation.ledger.ledger import Ledger
 from tests.keys import key_text, make_key
 from tests.project.documents import ROOT, page_blocks
 
 pytestmark = pytest.mark.database
 
+HOUR = timedelta(hours=1)
 BACKGROUND, USE = (
     block.text
     for block in page_blocks((ROOT / "docs" / "how-to" / "async.md").read_text())
@@ -25,10 +29,18 @@ BACKGROUND, USE = (
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """What the page's code defines, in a process that has a ledger and has announced nothing."""
-    monkeypatch.setenv("ROTATION_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
-    monkeypatch.setattr(fleet, "_last", {})
+def url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The ledger of the service."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    monkeypatch.setenv("ROTATION_LEDGER_URL", url)
+    return url
+
+
+@pytest.fixture
+def names(url: str) -> Iterator[dict[str, Any]]:
+    """What the page's code defines, in a process that has announced nothing."""
+    del url
+    fleet.stop_announcing()
     get_keyring.reset()
     names: dict[str, Any] = {"__name__": "background"}
     exec(compile(BACKGROUND + USE, "async.md", "exec", dont_inherit=True), names)
@@ -38,21 +50,22 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 def test_the_service_follows_and_announces_beside_its_requests(
-    names: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    names: dict[str, Any], url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A key that is added while the service runs is read and announced; none of it happens in the loop's thread."""
+    """A key that is added while the service runs is read and announced, not in the loop's thread; its entry goes."""
     key = tmp_path / "key"
     key.write_text(key_text("old"))
     key.chmod(0o600)
     monkeypatch.setenv("ENCRYPTION_KEY_FILE", str(key))
-    monkeypatch.setattr(fleet, "SECONDS", 0)
-    announce, announced = names["announce"], [(0, make_key("old"))]
+    monkeypatch.setattr(fleet, "SECONDS", 0.01)
+    names["SECONDS"] = 0.01
+    announce, threads = fleet.announce, set[int]()
 
-    def record() -> None:
-        if announce():  # it is in the ledger
-            announced.append((threading.get_ident(), get_keyring().primary))
+    def record(*args: Any, **options: Any) -> bool:
+        threads.add(threading.get_ident())
+        return announce(*args, **options)
 
-    names |= {"SECONDS": 0.01, "announce": record}
+    monkeypatch.setattr(fleet, "announce", record)
 
     async def serve() -> None:
         async with names["lifespan"](None):
@@ -60,12 +73,15 @@ def test_the_service_follows_and_announces_beside_its_requests(
             assert await names["reveal"](token) == "sk-live"
             assert await names["reveal_all"]([token]) == ["sk-live"]
             key.write_text(key_text("new"))
-            while announced[-1][1] != make_key("new"):
+            while [each.primary for each in ledger.instances(HOUR)] != [make_key("new").id]:
                 await asyncio.sleep(0.01)
 
-    asyncio.run(asyncio.wait_for(serve(), 300))
+    with Ledger.open(url) as ledger:
+        asyncio.run(asyncio.wait_for(serve(), 300))
 
-    assert threading.get_ident() not in dict(announced)
+        assert ledger.instances(HOUR) == []
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 def test_a_service_without_a_key_does_not_start(names: dict[str, Any]) -> None:

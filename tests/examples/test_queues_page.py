@@ -10,7 +10,6 @@ import pytest
 import rq
 from celery import Celery
 from redis import Redis
-from structlog.testing import capture_logs
 
 from keyring_core import Keyring, get_keyring
 from tests.databases import REDIS_URL, redis_server
@@ -21,7 +20,7 @@ from tests.project.documents import ROOT, page_blocks
 pytestmark = [pytest.mark.database, pytest.mark.xdist_group("redis-tokens")]
 
 URL = f"{REDIS_URL.rpartition('/')[0]}/9"
-LOOK, OPEN = (
+[LOOK] = (
     block.text
     for block in page_blocks((ROOT / "docs" / "how-to" / "queues-and-caches.md").read_text())
     if block.language == "python"
@@ -81,15 +80,3 @@ def test_tokens_are_counted_wherever_redis_holds_them(redis: Redis, capsys: pyte
         f"{OLD.id} previous: 3 tokens in cache, celery, rq\n"
         "no key here: 1 token in theirs\n"
     )
-
-
-@pytest.mark.usefixtures("service")
-def test_a_token_under_a_previous_key_is_logged_when_it_is_opened() -> None:
-    """One line with the key's id, and neither the token nor its plaintext; none for a token under the primary key."""
-    opened, old = run(OPEN)["opened"], Keyring(OLD).encrypt("sk-live-1")
-
-    with capture_logs() as logs:
-        texts = [opened(Keyring(NEW).encrypt("sk-live-2")), opened(old)]
-
-    assert texts == ["sk-live-2", "sk-live-1"]
-    assert logs == [{"event": "token.previous_key", "key_id": OLD.id, "log_level": "warning"}]

@@ -117,7 +117,7 @@ def test_every_error_that_is_offered_descends_from_the_root():
         UndecryptableToken("no key opens this token", 1_600_000_000),
         DamagedToken.under("5f0c1a9e", 1_600_000_000),
         ExpiredToken("too old"),
-        SuspendedKey("5f0c1a9e"),
+        SuspendedKey.under("5f0c1a9e"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -138,7 +138,7 @@ def test_an_error_survives_the_way_between_processes(error, travel):
     [
         (MalformedToken, (Malformed.GLUED, "two tokens")),
         (UndecryptableToken, ("no key opens this token", 1_600_000_000)),
-        (SuspendedKey, ("5f0c1a9e",)),
+        (SuspendedKey, ("a key is suspended", "5f0c1a9e")),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )
@@ -157,6 +157,16 @@ def test_an_error_that_has_a_place_keeps_it_on_its_way(kind, arguments, travel):
     assert vars(arrived) == vars(placed)
     assert arrived.__notes__ == ["batch 3"]
     assert type(arrived) is type(placed)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UndecryptableToken("no key opens this token"), DamagedToken.under("5f0c1a9e"), SuspendedKey.under("5f0c1a9e")],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_that_is_made_again_of_its_arguments_says_the_same(error):
+    """As Celery makes the error of a task again, whose result was stored as JSON."""
+    assert str(type(error)(*error.args)) == str(error)
 
 
 def test_categories_are_the_words_of_the_report():

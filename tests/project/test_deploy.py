@@ -122,7 +122,8 @@ def test_keys_reach_the_service_as_credentials() -> None:
     loaded = re.findall(r"^LoadCredential=(\w+):", unit, re.MULTILINE)
     named = re.findall(r"^Environment=ENCRYPTION_\w+_FILE=%d/(\w+)$", unit, re.MULTILINE)
 
-    assert loaded == named == ["encryption_key", "encryption_previous_keys", "encryption_staged_key"]
+    names = ["key", "previous_keys", "staged_key", "suspended_keys"]
+    assert loaded == named == [f"encryption_{name}" for name in names]
     assert {"ProtectSystem=strict", "NoNewPrivileges=yes", "User=keyring"} <= set(unit.splitlines())
 
 

@@ -22,6 +22,7 @@ MODES = {
     "etc/keyring/encryption_key": 0o600,
     "etc/keyring/encryption_previous_keys": 0o600,
     "etc/keyring/encryption_staged_key": 0o600,
+    "etc/keyring/encryption_suspended_keys": 0o600,
     "etc/systemd/system/keyring@.service": 0o644,
     "etc/systemd/system/keyring@check.timer": 0o644,
     "etc/systemd/system/keyring@run.timer": 0o644,

@@ -32,7 +32,7 @@ def begin(**_: object) -> None:
 @worker_process_shutdown.connect
 def end(**_: object) -> None:
     """Celery ends these processes without Python's exit handlers."""
-    fleet.leave()
+    fleet.stop_announcing()
 
 
 @app.task
