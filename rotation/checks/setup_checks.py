@@ -6,10 +6,12 @@ import stat
 from datetime import datetime
 
 from keyring_core import KeyState
+from keyring_core.environment import SUSPENDED
 from keyring_core.names import printable
 from rotation.checks.facts import ARCHIVE, Facts, Finding, Level
 from rotation.configuration.policy import Policy
 from rotation.ledger.database import SHAPE_REMEDY, UNKNOWN_SHAPE
+from rotation.ledger.records import KeyRecord
 from rotation.ledger.session import CLOCK_REMEDY, clock_fault
 from rotation.model.key_use import in_words
 from rotation.model.next_steps import CHECK, DISCOVER, RUN, STATUS, Next, Remedy, Repeats, Steps
@@ -280,7 +282,22 @@ def check_suspended_keys(facts: Facts, policy: Policy, now: datetime) -> list[Fi
     Remedy: `keyring-rotate keys resume ID`, and find what holds these tokens; if nothing was refused for long enough,
     `keyring-rotate keys retire ID --archive ID.keys`.
     """
-    return [_suspended_key(facts, key_id, policy, now) for key_id in facts.ids(KeyState.SUSPENDED)]
+    own = [_suspended_key(facts, key_id, policy, now) for key_id in facts.ids(KeyState.SUSPENDED)]
+    elsewhere = ((record.id, _suspended_elsewhere(record, facts)) for record in facts.records)
+    return own + [_not_here(key_id, since) for key_id, since in elsewhere if since]
+
+
+def _suspended_elsewhere(record: KeyRecord, facts: Facts) -> datetime | None:
+    """The time since which a key is suspended that is not set here, and was not retired after that."""
+    if record.service != facts.service or facts.keys is None or record.id in facts.keys or not record.suspended:
+        return None
+    return None if record.retired and record.retired >= record.suspended else record.suspended
+
+
+def _not_here(key_id: str, since: datetime) -> Finding:
+    """The finding for a suspended key that only other machines have: nothing here can say what becomes of it."""
+    message = f"the ledger has it as suspended since {to_minute(since)}, and it is not set here"
+    return Finding(Level.WARNING, key_id, message, f"name it in {SUSPENDED} here, as services do")
 
 
 def _suspended_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> Finding:

@@ -227,6 +227,14 @@ CASES = {
         used(SUSPENDED) | {"instances": (InstanceRecord("web-1", "default", PRIMARY, NOW, (PREVIOUS,)),)},
         "still opens its tokens",
     ),
+    "suspended, and not set on this machine": Case(
+        "suspended_keys", WARNING, used(SUSPENDED) | {"keys": {PRIMARY: KeyState.PRIMARY}}, "it is not set here"
+    ),
+    "suspended, and retired since": Case(
+        "suspended_keys",
+        OK,
+        {"records": (key(PREVIOUS, suspended=NOW - 2 * DAY, retired=NOW - DAY), key(PRIMARY, promoted=NOW - 8 * DAY))},
+    ),
     "suspended key without a date": Case("suspended_keys", UNKNOWN, used(SUSPENDED) | {"records": ()}, "no date"),
     "no token left": Case("tokens_left", OK, {}),
     "tokens left for a while": Case(
