@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import socket
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -145,6 +146,12 @@ class _Leaver:
         """Keeps what was written last under a name."""
         self._entries[record.service, record.instance] = ledger, record, keyring
 
+    def others(self, record: InstanceRecord) -> frozenset[str]:
+        """The ids of the keys of all other entries than *record*."""
+        place = record.service, record.instance
+        rings = [ring for each, (_, _, ring) in list(self._entries.items()) if each != place]
+        return frozenset(key_id for ring in rings for key_id in ring.states_by_id)
+
     def leave(self) -> None:
         """Removes the entries, as far as the ledger answers in time."""
         self._ending.set()
@@ -167,6 +174,9 @@ def _remember(ledger: Ledger, record: InstanceRecord, keyring: Keyring) -> None:
     with _lock, suppress(RuntimeError):
         if _leaver is None or _leaver.process != os.getpid():
             _leaver = _Leaver()
+            # A child that multiprocessing has forked ends without Python's exit handlers, but not without its own.
+            if "multiprocessing.util" in sys.modules:
+                sys.modules["multiprocessing.util"].Finalize(None, stop_announcing, exitpriority=0)
         _leaver.keep(ledger, record, keyring)
 
 
@@ -222,13 +232,18 @@ def _write(engine: sa.Engine | None, keyring: Keyring, name: str, keys: str | No
 
 
 def _reads(record: InstanceRecord, keyring: Keyring) -> list[ReadRecord]:
-    """The reads of this process so far, with each key of *keyring*."""
+    """The reads of this process so far: with each key of *keyring*, and with each that no other entry has.
+
+    A key that was in use until a moment ago, or of a keyring that is not announced, was still read with.
+    """
     from rotation.ledger.ledger import utc_now  # noqa: PLC0415 - as above
     from rotation.ledger.records import ReadRecord  # noqa: PLC0415 - as above
 
-    now, counted = utc_now(), key_reads()
+    now, own = utc_now(), keyring.states_by_id
+    leaver = _leaver
+    others = leaver.others(record) if leaver else frozenset()
     return [
-        ReadRecord(record.service, record.instance, key.id, now, **counted[key.id]._asdict())
-        for key in keyring.states
-        if key.id in counted
+        ReadRecord(record.service, record.instance, key_id, now, **found._asdict())
+        for key_id, found in key_reads().items()
+        if key_id in own or key_id not in others
     ]

@@ -336,10 +336,52 @@ os._exit(0)
 @pytest.mark.parametrize("end", ["", "stop_announcing(); os._exit(0)"])
 @pytest.mark.by_turns
 def test_the_reads_of_a_process_that_ended_stay(database: Database, end: str) -> None:
-    """Also those since its last heartbeat; those with the primary key go with its entry."""
+    """Also those since its last heartbeat, and those with its primary key, which may be nobody else's any more."""
     serve(database, f'{READS}\nread(ring)\nagain("web-2")\nread(); read(); read(ring)\n{end}')
 
-    assert reads(database.url) == {("web-2", make_key("old").id): (2, 0)}
+    old, new = make_key("old").id, make_key("new").id
+    # The entry of web-1 has the older key as its primary one.
+    ended = "a process that ended"
+    assert reads(database.url) == {("web-2", old): (2, 0), (ended, old): (2, 0), (ended, new): (2, 0)}
+
+
+@pytest.mark.by_turns
+def test_reads_with_a_key_that_is_in_no_entry_are_announced(database: Database) -> None:
+    """Of a keyring that was never announced; and of one that has just lost the key, also in the last word."""
+    new, third = make_key("new").reveal(), make_key("third")
+    end = f"""{READS}
+third = Keyring("{third.reveal()}")
+ring = Keyring("{new}", previous=[third.primary])
+read(third)
+ring = Keyring("{new}")
+again("web-2")
+third.decrypt(third.encrypt("sk-live-1"))
+"""
+    serve(database, end)
+
+    found = {place: numbers for place, numbers in reads(database.url).items() if place[1] == third.id}
+    assert found == {("web-1", third.id): (2, 0), ("web-2", third.id): (2, 0)}
+
+
+@pytest.mark.by_turns
+def test_a_child_of_multiprocessing_records_its_last_reads(database: Database) -> None:
+    """It ends without Python's exit handlers."""
+    end = f"""{READS}
+import multiprocessing
+engine.dispose()
+def work():
+    again("child")
+    read()
+started = multiprocessing.get_context("fork").Process(target=work)
+started.start()
+started.join()
+os._exit(started.exitcode)
+"""
+    ran = serve(database, end)
+
+    assert ran.returncode == 0, ran
+    assert reads(database.url) == {("child", make_key("old").id): (1, 0)}
+    assert "child" not in {one.instance for one in instances(database.url)}
 
 
 @pytest.mark.by_turns

@@ -120,8 +120,8 @@ def verify(command: CommandContext, certificate: Path | None, public: Path | Non
 
     Computes the digest of every event again, and compares keys, dates and certificates with what the events say. With
     CERTIFICATE, also whether that file is as this ledger issued it. Reads only; it makes and migrates nothing. Somebody
-    who can write to the ledger can make a whole chain again: only a certificate or a head that is kept elsewhere, and
-    a signature, show that.
+    who can write to the ledger can make a whole chain again, or remove its end: only a certificate or a head that is
+    kept elsewhere, and a signature, show that. Runs, counts and reads are in no chain.
     """
     from rotation.lifecycle import verification
     from rotation.output.documents.ledger import LedgerVerifyJson

@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, NamedTuple, TypeAlias
+from math import isfinite
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from rotation.ledger.records import KeyRecord
 
@@ -42,8 +43,43 @@ def canonical(document: object) -> bytes:
 
 
 def digest_of(document: object) -> str:
-    """The SHA-256 of the canonical JSON, in 64 hexadecimal digits."""
+    """The SHA-256 of the canonical JSON, in 64 hexadecimal digits. Raises TypeError or ValueError for no document."""
     return sha256(canonical(document)).hexdigest()
+
+
+def fits(digest: str | None, document: object) -> bool:
+    """True if *digest* is that of *document*, which may be anything that somebody wrote: also what has no digest."""
+    with suppress(TypeError, ValueError, RecursionError):
+        return digest_of(document) == digest
+    return False
+
+
+class UnclearJsonError(ValueError):
+    """Two programs that read the text could see two different documents. The words show none of it."""
+
+
+def read_json(text: str) -> Any:
+    """The JSON document *text*. Raises ValueError for what is none, and UnclearJsonError."""
+    hooks: dict[str, Any] = {"object_pairs_hook": _object, "parse_constant": _refused, "parse_float": _finite}
+    with suppress(RecursionError):
+        return json.loads(text, **hooks)
+    raise ValueError
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise UnclearJsonError("has a name twice in one object")
+    return found
+
+
+def _refused(_: str) -> NoReturn:
+    raise UnclearJsonError("holds a number that programs read in different ways")
+
+
+def _finite(number: str) -> float:
+    found = float(number)
+    return found if isfinite(found) else _refused(number)
 
 
 def unsigned(certificate: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,11 +113,16 @@ class EventRecord:
     digest: str
 
     @property
-    def computed(self) -> str:
-        """The digest that it ought to have."""
+    def columns(self) -> dict[str, Any]:
+        """What its digest is of: all other columns."""
         columns = asdict(self) | {"at": utc_text(self.at)}
         del columns["digest"]
-        return digest_of(columns)
+        return columns
+
+    @property
+    def computed(self) -> str:
+        """The digest that it ought to have. Raises as `digest_of`."""
+        return digest_of(self.columns)
 
 
 def linked(after: Head | None, at: datetime, event: str, document: dict[str, Any], **who: str | None) -> EventRecord:
@@ -191,23 +232,29 @@ def _in_links(events: Sequence[EventRecord]) -> list[Difference]:
     found, before = [], Head(0, FIRST_PREVIOUS)
     for event in events:
         if event.number != before.number + 1:
-            gap = [*range(before.number + 1, event.number)]
-            missing = f"event {gap[0]} is missing" if len(gap) == 1 else f"events {gap[0]} to {gap[-1]} are missing"
-            found.append(Difference(missing, _BACKUP))
+            found.append(Difference(_gap(before.number + 1, event.number), _BACKUP))
         elif event.previous != before.digest:
             words = f"event {event.number} does not follow event {before.number}: one of them was put there later"
             found.append(Difference(words, _BACKUP))
-        if event.computed != event.digest:
+        if not fits(event.digest, event.columns):
             found.append(Difference(f"event {event.number} ({event.event}) was changed", _BACKUP))
         before = Head(event.number, event.digest)
     return found
+
+
+def _gap(first: int, number: object) -> str:
+    """What is wrong in words, if the event *number* is there in the place of the event *first*."""
+    # SQLite keeps any text in a column of numbers.
+    if not isinstance(number, int) or number < first:
+        return f"event {number} has a number that no event has"
+    return f"event {first} is missing" if number == first + 1 else f"events {first} to {number - 1} are missing"
 
 
 def _in_keys(chain: Chain) -> list[Difference]:
     """Keys whose dates no event explains, and keys of events that are not there."""
     said, there = replay(chain.events), {(key.service, key.id): columns_of(key) for key in chain.keys}
     found = []
-    for place in sorted(said.keys() | there.keys()):
+    for place in sorted(said.keys() | there.keys(), key=str):
         name = f"key {place[1]} of {place[0]}"
         if place not in there:
             found.append(Difference(f"{name}: the events name it, and it is not in the ledger", _BACKUP))
@@ -228,13 +275,16 @@ def _in_certificates(chain: Chain) -> list[Difference]:
     older: Mapping[str, str] = {}
     with suppress(AttributeError, LookupError, TypeError):
         older = {**chain.events[0].document["certificates"]}
-    found = []
+    found, seen = [], set()
     for kept in chain.certificates:
         name, own = f"certificate of {kept.key_id}, written {utc_text(kept.written)}", events.get(kept.event or 0)
         if own is None and (kept.event is not None or str(kept.id) not in older):
             found.append(Difference(f"{name}: no event explains it", _FILE))
-        elif not (_is_of(kept, own) if own else digest_of(kept.document) == older[str(kept.id)]):
+        elif not (_is_of(kept, own) if own else _is_older(kept, older[str(kept.id)])):
             found.append(Difference(f"{name}: it was changed in the ledger", _FILE))
+        elif own and own.number in seen:
+            found.append(Difference(f"{name}: it is there twice, and its event is of one", _FILE))
+        seen.add(own and own.number)
     there = {kept.event for kept in chain.certificates} | {str(kept.id) for kept in chain.certificates}
     missing = [f"certificate of {events[number].key_id}, of event {number}" for number in events.keys() - there]
     missing += [f"certificate number {number} from before the chain began" for number in older.keys() - there]
@@ -251,10 +301,16 @@ def certified_document(certificate: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_of(kept: KeptCertificate, event: EventRecord) -> bool:
-    if not isinstance(kept.document, dict):
-        return False
-    facts = certified_document(kept.document)
-    return event.document == facts and event.key_id == kept.key_id and kept.digest == facts["certificate"]
+    with suppress(AttributeError, TypeError, ValueError, RecursionError):
+        facts = certified_document(kept.document)
+        columns = kept.key_id, kept.written, kept.digest
+        return event.document == facts and columns == (event.key_id, event.at, facts["certificate"])
+    return False
+
+
+def _is_older(kept: KeptCertificate, digest: str) -> bool:
+    """True if *kept* is the certificate with that *digest*, from before the chain began."""
+    return fits(digest, kept.document) and kept.digest is None and kept.document.get("key") == kept.key_id
 
 
 def _words(column: str) -> str:

@@ -137,11 +137,12 @@ class LedgerAccess:
         raise self.fault(f"{called} in it {UNKNOWN_SHAPE}; {SHAPE_REMEDY}")
 
     def unwatched(self) -> LedgerAccess:
-        """The same ledger, through a connection that no thread watches, and that needs no `close`."""
-        if not isinstance(self._link, Connection):
-            return self
-        link = Engine(self._link.unwatched_engine())
-        return LedgerAccess(link, self.name, self._dialect, 1, path=self._path)
+        """The same ledger, through a connection that no thread watches, and that needs no `close`.
+
+        For the end of a process: many may end at once, and there is no later heartbeat to make good what failed.
+        """
+        link = Engine(self._link.unwatched_engine()) if isinstance(self._link, Connection) else self._link
+        return LedgerAccess(link, self.name, self._dialect, ATTEMPTS, path=self._path)
 
     def close(self) -> None:
         """Closes the connection."""

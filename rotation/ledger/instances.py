@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -16,6 +16,9 @@ FORGET_INSTANCES = timedelta(days=30)
 """An instance that has not announced itself for so long is deleted."""
 FORGET_READS = timedelta(days=400)
 """A row of reads that was not announced again for so long is deleted."""
+ENDED = "a process that ended"
+"""In the place of the instance, for the reads with what was its primary key: every process has such reads, and their
+rows would become very many. They have to stay, since that key may be a previous one everywhere else."""
 
 
 def write_instance(
@@ -40,25 +43,43 @@ def _put_reads(connection: sa.Connection, reads: Sequence[ReadRecord]) -> None:
 
 
 def _put(connection: sa.Connection, record: ReadRecord) -> None:
-    """Records *record*; of each time the later one stays, since a process of the same name may have begun again."""
-    values = asdict(record)
-    key = {name: values.pop(name) for name in ("service", "instance", "key_id")}
-    columns = tables.reads.c
-    last = sa.select(columns.last_opened, columns.last_refused)
-    known = connection.execute(last.where(*(columns[name] == value for name, value in key.items()))).one_or_none()
-    for name, when in known._asdict().items() if known else ():
-        values[name] = max((each for each in (when, values[name]) if each), default=None)
-    put(connection, tables.reads, key, values)
+    """Records *record*; of each time the later one stays, since a process of the same name may have begun again.
 
-
-def delete_instance(connection: sa.Connection, record: InstanceRecord, reads: Sequence[ReadRecord]) -> None:
-    """Deletes *record* and its reads with the primary key, unless another process has its name since.
-
-    Records its last *reads* with the other keys.
+    The database compares them: two processes may write the same row at once.
     """
-    columns, of_keys = tables.instances.c, tables.reads.c
+    values, columns = asdict(record), tables.reads.c
+    own = [columns[name] == values[name] for name in ("service", "instance", "key_id")]
+    latest = {name: _later(columns[name], values[name]) for name in ("last_opened", "last_refused")}
+    if not connection.execute(tables.reads.update().where(*own).values(values | latest)).rowcount:
+        connection.execute(tables.reads.insert().values(values))
+
+
+def _later(column: sa.Column[datetime], when: datetime | None) -> sa.ColumnElement[datetime]:
+    return column if when is None else sa.case((column > when, column), else_=sa.literal(when, column.type))
+
+
+def delete_instance(connection: sa.Connection, record: InstanceRecord, reads: Sequence[ReadRecord]) -> bool:
+    """Records the last *reads* of an instance, and deletes *record*, unless another process has its name since.
+
+    Returns whether it was deleted.
+    """
+    columns = tables.instances.c
     own = [getattr(columns, name) == getattr(record, name) for name in ("service", "instance", "seen")]
-    if connection.execute(tables.instances.delete().where(*own)).rowcount:
-        place = of_keys.service == record.service, of_keys.instance == record.instance
-        connection.execute(tables.reads.delete().where(*place, of_keys.key_id == record.primary))
-        _put_reads(connection, [each for each in reads if each.key_id != record.primary])
+    _put_reads(connection, reads)
+    return connection.execute(tables.instances.delete().where(*own)).rowcount > 0
+
+
+def reads_with_primary(connection: sa.Connection, record: InstanceRecord) -> ReadRecord | None:
+    """The reads of *record* with its primary key."""
+    columns = tables.reads.c
+    own = columns.service == record.service, columns.instance == record.instance, columns.key_id == record.primary
+    found = connection.execute(tables.records_of(tables.reads).where(*own)).one_or_none()
+    return ReadRecord(**found._asdict()) if found else None
+
+
+def put_together(connection: sa.Connection, record: ReadRecord) -> None:
+    """Moves *record* to the row of ENDED."""
+    columns = tables.reads.c
+    _put(connection, replace(record, instance=ENDED))
+    own = [columns[name] == getattr(record, name) for name in ("service", "instance", "key_id")]
+    connection.execute(tables.reads.delete().where(*own))

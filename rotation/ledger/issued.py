@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,8 +14,10 @@ from rotation.ledger.chain import (
     Chain,
     Difference,
     KeptCertificate,
+    UnclearJsonError,
     canonical,
     certified_document,
+    read_json,
 )
 
 _PLACE = frozenset({"ledger", "event", "head", SIGNATURE})
@@ -29,33 +30,19 @@ class CertificateFileError(ValueError):
 
 
 def parse_certificate(data: bytes) -> dict[str, Any]:
-    """The certificate that *data* is. Raises CertificateFileError; a name that is there twice is refused, too.
-
-    Two programs that read such a file could see two different certificates.
-    """
+    """The certificate that *data* is. Raises CertificateFileError."""
     fault = "is no JSON"
     try:
-        found = json.loads(data.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
-    except CertificateFileError as error:
-        fault = str(error)
-    except (ValueError, RecursionError):
+        found = read_json(data.decode())
+    except UnclearJsonError as error:
+        fault = f"{error}, and no certificate does"
+    except ValueError:
         pass
     else:
         if isinstance(found, dict) and isinstance(found.get("key"), str) and "certificate" in found:
             return found
         fault = "is no certificate of a retirement"
     raise CertificateFileError(fault)
-
-
-def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise CertificateFileError("has a name twice in one object, which no certificate has")
-    return found
-
-
-def _refuse_constant(name: str) -> None:
-    raise CertificateFileError(f"holds {name}, which is no number of JSON")
 
 
 class FieldDifference(NamedTuple):

@@ -22,7 +22,7 @@ from rotation.ledger.chain import Chain
 from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url, over_engine, put
 from rotation.ledger.events import EventWriter, Sign, read_chain
 from rotation.ledger.found_keys import PROMOTION, FoundKeys
-from rotation.ledger.instances import delete_instance, write_instance
+from rotation.ledger.instances import delete_instance, put_together, reads_with_primary, write_instance
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord
 from rotation.model.searched_table import REMEMBERED, SearchedTable
 from rotation.stores.access import ATTEMPTS
@@ -205,11 +205,16 @@ class Ledger:
     def withdraw(self, record: InstanceRecord, reads: Sequence[ReadRecord] = ()) -> None:
         """Deletes *record* of an instance that ends, unless another process has announced itself by that name since.
 
-        Its reads with the primary key go with it. The others, and the last *reads*, stay: an instance that ended has
-        still read with those keys.
+        Its reads, and the last *reads*, stay: an instance that ended has still read with those keys. Those with its
+        primary key are put together with the ones of other instances that ended.
         It starts no thread, since Python starts none while it ends.
         """
-        self._access.unwatched().write(lambda connection: delete_instance(connection, record, reads))
+        access = self._access.unwatched()
+        if not access.write(lambda connection: delete_instance(connection, record, reads)):
+            return
+        # Apart: of many that end at once some may fail here, and then leave their reads as they are.
+        if found := access.read(lambda connection: reads_with_primary(connection, record)):
+            access.write(lambda connection: put_together(connection, found))
 
     def instances(self, within: timedelta) -> list[InstanceRecord]:
         """The instances that announced themselves within that time, or at a later one if their clock is ahead."""

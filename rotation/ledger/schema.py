@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rotation.ledger.chain import TIME_FORMAT, utc_text
+from rotation.ledger.chain import TIME_FORMAT, read_json, utc_text
 
 
 class UtcTime(sa.TypeDecorator[datetime]):
@@ -60,8 +60,8 @@ class JsonText(sa.TypeDecorator[Any]):
         return json.dumps(value)
 
     def process_result_value(self, value: Any, _dialect: sa.Dialect) -> Any:
-        """Text in, a JSON value out. Raises ValueError for text that is no JSON."""
-        return json.loads(value)
+        """Text in, a JSON value out. Raises ValueError for text that is no JSON, or that could be read in two ways."""
+        return read_json(value)
 
 
 metadata = sa.MetaData()

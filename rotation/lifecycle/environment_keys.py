@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, KeyState
 from keyring_core.derivation import Derivation
-from keyring_core.environment import PREVIOUS, STAGED, Settings, key_files_in
+from keyring_core.environment import PREVIOUS, STAGED, SUSPENDED, Settings, key_files_in
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.keyring import RotationKeyring
 from keyring_core.keys import check_told_apart
@@ -153,10 +153,10 @@ class EnvironmentKeys:
 
         Raises KeyConfigError, and writes nothing, if two keys would sign alike.
         """
-        # A primary key that is left in the staged variable would be staged once another key is primary; a retired one
-        # that is left in the previous variable would be a previous key again.
+        # A primary key that is left in the staged or the suspended variable would have that state once another key is
+        # primary; a retired one that is left in the previous variable would be a previous key again.
         copies = self.left_behind([PREVIOUS], key) if step is KeyStep.RETIRE else []
-        changes = [*self.left_behind([STAGED]), *copies, *edits(self.settings, step, key)]
+        changes = [*self.left_behind([STAGED, SUSPENDED]), *copies, *edits(self.settings, step, key)]
         done = after(self.settings, step, key)
         # Checked before any file is written: an archive may hold a mistyped copy of a key, which nothing would load.
         check_told_apart({each: variable for variable, keys in held(done).items() for each in keys})

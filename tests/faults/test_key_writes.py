@@ -26,6 +26,7 @@ export ENCRYPTION_KEY='{new}'  # why
 ENCRYPTION_PREVIOUS_KEYS="{old}"
 OTHER=1
 ENCRYPTION_STAGED_KEY={next}
+ENCRYPTION_SUSPENDED_KEYS={older}
 """
 
 
@@ -35,6 +36,7 @@ class Dotenv:
     def __init__(self, folder: Path) -> None:
         self.files = [folder / ".env"]
         keys = {"new": key_text("new"), "old": key_text("old"), "next": key_text("next")}
+        keys["older"] = key_text("older")
         self.files[0].write_text(DOTENV.format(**keys))
         self.environ: dict[str, str] = {}
         self.options = ["--env-file", str(self.files[0])]
@@ -51,6 +53,7 @@ class KeyFiles:
 
     def __init__(self, folder: Path) -> None:
         names = {"ENCRYPTION_KEY": "new", "ENCRYPTION_PREVIOUS_KEYS": "old", "ENCRYPTION_STAGED_KEY": "next"}
+        names["ENCRYPTION_SUSPENDED_KEYS"] = "older"
         self.files = [folder / name for name in names]
         for path, label in zip(self.files, names.values(), strict=True):
             path.write_text(f"# {label}\n{key_text(label)}\n")
@@ -62,10 +65,16 @@ class KeyFiles:
 
 
 Kind = Callable[[Path], Dotenv | KeyFiles]
-OLD, NEW, NEXT = make_key("old"), make_key("new"), make_key("next")
+OLD, NEW, NEXT, OLDER = (make_key(label) for label in ("old", "new", "next", "older"))
+STEPS = {
+    "promote": ("promote",),
+    "go-back": ("promote", OLD.id),
+    "suspend": ("suspend", OLD.id, "--force", OLD.id),
+    "resume": ("resume", OLDER.id),
+}
 
 
-@pytest.mark.parametrize("step", [("promote",), ("promote", OLD.id)], ids=["promote", "go-back"])
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
 @pytest.mark.parametrize("kind", [Dotenv, KeyFiles])
 def test_a_kill_at_any_call_leaves_whole_files_and_all_keys(
     tmp_path: Path, cli: Cli, kind: Kind, step: tuple[str, ...], *, long_form: bool
@@ -77,7 +86,7 @@ def test_a_kill_at_any_call_leaves_whole_files_and_all_keys(
     old = [path.read_bytes() for path in reference.files]
     assert cli("keys", *step, *reference.options, environ=reference.environ).code == 0
     new, done = [path.read_bytes() for path in reference.files], reference.settings()
-    assert _keys(done) == {OLD, NEW, NEXT}
+    assert _keys(done) == {OLD, NEW, NEXT, OLDER}
     folder = tmp_path / "app"
     folder.mkdir()
     place, each = kind(folder), 1 if long_form else 3
@@ -91,7 +100,7 @@ def test_a_kill_at_any_call_leaves_whole_files_and_all_keys(
             if path.read_bytes() not in (before, afterwards):
                 # Whole too, on its way from the one to the other.
                 assert set(before.split()) | set(afterwards.split()) == set(path.read_bytes().split())
-        assert _keys(place.settings()) == {OLD, NEW, NEXT}
+        assert _keys(place.settings()) == {OLD, NEW, NEXT, OLDER}
         if [path.read_bytes() for path in place.files] != new:
             assert cli("keys", *step, *place.options, environ=place.environ).code == 0
         assert [path.read_bytes() for path in place.files] == new
@@ -104,4 +113,5 @@ def test_a_kill_at_any_call_leaves_whole_files_and_all_keys(
 
 
 def _keys(settings: Settings) -> set[Key]:
-    return {settings.primary, *settings.previous, *([settings.staged] if settings.staged else [])}
+    staged = [settings.staged] if settings.staged else []
+    return {settings.primary, *settings.previous, *staged, *settings.suspended}

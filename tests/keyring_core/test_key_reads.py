@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog
-from cryptography.fernet import InvalidToken
+from cryptography.fernet import InvalidToken, MultiFernet
 from freezegun import freeze_time
 from structlog.testing import capture_logs
 
@@ -57,6 +57,11 @@ def damaged_under(key):
     return damaged
 
 
+def _of_fernets(ring: Keyring) -> MultiFernet:
+    """A stock one, which somebody makes of the keys' own objects."""
+    return MultiFernet([key.fernet for key in ring.states])
+
+
 @pytest.mark.parametrize(
     ("number", "read"),
     [
@@ -72,6 +77,8 @@ def damaged_under(key):
         ),
         pytest.param(1, lambda ring, token: ring.multi_fernet.rotate(token), id="multi_fernet.rotate"),
         pytest.param(1, lambda ring, token: ring.key_for(token).fernet.decrypt(token), id="fernet.decrypt"),
+        pytest.param(1, lambda ring, token: _of_fernets(ring).decrypt(token), id="MultiFernet.decrypt"),
+        pytest.param(1, lambda ring, token: _of_fernets(ring).rotate(token), id="MultiFernet.rotate"),
         pytest.param(
             1,
             lambda ring, token: ring.key_for(token).fernet.decrypt_at_time(token, 60, int(NOON.timestamp())),

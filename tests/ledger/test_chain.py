@@ -28,6 +28,7 @@ from rotation.ledger.chain import (
     replay,
     utc_text,
 )
+from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Ledger
 from tests.databases import Database
 from tests.ledger.test_ledger import NEW, OLD, T0, Clock, clock
@@ -129,6 +130,11 @@ def put_between(database: Database) -> None:
         connection.execute(tables.events.insert(), [vars(made), *later])
 
 
+_COPIED = (
+    "INSERT INTO keyring_ledger_events SELECT {}, at, service, key_id, event, by_name, document, previous, digest "
+    "FROM keyring_ledger_events WHERE number = 3"
+)
+
 SPOILT = {
     "who of an event": (
         sql("UPDATE keyring_ledger_events SET by_name = 'nobody' WHERE number = 4"),
@@ -193,6 +199,25 @@ SPOILT = {
         sql("UPDATE keyring_ledger_certificates SET event = 7"),
         [f"certificate of {OLD}, written 2026-01-06", f"certificate of {OLD}, of event 6: it is not in the ledger"],
     ),
+    "when a certificate was issued": (
+        sql("UPDATE keyring_ledger_certificates SET written = '2020-01-01T12:00:00.000000Z'"),
+        [f"certificate of {OLD}, written 2020-01-01T12:00:00.000000Z: it was changed in the ledger"],
+    ),
+    "a certificate that is there twice": (
+        sql(
+            "INSERT INTO keyring_ledger_certificates (id, key_id, written, document, digest, event) "
+            "SELECT id + 1, key_id, written, document, digest, event FROM keyring_ledger_certificates"
+        ),
+        [f"certificate of {OLD}, written 2026-01-06T12:00:00.000000Z: it is there twice"],
+    ),
+    "an event before the first": (
+        sql(_COPIED.format(0)),
+        ["event 0 has a number that no event has", "event 0 (staged) was changed"],
+    ),
+    "an event that is far ahead": (
+        sql(_COPIED.format(10**15)),
+        [f"events 8 to {10**15 - 1} are missing", f"event {10**15} (staged) was changed"],
+    ),
     "the first event, removed": (
         sql("DELETE FROM keyring_ledger_events WHERE number = 1"),
         ["event 1 is missing"],
@@ -242,6 +267,40 @@ def test_what_was_changed_is_named(ledger: Ledger, database: Database, spoil: Sp
     found = [difference.what for difference in differences(ledger.chain())]
     for words in expected:
         assert any(each.startswith(words) for each in found), found
+
+
+@pytest.mark.parametrize(
+    "document",
+    ['{"sets": {"staged": null}, "sets": {}}', '{"sets": NaN}', '{"sets": 1e999}', "[" * 100_000],
+    ids=["a name twice", "no number", "a number without an end", "too deep"],
+)
+@pytest.mark.by_turns
+def test_a_document_that_can_be_read_in_two_ways_is_a_corrupt_row(
+    ledger: Ledger, database: Database, document: str
+) -> None:
+    """A query that takes the first of two values would see another event than the one that is verified."""
+    with database.engine.begin() as connection:
+        statement = sa.text("UPDATE keyring_ledger_events SET document = :document WHERE number = 3")
+        connection.execute(statement, {"document": document})
+
+    with pytest.raises(LedgerError, match="a row in it is corrupt"):
+        ledger.chain()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE keyring_ledger_events SET number = 'three' WHERE number = 3",
+        "UPDATE keyring_ledger_events SET service = x'00' WHERE number = 3",
+        "UPDATE keyring_ledger_keys SET service = x'00'",
+    ],
+)
+def test_values_of_other_types_are_found(ledger: Ledger, database: Database, statement: str) -> None:
+    """SQLite keeps a text or bytes in any column."""
+    database.execute(statement)
+
+    assert differences(ledger.chain())
 
 
 @pytest.mark.by_turns

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -299,13 +302,15 @@ def test_a_heartbeat_waits_for_no_other_one(ledger: Ledger, database: Database) 
 
 
 @pytest.mark.by_turns
-def test_reads_outlive_their_instance_but_for_those_with_the_primary_key(ledger: Ledger, clock: Clock) -> None:
-    """An instance that ended has read with the others; after 400 days that is forgotten."""
+def test_reads_outlive_their_instance(ledger: Ledger, clock: Clock) -> None:
+    """Those with what is its primary key in one row for all that ended; after 400 days all are forgotten."""
     one = InstanceRecord("web-1:7", "billing", NEW, T0, (OLD,))
-    ledger.announce(one, [reads(opened=1, last_opened=T0), reads(key_id=NEW, opened=1, last_opened=T0)])
-    ledger.withdraw(replace(one, seen=T0 - timedelta(1)))
-    of_another = len(ledger.reads())
+    two = replace(one, instance="web-2:8")
+    hour = T0 + timedelta(hours=1)
+    ledger.announce(one, [reads(opened=1, last_opened=T0), reads(key_id=NEW, opened=1, last_opened=hour)])
+    ledger.announce(two)
     ledger.withdraw(one)
+    ledger.withdraw(two, [reads("web-2:8", key_id=NEW, opened=2, last_opened=T0)])
     clock.step(days=400)
     ledger.announce(replace(one, seen=clock.time))
     kept = ledger.reads()
@@ -313,9 +318,46 @@ def test_reads_outlive_their_instance_but_for_those_with_the_primary_key(ledger:
     clock.step(seconds=1)
     ledger.announce(replace(one, seen=clock.time))
 
-    assert (of_another, within) == (2, [])
-    assert [each.key_id for each in kept] == [OLD]
+    assert within == []
+    assert kept == [
+        reads("a process that ended", key_id=NEW, opened=2, last_opened=hour),
+        reads(opened=1, last_opened=T0),
+    ]
     assert ledger.reads() == []
+
+
+@pytest.mark.by_turns
+def test_the_last_reads_stay_if_another_process_has_the_name_since(ledger: Ledger) -> None:
+    """In a rolling restart the next process of that name announces itself before the last one ends."""
+    one, hour = InstanceRecord("web-1", "billing", NEW, T0, (OLD,)), T0 + timedelta(hours=1)
+    ledger.announce(one)
+    ledger.announce(replace(one, seen=hour))
+    ledger.withdraw(one, [reads("web-1", opened=1, last_opened=hour)])
+
+    assert ledger.reads() == [reads("web-1", opened=1, last_opened=hour)]
+
+
+@pytest.mark.by_turns
+def test_of_many_that_end_at_once_the_last_read_stays(database: Database) -> None:
+    """In one row with the others, or in its own, if the ledger was busy; no entry stays."""
+    count, ready = 8, threading.Barrier(8)
+    hours = [T0 + timedelta(hours=number) for number in range(count)]
+    Ledger.open(database.url).close()
+
+    def end(number: int) -> None:
+        one = InstanceRecord(f"web-{number}", "billing", NEW, T0)
+        with Ledger.open(database.url, now=lambda: T0) as ledger:
+            ledger.announce(one)
+            ready.wait(60)
+            with suppress(LedgerError):
+                ledger.withdraw(one, [reads(one.instance, key_id=NEW, opened=1, last_opened=hours[number])])
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(end, range(count)))
+
+    with Ledger.open(database.url, now=lambda: T0) as ledger:
+        assert max(each.last_opened for each in ledger.reads() if each.last_opened) == hours[-1]
+        assert ledger.instances(timedelta(hours=1)) == []
 
 
 @pytest.mark.by_turns

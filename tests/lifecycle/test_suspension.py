@@ -130,6 +130,16 @@ def test_a_suspended_key_does_not_become_primary(ready: Shop) -> None:
     assert f"Next: resume it first: keyring-rotate keys resume {OLDER.id} {ready.options}" in ran.err
 
 
+def test_a_primary_key_among_the_suspended_ones_is_not_suspended_by_the_next_promotion(ready: Shop) -> None:
+    """It has no effect there; as a previous key it would refuse every token that is stored."""
+    ready.write_env(f"{ready.env_file.read_text()}ENCRYPTION_SUSPENDED_KEYS={key_text('old')}\n")
+    ready.keys("stage")
+    ran = ready.keys("promote")
+
+    settings = ready.settings()
+    assert (ran.code, settings.previous, settings.suspended) == (0, (OLD, OLDER), ())
+
+
 def test_a_suspension_that_was_cut_short_is_finished(ready: Shop) -> None:
     """A key in both variables is suspended; the same command takes it out of the other one, and can be repeated."""
     text = key_text("older")
@@ -383,6 +393,19 @@ def test_a_key_that_something_else_reads_with_stays(ready: Shop) -> None:
         "last": ["billing on web-1 opened 3 tokens since its start, the last at 2026-01-03 12:30:00 UTC"],
         "suspended": None,
     }
+
+
+def test_a_process_that_ended_with_the_key_as_its_primary_one_has_read_with_it(ready: Shop) -> None:
+    """It missed the promotion, and read after the run; nothing that runs now has the key as its primary one."""
+    hour = BEGAN + timedelta(hours=1)
+    late = InstanceRecord("web-9", "billing", OLDER.id, hour)
+    with freeze_time(hour), ready.ledger() as ledger:
+        ledger.announce(late)
+        ledger.withdraw(late, [ReadRecord("billing", "web-9", OLDER.id, hour, 1, hour)])
+        refused = ready.keys("retire", OLDER.id, "--no-archive", "--json")
+
+    [reason] = refusals(refused)
+    assert "billing on a process that ended opened 1 token, the last at 2026-01-03 13:00:00 UTC" in reason
 
 
 def test_without_a_complete_run_the_promotion_counts(shop: Shop) -> None:

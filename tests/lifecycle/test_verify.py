@@ -158,13 +158,29 @@ def test_the_spelling_of_a_file_does_not_matter(audit: Audit) -> None:
     assert audit.differences(path) == []
 
 
+def test_only_what_is_kept_elsewhere_shows_that_the_end_was_removed(audit: Audit) -> None:
+    """Together with what it changed; the certificate is of an event that is there no more."""
+    audit.retire()
+    audit.in_ledger(
+        "DELETE FROM keyring_ledger_events WHERE event IN ('certified', 'retired')",
+        "DELETE FROM keyring_ledger_certificates",
+        f"UPDATE keyring_ledger_keys SET retired = NULL, event = 2 WHERE id = '{OLDER.id}'",
+    )
+    events = {event["key_id"]: event["number"] for event in audit.verify().document["events"]}
+    audit.in_ledger(f"UPDATE keyring_ledger_keys SET event = {events[OLDER.id]} WHERE id = '{OLDER.id}'")
+
+    assert audit.differences() == []
+    assert audit.differences(audit.proof) == [f"{audit.proof}: this ledger issued no such certificate"]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("{", "is no JSON"),
         ("[" * 100_000, "is no JSON"),
         ('{"certificate": 1, "key": "a", "key": "b"}', "has a name twice"),
-        ('{"certificate": 1, "key": "a", "rows": NaN}', "holds NaN"),
+        ('{"certificate": 1, "key": "a", "rows": NaN}', "holds a number"),
+        ('{"certificate": 1, "key": "a", "rows": 1e999}', "holds a number"),
         ('{"key": 7}', "is no certificate"),
         ("[]", "is no certificate"),
     ],

@@ -122,6 +122,9 @@ class Place:
         yield "keys", "derive", "--file", made
         yield "keys", "list", *config
         yield "keys", "list", "--keys", NAME, *config
+        yield "keys", "suspend", OLD, *config, "--by", NAME
+        yield "keys", "suspend", OLD, *config, "--force", OLD
+        yield "keys", "resume", OLD, *config
         yield "keys", "retire", OLD, *config, "--archive", f"{made}.keys"
         yield "keys", "retire", OLD, *config, "--archive", f"{made}.keys", "--json"
         yield "keys", "retire", OLD, *config, "--archive", made, "--certificate", f"{made}.json", "--force", OLD

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from celery import Celery
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 
 from keyring_core import configure_logging, get_encryption_service, keyring_status
 from keyring_core.reload import KeyringStatus
@@ -27,6 +27,12 @@ def begin(**_: object) -> None:
     """In each process of the pool, which is an instance of its own."""
     get_encryption_service()
     fleet.keep_announcing(instance="worker")
+
+
+@worker_process_shutdown.connect
+def end(**_: object) -> None:
+    """Celery ends these processes without Python's exit handlers."""
+    fleet.stop_announcing()
 
 
 @app.task
