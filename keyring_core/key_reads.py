@@ -34,6 +34,7 @@ class KeyReads(NamedTuple):
     opened: int = 0
     """Tokens that were opened under the key."""
     last_opened: datetime | None = None
+    """While the key is primary: the first look at these numbers after it, such as a heartbeat's."""
     refused: int = 0
     """Tokens that were not opened, because the key is suspended."""
     last_refused: datetime | None = None
@@ -42,28 +43,39 @@ class KeyReads(NamedTuple):
 class Tally:
     """A number that only grows, with the time of its last change. Any thread may add to it without a lock."""
 
-    __slots__ = ("due", "last", "numbers")
+    __slots__ = ("_begun", "_dated", "_numbers", "due", "last", "undated")
 
     def __init__(self) -> None:
+        self._numbers = count()
+        self.undated = count()
+        """Each number that is taken from it counts, and `date` sets the time: a look at the clock takes far longer."""
         self.reset()
 
     def reset(self) -> None:
         """Begins at zero again."""
-        self.numbers = count()
-        """Each number that is taken from it counts; the taker also sets `last`."""
+        self._dated = _taken(self.undated)
+        self._begun = _taken(self._numbers) + self._dated
         self.last = self.due = 0.0
         """The time of the last change; and from which time on the next event about it is due."""
 
     def add(self, number: int) -> None:
-        """Adds *number*."""
+        """Adds *number*, now."""
+        if number == 1:
+            next(self._numbers)
+        else:
+            deque(islice(self._numbers, number), maxlen=0)
         if number:
-            deque(islice(self.numbers, number), maxlen=0)
             self.last = time.time()
 
     def total(self) -> int:
         """The number so far."""
-        # Taking the next number would count as one more: its repr, `count(7)`, only shows it.
-        return int(repr(self.numbers)[len("count(") : -1])
+        return _taken(self._numbers) + _taken(self.undated) - self._begun
+
+    def date(self) -> None:
+        """Sets the time of the last change to now, if anything was counted without one since the last call."""
+        taken = _taken(self.undated)
+        if taken != self._dated:
+            self._dated, self.last = taken, time.time()
 
     def when(self) -> datetime | None:
         """The time of the last change; None without one."""
@@ -83,6 +95,11 @@ class Tally:
             _saying.release()
 
 
+def _taken(numbers: count[int]) -> int:
+    # Taking the next number would count as one more: its repr, `count(7)`, only shows it.
+    return int(repr(numbers)[len("count(") : -1])
+
+
 class ReadCounter:
     """The reads with one key, as they are counted."""
 
@@ -99,6 +116,7 @@ class ReadCounter:
     def look(self) -> KeyReads:
         """The numbers so far."""
         opened, refused = self.opened, self.refused
+        opened.date()
         return KeyReads(opened.total(), opened.when(), refused.total(), refused.when())
 
 

@@ -122,6 +122,10 @@ class Keyring:
         self.primary = next(iter(states))
         self.states = MappingProxyType(states)
         self.suspended = tuple(key for key, state in states.items() if state is KeyState.SUSPENDED)
+        for key in states:
+            if key is not self.primary:
+                # Its reads as a primary key were before this moment.
+                key.opened.date()
 
     @property
     def context(self) -> str | None:
@@ -283,18 +287,20 @@ class Keyring:
 
     def _open(self, key: Key, token: Token) -> bytes:
         """The plaintext of *token*, which is under *key*. Here and in `_open_many` every read is counted or refused."""
-        is_primary = key is self.primary
-        if not is_primary and self.suspended:
-            self._check(key)
+        if key is not self.primary:
+            return self._open_other(key, token)
+        # Written out, and without a look at the clock, since this is what a service does all day.
         plaintext = key.open(token)
         if plaintext is None:
             raise DamagedToken.under(key.id, token.timestamp)
-        # Written out: a call of `_count` would take longer than the rest.
-        opened = key.opened
-        next(opened.numbers)
-        opened.last = time()
-        if not is_primary and opened.last >= opened.due:
-            self._say(key)
+        next(key.undated)
+        return plaintext
+
+    def _open_other(self, key: Key, token: Token) -> bytes:
+        if self.suspended:
+            self._check(key)
+        plaintext = _plaintext(key, token)
+        self._count(key)
         return plaintext
 
     def _open_many(
@@ -352,16 +358,20 @@ class RotationKeyring(Keyring):
     """A keyring for a rotation, which moves tokens under suspended keys, too: it refuses and counts nothing."""
 
     def _open(self, key: Key, token: Token) -> bytes:
-        plaintext = key.open(token)
-        if plaintext is None:
-            raise DamagedToken.under(key.id, token.timestamp)
-        return plaintext
+        return _plaintext(key, token)
 
     def _refuses(self, key: Key) -> bool:  # noqa: ARG002 - as a service's keyring is asked
         return False
 
     def _count(self, key: Key, number: int = 1) -> None:
         """Nothing: no service has read it."""
+
+
+def _plaintext(key: Key, token: Token) -> bytes:
+    plaintext = key.open(token)
+    if plaintext is None:
+        raise DamagedToken.under(key.id, token.timestamp)
+    return plaintext
 
 
 def _as_key(key: Key | str, where: str) -> Key:

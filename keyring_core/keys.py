@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from hmac import compare_digest
+from itertools import count
 from typing import NoReturn
 
 from cryptography.exceptions import InvalidSignature
@@ -72,7 +73,7 @@ class Key:
         <Key ...>
     """
 
-    __slots__ = ("_aes", "_mac", "_origin", "_raw", "context", "fernet", "id", "opened")
+    __slots__ = ("_aes", "_mac", "_origin", "_raw", "context", "fernet", "id", "opened", "undated")
 
     id: str
     """The first 8 hex digits of SHA-256 over a fixed label and the 32 bytes; a bound key has its parent's id."""
@@ -82,6 +83,8 @@ class Key:
     """The `cryptography.fernet.Fernet` of this key."""
     opened: Tally
     """The number of tokens that were opened under keys with this id, and when last."""
+    undated: count[int]
+    """Taking a number from it counts one token more, without its time."""
     salt_column: str | None = None
     """The column with the salt, if the key only stands for those that are made for each row: see `row_keys`."""
     _protect = staticmethod(protect_key)
@@ -98,6 +101,7 @@ class Key:
         self.context = _context
         self._protect(self._raw, self.id)
         self.opened = counter_of(self.id).opened
+        self.undated = self.opened.undated
         self.fernet = CountedFernet(base64.urlsafe_b64encode(self._raw), self.opened)
         # Made once: a copy costs a fraction of a new HMAC.
         self._mac = HMAC(self._raw[:16], hashes.SHA256())

@@ -161,7 +161,19 @@ def test_a_forked_child_begins_at_zero(ring, old):
     assert opened(old) == 1
 
 
-def test_a_key_keeps_the_time_of_its_last_read_when_another_takes_over(old):
+def test_the_time_of_a_read_with_the_primary_key_is_set_at_the_next_look(ring):
+    """Reading with it costs no look at the clock; a look that finds nothing new leaves the time."""
+    for when in (NOON, NOON.replace(hour=13)):
+        with freeze_time(when):
+            ring.decrypt(token(ring.primary))
+            assert key_reads()[ring.primary.id].last_opened == when
+        with freeze_time(when.replace(minute=30)):
+            assert key_reads()[ring.primary.id].last_opened == when
+
+    assert opened(ring.primary) == 2
+
+
+def test_reads_as_a_primary_key_are_dated_when_another_takes_over(old):
     """Whenever somebody asks first: nothing has read with it since then."""
     with freeze_time(NOON):
         Keyring(old).decrypt(token(old))
