@@ -405,7 +405,9 @@ def test_a_process_that_ended_with_the_key_as_its_primary_one_has_read_with_it(r
         refused = ready.keys("retire", OLDER.id, "--no-archive", "--json")
 
     [reason] = refusals(refused)
-    assert "billing on a process that ended opened 1 token, the last at 2026-01-03 13:00:00 UTC" in reason
+    assert (
+        "billing on a process that ended opened 1 token since its start, the last at 2026-01-03 13:00:00 UTC" in reason
+    )
 
 
 def test_without_a_complete_run_the_promotion_counts(shop: Shop) -> None:
