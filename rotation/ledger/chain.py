@@ -21,8 +21,8 @@ from rotation.ledger.records import KeyRecord
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 FIRST_PREVIOUS = "0" * 64
 """In the place of a digest: the first event has none before it."""
-BEGAN, CERTIFIED = "began", "certified"
-"""The first event of a ledger, and the one of each certificate."""
+BEGAN, CERTIFIED, RETIRED = "began", "certified", "retired"
+"""The first event of a ledger, the one of each certificate, and the one of each retirement."""
 
 SIGNATURE = "signature"
 """The field of a certificate that its digest leaves out, since it is made of the rest."""
@@ -288,7 +288,22 @@ def _in_certificates(chain: Chain) -> list[Difference]:
     there = {kept.event for kept in chain.certificates} | {str(kept.id) for kept in chain.certificates}
     missing = [f"certificate of {events[number].key_id}, of event {number}" for number in events.keys() - there]
     missing += [f"certificate number {number} from before the chain began" for number in older.keys() - there]
+    found += _in_retirements(chain.events)
     return [*found, *(Difference(f"{name}: it is not in the ledger", _BACKUP) for name in sorted(missing))]
+
+
+def _in_retirements(events: Sequence[EventRecord]) -> list[Difference]:
+    """Certificates of keys that no later event retires: the end of a chain can be removed together with its dates."""
+    last = {(event.service, event.key_id): event.number for event in events if event.event == RETIRED}
+    return [
+        Difference(
+            f"certificate of {event.key_id}, of event {event.number}: no later event says that the key was retired; "
+            "events at the end were removed, or the command died before it",
+            _BACKUP,
+        )
+        for event in events
+        if event.event == CERTIFIED and last.get((event.service, event.key_id), 0) < event.number
+    ]
 
 
 def certified_document(certificate: Mapping[str, Any]) -> dict[str, Any]:

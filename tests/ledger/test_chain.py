@@ -235,7 +235,17 @@ SPOILT = {
     ),
     "the last event": (
         sql("DELETE FROM keyring_ledger_events WHERE number = 7"),
-        [f"key {OLD} of billing: retired is 2026-01-06T12:00:00.000000Z, and its events say none"],
+        [
+            f"key {OLD} of billing: retired is 2026-01-06T12:00:00.000000Z, and its events say none",
+            f"certificate of {OLD}, of event 6: no later event says that the key was retired",
+        ],
+    ),
+    "the last event, and what it changed": (
+        sql(
+            "DELETE FROM keyring_ledger_events WHERE number = 7",
+            f"UPDATE keyring_ledger_keys SET retired = NULL, forced = (1 = 0), event = 5 WHERE id = '{OLD}'",
+        ),
+        [f"certificate of {OLD}, of event 6: no later event says that the key was retired"],
     ),
     "an event that was put in between": (
         put_between,
@@ -326,13 +336,14 @@ def test_two_writers_at_once_make_one_chain(database: Database) -> None:
                 ready.wait(60)
                 ledger.mark(me, "staged", "billing", by=me)
                 ledger.keep_certificate({"key": me, "service": "billing", "number": number})
+            ledger.mark(me, "retired", "billing")
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(write, (OLD, NEW)))
 
     with Ledger.open(database.url) as ledger:
         events = whole(ledger).events
-    assert len(events) == 1 + 2 * 12 * 2
+    assert len(events) == 1 + 2 * (12 * 2 + 1)
     assert sum(one.key_id != other.key_id for one, other in pairwise(events)) > 12, "the writers did not meet"
 
 
@@ -349,8 +360,9 @@ def test_a_number_that_another_writer_took_is_not_taken_again(database: Database
             return {"value": "00"}
 
         issued = one.keep_certificate({"key": OLD, "service": "billing"}, sign)
+        one.mark(OLD, "retired", "billing")
 
-        [first, second, _] = whole(one).events
+        [first, second, *_] = whole(one).events
     assert heads == [first.digest, second.digest]
     assert (issued["event"], issued["head"], issued["signature"]) == (3, second.digest, {"value": "00"})
 
