@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -164,12 +165,14 @@ def test_a_column_that_has_no_such_index_is_refused(source: Any, index: BlindInd
 
     with pytest.raises(KeyConfigError, match=words):
         table.c.i == "x"  # noqa: B015 - raises
-    type("Wrong", (Base,), {"__table__": table})
+    # Held, since a class that nobody holds may be collected, and its mapper with it.
+    model = type("Wrong", (Base,), {"__table__": table})
+    gc.collect()
     try:
         with pytest.raises(KeyConfigError, match=rf"^wrong.i: .*{words}"):
             configure_mappers()
     finally:
-        Base.registry.dispose()
+        model.registry.dispose()
 
 
 def test_a_normal_form_without_a_function_is_refused() -> None:
