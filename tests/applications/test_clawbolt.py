@@ -20,7 +20,7 @@ from tests.applications.test_rotation import SECRETS, Recipe
 from tests.conftest import NEW, OLD
 from tests.databases import Database, open_database
 
-pytestmark = pytest.mark.database
+pytestmark = [pytest.mark.database, pytest.mark.long]
 
 CLAWBOLT = Application("clawbolt", "text", {}, (), {})
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.project.documents import ROOT
 
-pytestmark = [pytest.mark.xdist_group("audit"), pytest.mark.uncounted]
+pytestmark = [pytest.mark.xdist_group("audit"), pytest.mark.uncounted, pytest.mark.long]
 
 verdict = runpy.run_path(str(ROOT / ".ci" / "audit.py"))["verdict"]
 NOBODY = "http://127.0.0.1:1/"

@@ -99,6 +99,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @needs_chromium
+@pytest.mark.long
 def test_a_search_finds_the_words_that_readers_use(tab: Any, named: Named) -> None:
     """Of the first three pages that the site's own search shows for a word, one answers to it."""
     for words, page in ANSWERS.items():
@@ -123,6 +124,7 @@ def test_a_copied_block_is_what_the_page_has(tab: Any) -> None:
 
 
 @needs_chromium
+@pytest.mark.long
 def test_no_command_of_an_emergency_is_out_of_sight(tab: Any, named: Named) -> None:
     """On a phone and on a desk, each line that is to be typed is there as a whole, without scrolling sideways."""
     for width in (390, 1280):
