@@ -89,9 +89,10 @@ def keep_announcing(engine: sa.Engine | None = None, *, instance: str | None = N
     ended = _ended
 
     def beat() -> None:
-        announce(engine, instance=instance, keys=keys)
-        while not ended.wait(SECONDS):
+        while True:
             announce(engine, instance=instance, keys=keys)
+            if ended.wait(SECONDS):
+                return
 
     # A daemon, as below: it must not keep a process alive.
     thread = threading.Thread(target=beat, name=f"{__name__}.beat", daemon=True)
@@ -106,12 +107,13 @@ def stop_announcing() -> None:
     It waits at most two seconds for the ledger. The process may announce itself again after it.
     """
     _ended.set()
+    end = time.monotonic() + LEAVE_SECONDS
     for beat in _beats:
         # What it is writing now would come after the end.
-        beat.join(LEAVE_SECONDS)
+        beat.join(max(0, end - time.monotonic()))
     # Some servers fork without Python's hooks: their child has its parent's entries, and no thread to wait for.
     if _leaver and _leaver.process == os.getpid():
-        _leaver.leave()
+        _leaver.leave(end)
     _reset()
 
 
@@ -152,10 +154,10 @@ class _Leaver:
         rings = [ring for each, (_, _, ring) in list(self._entries.items()) if each != place]
         return frozenset(key_id for ring in rings for key_id in ring.states_by_id)
 
-    def leave(self) -> None:
-        """Removes the entries, as far as the ledger answers in time."""
+    def leave(self, end: float) -> None:
+        """Removes the entries, as far as the ledger answers until *end*, a time of the monotonic clock."""
         self._ending.set()
-        self._thread.join(LEAVE_SECONDS)
+        self._thread.join(max(0, end - time.monotonic()))
 
     def _wait(self) -> None:
         self._ending.wait()

@@ -24,6 +24,7 @@ from rotation.ledger.events import EventWriter, Sign, read_chain
 from rotation.ledger.found_keys import PROMOTION, FoundKeys
 from rotation.ledger.instances import delete_instance, put_together, reads_with_primary, write_instance
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord
+from rotation.model.key_use import UNNAMED
 from rotation.model.searched_table import REMEMBERED, SearchedTable
 from rotation.stores.access import ATTEMPTS
 
@@ -39,8 +40,6 @@ Outcome = Literal["complete", "left", "interrupted", "failed"]
 
 TO_THEIR_END: tuple[Outcome, ...] = ("complete", "left")
 """The outcomes of runs that finished, including those that left rows behind."""
-UNNAMED = "default"
-"""The name in the ledger of a service without a name."""
 
 
 MIGRATED = (

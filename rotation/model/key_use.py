@@ -11,7 +11,7 @@ from keyring_core.names import printable
 from rotation.model.text import many, span, to_second
 
 UNNAMED = "default"
-"""The service of a process that does not say which one it is of."""
+"""The name in the ledger of a service without a name."""
 SHOWN = 3
 """Instances that one message names; it gives the number of the others."""
 

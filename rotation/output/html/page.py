@@ -16,9 +16,8 @@ from keyring_core.names import printable_lines
 from rotation.checks.facts import Facts
 from rotation.checks.use_cases import Overview
 from rotation.configuration.targets import columns_of
-from rotation.ledger.ledger import UNNAMED
 from rotation.ledger.records import KeyRecord
-from rotation.model.key_use import last_read
+from rotation.model.key_use import UNNAMED, last_read
 from rotation.model.next_steps import PLAIN
 from rotation.model.outputs import replaced
 from rotation.model.report import others_in_words
