@@ -29,6 +29,7 @@ from tests.conftest import Cli
 from tests.databases import Database, open_database
 from tests.fakes import token
 from tests.processes import AT_ONCE, PROGRAM, end_of, start, until
+from tests.proxy import through_proxy
 from tests.warm.client import Program
 
 pytestmark = pytest.mark.database
@@ -338,51 +339,6 @@ def test_a_long_statement_is_left_alone_while_the_server_lives(
     assert probes.found == [True] * len(probes.found)
 
 
-@contextmanager
-def slow_to_connect(url: str, seconds: float) -> Iterator[str]:
-    """The url of a proxy that passes a new connection on only after so many *seconds*."""
-    place, done = sa.make_url(url), threading.Event()
-    threads: list[threading.Thread] = []
-
-    def begin(act: Callable[..., None], *given: object) -> threading.Thread:
-        threads.append(threading.Thread(target=act, args=given))
-        threads[-1].start()
-        return threads[-1]
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-        for side in (source, sink):
-            with suppress(OSError):
-                side.shutdown(socket.SHUT_RDWR)
-
-    def carry(visitor: socket.socket) -> None:
-        with visitor:
-            if not done.wait(seconds):
-                with socket.create_connection((place.host or "127.0.0.1", place.port or 0)) as onward:
-                    back = begin(pump, visitor, onward)
-                    pump(onward, visitor)
-                    back.join()
-
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
-
-        def serve() -> None:
-            with suppress(OSError):
-                while True:
-                    begin(carry, server.accept()[0])
-
-        begin(serve)
-        try:
-            port = server.getsockname()[1]
-            yield place.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
-        finally:
-            done.set()
-            server.shutdown(socket.SHUT_RDWR)
-            for thread in threads:
-                thread.join(300)
-
-
 @pytest.mark.parametrize("database", ["postgresql", pytest.param("mariadb", marks=pytest.mark.long)], indirect=True)
 def test_a_long_statement_is_left_alone_where_connecting_is_slow(
     database: Database, probes: Probes, monkeypatch: pytest.MonkeyPatch
@@ -390,8 +346,8 @@ def test_a_long_statement_is_left_alone_where_connecting_is_slow(
     """A look for a sign of life is given the time that the statement's own connection took, and as much again."""
     monkeypatch.setattr(watchdog, "PROBE_SECONDS", 0.1)
 
-    with slow_to_connect(database.url, 1.5) as url:
-        probes.during(database, url, 1)
+    with through_proxy(database.url, seconds=1.5) as proxy:
+        probes.during(database, proxy.url, 1)
 
     assert probes.found == [True] * len(probes.found)
 

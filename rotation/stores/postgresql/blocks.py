@@ -137,7 +137,8 @@ class PostgreSQLBlocks:
         with one_trip(connection, settings) as driver:
             done = [driver.execute(*self._statement(swap)) for swap in swaps]
             number = driver.execute(TRANSACTION, {"table": self._name})
-            driver.commit()
+            # Not the driver's own commit: in a pipeline that waits to read while a part of a swap is still to be sent.
+            driver.execute("COMMIT")
         return [each.rowcount for each in done], number.fetchone()[0]
 
     def _statement(self, swap: BlockSwap) -> tuple[str, dict[str, Any]]:
@@ -211,7 +212,8 @@ def _fit(size: int, count: int, cells: bytes | None) -> bool:
 def one_trip(connection: sa.Connection, settings: Mapping[str, str], *, read_only: bool = False) -> Iterator[Any]:
     """The driver's connection, in a transaction with *settings*: what it is given to do travels together at the end.
 
-    Without a commit in it, the transaction is undone.
+    Without a COMMIT in it, the transaction is undone. Nothing in it may wait for an answer before all is sent: the
+    server would wait for the rest.
     """
     driver: Any = connection.connection.driver_connection
     with drivers_errors(connection):

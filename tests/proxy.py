@@ -1,0 +1,115 @@
+"""A line to a database server that a test may narrow, slow down or lose."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import sqlalchemy as sa
+
+
+@dataclass
+class Line:
+    """A connection through the proxy."""
+
+    visitor: socket.socket
+    onward: socket.socket | None = None
+    lost: bool = False
+
+
+class Proxy:
+    """Passes each connection on to the server of *url*."""
+
+    def __init__(self, url: str, *, seconds: float = 0, folder: Path | None = None) -> None:
+        """A new connection waits so many *seconds*. With *folder* it is narrow: a socket of PostgreSQL's there.
+
+        Through TCP the system takes some megabytes from a process on this machine before anybody reads them.
+        """
+        self._place, self._seconds = sa.make_url(url), seconds
+        self._over = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self.lines: list[Line] = []
+        """All connections so far."""
+        self._listener = socket.socket(socket.AF_UNIX if folder else socket.AF_INET)
+        self._listener.bind(str(folder / ".s.PGSQL.1") if folder else ("127.0.0.1", 0))
+        self._listener.listen(64)
+        if folder:
+            through = self._place.set(host=None, port=None).update_query_dict({"host": str(folder), "port": "1"})
+        else:
+            through = self._place.set(host="127.0.0.1", port=self._listener.getsockname()[1])
+        self.url = through.render_as_string(hide_password=False)
+        self._begin(self._serve)
+
+    def lose(self) -> None:
+        """Loses the server's side of each connection that is there, and the client does not hear of it.
+
+        New connections are well.
+        """
+        for line in self.lines:
+            line.lost = True
+            _end(line.onward)
+
+    def close(self) -> None:
+        """Ends every connection."""
+        self._over.set()
+        _end(self._listener)
+        for line in self.lines:
+            _end(line.visitor)
+            _end(line.onward)
+        for thread in self._threads:
+            thread.join(300)
+        self._listener.close()
+
+    def _begin(self, act: Callable[..., None], *given: object) -> threading.Thread:
+        thread = threading.Thread(target=act, args=given)
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while not self._over.is_set():
+                line = Line(self._listener.accept()[0])
+                self.lines.append(line)
+                self._begin(self._carry, line)
+
+    def _carry(self, line: Line) -> None:
+        with line.visitor as visitor:
+            if self._over.wait(self._seconds):
+                return
+            with socket.create_connection((self._place.host or "127.0.0.1", self._place.port or 0)) as line.onward:
+                back = self._begin(self._pump, line, visitor, line.onward)
+                self._pump(line, line.onward, visitor)
+                back.join()
+
+    def _pump(self, line: Line, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if not line.lost:
+                    sink.sendall(data)
+        if not line.lost:
+            _end(source)
+            _end(sink)
+
+
+def _end(side: socket.socket | None) -> None:
+    with suppress(OSError):
+        if side:
+            side.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def through_proxy(url: str, *, seconds: float = 0, narrow: bool = False) -> Iterator[Proxy]:
+    """A proxy in front of the server of *url*."""
+    # A socket's path is bounded.
+    with TemporaryDirectory() as folder:
+        proxy = Proxy(url, seconds=seconds, folder=Path(folder) if narrow else None)
+        try:
+            yield proxy
+        finally:
+            proxy.close()
