@@ -32,6 +32,7 @@ from rotation.stores.cells import (
     TableEntry,
 )
 from rotation.stores.connection import SharedConnections
+from rotation.stores.dialect import Mode
 from rotation.stores.table_readers import WINDOWS, Courtesy, Stretch, TableReader, TableSource
 from rotation.stores.target_schema import base_type, find_target, find_unique, quietly
 
@@ -190,7 +191,7 @@ class Survey:
                     reading.witness = self._witness(connection, table, reading) if full else None
                     return found
 
-            found, fault = self._attempt(act)
+            found, fault = self._attempt(act, Mode.SNAPSHOT)
         else:
             found, fault = None, None
             try:
@@ -215,9 +216,9 @@ class Survey:
             return Fit(key)
         return found
 
-    def _attempt(self, act: Callable[[sa.Connection], T]) -> tuple[T | None, str | None]:
+    def _attempt(self, act: Callable[[sa.Connection], T], mode: Mode = Mode.READ) -> tuple[T | None, str | None]:
         """The result of *act*, or the database's refusal in words."""
-        tried = self._access.attempt(act, past_locks=True)
+        tried = self._access.attempt(act, mode, past_locks=True)
         return (None, tried.words) if isinstance(tried, RefusedStatement) else (tried, None)
 
     def _witness(self, connection: sa.Connection, table: SearchableTable, reading: TableRows) -> Any:

@@ -156,9 +156,9 @@ class Access:
         other._turn, other.retries = threading.Lock(), 0
         return other
 
-    def read(self, act: Callable[[sa.Connection], T]) -> T:
+    def read(self, act: Callable[[sa.Connection], T], mode: Mode = Mode.READ) -> T:
         """The result of *act*, with a connection that cannot write. Raises StoreError."""
-        found = self._again(Mode.READ, act)
+        found = self._again(mode, act)
         if isinstance(found, DBAPIError):
             raise self.failure(found)
         return found
@@ -188,12 +188,14 @@ class Access:
             return False
         return self.dialect.words(error.orig or error) is None
 
-    def attempt(self, act: Callable[[sa.Connection], T], *, past_locks: bool = False) -> T | RefusedStatement:
+    def attempt(
+        self, act: Callable[[sa.Connection], T], mode: Mode = Mode.READ, *, past_locks: bool = False
+    ) -> T | RefusedStatement:
         """The result of *act*, or a RefusedStatement if only its statement is at fault, or a privilege is missing.
 
         Raises StoreError if the database fails; with *past_locks* a lock that stays is a RefusedStatement, too.
         """
-        found = self._again(Mode.READ, act)
+        found = self._again(mode, act)
         if not isinstance(found, DBAPIError):
             return found
         if past_locks and fault_of(found, self.dialect) is Fault.LOCKED:
@@ -248,7 +250,7 @@ class Access:
 
         A reader tries again after a lock, too; a writer leaves the row to the next pass.
         """
-        transient = {Fault.TRANSIENT, Fault.LOCKED} if mode is Mode.READ else {Fault.TRANSIENT}
+        transient = {Fault.TRANSIENT, Fault.LOCKED} if mode.reads else {Fault.TRANSIENT}
 
         def once() -> T:
             with self._turn, self._link.transaction(mode) as connection:

@@ -13,13 +13,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from keyring_core import KeyringError
 from rotation.configuration.database_urls import write_url
 from rotation.model.failures import CHECK_SECONDS, StoppedError
 from rotation.stores import watchdog
 from rotation.stores.dialect import Dialect, Mode
-from rotation.stores.watchdog import BackgroundCall, NoAnswerError, Watchdog
+from rotation.stores.watchdog import UNANSWERED, BackgroundCall, NoAnswerError, Session, Sign, Watchdog
 
 CONNECT_SECONDS = 7.0
 """Seconds to wait for one address of a server to accept a connection; a url's `connect_timeout` replaces it."""
@@ -32,6 +33,8 @@ TOTAL_SECONDS = 20.0
 LEAST_SECONDS = 1.0
 REMEMBERED_SECONDS = 60.0
 """Seconds for which a server that did not answer is not asked again."""
+
+LOST = "the connection was lost"
 
 POOL = "rotation"
 """The name of its pools in the log."""
@@ -99,7 +102,7 @@ class Connection:
             sa.event.listen(self._base, "do_connect", lambda _dialect, _record, *given: self._open(*given))
             # Each statement of a long transaction shows that the server is alive.
             sa.event.listen(self._base, "after_cursor_execute", lambda *_: self._watchdog.answered())
-        sa.event.listen(self._base, "connect", lambda connection, _record: self._set_up(connection), insert=True)
+        sa.event.listen(self._base, "connect", self._set_up, insert=True)
         # With the same connection, and with transactions of that mode.
         self._engines = {mode: self._base.execution_options() for mode in Mode}
         for mode, engine in self._engines.items():
@@ -124,7 +127,7 @@ class Connection:
         with self._guard.transaction() if self._guard else self._watched(), ExitStack() as ending:
             try:
                 connection = ending.enter_context(self._engines[mode].connect())
-                if mode not in {Mode.READ, Mode.BARE}:
+                if not mode.reads and mode is not Mode.BARE:
                     ending.enter_context(connection.begin())
             except Exception as error:
                 if isinstance(error, DBAPIError | NoAnswerError | KeyringError):
@@ -152,19 +155,27 @@ class Connection:
         except Exception as error:
             if call.ended is None or isinstance(error, KeyringError):
                 raise
+            if call.ended == "lost" and isinstance(error, DBAPIError):
+                # As any connection that is lost: what was begun is tried again.
+                self.disconnect()
+                raise
         finally:
             self._watchdog.end()
         self.disconnect()
         if call.ended == "stopped":
             raise NoAnswerError(stopped=True)
-        raise self._silent(watchdog.QUIET_SECONDS + self._watchdog.patience)
+        if call.ended == "silent":
+            raise self._silent(watchdog.QUIET_SECONDS + self._watchdog.patience)
+        raise NoAnswerError(UNANSWERED if call.ended == "unanswered" else LOST)
 
-    def _set_up(self, connection: Any) -> None:
+    def _set_up(self, connection: Any, record: ConnectionPoolEntry) -> None:
         if self._guard is None:
-            self._watchdog.connected(connection)
-        self.dialect.set_up(connection)
+            self._watchdog.connected(connection, record.info)
+        lasting = self.dialect.set_up(connection)
         if self._guard:
             self._guard.connected(connection)
+        elif lasting:
+            self._watchdog.lasting = lasting
 
     def _open(self, arguments: Any, options: Any) -> Any:
         """A new connection of the driver. Made in another thread: a name lookup, for one, cannot be interrupted."""
@@ -200,14 +211,26 @@ class Connection:
     def _connect(self, arguments: Any, options: Any, seconds: float) -> Any:
         return self._base.dialect.connect(*arguments, **{**options, **self.dialect.in_time(self._url, seconds)})
 
-    def _probe(self, seconds: float) -> bool:
-        """True if the server answers a new connection; a refusal is an answer. May return late if it does not."""
+    def _probe(self, seconds: float, session: Session | None, connected: threading.Event) -> Sign:
+        """What a new connection finds of the transaction *session*, in some seconds; a refusal is a sign of life.
+
+        Sets *connected* when it is made, or refused. May return late if it is neither.
+        """
         try:
-            # Sends no statement: a pooler would keep it waiting if this command uses its only connection.
-            self._connect(*self.arguments(), seconds).close()
+            other = self._connect(*self.arguments(), seconds)
         except Exception as error:
-            return not self.dialect.is_late(error)
-        return True
+            return Sign.SILENCE if self.dialect.is_late(error) else Sign.LIFE
+        finally:
+            connected.set()
+        asked = BackgroundCall(lambda: session and self.dialect.sign_of(other, session))
+        # A pooler keeps it waiting if this command uses its only connection.
+        if not asked.done(seconds):
+            self.dialect.hang_up(other)
+        with suppress(Exception):
+            other.close()
+        with suppress(Exception):
+            return (asked.done() and asked.result()) or Sign.LIFE
+        return Sign.LIFE
 
     def _limit(self) -> float:
         """The most seconds for all addresses together."""

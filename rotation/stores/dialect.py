@@ -20,7 +20,7 @@ from rotation.stores.blocks import BlockAccess, PageAccess, fetch_all
 from rotation.stores.catalog import Catalog
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.other_writers import OtherWriters
-from rotation.stores.watchdog import Guard
+from rotation.stores.watchdog import Guard, Session, Sign
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
 CLOSED = "nothing listens at this port: look whether the server runs, and at the port in the url"
@@ -55,9 +55,15 @@ class Mode(enum.Enum):
     """The purpose of a transaction."""
 
     READ = "it cannot write"
+    SNAPSHOT = "it cannot write, and sees one moment, if the database can do that"
     WRITE = "it waits a moment for locks"
     HURRIED = "it writes, and waits for no lock"
     BARE = "its own statements begin and end it"
+
+    @property
+    def reads(self) -> bool:
+        """True if it cannot write."""
+        return self in {Mode.READ, Mode.SNAPSHOT}
 
 
 class BatchSwap(NamedTuple):
@@ -140,8 +146,11 @@ class Dialect:
         address = f"{url.host or 'localhost'}:{url.port}" if url.port else url.host or "localhost"
         return f"{self.product} database {url.database or '(default)'} on {address}"
 
-    def set_up(self, connection: Any) -> None:
-        """Prepares a driver's new *connection*, for transactions of any mode."""
+    def set_up(self, connection: Any) -> Session | None:
+        """Prepares a driver's new *connection*, for transactions of any mode.
+
+        Returns how its server knows all of them; None if each transaction notes that itself, under SESSION.
+        """
         raise NotImplementedError
 
     def in_time(self, url: URL, seconds: float) -> Mapping[str, Any]:
@@ -159,6 +168,13 @@ class Dialect:
 
     def hang_up(self, connection: Any) -> None:
         """Ends a driver's *connection* while another thread waits for an answer through it."""
+        raise NotImplementedError
+
+    def sign_of(self, connection: Any, session: Session) -> Sign:
+        """What the server says of the transaction *session* through a driver's other *connection*.
+
+        LOSS only if it was this server that had it.
+        """
         raise NotImplementedError
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:

@@ -365,7 +365,7 @@ class Watch:
             return Unknown("nothing shows what others write here", Doubt.SPAN)
         if wrote and (self._fires or self._beside):
             return Unknown("this run wrote more than cells: by a trigger, or beside them")
-        found = self._access.read(self._others.changed)
+        found = self._access.read(self._others.changed, Mode.SNAPSHOT)
         if self._beside and isinstance(found, Changed) and found.batch.rows:
             # The columns beside these cells are not read with them.
             return Unknown("others wrote meanwhile")

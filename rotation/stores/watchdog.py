@@ -1,13 +1,15 @@
-"""Ends a statement whose server no longer answers: a statement may take long as long as its server accepts connections.
+"""Ends a statement that will get no answer: a statement may take long as long as its server works on it.
 
-While a statement is slow, the watchdog probes the server with a second connection.
+While a statement is slow, the watchdog probes the server with a second connection. That connects, and asks what became
+of the transaction: its own connection may be lost without a word, as behind a proxy that has lost its other side.
 """
 
 from __future__ import annotations
 
+import enum
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -23,8 +25,21 @@ MOST_PROBE_SECONDS = 19.0
 """The most seconds of a probe if connecting is slow: a silent server is given up within half a minute."""
 STATEMENT_GRACE_SECONDS = 3.0
 """Seconds that a statement may still take after a stop was requested."""
+UNANSWERED_SECONDS = 900.0
+"""The most seconds without an answer to a statement, if a server that accepts connections does not say that it works on
+it: behind a pooler without a connection to spare, it cannot say so."""
 SILENT = "the server does not answer: it hangs, a firewall drops the packets, or something else listens there"
+UNANSWERED = (
+    f"a statement got no answer for {UNANSWERED_SECONDS / 60:.0f} minutes, and the server, which accepts connections, "
+    "does not say that it works on it; if a pooler or a proxy is between, name the server itself in the url"
+)
 STOPPED = "stopped while the database did not answer"
+
+SESSION = "rotation.session"
+"""The name under which a connection notes how its server knows the transaction in progress: a function, which returns
+None as long as that is not known."""
+Session = tuple[object, ...]
+"""The server, and what it knows the transaction by."""
 
 T = TypeVar("T")
 
@@ -45,6 +60,15 @@ class Guard(Protocol):
 
     def transaction(self) -> AbstractContextManager[None]:
         """Goes around a transaction. Raises NoAnswerError, and KeyboardInterrupt for a second signal."""
+
+
+class Sign(enum.Enum):
+    """What a probe finds."""
+
+    SILENCE = "the server accepts no connection"
+    LIFE = "it accepts one, and does not say that it works on the statement"
+    WORK = "it works on the statement"
+    LOSS = "it knows the transaction no more"
 
 
 class BackgroundCall(Generic[T]):
@@ -84,13 +108,17 @@ class Call:
 
     began: float = field(default_factory=time.monotonic)
     stop_requested: float | None = None
+    heard: float | None = None
+    """When the server last answered this call, or said that it works on it."""
     alive: float | None = None
-    """When the server last answered this call or a probe."""
-    probe: BackgroundCall[bool] | None = None
+    """When it last answered this call or a probe."""
+    probe: BackgroundCall[Sign] | None = None
     probed: float = 0.0
     """When the first of these probes began."""
+    connected: threading.Event = field(default_factory=threading.Event)
+    """Set when the probe has its connection."""
     ended: str | None = None
-    """The reason why its statement was ended: `silent` or `stopped`."""
+    """The reason why its statement was ended: `silent`, `unanswered`, `lost` or `stopped`."""
 
     def outlasts_stop(self, is_stopping: Callable[[], bool]) -> bool:
         """True for a long call if a stop was requested long ago."""
@@ -106,13 +134,20 @@ class Watchdog:
     """Watches one connection in a thread, which starts with the first call."""
 
     def __init__(
-        self, *, is_stopping: Callable[[], bool], probe: Callable[[float], bool], hang_up: Callable[[Any], None]
+        self,
+        *,
+        is_stopping: Callable[[], bool],
+        probe: Callable[[float, Session | None, threading.Event], Sign],
+        hang_up: Callable[[Any], None],
     ) -> None:
-        """*probe* returns whether the server answers within some seconds; it may never return."""
+        """*probe* connects within some seconds, sets the event, and asks for a transaction; it may never return."""
         self.connect_seconds = 0.0
         """Seconds that the last connection took to make."""
+        self.lasting: Session | None = None
+        """How the server knows all transactions of the connection, if that is so."""
         self._is_stopping, self._probe, self._hang_up = is_stopping, probe, hang_up
         self._connection: Any = None
+        self._notes: MutableMapping[Any, Any] = {}
         self._call: Call | None = None
         self._lock = threading.Lock()
         """Held to hang up and to end a call, so that the watchdog never closes the connection of the next call."""
@@ -128,6 +163,7 @@ class Watchdog:
         if self._over is None:
             self._over = threading.Event()
             threading.Thread(target=self._watch, args=(self._over,), daemon=True).start()
+        self._notes.pop(SESSION, None)
         self._call = call = Call()
         return call
 
@@ -140,16 +176,16 @@ class Watchdog:
         """There is no connection to hang up until `connected`."""
         self._connection = None
 
-    def connected(self, connection: Any) -> None:
-        """The call uses this *connection* of the driver, and its time starts here."""
-        self._connection = connection
+    def connected(self, connection: Any, notes: MutableMapping[Any, Any]) -> None:
+        """The call uses this *connection* of the driver, which has *notes*, and its time starts here."""
+        self._connection, self._notes, self.lasting = connection, notes, None
         if self._call:
             self._call.began = time.monotonic()
 
     def answered(self) -> None:
         """The server has finished a statement of the call, so it is alive."""
         if call := self._call:
-            call.alive = time.monotonic()
+            call.alive = call.heard = time.monotonic()
 
     def close(self) -> None:
         """Ends the thread."""
@@ -173,18 +209,34 @@ class Watchdog:
             return "stopped"
         if call.probe is None:
             if now - (call.alive or call.began) > QUIET_SECONDS:
-                call.probed, call.probe = now, self._begin_probe()
+                call.probed, call.probe = now, self._begin_probe(call)
         elif (call.alive or 0.0) > call.probed:
             call.probe = None
-        elif call.probe.done() and call.probe.result():
-            call.probe, call.alive = None, now
-        elif now - call.probed > self.patience:
-            return "silent"
         elif call.probe.done():
-            # The probe failed early: there is time for another.
-            call.probe = self._begin_probe()
+            return self._found(call, call.probe.result(), now)
+        elif now - call.probed > self.patience and not call.connected.is_set():
+            return "silent"
         return None
 
-    def _begin_probe(self) -> BackgroundCall[bool]:
-        seconds = self.patience
-        return BackgroundCall(lambda: self._probe(seconds))
+    def _found(self, call: Call, sign: Sign, now: float) -> str | None:
+        """The same, once a probe has found *sign*."""
+        if sign is Sign.SILENCE:
+            if now - call.probed > self.patience:
+                return "silent"
+            # The probe failed early: there is time for another.
+            call.probe = self._begin_probe(call)
+            return None
+        call.probe, call.alive = None, now
+        if sign is Sign.WORK:
+            call.heard = now
+        elif sign is Sign.LOSS:
+            return "lost"
+        elif now - (call.heard or call.began) > UNANSWERED_SECONDS:
+            return "unanswered"
+        return None
+
+    def _begin_probe(self, call: Call) -> BackgroundCall[Sign]:
+        seconds, note = self.patience, self._notes.get(SESSION)
+        session = note() if note else self.lasting
+        call.connected = connected = threading.Event()
+        return BackgroundCall(lambda: self._probe(seconds, session, connected))

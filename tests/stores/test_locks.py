@@ -71,7 +71,7 @@ def test_nothing_that_is_set_outlives_its_transaction(database: Database, mode: 
     session.autocommit = False
     link.disconnect()
 
-    assert inside >= {"lock_timeout", "transaction_read_only" if mode is Mode.READ else "enable_seqscan"}
+    assert inside >= {"lock_timeout", "transaction_read_only" if mode.reads else "enable_seqscan"}
     assert outside == []
 
 

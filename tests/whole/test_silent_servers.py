@@ -7,12 +7,12 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import sqlalchemy as sa
@@ -23,7 +23,7 @@ from rotation.model.failures import StoreError
 from rotation.stores import watchdog
 from rotation.stores.access import Access
 from rotation.stores.connection import Connection, SilentServers, known_silent
-from rotation.stores.watchdog import BackgroundCall
+from rotation.stores.watchdog import BackgroundCall, Sign
 from tests.chaos.server import Server, own_mariadb, own_postgres
 from tests.conftest import Cli
 from tests.databases import Database, open_database
@@ -238,9 +238,9 @@ FREEZING = {
     # The system chooses which one; the main thread then goes on waiting.
     "by a signal to another thread": f"""{SIGNALLED}
 import signal, threading
-def begin_and_signal(self):
+def begin_and_signal(self, call):
     signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
-    return begin_and_say(self)
+    return begin_and_say(self, call)
 watchdog.Watchdog._begin_probe = begin_and_signal
 """,
 }
@@ -248,9 +248,9 @@ PROBING = """
 import sys
 from rotation.stores import watchdog
 begin = watchdog.Watchdog._begin_probe
-def begin_and_say(self):
+def begin_and_say(self, call):
     print("a probe begins", file=sys.stderr)
-    return begin(self)
+    return begin(self, call)
 watchdog.Watchdog._begin_probe = begin_and_say
 """
 """A run that says that it waits for a silent server."""
@@ -294,11 +294,11 @@ class Probes:
     """The looks for a sign of life, and a statement that lasts until some have found one."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.found: list[bool] = []
+        self.found: list[Sign] = []
         probe = Connection._probe
 
-        def noted(connection: Connection, seconds: float) -> bool:
-            self.found.append(probe(connection, seconds))
+        def noted(connection: Connection, *given: Any) -> Sign:
+            self.found.append(probe(connection, *given))
             return self.found[-1]
 
         monkeypatch.setattr(Connection, "_probe", noted)
@@ -310,11 +310,17 @@ class Probes:
         """Has a statement of a connection to *url* wait until so many have found one."""
         lock = {"postgresql": "SELECT pg_advisory_lock(7)", "mariadb": "SELECT GET_LOCK(database(), 3600)"}
         access = Access(url, "creds", read_only=True, sleep=lambda _: None)
+
+        def ask(connection: sa.Connection) -> Sequence[object]:
+            if database.kind == "postgresql":
+                connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+            return connection.exec_driver_sql(lock[database.kind]).all()
+
         with database.engine.connect() as holder, ThreadPoolExecutor(1) as thread:
             holder.exec_driver_sql(lock[database.kind])
-            asked = thread.submit(access.read, lambda connection: connection.exec_driver_sql(lock[database.kind]).all())
+            asked = thread.submit(access.read, ask)
             try:
-                until(lambda: asked.done() or self.found.count(True) >= number, "the answers to looks")
+                until(lambda: asked.done() or self.found.count(Sign.WORK) >= number, "the answers to looks")
             finally:
                 holder.invalidate()
             assert len(asked.result()) == 1
@@ -336,7 +342,7 @@ def test_a_long_statement_is_left_alone_while_the_server_lives(
 
     probes.during(database, database.url, 4)
 
-    assert probes.found == [True] * len(probes.found)
+    assert Sign.SILENCE not in probes.found
 
 
 @pytest.mark.parametrize("database", ["postgresql", pytest.param("mariadb", marks=pytest.mark.long)], indirect=True)
@@ -349,14 +355,14 @@ def test_a_long_statement_is_left_alone_where_connecting_is_slow(
     with through_proxy(database.url, seconds=1.5) as proxy:
         probes.during(database, proxy.url, 1)
 
-    assert probes.found == [True] * len(probes.found)
+    assert Sign.SILENCE not in probes.found
 
 
 def test_however_slow_a_server_connects_its_silence_ends_within_half_a_minute() -> None:
     """The patience grows with the last connection, and is bounded."""
     patience = []
     for seconds in (0.1, 5.5, 60.0):
-        seen = watchdog.Watchdog(is_stopping=lambda: False, probe=lambda _: True, hang_up=lambda _: None)
+        seen = watchdog.Watchdog(is_stopping=lambda: False, probe=lambda *_: Sign.WORK, hang_up=lambda _: None)
         seen.connect_seconds = seconds
         patience.append(watchdog.QUIET_SECONDS + seen.patience)
 
@@ -366,11 +372,11 @@ def test_however_slow_a_server_connects_its_silence_ends_within_half_a_minute() 
 class Watched:
     """A call under a watchdog, whose clock is this test's, and whose probes end at once."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, answers: bool = True) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, sign: Sign = Sign.WORK) -> None:
         self.now, self.probed, self.stopping = 1000.0, 0, False
         monkeypatch.setattr(watchdog.time, "monotonic", lambda: self.now)
         self.watchdog = watchdog.Watchdog(
-            is_stopping=lambda: self.stopping, probe=lambda _: answers, hang_up=lambda _: None
+            is_stopping=lambda: self.stopping, probe=lambda *_: sign, hang_up=lambda _: None
         )
         self.watchdog._begin_probe = self._begin_probe  # type: ignore[method-assign]
         self.call = watchdog.Call(began=self.now)
@@ -384,14 +390,14 @@ class Watched:
                 return reason
         return None
 
-    def _begin_probe(self) -> BackgroundCall[bool]:
+    def _begin_probe(self, call: watchdog.Call) -> BackgroundCall[Sign]:
         self.probed += 1
-        found = BackgroundCall(lambda: self.watchdog._probe(1.0))
+        found = BackgroundCall(lambda: self.watchdog._probe(1.0, None, call.connected))
         until(found.done, "the end of a probe")
         return found
 
 
-def test_a_watchdog_waits_as_long_as_the_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watchdog_waits_as_long_as_the_server_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """A statement may take hours."""
     watched = Watched(monkeypatch)
 
@@ -401,10 +407,37 @@ def test_a_watchdog_waits_as_long_as_the_server_answers(monkeypatch: pytest.Monk
 
 def test_a_watchdog_gives_up_a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """After both limits, and not before."""
-    watched = Watched(monkeypatch, answers=False)
+    watched = Watched(monkeypatch, Sign.SILENCE)
 
     assert watched.after(watchdog.QUIET_SECONDS + watchdog.PROBE_SECONDS) is None
     assert watched.after(1) == "silent"
+
+
+def test_a_watchdog_gives_up_a_statement_of_which_nothing_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server accepts connections, and does not say that it works on it: after minutes, and not before."""
+    watched = Watched(monkeypatch, Sign.LIFE)
+
+    assert watched.after(watchdog.UNANSWERED_SECONDS) is None
+    assert watched.after(2 * watchdog.QUIET_SECONDS) == "unanswered"
+
+
+def test_a_watchdog_that_was_stopped_itself_looks_again_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by Ctrl-Z: an answer may have come meanwhile."""
+    watched = Watched(monkeypatch, Sign.LIFE)
+
+    watched.now += 2 * watchdog.UNANSWERED_SECONDS
+    assert watched.after(0.25) is None
+    watched.watchdog.answered()
+
+    assert watched.after(60) is None
+
+
+def test_a_watchdog_gives_up_at_once_what_the_server_has_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server says that it knows the transaction no more."""
+    watched = Watched(monkeypatch, Sign.LOSS)
+
+    assert watched.after(watchdog.QUIET_SECONDS) is None
+    assert watched.after(1) == "lost"
 
 
 def test_a_watchdog_ends_a_statement_after_a_stop_was_requested(monkeypatch: pytest.MonkeyPatch) -> None:

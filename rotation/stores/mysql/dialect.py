@@ -29,9 +29,12 @@ from rotation.stores.mysql.catalog import (
     quote,
 )
 from rotation.stores.mysql.other_writers import MySQLOthers
+from rotation.stores.watchdog import Session, Sign
 
 LONGEST = 16 * 1024 * 1024
 """Bytes that the server puts together; beyond them it would cut without an error."""
+SERVER = "concat_ws(' ', @@hostname, @@port, @@server_id)"
+PROCESSES = f"SELECT {SERVER}, id, command, state FROM information_schema.processlist"  # noqa: S608 - constants only
 LOCK_SECONDS = 1
 LOCK_WAIT = "rotation.lock_wait"
 """The name under which a connection notes the seconds that it waits for locks."""
@@ -201,8 +204,12 @@ class MySQL(Dialect):
         """Its function has a name of its own."""
         return sa.func.rand(type_=sa.Float)
 
-    def set_up(self, connection: Any) -> None:
-        """Strict mode, or a value that is too long is cut with a warning only."""
+    def set_up(self, connection: Any) -> Session | None:
+        """Strict mode, or a value that is too long is cut with a warning only.
+
+        The server's greeting has its version and the session's number. If they are its own, no proxy speaks for it,
+        and the session is as old as the connection.
+        """
         # Of the greeting. A statement may take its time: whether the server still answers is found out otherwise.
         connection._read_timeout = int(self._read_seconds) if isinstance(self._read_seconds, str) else None
         with suppress(AttributeError, OSError):
@@ -216,6 +223,24 @@ class MySQL(Dialect):
             cursor.execute(f"SET SESSION group_concat_max_len = {LONGEST}")
             # Shards divide keys; without digits behind its point a negative quotient names the next block.
             cursor.execute("SET SESSION div_precision_increment = 4")
+            cursor.execute(f"SELECT {SERVER}, connection_id(), version()")
+            server, number, version = cursor.fetchone()
+        is_own = connection.get_server_info().removeprefix("5.5.5-") == version
+        return (server, number) if is_own and connection.thread_id() == number % 2**32 else None
+
+    def sign_of(self, connection: Any, session: Session) -> Sign:
+        """By the list of processes, in which a user sees its own sessions."""
+        server, number = session
+        with connection.cursor() as cursor:
+            cursor.execute(f"{PROCESSES} WHERE id IN (connection_id(), %s)", [number])
+            found = {session: (here, command, state) for here, session, command, state in cursor.fetchall()}
+        if any(here != server for here, *_ in found.values()) or connection.thread_id() not in found:
+            return Sign.LIFE
+        if number not in found:
+            return Sign.LOSS
+        _, command, state = found[number]
+        # Otherwise the statement never arrived, or its answer does not leave.
+        return Sign.LIFE if command == "Sleep" or re.search("(?i)writing to net|to client", state or "") else Sign.WORK
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:
         """The wait for locks belongs to the session, so it is changed only if necessary."""
@@ -223,7 +248,7 @@ class MySQL(Dialect):
         if known.get(LOCK_WAIT, LOCK_SECONDS) != seconds:
             connection.exec_driver_sql(_lock_wait(seconds))
             known[LOCK_WAIT] = seconds
-        if mode is Mode.READ:
+        if mode.reads:
             # What writes begins by itself, as the session has it: that may be read-only, too.
             connection.exec_driver_sql("START TRANSACTION READ ONLY")
 

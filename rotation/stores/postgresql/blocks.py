@@ -22,6 +22,8 @@ from rotation.stores.blocks import LEAST_ROWS, Swapped, drivers_errors
 from rotation.stores.columns import AsRead, TargetCells
 from rotation.stores.postgresql.catalog import LEAVES, TRANSACTION
 from rotation.stores.postgresql.codecs import bigint_array, numbers_in, uuid_array, uuids_in
+from rotation.stores.postgresql.sessions import first_statement, session_in
+from rotation.stores.watchdog import SESSION
 
 PLAN = {"jit": "off", "enable_seqscan": "off", "enable_sort": "off"}
 LOCK_MILLISECONDS = 1000
@@ -218,9 +220,11 @@ def one_trip(connection: sa.Connection, settings: Mapping[str, str], *, read_onl
     driver: Any = connection.connection.driver_connection
     with drivers_errors(connection):
         driver.read_only = True if read_only else None
+        driver.isolation_level = None
         with driver.pipeline():
-            # Several statements in one text do not go together with parameters.
-            names = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
-            driver.execute(f"SELECT {names}")
+            first = driver.execute(first_statement(settings))
+            # The server answers this one at once, whatever follows.
+            driver.pgconn.send_flush_request()
+            connection.info[SESSION] = lambda: session_in(first.pgresult)
             yield driver
         driver.rollback()

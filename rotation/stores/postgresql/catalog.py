@@ -152,10 +152,7 @@ WHERE datallowconn AND has_database_privilege(oid, 'CONNECT')"""
 
 # Bytes within an array or a composite type are returned as text in the form that is set. Between two batches their
 # tokens are decrypted, which may take long.
-SNAPSHOT = (
-    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL bytea_output = 'hex'; "
-    "SET LOCAL idle_in_transaction_session_timeout = 0"
-)
+SNAPSHOT = "SET LOCAL bytea_output = 'hex'; SET LOCAL idle_in_transaction_session_timeout = 0"
 
 LEAVES = f"""{FAMILY} SELECT n.nspname, c.relname, has_table_privilege(c.oid, 'SELECT'),
 COALESCE(pg_relation_size(c.oid), 0) / CAST(current_setting('block_size') AS int),
@@ -312,7 +309,7 @@ class PostgreSQLCatalog(Catalog):
         return "E'" + value.decode().replace("\\", "\\\\") + "'"
 
     def hold_snapshot(self, connection: sa.Connection) -> None:
-        """Settings are of the transaction only, because of poolers."""
+        """It has begun as one. Settings are of the transaction only, because of poolers."""
         connection.exec_driver_sql(SNAPSHOT)
 
     def is_empty(self, source: TableSource) -> bool:

@@ -21,6 +21,8 @@ from rotation.stores.postgresql.blocks import LOCK_MILLISECONDS, PostgreSQLBlock
 from rotation.stores.postgresql.catalog import PostgreSQLCatalog
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
 from rotation.stores.postgresql.other_writers import PostgreSQLOthers
+from rotation.stores.postgresql.sessions import first_statement, lasting, sign_of
+from rotation.stores.watchdog import SESSION, Session, Sign
 
 KEYS = (
     sa.Integer,
@@ -51,6 +53,8 @@ USUAL = {
     "client_encoding": "utf8",
 }
 """Settings of a connection, as in a url."""
+REPEATABLE_READ = 3
+"""As the driver's IsolationLevel has it."""
 UNREACHED = frozenset({"OperationalError", "ConnectionTimeout"})
 """The driver's errors before there is a session."""
 ANSWERS = {
@@ -125,27 +129,34 @@ class PostgreSQL(Dialect):
         with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
 
-    def set_up(self, connection: Any) -> None:
+    def set_up(self, connection: Any) -> Session | None:
         """Nothing of it is the server's to remember."""
         # Prepared statements do not survive a pooler either.
         connection.prepare_threshold = None
         if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
             take_any_text(connection)
         register(connection)
+        return lasting(connection)
+
+    def sign_of(self, connection: Any, session: Session) -> Sign:
+        """Each transaction has noted its own names."""
+        return sign_of(connection, session)
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:
         """A short wait for locks, so that no service waits behind this run; a reader cannot write."""
-        session: Any = connection.connection.driver_connection
+        driver: Any = connection.connection.driver_connection
         # Otherwise as the server has it: a standby's is read-only, too.
-        session.read_only = True if mode is Mode.READ else None
-        # What is set for a transaction ends with it. What is set for a session stays with a connection of a pooler
-        # such as PgBouncer, which hands it to a service next. As a wait, 0 would be for ever.
-        settings = f"SET LOCAL lock_timeout = {1 if mode is Mode.HURRIED else LOCK_MILLISECONDS}"
-        if mode is not Mode.READ:
+        driver.read_only = True if mode.reads else None
+        driver.isolation_level = REPEATABLE_READ if mode is Mode.SNAPSHOT else None
+        # As a wait, 0 would be for ever.
+        settings = {"lock_timeout": str(1 if mode is Mode.HURRIED else LOCK_MILLISECONDS)}
+        if not mode.reads:
             # Each row of a batch is found through the index of its key. The planner does not know how many there are,
             # and a join of the other kinds reads the whole table, batch after batch.
-            settings += "".join(f"; SET LOCAL enable_{plan} = off" for plan in ("hashjoin", "mergejoin", "seqscan"))
-        connection.exec_driver_sql(settings)
+            settings |= {f"enable_{plan}": "off" for plan in ("hashjoin", "mergejoin", "seqscan")}
+        *_, server, process, began = connection.exec_driver_sql(first_statement(settings)).one()
+        session = (server, process, began)
+        connection.info[SESSION] = lambda: session
 
     def code(self, error: BaseException) -> object:
         """The SQLSTATE; for an answer to a connection attempt, the one that its words stand for."""

@@ -219,7 +219,7 @@ class PostgreSQLOthers(OtherWriters):
         A table that was rewritten before our first read looks empty in it; that shows in the catalog, which is asked
         afterwards.
         """
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET LOCAL jit = off")
+        connection.exec_driver_sql("SET LOCAL jit = off")
         now, is_alive = connection.execute(sa.text(NOW), {"pid": self._pid, "since": self._since}).one()
         if not is_alive:
             return Unknown("the session in which it began is gone: the server may have restarted, or another took over")

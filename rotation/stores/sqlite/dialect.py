@@ -207,8 +207,8 @@ class SQLite(Dialect):
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:
         """A writer is one from its first statement on."""
-        connection.exec_driver_sql(f"PRAGMA query_only = {int(mode is Mode.READ)}")
-        if mode is not Mode.READ:
+        connection.exec_driver_sql(f"PRAGMA query_only = {int(mode.reads)}")
+        if not mode.reads:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def fetch_all(self, connection: sa.Connection, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:

@@ -1,0 +1,61 @@
+"""How PostgreSQL knows a transaction, so that a second connection can ask what became of it.
+
+By the start of the server, the process that serves the session, and the time at which the transaction began, which
+`pg_stat_activity` shows as `xact_start`. A pooler may hand a session to the next transaction of somebody else, so that
+each transaction asks for itself: its first statement does, which sets its settings anyway.
+
+Before that, as if a connection was lost between two transactions, the server knows it by its process alone. It names
+that process to its client at the login; a pooler, which makes cancel keys of its own, names another number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rotation.stores.watchdog import Session, Sign
+
+SERVER = "CAST(extract(epoch FROM pg_postmaster_start_time()) AS text)"
+NAMES = f"{SERVER}, CAST(pg_backend_pid() AS text), CAST(extract(epoch FROM now()) AS text)"
+FOUND = f"""SELECT {SERVER}, a.pid IS NULL, a.state, a.wait_event_type, CAST(extract(epoch FROM a.xact_start) AS text)
+FROM (SELECT 1) one LEFT JOIN pg_stat_activity a ON a.pid = CAST(%s AS int)"""  # noqa: S608 - constants only
+
+
+def first_statement(settings: Mapping[str, str]) -> str:
+    """Sets *settings* for a transaction, and finds its names: the last three columns.
+
+    What is set for a transaction ends with it. What is set for a session stays with a connection of a pooler such as
+    PgBouncer, which hands it to a service next.
+    """
+    # Several statements in one text do not go together with parameters.
+    sets = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
+    return f"SELECT {', '.join([*sets, NAMES])}"
+
+
+def session_in(result: Any) -> Session | None:
+    """The names in libpq's *result* of that statement; None without one."""
+    if result is None or result.ntuples != 1:
+        return None
+    return tuple(result.get_value(0, column).decode() for column in range(result.nfields)[-3:])
+
+
+def lasting(connection: Any) -> Session | None:
+    """The server and the process of a driver's new *connection*, if no pooler is between."""
+    connection.autocommit = True
+    server, process, _ = connection.execute(f"SELECT {NAMES}").fetchone()
+    connection.autocommit = False
+    return (server, process, None) if str(connection.info.backend_pid) == process else None
+
+
+def sign_of(connection: Any, session: Session) -> Sign:
+    """By `pg_stat_activity`, in which a user sees its own sessions whole."""
+    server, process, began = session
+    connection.autocommit = True
+    here, is_gone, state, waits_for, since = connection.execute(FOUND, [process]).fetchone()
+    if here != server:
+        return Sign.LIFE
+    # Of a session of somebody else, or if the server does not keep track, nothing is shown.
+    if is_gone or (began is not None and since != began and state not in {None, "disabled"}):
+        return Sign.LOSS
+    # Otherwise the statement never arrived, or its answer does not leave.
+    return Sign.WORK if state == "active" and waits_for != "Client" else Sign.LIFE

@@ -1,0 +1,202 @@
+"""Connections that are lost without a word: what was begun is tried again, and a healthy statement is left alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+import sqlalchemy as sa
+
+from keyring_core import InvalidToken, Keyring
+from rotation.model.failures import StoreError
+from rotation.stores import watchdog
+from rotation.stores.access import Access
+from rotation.stores.connection import Connection, known_silent
+from rotation.stores.databases import served_url
+from rotation.stores.dialect import Mode
+from rotation.stores.watchdog import SESSION, Sign
+from tests.conftest import SERVERS
+from tests.databases import Database, open_database
+from tests.fakes import token
+from tests.keys import make_key
+from tests.processes import AT_ONCE, start, until
+from tests.proxy import through_proxy
+from tests.stores.pgbouncer import pooled
+from tests.stores.tokens import make_token, secrets_of
+
+pytestmark = pytest.mark.database
+
+HASTY = "from rotation.stores import watchdog; watchdog.QUIET_SECONDS = 0.5"
+on_servers = pytest.mark.parametrize("database", SERVERS, indirect=True)
+
+
+@pytest.fixture
+def signs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Sign]]:
+    """What the probes of a hasty watchdog find."""
+    found: list[Sign] = []
+    probe = Connection._probe
+
+    def noted(connection: Connection, *given: Any) -> Sign:
+        found.append(probe(connection, *given))
+        return found[-1]
+
+    monkeypatch.setattr(Connection, "_probe", noted)
+    monkeypatch.setattr(watchdog, "WATCH_SECONDS", 0.02)
+    monkeypatch.setattr(watchdog, "QUIET_SECONDS", 0.2)
+    monkeypatch.setattr(watchdog, "PROBE_SECONDS", 1.0)
+    yield found
+    known_silent.forget()
+
+
+@on_servers
+def test_a_run_whose_connection_is_lost_goes_on_with_another(
+    database: Database, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """The server knows its session no more: each batch that was begun is tried again."""
+    database.make_creds([make_token(f"{number}") for number in range(200)])
+    limits = f"{HASTY}\n{AT_ONCE}"
+    with (
+        through_proxy(database.url) as proxy,
+        start(
+            replace(database, url=proxy.url),
+            environ,
+            tmp_path,
+            "--max-rate",
+            "100",
+            "--batch-size",
+            "10",
+            limits=limits,
+        ) as command,
+    ):
+        command.until(lambda: _moved(database) > 10, "the second batch")
+        database.engine.dispose()
+        proxy.lose()
+        code, document = command.end()
+
+    assert (code, document["complete"], document["targets"][0]["rotated"]) == (0, True, 200)
+    assert secrets_of(cell for _, cell in sorted(database.column().items())) == [f"{number}" for number in range(200)]
+    assert "rotation.retry" in command.log
+
+
+@on_servers
+def test_a_run_goes_on_if_the_connection_to_its_ledger_is_lost(
+    database: Database, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """And the ledger has the end of the run: it was written through another connection."""
+    with open_database("sqlite", tmp_path) as targets, through_proxy(database.url) as proxy:
+        targets.make_creds([token("old")] * 200)
+        ledger = {"ROTATION_LEDGER_URL": proxy.url}
+        limits = f"{HASTY}\n{AT_ONCE}"
+        options = ("--max-rate", "100", "--batch-size", "10")
+        with start(targets, environ | ledger, tmp_path, *options, limits=limits) as command:
+            command.until(lambda: _moved(targets) > 10, "the second batch")
+            targets.engine.dispose()
+            proxy.lose()
+            code, _ = command.end()
+
+    assert code == 0
+    assert database.rows("SELECT outcome FROM keyring_ledger_runs") == [("complete",)]
+
+
+@on_servers
+def test_only_this_server_can_say_that_a_transaction_is_lost(database: Database, signs: list[Sign]) -> None:
+    """A proxy may lead to another one, which knows nothing of it: then nothing is known."""
+    dialect, url = served_url(database.url, "this test")
+    link = Connection(dialect, url)
+    with link.transaction(Mode.WRITE) as connection:
+        noted = connection.info.get(SESSION)
+        session = noted() if noted else link._watchdog.lasting
+        assert session is not None
+        elsewhere = ("another server", *session[1:])
+        at_rest = [link._probe(60, each, threading.Event()) for each in (None, session, elsewhere)]
+        lasting = link._watchdog.lasting
+        assert lasting is not None
+    link.disconnect()
+    until(lambda: link._probe(60, lasting, threading.Event()) is Sign.LOSS, "the end of the session")
+
+    assert link._probe(60, session, threading.Event()) is Sign.LOSS
+    assert at_rest == [Sign.LIFE] * 3
+    assert link._probe(60, elsewhere, threading.Event()) is Sign.LIFE
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_the_next_transaction_of_a_session_is_another_one(database: Database) -> None:
+    """A pooler gives the session to others as soon as a transaction has ended."""
+    dialect, url = served_url(database.url, "this test")
+    link = Connection(dialect, url)
+    with link.transaction(Mode.READ) as connection:
+        connection.exec_driver_sql("SELECT 1")
+        first = connection.info[SESSION]()
+    with link.transaction(Mode.READ) as connection:
+        connection.exec_driver_sql("SELECT 1")
+        second = connection.info[SESSION]()
+        found = [link._probe(60, each, threading.Event()) for each in (first, second)]
+    link.disconnect()
+
+    assert first[:2] == second[:2]
+    assert found == [Sign.LOSS, Sign.LIFE]
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_a_proxy_that_speaks_for_the_server_is_not_asked(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its greeting has numbers of its own, and behind it sessions may change."""
+    dialect, url = served_url(database.url, "this test")
+    link = Connection(dialect, url)
+    monkeypatch.setattr(pymysql.Connection, "thread_id", lambda _: 7)
+    with link.transaction(Mode.READ) as connection:
+        connection.exec_driver_sql("SELECT 1")
+        assert link._watchdog.lasting is None
+    link.disconnect()
+
+
+SLEEPS = pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.long)])
+
+
+@SLEEPS
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_long_statement_behind_a_pooler_is_left_alone(database: Database, signs: list[Sign], seconds: int) -> None:
+    """The pooler has one connection to the server, and that one has the statement: a probe learns nothing."""
+    with pooled(database, pool_size=1) as behind:
+        access = Access(behind.url, "creds", read_only=True, sleep=lambda _: None)
+        slept = access.read(lambda connection: connection.scalar(sa.text(f"SELECT 7 FROM pg_sleep({seconds})")))
+        access.close()
+
+    assert slept == 7
+    assert signs
+    assert {*signs} == {Sign.LIFE}
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_behind_a_pooler_with_a_connection_to_spare_the_server_says_that_it_works(
+    database: Database, signs: list[Sign]
+) -> None:
+    """The transaction noted its own session, which no other gets before its end."""
+    with pooled(database, pool_size=2) as behind:
+        access = Access(behind.url, "creds", read_only=True, sleep=lambda _: None)
+        access.read(lambda connection: connection.scalar(sa.text("SELECT 7 FROM pg_sleep(3)")))
+        access.close()
+
+    assert Sign.WORK in signs
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_statement_of_which_nothing_is_heard_is_given_up(
+    database: Database, signs: list[Sign], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the limit, with words that say what was seen."""
+    monkeypatch.setattr(watchdog, "UNANSWERED_SECONDS", 1.0)
+    with pooled(database, pool_size=1) as behind:
+        access = Access(behind.url, "creds", read_only=True, sleep=lambda _: None)
+        with pytest.raises(StoreError, match="does not say that it works on it; if a pooler"):
+            access.read(lambda connection: connection.scalar(sa.text("SELECT 7 FROM pg_sleep(3600)")))
+        access.close()
+
+
+def _moved(database: Database) -> int:
+    known = Keyring(make_key("new"))
+    return sum(not isinstance(known.identify_many([cell])[0], InvalidToken) for cell in database.column().values())
