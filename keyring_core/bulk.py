@@ -203,7 +203,10 @@ def _sealed(key: Key, heads: Iterable[bytes], plain: bytes | bytearray, width: i
     """The bytes of a token for each of *heads*, from a random block and a padded plaintext, which are *width* long."""
     encryptor = key.cbc(bytes(BLOCK)).encryptor()
     bodies = encryptor.update(plain) + encryptor.finalize()
-    return key.sealed([head + body for head, (body,) in zip(heads, iter_unpack(f"{width}s", bodies), strict=True)])
+    signed = [head + body for head, (body,) in zip(heads, iter_unpack(f"{width}s", bodies), strict=True)]
+    # One token may be as large as all else in memory.
+    del bodies
+    return key.sealed(signed)
 
 
 def _is_padded(plain: bytes) -> bool:

@@ -112,6 +112,8 @@ def write_on_end(tokens: Sequence[bytes]) -> bytes:
     if not padding:
         return texts
     padded, length = bytearray(texts), len(texts) // len(tokens)
+    # One token may be as large as all else in memory.
+    del texts
     for back in range(1, padding + 1):
         padded[length - back :: length] = b"=" * len(tokens)
     return bytes(padded)

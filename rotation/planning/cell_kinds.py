@@ -74,21 +74,32 @@ _IN_TEXT = re.compile(rb"gAAAA" + _BODY + b"{%d,}" % (LEAST_BODY - 5))
 _IN_BASE64 = re.compile(rb"Z0FBQU[EF][A-Za-z0-9]{%d,}" % (LEAST_BODY * 4 // 3 - 7))
 _IN_HEX = re.compile(rb"67(?:41){4}(?:[2-7][0-9A-Fa-f]){%d,}" % (LEAST_BODY - 5))
 
-
-DATED = rb"(?<![A-Za-z0-9+/])gAAAAA[BC]"
+# What stands in front is looked at last: `re` seeks the letters that a pattern begins with much faster than others.
+DATED = rb"gAAAAA(?<![A-Za-z0-9+/]gAAAAA)[BC]"
 """The beginning of a token of the years 2004 to 2072. Data of other kinds, such as pictures in base64, hold
 `gAAAA` by chance; this at the beginning of a word is no chance."""
 _DATED = re.compile(DATED + rb"[A-Za-z0-9_-]{5,}(?![A-Za-z0-9_+/-])")
 
-_BEGINNINGS = re.compile(
-    rb"\A\x80\0{4}[\x40-\xbf]"  # raw
-    rb"|(?<![0-9A-Fa-f])(?:80(?:00){4}[4-9A-Ba-b]|67(?:41){5}4[23])"  # in hex: raw, and text
-    rb"|(?<![A-Za-z0-9+/_-])(?:Z0FBQUFBQ|WjBGQlFVRkJR|M5AUCQKBIFB)"  # in base64, base64 twice, base32
-    rb"|(?<![A-Za-z0-9])QAAAAAAA"  # raw, in base32
-    rb"|\\x80(?:\\x00){4}|80(?::00){4}:"  # raw, in Python's repr, and in hex with colons
-    rb"|%67(?:%41){5}%4[23]|\\u0067(?:\\u0041){5}\\u004[23]|g\0(?:A\0){5}[BC]"  # in URLs, JSON, UTF-16
-)
-"""The beginnings of such tokens in other encodings. Whole tokens have patterns of their own above."""
+_RAW = re.compile(rb"\x80\0{4}[\x40-\xbf]")
+# In hex: raw, and text; in base64, base64 twice, base32; raw, in base32; raw, in Python's repr, and in hex with colons;
+# in URLs, JSON, UTF-16.
+_BEGINNINGS = [
+    re.compile(pattern).search
+    for pattern in rb"""
+    80(?<![0-9A-Fa-f]80)(?:00){4}[4-9A-Ba-b]
+    67(?<![0-9A-Fa-f]67)(?:41){5}4[23]
+    Z0FBQUFBQ(?<![A-Za-z0-9+/_-]Z0FBQUFBQ)
+    WjBGQlFVRkJR(?<![A-Za-z0-9+/_-]WjBGQlFVRkJR)
+    M5AUCQKBIFB(?<![A-Za-z0-9+/_-]M5AUCQKBIFB)
+    QAAAAAAA(?<![A-Za-z0-9]QAAAAAAA)
+    \\x80(?:\\x00){4}
+    80(?::00){4}:
+    %67(?:%41){5}%4[23]
+    \\u0067(?:\\u0041){5}\\u004[23]
+    g\0(?:A\0){5}[BC]
+    """.split()
+]
+"""The beginnings of such tokens, raw and in other encodings. Whole tokens have patterns of their own above."""
 
 _FOREIGN_PREFIXES = ("$encrypted$UTF8$AESCBC$", "$encrypted$AESCBC$", "$encrypted$fernet-256$")
 FOREIGN = Cell(CellKind.FOREIGN_CIPHER, "AES-256 in Fernet's frame, as AWX and the AAP gateway write it", keyless=True)
@@ -177,7 +188,7 @@ def _truncated(data: bytes) -> Cell | None:
     if _DATED.search(data):
         inside = "" if _DATED.match(data) else ", inside text"
         return Cell(CellKind.TRUNCATED, f"a token whose end is missing{inside}")
-    if _BEGINNINGS.search(data):
+    if _RAW.match(data) or any(search(data) for search in _BEGINNINGS):
         return Cell(CellKind.TRUNCATED, "a token in another encoding, whose end is missing")
     return None
 

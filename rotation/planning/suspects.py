@@ -12,9 +12,8 @@ import binascii
 import re
 from collections.abc import Iterator
 from math import log2
-from operator import ne
 
-from rotation.planning.inner_tokens import SHORTEST
+from rotation.planning.inner_tokens import SHORTEST, runs_of
 
 SUSPECT = "suspect"
 """The category of such a cell in a target of another format than `token`; in that one it is plaintext."""
@@ -28,8 +27,9 @@ _DIGITS = b"0123456789"
 _BLANKS = b" \t\n\r"
 _CONTROLS = bytes(sorted({*range(0x20), 0x7F} - {*_BLANKS}))
 
-_LONG_PIECE = re.compile(rb'(?s:.{16})*?[^\s"]{40}')
-"""Most cells have no such piece, and need no further look: 40 characters without a blank, from a multiple of 16 on.
+_LONG, _FROM = 40, 16
+_long_pieces = runs_of(rb'^\s"', _LONG)
+"""Most cells have no such piece with _LONG characters from a multiple of _FROM on, and need no further look.
 Lines of wrapped data have 60 or more."""
 _ENDS_OF_STRINGS = (b'":', b'",', b'"}', b'"]')
 """In JSON without blanks: two strings are two stretches."""
@@ -38,11 +38,15 @@ _UUID = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 _WINDOW, _STEP = 92, 6
 """Characters: in base85, SHORTEST bytes are as many; in base64 they are more."""
+_stretches = runs_of(rb"\S", _WINDOW)
 _PARTS, _LEAST_CHANGES, _LEAST_CHANGES_OF_PART, _LEAST_DIFFERENT = 3, 0.45, 0.25, 36
 """Of a window of random characters, the share of neighbours of different classes (digit, capital, small letter, other)
 in all of it and in each part; and the number of different characters. In base64, base58 and base85 almost all have
 more, on average 0.65, 0.55 and 48."""
 _CLASSES = bytes((byte in _DIGITS) + 2 * (0x41 <= byte <= 0x5A) + 3 * (0x61 <= byte <= 0x7A) for byte in range(256))
+
+_BYTES = bytes(range(256))
+_CHANGED = bytes(byte > 0 for byte in range(256))
 
 _UNBROKEN = re.compile(rb"[0-9A-Za-z]{%d,}" % _WINDOW)
 _LEAST_SHARE_OF_DIGITS, _LEAST_DIFFERENT_IN_WORD = 1 / 16, 9
@@ -52,9 +56,8 @@ _SETS = ((b"[0-9]", 10), (b"[A-Fa-f]", 6), (b"[G-Z]", 20), (b"[g-z]", 20))
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}")
 _URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
-_STOP = b"Z"
-_STOPS = bytes.maketrans(b"GHIJKLMNOPQRSTUVWYghijklmnopqrstvwyz", 36 * _STOP)
-"""Letters that stand neither in numbers nor in `0x`, `\\x` or `\\u`."""
+_rows_of_numbers = runs_of(b"^GHIJKLMNOPQRSTUVWYZghijklmnopqrstvwyz", 2 * SHORTEST + 1)
+"""Without the letters that stand neither in numbers nor in `0x`, `\\x` or `\\u`."""
 _NUMBERS = re.compile(
     rb"(?<![0-9A-Fa-f])-?[0-9A-Fa-f]{1,3}(?P<between>[^0-9A-Za-z]{1,4}(?:0?[xX]|u00)?)"
     rb"(?:-?[0-9A-Fa-f]{1,3}(?P=between)){%d,}-?[0-9A-Fa-f]{1,3}" % (SHORTEST - 2)
@@ -94,12 +97,12 @@ def _is_legible(data: bytes) -> bool:
 
 def _is_random_text(data: bytes, depth: int) -> bool:
     """True if a stretch of *data* without blanks looks random."""
-    if not _LONG_PIECE.match(data):
+    if not any(begin + -begin % _FROM + _LONG <= end for begin, end in _long_pieces(data)):
         return False
     joined = _in_one_line(data)
     for end in _ENDS_OF_STRINGS:
         joined = joined.replace(end, b" ")
-    long = (stretch for stretch in joined.split() if len(stretch) >= _WINDOW)
+    long = (joined[begin:end] for begin, end in _stretches(joined))
     return any(_is_random_stretch(stretch, depth) for each in long for stretch in _UUID.sub(b" ", each).split())
 
 
@@ -121,7 +124,9 @@ def _is_random_stretch(stretch: bytes, depth: int) -> bool:
 
 
 def _windows(stretch: bytes) -> Iterator[bool]:
-    """For each window of *stretch* True if it looks random."""
+    """For each window of *stretch* True if it looks random; none if all of it has too few different characters."""
+    if len(_BYTES) - len(_BYTES.translate(None, stretch)) < _LEAST_DIFFERENT:
+        return
     changes = changes_of_class(stretch)
     part = _WINDOW // _PARTS
     for begin in range(0, len(stretch) - _WINDOW + 1, _STEP):
@@ -136,7 +141,9 @@ def _windows(stretch: bytes) -> Iterator[bool]:
 def changes_of_class(text: bytes) -> bytes:
     """1 for each character of *text* whose next one is of another class, and 0 for the others but the last one."""
     classes = text.translate(_CLASSES)
-    return bytes(map(ne, classes, classes[1:]))
+    # All at once, as numbers: a character at a time takes several times as long.
+    changes = int.from_bytes(classes[:-1]) ^ int.from_bytes(classes[1:])
+    return changes.to_bytes(max(0, len(text) - 1)).translate(_CHANGED)
 
 
 def _is_random_word(word: bytes) -> bool:
@@ -152,9 +159,10 @@ def _is_random_word(word: bytes) -> bool:
 
 def _without_text(run: bytes, texts: list[bytes]) -> bytes:
     """*run*, or a blank if it is base64 of a text, which *texts* gets."""
+    # No copies of the parts: a run may be megabytes.
+    text = memoryview(run.translate(_URL_SAFE_TO_STANDARD))
     for begin in range(4):
-        part = run[begin:].translate(_URL_SAFE_TO_STANDARD)
-        decoded = binascii.a2b_base64(part[: len(part) // 4 * 4])
+        decoded = binascii.a2b_base64(text[begin : begin + (len(run) - begin) // 4 * 4])
         if _is_legible(decoded):
             texts.append(decoded)
             return b" "
@@ -165,11 +173,10 @@ def _has_random_numbers(data: bytes, depth: int) -> bool:
     """True if numbers in a row in *data* spell bytes that look random, such as in hex with colons."""
     if len(data) - len(data.translate(None, _DIGITS)) < SHORTEST:
         return False
-    pieces = _in_one_line(data).translate(_STOPS).split(_STOP)
+    line = _in_one_line(data)
     return any(
         _looks_random(spelled, depth - 1)
-        for piece in pieces
-        if len(piece) > 2 * SHORTEST
+        for piece in (line[begin:end] for begin, end in _rows_of_numbers(line))
         # In JSON with an indent more than a comma is between two numbers.
         for row in (piece, piece.translate(None, _BLANKS))
         for numbers in _NUMBERS.finditer(row)

@@ -7,6 +7,7 @@ import html
 import json
 import quopri
 import random
+import re
 import sqlite3
 import struct
 import textwrap
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
 from rotation.planning import inner_tokens
-from rotation.planning.inner_tokens import MARKS, SHORTEST, SPELLED, find_inner
+from rotation.planning.inner_tokens import MARKS, SHORTEST, SPELLED, find_inner, holds_mark, runs_of
 from rotation.planning.planner import Planner
 from rotation.stores.sqlite.dialect import SQLite
 from tests.conftest import Named
@@ -452,6 +453,58 @@ def test_marks_are_few_and_rare() -> None:
     """A database looks for each of them in each cell, so they are few, and of four bytes at least."""
     assert len(MARKS) == len(set(MARKS)) <= 27
     assert min(map(len, MARKS)) == 4
+
+
+def holds_any(data: bytes) -> bool:
+    """The definition of `holds_mark`, which looks for several marks at once."""
+    return any(mark in data for mark in inner_tokens._GATES)
+
+
+PIECES = st.sampled_from(inner_tokens._GATES).flatmap(
+    lambda mark: st.tuples(st.integers(0, len(mark)), st.integers(0, len(mark))).map(
+        lambda cut: mark[min(cut) : max(cut)]
+    )
+)
+
+
+@settings(max_examples=2000)
+@given(
+    st.lists(st.one_of(PIECES, st.sampled_from([b"A", b"U", b"\0", b"4", b"8", b"0", b" "])), max_size=6).map(b"".join)
+)
+def test_a_mark_is_seen_wherever_it_stands(data: bytes) -> None:
+    """Also among parts of others, and where it overlaps them."""
+    assert holds_mark(data) == holds_any(data)
+
+
+@pytest.mark.parametrize("mark", inner_tokens._GATES, ids=repr)
+def test_a_mark_is_seen_and_its_neighbours_are_not(mark: bytes) -> None:
+    """Cut, or with another byte in any place, it is none, unless it is another one."""
+    for front, behind in (b"", b""), (mark[:-1], b""), (b"", mark[1:]), (b"x" * 3000, b"x" * 3000), (b"\0", b"\0"):
+        assert holds_mark(front + mark + behind)
+        for at in range(len(mark)):
+            others = [bytes([byte]) for byte in range(256) if byte != mark[at]]
+            for data in (mark[:at] + other + mark[at + 1 :] for other in [b"", *others]):
+                assert holds_mark(front + data + behind) == holds_any(front + data + behind), data
+
+
+@given(
+    st.sampled_from([rb"A-Za-z0-9+/_-", rb"\0\t-\r -~", rb"\S", rb'^\s"', b"^GHZghz"]),
+    st.integers(1, 5),
+    st.lists(st.sampled_from([b"a", b"A", b"Z", b"_", b'"', b" ", b"\n", b"\0", b"\x80", b"\xff", b"\x1c"])).map(
+        b"".join
+    ),
+)
+def test_runs_are_those_of_a_pattern(characters: bytes, least: int, data: bytes) -> None:
+    """A faster search, with the same places."""
+    pattern = re.compile(b"[%b]{%d,}" % (characters, least))
+
+    assert runs_of(characters, least)(data) == [found.span() for found in pattern.finditer(data)]
+
+
+@given(st.lists(st.sampled_from([b"\\", b'"', b"\\u0041", b"\\x41", b"41" * 9, b"n", b"u00"])).map(b"".join))
+def test_quotes_are_unescaped_as_all_else_is(text: bytes) -> None:
+    """A faster way for them changes nothing."""
+    assert inner_tokens._without_escapes(text) == inner_tokens._BACKSLASH.sub(inner_tokens._unescaped, text)
 
 
 @pytest.mark.parametrize("encoding", ["utf-32", "utf-32-le", "utf-32-be"])

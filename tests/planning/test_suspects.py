@@ -11,11 +11,15 @@ import textwrap
 import uuid
 import zlib
 from collections.abc import Callable
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keyring_core import Keyring
 from rotation.model.target import Format
 from rotation.planning.planner import Planner
-from rotation.planning.suspects import may_hide
+from rotation.planning.suspects import changes_of_class, may_hide
 from tests.conftest import Named
 from tests.fakes import batch_of, token
 from tests.keys import make_key
@@ -220,3 +224,11 @@ def test_a_token_in_another_form_that_was_found_makes_no_suspect() -> None:
     counts = Planner(KEYRING, format=Format.EMBEDDED).plan(batch_of([((1,), token("old").encode().hex())])).counts
 
     assert (counts.suspects, counts.identified, counts.categories) == (0, 1, {"encoded-token": 1})
+
+
+@given(st.lists(st.sampled_from([b"aZ", b"z", b"A", b"0", b"9", b"-", b"\0", b"\xff"])).map(b"".join))
+def test_the_changes_of_class_are_told_character_by_character(text: bytes) -> None:
+    """One for each character whose next one is of another class: digit, capital, small letter, other."""
+    classes = ["0" if 48 <= byte <= 57 else "A" if 65 <= byte <= 90 else "a" * (97 <= byte <= 122) for byte in text]
+
+    assert changes_of_class(text) == bytes(before != behind for before, behind in pairwise(classes))
