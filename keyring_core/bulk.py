@@ -21,7 +21,7 @@ from itertools import chain, compress
 from struct import iter_unpack
 
 from keyring_core.errors import DamagedToken, InvalidToken, UndecryptableToken
-from keyring_core.keys import Key
+from keyring_core.keys import Key, in_cipher
 from keyring_core.token_batches import (
     Refused,
     TokenBatch,
@@ -185,8 +185,7 @@ def decrypt_padded(key: Key, signed: Sequence[bytes]) -> list[bytes]:
 
 def _decrypted(key: Key, signed: Sequence[bytes]) -> bytes:
     """For each of *signed* one block of no meaning, in its IV's place, and its padded plaintext."""
-    decryptor = key.cbc(bytes(BLOCK)).decryptor()
-    return decryptor.update(b"".join([each[_HEAD:] for each in signed])) + decryptor.finalize()
+    return in_cipher(key.cbc(bytes(BLOCK)).decryptor(), b"".join([each[_HEAD:] for each in signed]))
 
 
 def _encrypted(key: Key, heads: Sequence[bytes], padded: Sequence[bytes]) -> list[str]:
@@ -201,8 +200,7 @@ def _encrypted(key: Key, heads: Sequence[bytes], padded: Sequence[bytes]) -> lis
 
 def _sealed(key: Key, heads: Iterable[bytes], plain: bytes | bytearray, width: int) -> list[bytes]:
     """The bytes of a token for each of *heads*, from a random block and a padded plaintext, which are *width* long."""
-    encryptor = key.cbc(bytes(BLOCK)).encryptor()
-    bodies = encryptor.update(plain) + encryptor.finalize()
+    bodies = in_cipher(key.cbc(bytes(BLOCK)).encryptor(), plain)
     signed = [head + body for head, (body,) in zip(heads, iter_unpack(f"{width}s", bodies), strict=True)]
     # One token may be as large as all else in memory.
     del bodies

@@ -19,7 +19,7 @@ from typing import NoReturn
 from cryptography.exceptions import InvalidSignature
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import hashes, padding
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -34,6 +34,19 @@ TOKENS = b"keyring-core bind v1\0"
 BLIND_INDEX = b"keyring-core blind index v1\0"
 _PKCS7 = padding.PKCS7(128)
 _SHORTEST_SIGNED = OVERHEAD - TAG + BLOCK
+_LARGE = 64 * 1024
+
+
+def in_cipher(context: CipherContext, data: bytes | bytearray) -> bytes:
+    """What *context*, of a block cipher, makes of *data*, which are whole blocks. Raises MemoryError."""
+    if len(data) < _LARGE:
+        return context.update(data) + context.finalize()
+    # If memory is too short for the buffer that `update` makes, the library ends the process, or hangs in doing so.
+    made = bytearray(len(data) + BLOCK - 1)
+    size = context.update_into(data, made)
+    context.finalize()
+    del made[size:]
+    return bytes(made)
 
 
 class KeyState(StrEnum):
@@ -198,8 +211,7 @@ class Key:
 
     def open(self, token: Token) -> bytes | None:
         """The plaintext of a token that this key signed; None if its padding is damaged."""
-        decryptor = self.cbc(token.iv).decryptor()
-        return unpadded(decryptor.update(token.ciphertext) + decryptor.finalize())
+        return unpadded(in_cipher(self.cbc(token.iv).decryptor(), token.ciphertext))
 
     def __repr__(self) -> str:
         return f"<Key {self.id}>" if self.context is None else f"<Key {self.id} bound to {self.context!r}>"

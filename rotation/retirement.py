@@ -16,6 +16,7 @@ from rotation.discovery.result import Discovery, Remark
 from rotation.discovery.token_column import TokenColumn
 from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord
 from rotation.ledger.session import Unexplained, unexplained
+from rotation.model.batch import OVERSIZED
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
 from rotation.model.key_use import SHOWN, KeyUse, in_words
@@ -294,6 +295,15 @@ def _of_cells(label: str, counts: Counts, key_id: str, remedy: Next, rows: str =
     if nameless := counts.categories.get("no-key", 0):
         reason = f"{label}: {nameless:,} not read, for a NULL in the row's key{rows}"
         yield Refusal(reason, f"fill in that column, {AGAIN}")
+    if oversized := counts.categories.get(OVERSIZED, 0):
+        yield Refusal(
+            f"{label}: {many(oversized, 'cell')} too large to be read, which may need {key_id}{rows}",
+            Steps(
+                LIST_ROWS,
+                "have the application store less in these, or move them itself",
+                f"if none of these needs it: --force {key_id}",
+            ),
+        )
 
 
 def _of_search(evidence: Evidence) -> Iterator[Refusal]:

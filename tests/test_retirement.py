@@ -62,6 +62,7 @@ AGAINST = {
     "unreadable cells": {"censuses": [("a.b", Counts(unreadable=1))]},
     "plaintext that may hold one": {"censuses": [("a.b", Counts(suspects=1))]},
     "rows without a key": {"censuses": [("a.b", Counts(categories=Counter({"no-key": 1})))]},
+    "a cell too large to be read": {"censuses": [("a.b", Counts(categories=Counter({"oversized": 1})))]},
     "a target that was not read": {"unread": {"a.b": "lost"}},
     "tokens in rows left out": {"left_out": [("a.b", Counts(under=Counter({KEY: 1})))]},
     "unreadable cells in rows left out": {"left_out": [("a.b", Counts(unreadable=1))]},

@@ -9,7 +9,7 @@ from keyring_core import InvalidToken, Keyring, KeyState, PlaintextError
 from keyring_core.blind_index import BlindIndex
 from rotation.model.batch import Batch, Plan
 from rotation.model.counts import RowKey
-from rotation.model.report import legible_key
+from rotation.model.report import row_in_words
 from rotation.stores.store import IndexValue, Store, Written
 
 NO_INDEX = "no-index"
@@ -88,5 +88,5 @@ def explained(value: IndexValue, refusal: tuple[str, str], store: Store) -> tupl
     other = store.holder(value.wanted, value.key) if category == "refused" and value.wanted else None
     if other is None:
         return refusal
-    row = ", ".join(f"{name}={part}" for name, part in legible_key(store.key_names(), other).items())
+    row = row_in_words(store.key_names(), other)
     return category, f"row {row} has the same blind index: two rows have one value, or one normal form; {reason}"

@@ -204,20 +204,15 @@ class TargetRun:
 
     def _key_is_missing(self) -> bool:
         """True if most of the first tokens are unreadable. The report says so, and nothing is written."""
-        sample, rows_seen = Counts(), 0
         # It only reads, so nobody waits for it.
         options = self._opened.options
         rows = min(FIRST_ROWS, options.batch_size or FIRST_ROWS)
         worker = RangeWorker(self._opened._replace(options=replace(options, batch_size=rows, dry_run=True)))
-        started, weight = time.monotonic(), 0
-        for batch in worker.batches(Bounds()):
-            sample.add(worker.planner.plan(batch).counts)
-            rows_seen, weight = rows_seen + batch.rows, weight + batch.weight
-            if sample.tokens >= PROBE_TOKENS or rows_seen >= PROBE_ROWS:
-                break
-            if sample.tokens >= PROBE_LEAST and time.monotonic() - started > RANGE_SECONDS and worker.planner.price:
-                # Keys are derived row by row: 1000 tokens may take minutes.
-                break
+        started = time.monotonic()
+        while (found := _sampled(worker)) is None:
+            if fault := worker.shrink():
+                raise fault
+        sample, rows_seen, weight = found
         self._seems_done = not (sample.to_rotate or sample.categories)
         missing = self._missing_key(sample, "its first")
         if missing is None:
@@ -288,6 +283,23 @@ class TargetRun:
             self._problems.settle(self._report)
         elif self._problems:
             self._problems.discard()
+
+
+def _sampled(worker: RangeWorker) -> tuple[Counts, int, int] | None:
+    """The counts of the first rows, the number of these and their weight; None if memory is too short for a batch."""
+    sample, rows, weight, started = Counts(), 0, 0, time.monotonic()
+    try:
+        for batch in worker.batches(Bounds()):
+            sample.add(worker.planner.plan(batch).counts)
+            rows, weight = rows + batch.rows, weight + batch.weight
+            if sample.tokens >= PROBE_TOKENS or rows >= PROBE_ROWS:
+                break
+            if sample.tokens >= PROBE_LEAST and time.monotonic() - started > RANGE_SECONDS and worker.planner.price:
+                # Keys are derived row by row: 1000 tokens may take minutes.
+                break
+    except MemoryError:
+        return None
+    return sample, rows, weight
 
 
 def _undone(detector: UndoDetector) -> str:

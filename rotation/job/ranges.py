@@ -19,7 +19,7 @@ from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import Pacing, Throttle
 from rotation.model.batch import Batch, BatchSize, Plan, Swaps
 from rotation.model.counts import Counts, RowKey
-from rotation.model.failures import CHECK_SECONDS, StoppedError, StoreError
+from rotation.model.failures import CHECK_SECONDS, CONTINUE, StoppedError, StoreError
 from rotation.model.target import Target
 from rotation.planning.planner import Planner
 from rotation.planning.takeover import NOTHING, Takeover
@@ -32,6 +32,12 @@ WRITE_TIMES = 10
 """The most times as long as to read and plan a batch that it is expected to take if it is written, too."""
 RANGE_PROBLEMS = 10_000
 """A range with more of them ends early, so that what it reports has a bounded size."""
+LOCKED_SECONDS = 600.0
+"""If no row could be written for so long, since each was locked, a target ends: each batch takes a second and more."""
+LOCKED = (
+    f"for {LOCKED_SECONDS / 60:.0f} minutes every row was locked: another session holds a lock on the table, or on its "
+    "rows. Let that session end, or end it"
+)
 
 log = structlog.get_logger(__name__)
 
@@ -147,9 +153,13 @@ class RangeWorker:
         self.opened, self._throttle = opened, opened.throttle()
         target, self._store, self._keyring, options, local, takeover = opened
         self._dry_run = options.dry_run
+        self._locked_since: float | None = None
+        """The beginning of the first of the batches in a row of which every row was locked."""
         self._blind_index = BlindIndex(target.index.context, target.index.normalize) if target.index else None
         self._pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
         self._size = BatchSize(self._most_rows())
+        self._begun: RowKey | None = None
+        """The key behind which the last batch began."""
         self._planning = planning or nullcontext()
         self.planner = Planner(
             self._keyring,
@@ -198,7 +208,7 @@ class RangeWorker:
 
         Never raises a StoreError or StoppedError, which would hide what is done until then: it is in the result.
         """
-        done = RangeDone()
+        done, is_short = RangeDone(), False
         started, retries = time.monotonic(), self._store.retries
         try:
             done.whole = self._do(bounds, done, follow, started + RANGE_SECONDS)
@@ -206,6 +216,13 @@ class RangeWorker:
             done.whole = done.needs_keys = True
         except (StoreError, StoppedError) as error:
             done.fault = error
+        except MemoryError:
+            is_short = True
+        if is_short and bounds.page_rows:
+            # In the order of the keys a batch may be as small as a row.
+            done.whole = done.needs_keys = True
+        elif is_short:
+            done.fault = self.shrink()
         done.seconds = time.monotonic() - started
         done.retries = self._store.retries - retries
         return done
@@ -219,19 +236,33 @@ class RangeWorker:
         while after != bounds.upto or after is None:
             throttle.wait(0)
             started = time.monotonic()
+            self._begun = after
             # A store returns fewer rows than asked for if they are heavy.
             self._size.limit(self._most_rows())
             batch = self._read(bounds._replace(after=after), self._size.rows)
             if batch.last is None:
                 return
             batch = self.planner.ready(batch, throttle.wait)
-            after = batch.last
+            after, rows, weight = batch.last, batch.rows, batch.weight
             forward.to(after)
             yield batch
+            # The next one is read without this one in memory.
+            del batch
             seconds = time.monotonic() - started
             # Pages may be empty.
-            self._size.took(batch.rows or self._size.rows, seconds, batch.weight)
-            throttle.rest(batch.rows, seconds)
+            self._size.took(rows or self._size.rows, seconds, weight)
+            throttle.rest(rows, seconds)
+
+    def shrink(self) -> KeyringError | None:
+        """Has the next batch be smaller, as memory was too short for the last one; the error if that had one row."""
+        if self._size.rows > 1:
+            self._size.shrink()
+            log.warning("rotation.memory", rows=self._size.rows)
+            return None
+        try:
+            return self._store.too_heavy(self._begun)
+        except (StoreError, StoppedError) as error:
+            return error
 
     def _read(self, bounds: Bounds, rows: int) -> Batch:
         if not bounds.page_rows:
@@ -264,6 +295,9 @@ class RangeWorker:
                 written = self._store.write(plan.swaps, plan.blocks)
                 # A lock that had to be waited for is somebody's who writes.
                 self._pace.wrote(written.others if self._store.retries == retries else 1)
+                refused = written.refused.values()
+                is_locked = len(refused) == plan.changes and all(category == "locked" for category, _ in refused)
+                self._locked_since = (self._locked_since or started) if is_locked else None
                 count_swaps(plan, written, self._keyring.primary.id)
                 done.traces += traces_of(plan, written, RANGE_KEPT - len(done.traces))
                 done.transactions += written.transactions
@@ -274,9 +308,14 @@ class RangeWorker:
             done.counts.add(plan.counts, keep=sys.maxsize)
             done.rows += batch.rows
             done.reached = batch.last
+            if self._locked_since and time.monotonic() - self._locked_since > LOCKED_SECONDS:
+                self._locked_since = None
+                raise StoreError(f"{self.opened.target.label}: {LOCKED}. {CONTINUE}")
             done.pace = "; ".join(filter(None, (self._pace.words, self.planner.price)))
             follow(batch.rows, plan.counts.outdated, done.pace)
-            if plan.changes or fixes or stale:
+            wrote = plan.changes or fixes or stale
+            del batch, plan, fixes, stale
+            if wrote:
                 throttle.wait((time.monotonic() - started) * self._pace.rest)
             if time.monotonic() > end or throttle.paused() or len(done.counts.problems) >= RANGE_PROBLEMS:
                 return done.reached == bounds.upto

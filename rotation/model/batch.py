@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Any, NamedTuple, cast
 
 from keyring_core.token_batches import TokenBatch, read_on_end
 from keyring_core.tokens import TokenText
 from rotation.model.counts import Counts, RowKey, Times
 
+BATCH_BYTES = 2 * 1024 * 1024
+"""The weight of a batch, unless one cell alone is heavier: what it holds in memory is bounded by that."""
+LARGEST_CELL = 16 * 1024 * 1024
+"""Bytes; a larger cell of a target is not read."""
+OVERSIZED = "oversized"
+"""The category of such a cell. Nobody knows what is in it, so that it keeps every key."""
 NO_KEY = ""
 """In place of a key's id, for a cell that was not a token of the keyring."""
 
@@ -33,6 +40,8 @@ class Batch(NamedTuple):
     """The cells of the blind index's column, side by side with *keys*, if there is such a column."""
     salts: Sequence[tuple[object, ...]] = ()
     """The values of the salt columns, side by side with *keys*, if there are such columns."""
+    oversized: Sequence[tuple[RowKey, str]] = ()
+    """Further rows, whose cells were too large to be read: in words, how large."""
 
     @property
     def last(self) -> RowKey | None:
@@ -42,7 +51,7 @@ class Batch(NamedTuple):
     @property
     def rows(self) -> int:
         """The number of rows."""
-        return len(self.keys) + sum(map(len, self.blocks)) + self.null + self.empty
+        return len(self.keys) + sum(map(len, self.blocks)) + self.null + self.empty + len(self.oversized)
 
     @property
     def weight(self) -> int:
@@ -61,6 +70,17 @@ class Batch(NamedTuple):
             self.misfits | other.misfits,
             [*self.indexes, *other.indexes],
             [*self.salts, *other.salts],
+            [*self.oversized, *other.oversized],
+        )
+
+    def without(self, left_out: Container[RowKey]) -> Batch:
+        """All rows but the ones with these keys, of a batch that has no others beside its *keys*."""
+        stay = [key not in left_out for key in self.keys]
+        return self._replace(
+            keys=list(compress(self.keys, stay)),
+            cells=list(compress(self.cells, stay)),
+            indexes=list(compress(self.indexes, stay)),
+            salts=list(compress(self.salts, stay)),
         )
 
     def part(self, start: int, stop: int) -> Batch:
@@ -244,7 +264,7 @@ class BatchSize:
 
     max_rows: int
     seconds: float = 0.5
-    max_bytes: int = 8 * 1024 * 1024
+    max_bytes: int = BATCH_BYTES
     rows: int = FIRST_ROWS
 
     def __post_init__(self) -> None:
@@ -258,6 +278,10 @@ class BatchSize:
     def took(self, rows: int, seconds: float, size: int) -> None:
         """Adapts to a batch of *rows* that took *seconds* and had *size* bytes."""
         self.rows = max(1, min(self._fitting(rows, seconds, size), self.rows * 2))
+
+    def shrink(self) -> None:
+        """Adapts to a batch for which memory was too short."""
+        self.rows, self.max_bytes = max(1, self.rows // 8), max(1, self.max_bytes // 8)
 
     def expect(self, rows: int, seconds: float, size: int) -> None:
         """Adapts before the first batch: *rows* like its own would take *seconds*, and had *size* bytes."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from rotation.model.batch import OVERSIZED
 from rotation.model.counts import CellCounts, Counts, Problem, RowKey
 from rotation.model.target import Format, Target, TargetId
 from rotation.model.text import many, time_left
@@ -163,6 +164,11 @@ def legible_key(names: tuple[str, ...], key: RowKey) -> dict[str, Any]:
     return {name: _legible(part) for name, part in zip(names, key, strict=True)}
 
 
+def row_in_words(names: tuple[str, ...], key: RowKey) -> str:
+    """A row by its *key*: `id=7`."""
+    return ", ".join(f"{name}={part}" for name, part in legible_key(names, key).items())
+
+
 def _legible(part: object) -> object:
     if part is None or isinstance(part, bool | int | float):
         return part
@@ -180,7 +186,7 @@ MOST_MARKS = 100_000
 NOT_UNREADABLE = frozenset(
     (
         *("nested", "plaintext", "suspect", "staged-key", "newer-key"),
-        *("no-key", "locked", "rewritten", "refused", "not-written", "no-index"),
+        *("no-key", "locked", "rewritten", "refused", "not-written", "no-index", OVERSIZED),
     )
 )
 """Categories of problems that are not about cells that cannot be read."""

@@ -24,7 +24,7 @@ from rotation.model.next_steps import (
     demotion_steps,
     read_the_rest,
 )
-from rotation.model.report import WHOLE, Report, TargetReport, legible_key, others_in_words, set_format
+from rotation.model.report import WHOLE, Report, TargetReport, others_in_words, row_in_words, set_format
 from rotation.model.target import Adopts, Format
 from rotation.model.text import be, many, to_second
 from rotation.output.census_tables import keys_table, legend, targets_table
@@ -78,7 +78,7 @@ def census(report: Report) -> Iterator[RenderableType]:
 
 def _cell(target: TargetReport, key: tuple[object, ...]) -> str:
     """A cell in words: `user_credentials.api_key, id=812`."""
-    named = ", ".join(f"{name}={part}" for name, part in legible_key(target.key_names, key).items())
+    named = row_in_words(target.key_names, key)
     return f"{target.target.label}, {named}"
 
 

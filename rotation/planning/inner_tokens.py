@@ -121,7 +121,7 @@ _SEARCHES = [
 def runs_of(characters: bytes, least: int) -> Callable[[bytes], list[tuple[int, int]]]:
     """A search for the places of *least* or more of *characters* in a row, which are given as in a pattern's brackets.
 
-    In data with many short runs it takes a sixth of the time of such a pattern, which begins anew at each character.
+    In data with many short runs it takes a sixth of the time of such a pattern, which begins again at each character.
     """
     table = bytes(re.match(b"[%b]" % characters, bytes([byte])) is not None for byte in range(256))
     run = re.compile(b"\1" * least + b"\1*")

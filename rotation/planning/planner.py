@@ -16,7 +16,7 @@ from keyring_core import DamagedToken, InvalidToken, Malformed, MalformedToken, 
 from keyring_core.bulk import SignedBatch
 from keyring_core.token_batches import Refused, pick
 from keyring_core.tokens import signed_part
-from rotation.model.batch import NO_KEY, Batch, Block, Plan, Swaps, are_all
+from rotation.model.batch import NO_KEY, OVERSIZED, Batch, Block, Plan, Swaps, are_all
 from rotation.model.counts import KEPT_SAMPLES, Counts, RowKey
 from rotation.model.target import Format
 from rotation.planning.blocks import plan_block
@@ -45,6 +45,9 @@ class Planner(Rules):
         plan = _plan_rows(self, keys, cells) if self.format is Format.TOKEN else plan_texts(self, keys, cells)
         null = batch.null + len(rows.cells) - len(cells)
         plan.counts.add(Counts(scanned=batch.empty + len(cells), empty=batch.empty, null=null))
+        plan.counts.add(Counts(scanned=len(batch.oversized), unsettled=len(batch.oversized)))
+        for row, words in batch.oversized:
+            plan.counts.note(row, OVERSIZED, words)
         for _, each in planned:
             if each is not None:
                 plan.counts.add(each.counts)

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from keyring_core import Keyring
@@ -41,6 +41,9 @@ class SaltedPlanner(Planner):
 
         *wait* is called before each derivation; whatever it raises ends this.
         """
+        if batch.oversized:
+            # Nobody knows where between the others these rows are. Such a batch has few rows.
+            return batch
         end, ready = time.monotonic() + READY_SECONDS, set[tuple[bytes | None, ...]]()
         for place, salts in enumerate(self._salts(batch)):
             if salts is None or salts in ready:
@@ -54,12 +57,14 @@ class SaltedPlanner(Planner):
 
     def plan(self, batch: Batch) -> Plan:
         """As `Planner.plan`, row by row in the order of *batch*."""
-        runs = list(self._runs(batch))
+        runs = list(self._runs(batch._replace(oversized=())))
         if any(state.is_superseded and not key.salt_column for key, state in self.keyring.states.items()):
             # Before any token under such a key is written: whether its tokens decrypt, or it is mistyped.
             for keyring, part in runs:
                 self._plan_with(keyring.keyring, part, dry_run=True)
-        return _joined(plan for keyring, part in runs for plan in self._plans(keyring, part))
+        plans = (plan for keyring, part in runs for plan in self._plans(keyring, part))
+        nameless = Batch((), (), oversized=batch.oversized)
+        return _joined(chain(plans, [super().plan(nameless)] if batch.oversized else []))
 
     @property
     def price(self) -> str:

@@ -17,7 +17,7 @@ from rotation.model.failures import CONTINUE, STOPPED, StoppedError, StoreError,
 from rotation.model.text import install
 from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import served_url
-from rotation.stores.dialect import Dialect, Fault, Mode
+from rotation.stores.dialect import READING, Dialect, Fault, Mode
 from rotation.stores.watchdog import NoAnswerError
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def fault_of(error: BaseException, dialect: Dialect | None) -> Fault | None:
     """The kind of fault of a driver's *error*; None if it is unknown."""
     if not isinstance(error, DBAPIError):
         return None
+    if dialect and dialect.lacks_memory(error.orig or error):
+        return Fault.PERMANENT
     if error.connection_invalidated or _is_dropped(error, dialect):
         return Fault.TRANSIENT
     return dialect.fault(error.orig or error) if dialect else None
@@ -250,13 +252,13 @@ class Access:
 
         A reader tries again after a lock, too; a writer leaves the row to the next pass.
         """
-        transient = {Fault.TRANSIENT, Fault.LOCKED} if mode.reads else {Fault.TRANSIENT}
+        transient = {Fault.TRANSIENT, Fault.LOCKED} if mode in READING else {Fault.TRANSIENT}
 
         def once() -> T:
             with self._turn, self._link.transaction(mode) as connection:
                 return act(connection)
 
-        silence: NoAnswerError
+        silence: NoAnswerError | None = None
         try:
             return retry(
                 once,
@@ -267,10 +269,11 @@ class Access:
             )
         except DBAPIError as error:
             # Whatever is raised for it must not have it as its context.
-            return error
+            if not self.dialect.lacks_memory(error.orig or error):
+                return error
         except NoAnswerError as error:
             silence = error
-        raise self._unanswered(silence)
+        raise self._unanswered(silence) if silence else MemoryError
 
     def _unanswered(self, silence: NoAnswerError) -> KeyringError:
         return StoppedError(STOPPED) if silence.stopped else self.permanent(str(silence))

@@ -111,7 +111,7 @@ def in_blocks(batch: Batch) -> Batch:
     keys, cells, *_ = batch
     numbers = [key for (key,) in keys]
     # An array holds numbers of 64 bits with a sign.
-    if len(keys) < LEAST_ROWS or not are_all(numbers, int) or numbers[-1] >= 2**63:
+    if len(keys) < LEAST_ROWS or batch.oversized or not are_all(numbers, int) or numbers[-1] >= 2**63:
         return batch
     sizes = [len(cell) if isinstance(cell, str) and cell.isascii() else 0 for cell in cells]
     texts = cast(Sequence[str], cells)

@@ -16,6 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.batch import Swaps
 from rotation.model.failures import UsageError
 from rotation.model.target import Format
+from rotation.planning.inner_tokens import bytes_of
 from rotation.stores.blocks import BlockAccess, PageAccess, fetch_all
 from rotation.stores.catalog import Catalog
 from rotation.stores.columns import QualifiedName, TargetCells
@@ -60,10 +61,9 @@ class Mode(enum.Enum):
     HURRIED = "it writes, and waits for no lock"
     BARE = "its own statements begin and end it"
 
-    @property
-    def reads(self) -> bool:
-        """True if it cannot write."""
-        return self in {Mode.READ, Mode.SNAPSHOT}
+
+READING = frozenset({Mode.READ, Mode.SNAPSHOT})
+"""The modes of a transaction that cannot write."""
 
 
 class BatchSwap(NamedTuple):
@@ -201,6 +201,11 @@ class Dialect:
         """The words for an admin for a driver's *error*; None for one that is not foreseen."""
         return self.refusals.get(self.code(error))
 
+    def lacks_memory(self, error: BaseException) -> bool:
+        """True if a driver's *error* stands for a MemoryError of this process."""
+        del error
+        return False
+
     def constraint(self, error: BaseException) -> str | None:
         """The name of the constraint that refused a row, if the driver reports it."""
         raise NotImplementedError
@@ -208,6 +213,20 @@ class Dialect:
     def exactly(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
         """The expression to compare with the text that was read, so that only the very same bytes are equal."""
         raise NotImplementedError
+
+    def digest(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any] | None:
+        """SHA-256 of what `exactly` compares, in hex digits; None if this database computes none.
+
+        Two contents with one digest are not known: https://csrc.nist.gov/pubs/fips/180-4/upd1/final.
+        """
+
+    def compact(self, cell: str | bytes) -> str | bytes:
+        """*cell* in the type in which it has the fewest bytes in a statement."""
+        return cell
+
+    def sent_size(self, cell: str | bytes) -> int:
+        """The bytes that *cell* has in a statement."""
+        return len(bytes_of(cell))
 
     def strictly(self, condition: str) -> str:
         """*condition*, written so that this database refuses names that are no columns."""

@@ -13,7 +13,7 @@ from rotation.configuration.sections import TargetEntry
 from rotation.configuration.targets import make_targets
 from rotation.model.counts import RowKey
 from rotation.model.failures import UsageError
-from rotation.model.report import legible_key
+from rotation.model.report import row_in_words
 from rotation.model.target import Target
 from rotation.stores.connection import SharedConnections
 from rotation.stores.reader import Reader
@@ -74,6 +74,8 @@ def token_in(cell: KeyCell, *, wait: Callable[[float], None], links: SharedConne
         return None
     if found.rows != 1:
         raise KeyConfigError(f"{cell.place}: {_miscounted(target, found.rows)}")
+    for _, words in found.oversized:
+        raise KeyConfigError(f"{cell.place}: {words}")
     [key], [content] = found.keys, found.cells
     words = _words(target, reader.key_names(), key)
     if not isinstance(content, str | bytes):
@@ -82,8 +84,7 @@ def token_in(cell: KeyCell, *, wait: Callable[[float], None], links: SharedConne
 
 
 def _words(target: Target, names: tuple[str, ...], key: RowKey) -> str:
-    named = ", ".join(f"{name}={part}" for name, part in legible_key(names, key).items())
-    return f"{target.label}, {named}"
+    return f"{target.label}, {row_in_words(names, key)}"
 
 
 def _miscounted(target: Target, rows: int) -> str:

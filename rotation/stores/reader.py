@@ -12,9 +12,10 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from keyring_core.blind_index import SHAPE
 from keyring_core.tokens import BEGINNING, token_length
-from rotation.model.batch import Batch, weight_of
+from rotation.model.batch import BATCH_BYTES, LARGEST_CELL, Batch, weight_of
 from rotation.model.counts import RowKey
-from rotation.model.failures import UsageError
+from rotation.model.failures import StoreError, UsageError
+from rotation.model.report import row_in_words
 from rotation.model.target import Target
 from rotation.stores.access import Access, RefusedStatement
 from rotation.stores.blocks import LEAST_ROWS, in_blocks
@@ -25,8 +26,9 @@ from rotation.stores.dialect import Tempo
 from rotation.stores.other_writers import Scope
 from rotation.stores.target_schema import NOTHING, cautions_of, find_target, model_caution, why_refused
 
-BATCH_BYTES = 8 * 1024 * 1024
-"""The most that is read or written at once, unless one cell alone is heavier."""
+AROUND = 64
+"""Bytes around a cell in a server's message, at most."""
+MOST_READ = "that are read of a cell: have the application store less in one, or move it itself"
 JUMPS = 8
 """Blocks of a shard to look into before a whole scan."""
 LOOKED_AT = 1000
@@ -155,6 +157,12 @@ class Reader:
         rest = self._read(after, upto, limit - batch.rows)
         return batch.plus(rest) if batch.rows else rest
 
+    def too_heavy(self, after: RowKey | None) -> StoreError:
+        """The error for the row behind *after*, for which this process lacks memory. Raises StoreError."""
+        key = self.key_after(after, 1)
+        row = "" if key is None else " of " + row_in_words(self.key_names(), key)
+        return self._access.permanent(f"this process has not enough memory for the cell{row}; give it more")
+
     def _read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
         largest = _largest(limit)
         conditions = [self._rows, self._named, *self._within(after, upto)]
@@ -174,12 +182,14 @@ class Reader:
         return self._access.read(lambda connection: read(connection, start, end, largest))
 
     def _read_rows(self, conditions: Sequence[ColumnElement[bool]], limit: int, largest: int) -> Batch:
-        large = self._dialect.length(self._cell) > largest
+        size = self._dialect.length(self._cell)
+        large = size > largest
         misfit = [] if self._misfit is None else [self._misfit]
         index = [] if self._index is None else [self._index]
         salts = [self._table.c[name] for name in self._salts]
         query = (
-            sa.select(*self._key, sa.case((large, None), else_=self._cell), large, *salts, *index, *misfit)
+            sa.select(*self._key, sa.case((large, None), else_=self._cell), sa.case((large, size)))
+            .add_columns(*salts, *index, *misfit)
             .where(*conditions)
             .order_by(*self._key)
             .limit(limit)
@@ -191,10 +201,10 @@ class Reader:
         misfits = columns.pop() if misfit else ()
         indexes = columns.pop() if index else ()
         salt_values = list(zip(*columns[len(columns) - len(salts) :], strict=True)) if salts else []
-        *key, cells, are_large = columns[: len(columns) - len(salts)]
+        *key, cells, sizes = columns[: len(columns) - len(salts)]
         keys = list(zip(*key, strict=True))
         batch = Batch(keys, cells, misfits=frozenset(compress(keys, misfits)), indexes=indexes, salts=salt_values)
-        return batch if not any(are_large) and weight_of(cells) <= BATCH_BYTES else self._with_large(batch, are_large)
+        return batch if not any(sizes) and weight_of(cells) <= BATCH_BYTES else self._with_large(batch, sizes)
 
     def blind_indexes(self, *, of_all_rows: bool) -> list[str]:
         """Of the columns that are as wide as a blind index, those in which the first value looks like one."""
@@ -326,19 +336,41 @@ class Reader:
         if upto is not None:
             yield sa.not_(beyond(self._key, self._parts(upto)))
 
-    def _with_large(self, batch: Batch, are_large: Iterable[bool]) -> Batch:
-        """The first rows, up to BATCH_BYTES, with what was too large to be fetched with the others."""
-        cells: list[Any] = []
-        weight = 0
-        for key, cell, is_large in zip(batch.keys, batch.cells, are_large, strict=True):
-            alone = sa.select(self._cell).where(same_key(self._key, self._parts(key))) if is_large else None
-            cells.append(cell if alone is None else self._scalar(alone))
-            weight += weight_of(cells[-1:])
-            if weight > BATCH_BYTES:
+    def _with_large(self, batch: Batch, sizes: Iterable[int | None]) -> Batch:
+        """The first rows, up to BATCH_BYTES, with the cells that were not fetched with the others, of these *sizes*."""
+        cells, oversized, weight = list[Any](), list[tuple[RowKey, str]](), 0
+        for key, cell, size in zip(batch.keys, batch.cells, sizes, strict=True):
+            if cells and weight + (size or weight_of([cell])) > BATCH_BYTES:
                 break
-        return batch.part(0, len(cells))._replace(cells=cells)
+            alone, too_large = self._alone(key) if size else (cell, None)
+            cells.append(alone)
+            weight += weight_of([alone])
+            if too_large is not None:
+                oversized.append((key, f"its {too_large:,} bytes are more than the {self._most_read:,} {MOST_READ}"))
+        read = batch.part(0, len(cells))._replace(cells=cells)
+        if not oversized:
+            return read
+        return read.without({key for key, _ in oversized})._replace(oversized=oversized, end=read.last)
+
+    def _alone(self, key: RowKey) -> tuple[Any, int | None]:
+        """The cell of one row; None, and its size, if it is too large."""
+        size = self._dialect.length(self._cell)
+        held = sa.case((size <= self._most_read, self._cell))
+        found = self._access.read(
+            lambda connection: connection.execute(
+                sa.select(held, size).where(same_key(self._key, self._parts(key)))
+            ).first()
+        )
+        if found is None or found[0] is not None or found[1] is None:
+            return (None if found is None else found[0]), None
+        return None, found[1]
+
+    @property
+    def _most_read(self) -> int:
+        """The most bytes of a cell that is read. The largest message of a server has some bytes around it."""
+        return LARGEST_CELL if self._largest is None else min(LARGEST_CELL, self._largest - AROUND)
 
 
 def _largest(limit: int) -> int:
     """The bytes of a cell that is fetched together with others, of *limit* rows."""
-    return min(LARGE_CELL, 4 * BATCH_BYTES // limit)
+    return min(LARGE_CELL, 2 * BATCH_BYTES // limit)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from keyring_core.row_keys import salt_of
 from rotation.model.counts import RowKey
 from rotation.model.failures import UsageError
-from rotation.model.report import legible_key
+from rotation.model.report import row_in_words
 from rotation.planning.inner_tokens import BEGINNING, bytes_of, holds_mark
 from rotation.stores.columns import free_column, same_key
 from rotation.stores.reader import Reader
@@ -72,7 +72,7 @@ class RowReader(Reader):
 
     def words(self, key: RowKey) -> str:
         """The name of a row in messages."""
-        return ", ".join(f"{name}={part}" for name, part in legible_key(self.key_names(), key).items())
+        return row_in_words(self.key_names(), key)
 
     def _found(
         self, conditions: Sequence[sa.ColumnElement[bool]]

@@ -6,22 +6,26 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import chain
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import BlockSwap, Swaps, are_all, are_ascii, weight_of
+from rotation.model.batch import BATCH_BYTES, BlockSwap, Swaps, are_all, are_ascii
 from rotation.model.counts import RowKey
+from rotation.planning.inner_tokens import bytes_of
 from rotation.stores.access import Access, RowRefusedError
 from rotation.stores.blocks import grouped, parted
 from rotation.stores.columns import AsRead, TableState, same_key
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import BatchSwap, Mode
 from rotation.stores.other_writers import Changed, Doubt, OtherWriters, Unknown
-from rotation.stores.reader import BATCH_BYTES, Reader
+from rotation.stores.reader import Reader
 
+HUGE = 1024 * 1024
+"""Characters or bytes of a cell that is swapped by a statement of its own."""
 MOST_SALTED = 50
 """Rows of others that are planned at once if each may have a key of its own, which takes long to derive."""
 LOOK_ROWS = 200
@@ -134,9 +138,10 @@ class Store(Reader):
 
     @property
     def _most_bytes(self) -> int:
-        most = (self._largest or BATCH_BYTES * 8) // 2
-        # A character of a token is one byte. Others have up to four, each of them sent as two.
-        return min(BATCH_BYTES, most if self._cells.of_tokens else most // 4)
+        most = self._largest or BATCH_BYTES * 16
+        # A character of a token is one byte. Others have up to four. Each byte is sent as two, and there is a statement
+        # around them.
+        return min(2 * BATCH_BYTES, most // 3 if self._cells.of_tokens else most // 9)
 
     def _write(self, swaps: Swaps, *, hurried: bool = False) -> Written:
         """Swaps cells by the keys of their rows; a row that the database refuses is left out."""
@@ -167,10 +172,11 @@ class Store(Reader):
         """The number of cells that were swapped."""
         # Around its tokens a cell stays as it was, so that the new ones are ASCII if the old ones are.
         usual = are_all(chain.from_iterable(swaps.keys), int) and (self._cells.of_tokens or are_ascii(swaps.old))
-        odd = [] if usual else [row for row in swaps.rows() if self._is_odd(*row)]
+        alone = len(swaps) == 1 and self._digest(swaps.old[0]) is not None
+        odd = [] if usual and not alone else [row for row in swaps.rows() if alone or self._is_odd(*row)]
         plain, swapped = swaps, 0
         if odd:
-            others = [row for row in swaps.rows() if not self._is_odd(*row)]
+            others = [] if alone else [row for row in swaps.rows() if not self._is_odd(*row)]
             plain = Swaps(*zip(*others, strict=True)) if others else Swaps()
         if plain:
             statement, parameters = self._batch_swap
@@ -179,13 +185,23 @@ class Store(Reader):
             else:
                 swapped = connection.execute(statement, parameters(plain)).rowcount
         for key, old, new in odd:
-            sent = [same_key(self._key, self._parts(key))], *map(self._sent, (old, new))
-            swapped += connection.execute(self._update(*sent)).rowcount
+            found = same_key(self._key, self._parts(key))
+            sent = self._sent(self._dialect.compact(new) if alone else new)
+            swapped += connection.execute(self._update([found], self._is_unchanged(old), sent)).rowcount
         return swapped
 
-    def _update(self, found: Iterable[ColumnElement[bool]], old: Any, new: Any) -> sa.Update:
+    def _digest(self, cell: str | bytes) -> ColumnElement[Any] | None:
+        """The digest of what the database holds, if only that of *cell* is sent, to be compared with."""
+        return self._dialect.digest(self._column, self._cells.kind) if len(cell) > HUGE else None
+
+    def _is_unchanged(self, old: str | bytes) -> ColumnElement[bool]:
+        """True for the very content that was read. Of a huge cell old and new do not both fit into one message."""
+        if (digest := self._digest(old)) is not None:
+            return sa.and_(digest == sa.literal(sha256(bytes_of(old)).hexdigest(), AsRead()))
+        return sa.and_(self._dialect.exactly(self._column, self._cells.kind) == self._sent(old))
+
+    def _update(self, found: Iterable[ColumnElement[bool]], is_unchanged: ColumnElement[bool], new: Any) -> sa.Update:
         """Compare and swap: a cell that a service rewrote meanwhile keeps the service's value."""
-        is_unchanged = self._dialect.exactly(self._column, self._cells.kind) == old
         values = {self._column: self._dialect.as_stored(new, self._cells.kind), **self._cells.sets(self._table)}
         return sa.update(self._table).where(*found, is_unchanged).values(values)
 
@@ -216,12 +232,20 @@ class Store(Reader):
         return sa.literal(value, AsRead()) if value is cell else value
 
     def _too_large(self, swap: Swaps) -> str | None:
-        cells = [*swap.old, *swap.new]
-        sizes = (len(cell if isinstance(cell, bytes) else cell.encode("utf-8", "surrogateescape")) for cell in cells)
-        needed = (weight_of(cells) if self._cells.of_tokens else 2 * sum(sizes)) + 1024
-        if self._largest is None or needed <= self._largest:
+        if self._largest is None:
             return None
-        return f"a swap of this cell sends {needed:,} bytes, and the database takes {self._largest:,}"
+        dialect, cells = self._dialect, [*swap.old, *swap.new]
+        if self._digest(swap.old[0]) is not None:
+            needed = dialect.sent_size(dialect.compact(swap.new[0]))
+        elif self._cells.of_tokens:
+            needed = sum(map(dialect.sent_size, cells))
+        else:
+            needed = 2 * sum(len(bytes_of(cell)) for cell in cells)
+        needed += 1024
+        if needed <= self._largest:
+            return None
+        remedy = "raise its max_allowed_packet, then run again"
+        return f"a swap of this cell sends {needed:,} bytes, and the database takes {self._largest:,}; {remedy}"
 
     def _in_detail(self, new: str | bytes, category: str, reason: str) -> tuple[str, str]:
         allowed, size = getattr(self._cells.kind, "length", None), len(new)
@@ -282,7 +306,8 @@ class Store(Reader):
         def parameters(swaps: Swaps) -> list[dict[str, Any]]:
             return [dict(zip(names, key, strict=True), old=old, new=new) for key, old, new in swaps.rows()]
 
-        return BatchSwap(self._update(keys, old, new), parameters)
+        is_unchanged = self._dialect.exactly(self._column, self._cells.kind) == old
+        return BatchSwap(self._update(keys, is_unchanged, new), parameters)
 
     def _check_writable(self) -> None:
         """Updates no row and undoes it: what the database refuses to this user shows before the first write."""

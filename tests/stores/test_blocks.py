@@ -670,7 +670,7 @@ def test_a_heavy_swap_is_parted(
 
         with monkeypatch.context() as patch:
             patch.setattr(access, "swap", weighed)
-            patch.setattr(writer, "BATCH_BYTES", 5000)
+            patch.setattr(writer, "BATCH_BYTES", 2500)
             written = store.write(plan.swaps, plan.blocks)
 
     stored = database.column()

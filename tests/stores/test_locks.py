@@ -14,12 +14,12 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from rotation.job import passes
+from rotation.job import passes, ranges
 from rotation.model.streams import Streams
 from rotation.stores import access
 from rotation.stores.connection import Connection
 from rotation.stores.databases import served_url
-from rotation.stores.dialect import Mode
+from rotation.stores.dialect import READING, Mode
 from rotation.stores.mysql import dialect as mysql
 from rotation.stores.postgresql import blocks as postgresql_blocks
 from rotation.stores.postgresql import dialect as postgresql
@@ -71,7 +71,7 @@ def test_nothing_that_is_set_outlives_its_transaction(database: Database, mode: 
     session.autocommit = False
     link.disconnect()
 
-    assert inside >= {"lock_timeout", "transaction_read_only" if mode.reads else "enable_seqscan"}
+    assert inside >= {"lock_timeout", "transaction_read_only" if mode in READING else "enable_seqscan"}
     assert outside == []
 
 
@@ -145,6 +145,36 @@ def test_a_locked_table_ends_the_run(
     assert ran.code == 3
     assert "another transaction holds a lock" in ran.err
     assert secrets_of(database.column().values(), "old") == secret_names(2)
+
+
+@pytest.mark.parametrize(
+    ("database", "lock"),
+    [
+        ("postgresql", "LOCK TABLE creds IN EXCLUSIVE MODE"),
+        ("postgresql", "SELECT id FROM creds FOR UPDATE"),
+        ("mariadb", "LOCK TABLES creds READ"),
+        ("mariadb", "SELECT id FROM creds FOR UPDATE"),
+    ],
+    indirect=["database"],
+)
+def test_a_lock_on_every_row_ends_the_run(
+    database: Database, cli: Cli, hasty: None, lock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R21: a table that can be read, and of which nothing can be written, is not tried row by row to its end."""
+    database.make_creds(make_tokens(40))
+    monkeypatch.setattr(ranges, "LOCKED_SECONDS", 0.05)
+
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql(lock)
+        ran = rotate(cli, database, "--batch-size", "1")
+        connection.exec_driver_sql("ROLLBACK" if database.kind == "postgresql" else "UNLOCK TABLES")
+
+    [target] = ran.document["targets"]
+    assert (ran.code, target["scanned"]) == (3, target["unsettled"])
+    assert 0 < target["unsettled"] < 40
+    assert "another session holds a lock on the table, or on its rows" in target["stopped"]
+    assert rotate(cli, database).code == 0
+    assert secrets_of(database.column().values()) == secret_names(40)
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

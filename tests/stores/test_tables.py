@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 
 from rotation.model.batch import Swaps
 from rotation.model.target import Target
@@ -16,7 +14,6 @@ from rotation.stores.catalog import Catalog
 from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database
-from tests.keys import key_text
 from tests.stores.tokens import make_nocase, make_token, make_tokens, report, rotate, secret_names, secrets_of
 
 pytestmark = pytest.mark.database
@@ -151,34 +148,18 @@ def test_large_cells_are_read_few_at_once(database: Database, cli: Cli, monkeypa
     store.close()
     ran = rotate(cli, database)
 
-    assert read == [3, 2]
+    assert read == [2, 2]
     assert (ran.code, report(ran)["rotated"]) == (0, 6)
     stored = database.column()
     assert secrets_of(stored[number] for number in range(1, 7)) == secrets
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_cell_of_fifty_megabytes_is_rotated(database: Database, cli: Cli) -> None:
-    """D34: a huge cell takes some copies of itself, and no more."""
-    fernet = Fernet(key_text("old"))
-    database.make_creds([fernet.encrypt_at_time(b"x" * 37_000_000, 1_600_000_000).decode()])
-
-    tracemalloc.start()
-    ran = rotate(cli, database)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-
-    assert (ran.code, report(ran)["rotated"]) == (0, 1)
-    assert len(secrets_of(database.column().values())[0]) == 37_000_000
-    assert peak < 8 * 50_000_000
 
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 def test_a_cell_that_the_server_takes_no_statement_for_is_refused(database: Database, cli: Cli) -> None:
     """D34: a swap beyond max_allowed_packet would cost the connection; the row is refused, and the others rotated."""
     most = database.rows("SELECT @@max_allowed_packet")[0][0]
-    tokens = [make_token("one"), make_token("x" * (most // 2)), make_token("three")]
+    # As much as a service can just write.
+    tokens = [make_token("one"), make_token("x" * ((most - 600) * 3 // 4 - 80)), make_token("three")]
     database.make_creds(tokens, "LONGTEXT")
 
     ran = rotate(cli, database)
@@ -186,7 +167,7 @@ def test_a_cell_that_the_server_takes_no_statement_for_is_refused(database: Data
     assert (ran.code, report(ran)["rotated"]) == (1, 2)
     (problem,) = report(ran)["problems"]
     assert (problem["key"], problem["category"]) == ({"id": 2}, "refused")
-    assert f"the database takes {most:,}" in problem["detail"]
+    assert f"the database takes {most:,}; raise its max_allowed_packet" in problem["detail"]
 
 
 def test_cells_are_compared_byte_for_byte(database: Database) -> None:

@@ -15,6 +15,8 @@ from keyring_core import Derivation
 from keyring_core.row_keys import RowDerivation
 from rotation.discovery.result import Discovery
 from rotation.lifecycle import retirement_case
+from rotation.planning import salted
+from rotation.stores import reader
 from tests.conftest import Cli, Named, Ran
 from tests.databases import Database
 from tests.keys import key_text, make_key
@@ -387,3 +389,24 @@ def test_a_secret_of_rows_is_staged_and_promoted(app: App) -> None:
         "primary",
         "previous",
     }
+
+
+def test_large_cells_are_moved_whichever_batch_they_are_in(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch ends where cells get heavy, or where keys take too long; one that is too large is named by its row."""
+    monkeypatch.setattr(salted, "READY_SECONDS", 0)
+    monkeypatch.setattr(reader, "BATCH_BYTES", 250_000)
+    monkeypatch.setattr(reader, "LARGEST_CELL", 150_000)
+    if app.database.kind == "mariadb":
+        app.database.execute("ALTER TABLE creds MODIFY token LONGTEXT")
+    texts = [letter * 75_000 for letter in "abcdef"]
+    cells = [old(number, text) for number, text in enumerate(texts)]
+
+    app.fill([*enumerate(cells[:3]), (7, old(7, "x" * 150_000)), *enumerate(cells[3:], 3)])
+    ran = app.run("run", "--json")
+
+    [target] = ran.document["targets"]
+    assert (ran.code, target["rotated"], target["unsettled"]) == (1, 6, 1)
+    assert [(problem["key"], problem["category"]) for problem in target["problems"]] == [({"id": 3}, "oversized")]
+    app.database.execute("DELETE FROM creds WHERE id = 3")
+    assert app.opened("NEW") == texts
+    assert app.run("run").code == 0

@@ -16,9 +16,10 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
 from rotation.model.target import Format
+from rotation.planning.inner_tokens import bytes_of
 from rotation.stores.blocks import GridBlocks
 from rotation.stores.columns import BLOCK_BITS, QualifiedName, TargetCells
-from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, BatchSwap, Dialect, Fault, Mode
+from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, READING, BatchSwap, Dialect, Fault, Mode
 from rotation.stores.mysql.catalog import (
     MySQLCatalog,
     as_bytes,
@@ -35,10 +36,13 @@ LONGEST = 16 * 1024 * 1024
 """Bytes that the server puts together; beyond them it would cut without an error."""
 SERVER = "concat_ws(' ', @@hostname, @@port, @@server_id)"
 PROCESSES = f"SELECT {SERVER}, id, command, state FROM information_schema.processlist"  # noqa: S608 - constants only
+ELSEWHERE = "(?i)writing to net|to client|semi-?sync ack"
+"""States of a session that waits for others."""
 LOCK_SECONDS = 1
 LOCK_WAIT = "rotation.lock_wait"
 """The name under which a connection notes the seconds that it waits for locks."""
 
+ESCAPED = (b"\0", b"\n", b"\r", b"\x1a", b"\\", b"'", b'"')
 UTF8 = "CHARACTER SET utf8mb4"
 OLD_AND_NEW = "CAST(swap.old AS BINARY)", "swap.new"
 
@@ -128,6 +132,7 @@ class MySQL(Dialect):
     extra = "mysql"
     name_quote = "`"
     refusals: ClassVar[Mapping[Any, str]] = {
+        6: "the server lost a temporary file: two servers must not share a folder for these (tmpdir)",
         1021: "the disk is full",
         1036: "the table is read-only",
         1040: FULL,
@@ -155,10 +160,10 @@ class MySQL(Dialect):
     denials: ClassVar[frozenset[Any]] = frozenset({1142, 1143, 1227})
     absences: ClassVar[frozenset[Any]] = frozenset({1049})
     locked: ClassVar[frozenset[Any]] = frozenset({1205})
-    # 0 the connection is closed, 1020 changed since read, 1040, 1203 and 1226 none to spare, 1053 shutdown, 1213
-    # deadlock, 1412 altered since the snapshot, 1927 and 3024 killed, 2002..2055 connection.
+    # 0 the connection is closed, 6 a temporary file is gone, 1020 changed since read, 1040, 1203 and 1226 none to
+    # spare, 1053 shutdown, 1213 deadlock, 1412 altered since the snapshot, 1927 and 3024 killed, 2002..2055 connection.
     transient: ClassVar[frozenset[Any]] = frozenset(
-        {0, 1020, 1040, 1053, 1203, 1213, 1226, 1412, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3024}
+        {0, 6, 1020, 1040, 1053, 1203, 1213, 1226, 1412, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3024}
     )
     # 1048 NULL, 1062 unique, 1242 a trigger's subquery, 1264 range, 1265 cut, 1292 and 1366 not of the type, 1406 too
     # long, 1451 and 1452 foreign key, 1644 a SIGNAL, 3819 and 4025 check.
@@ -239,8 +244,8 @@ class MySQL(Dialect):
         if number not in found:
             return Sign.LOSS
         _, command, state = found[number]
-        # Otherwise the statement never arrived, or its answer does not leave.
-        return Sign.LIFE if command == "Sleep" or re.search("(?i)writing to net|to client", state or "") else Sign.WORK
+        # Otherwise the statement never arrived, its answer does not leave, or it waits for a replica.
+        return Sign.LIFE if command == "Sleep" or re.search(ELSEWHERE, state or "") else Sign.WORK
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:
         """The wait for locks belongs to the session, so it is changed only if necessary."""
@@ -248,7 +253,7 @@ class MySQL(Dialect):
         if known.get(LOCK_WAIT, LOCK_SECONDS) != seconds:
             connection.exec_driver_sql(_lock_wait(seconds))
             known[LOCK_WAIT] = seconds
-        if mode.reads:
+        if mode in READING:
             # What writes begins by itself, as the session has it: that may be read-only, too.
             connection.exec_driver_sql("START TRANSACTION READ ONLY")
 
@@ -280,6 +285,23 @@ class MySQL(Dialect):
         if is_binary(kind):
             return column
         return sa.literal_column(as_bytes(quote(column.name)), sa.String)
+
+    def digest(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """By its own function."""
+        return sa.func.sha2(self.exactly(column, kind), sa.literal_column("256"))
+
+    def compact(self, cell: str | bytes) -> str | bytes:
+        """Bytes as text, if they are UTF-8: a column of bytes takes that as it is."""
+        with suppress(UnicodeDecodeError):
+            return cell if isinstance(cell, str) else cell.decode()
+        return cell
+
+    def sent_size(self, cell: str | bytes) -> int:
+        """The driver writes bytes as hex digits, and a backslash before some characters."""
+        if isinstance(cell, bytes):
+            return 2 * len(cell)
+        data = bytes_of(cell)
+        return len(data) + sum(map(data.count, ESCAPED))
 
     def as_text(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
         """MySQL's JSON as text; MariaDB's is text."""

@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
 from rotation.stores.columns import BLOCK_BITS, AsRead, TargetCells
-from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode, Tempo
+from rotation.stores.dialect import CLOSED, FULL, NAMELESS, READING, BatchSwap, Dialect, Fault, Mode, Tempo
 from rotation.stores.postgresql.blocks import LOCK_MILLISECONDS, PostgreSQLBlocks, PostgreSQLPages
 from rotation.stores.postgresql.catalog import PostgreSQLCatalog
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
@@ -89,6 +89,7 @@ class PostgreSQL(Dialect):
         "3D000": "there is no such database",
         "42501": "the privilege for it is missing: grant SELECT and UPDATE on the table, and USAGE on its schema",
         "53100": "the disk is full",
+        "53200": "the server has not enough memory",
         "53300": FULL,
         "55P03": "another transaction holds a lock",
         "57014": "a statement was cancelled (a statement_timeout?)",
@@ -146,11 +147,11 @@ class PostgreSQL(Dialect):
         """A short wait for locks, so that no service waits behind this run; a reader cannot write."""
         driver: Any = connection.connection.driver_connection
         # Otherwise as the server has it: a standby's is read-only, too.
-        driver.read_only = True if mode.reads else None
+        driver.read_only = True if mode in READING else None
         driver.isolation_level = REPEATABLE_READ if mode is Mode.SNAPSHOT else None
         # As a wait, 0 would be for ever.
         settings = {"lock_timeout": str(1 if mode is Mode.HURRIED else LOCK_MILLISECONDS)}
-        if not mode.reads:
+        if mode not in READING:
             # Each row of a batch is found through the index of its key. The planner does not know how many there are,
             # and a join of the other kinds reads the whole table, batch after batch.
             settings |= {f"enable_{plan}": "off" for plan in ("hashjoin", "mergejoin", "seqscan")}
@@ -186,6 +187,11 @@ class PostgreSQL(Dialect):
             )
         return super().words(error)
 
+    def lacks_memory(self, error: BaseException) -> bool:
+        """By the words of libpq, which are not the server's own: these have an SQLSTATE."""
+        of_server = getattr(error, "sqlstate", None)
+        return of_server is None and re.search("out of memory|cannot allocate memory", str(error)) is not None
+
     def constraint(self, error: BaseException) -> str | None:
         """The constraint's name. Not the DETAIL beside it, which holds the token."""
         return getattr(getattr(error, "diag", None), "constraint_name", None)
@@ -195,6 +201,13 @@ class PostgreSQL(Dialect):
         if isinstance(kind, sa.LargeBinary | sa.CHAR):
             return column
         return sa.collate(sa.cast(column, sa.Text), "C")
+
+    def digest(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any] | None:
+        """Of the bytes that the server would send. CHAR(n) would lose its blanks, and has no room for a huge cell."""
+        if isinstance(kind, sa.CHAR):
+            return None
+        held = column if isinstance(kind, sa.LargeBinary) else sa.func.textsend(sa.cast(column, sa.Text))
+        return sa.func.encode(sa.func.sha256(held), sa.literal_column("'hex'"))
 
     def as_text(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
         """JSON as its text, which the driver would parse. That of JSONB is exact: numbers keep their digits in it."""

@@ -22,7 +22,7 @@ from rotation.model.target import Format
 from rotation.model.text import many
 from rotation.stores.blocks import GridBlocks, fetch_all
 from rotation.stores.columns import QualifiedName, TargetCells, table_clause
-from rotation.stores.dialect import BatchSwap, Dialect, Mode, Tempo
+from rotation.stores.dialect import READING, BatchSwap, Dialect, Mode, Tempo
 from rotation.stores.sqlite.catalog import OCTET_LENGTH, SQLiteCatalog
 from rotation.stores.sqlite.other_writers import SQLiteOthers
 from rotation.stores.watchdog import Call, Guard, NoAnswerError
@@ -207,8 +207,8 @@ class SQLite(Dialect):
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:
         """A writer is one from its first statement on."""
-        connection.exec_driver_sql(f"PRAGMA query_only = {int(mode.reads)}")
-        if not mode.reads:
+        connection.exec_driver_sql(f"PRAGMA query_only = {int(mode in READING)}")
+        if mode not in READING:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def fetch_all(self, connection: sa.Connection, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
