@@ -54,13 +54,17 @@ class Proxy:
             line.lost = True
             _end(line.onward)
 
+    def cut(self) -> None:
+        """Ends each connection that is there, for both sides."""
+        for line in self.lines:
+            _end(line.visitor)
+            _end(line.onward)
+
     def close(self) -> None:
         """Ends every connection."""
         self._over.set()
         _end(self._listener)
-        for line in self.lines:
-            _end(line.visitor)
-            _end(line.onward)
+        self.cut()
         for thread in self._threads:
             thread.join(300)
         self._listener.close()

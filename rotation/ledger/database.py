@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -22,14 +23,14 @@ from keyring_core.key_files import irregularity
 from keyring_core.sources import variable_in
 from rotation.configuration.urls import find_url, url_of
 from rotation.ledger.schema import VERSION, migrate, read_version
-from rotation.model.failures import StoreError, UsageError
+from rotation.model.failures import CHECK_SECONDS, StoreError, UsageError
 from rotation.model.next_steps import quoted
 from rotation.model.text import install
 from rotation.stores.access import ATTEMPTS, fault_of, retry, words_of
 from rotation.stores.connection import Connection
-from rotation.stores.databases import find_dialect, parse_url
+from rotation.stores.databases import find_dialect, parse_url, refuse_odd_files
 from rotation.stores.dialect import NO_DATABASE, Dialect, Fault, Mode
-from rotation.stores.watchdog import NoAnswerError
+from rotation.stores.watchdog import BackgroundCall, NoAnswerError
 
 UNMADE = (
     "its tables are not there and could not be made; `keyring-rotate ledger init` makes them, as a user who may, and "
@@ -38,6 +39,8 @@ UNMADE = (
 OLDER = "it has version {}, and could not be brought to version {}; run `keyring-rotate ledger init` once, as its owner"
 UNKNOWN_SHAPE = "has an unknown shape: a newer version of this program wrote it, or somebody changed it"
 SHAPE_REMEDY = "install that version here, or restore a backup of the ledger"
+UNKNOWN_SECONDS = 30.0
+"""The most seconds of a transaction in a database that has no dialect in this package."""
 Row = TypeVar("Row")
 T = TypeVar("T")
 
@@ -58,8 +61,21 @@ class NewerLedgerError(LedgerError):
 class Engine:
     """A database that has no dialect in this package, or whose engine belongs to a service."""
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: sa.Engine, *, wait: Callable[[float], None] | None = None) -> None:
+        """With *wait*, which raises StoppedError if a stop was requested, what takes too long is given up."""
+        self._engine, self._wait = engine, wait
+
+    def run(self, act: Callable[[], T]) -> T:
+        """The result of *act*. Raises NoAnswerError."""
+        if self._wait is None:
+            return act()
+        # Nothing is known of such a server: not even how to end a statement.
+        call, end = BackgroundCall(act), time.monotonic() + UNKNOWN_SECONDS
+        while not call.done():
+            self._wait(CHECK_SECONDS)
+            if time.monotonic() > end:
+                raise NoAnswerError
+        return call.result()
 
     def transaction(self, _mode: Mode) -> AbstractContextManager[sa.Connection]:
         """A transaction, committed at its end."""
@@ -167,8 +183,10 @@ class LedgerAccess:
             faults = {Fault.TRANSIENT, Fault.LOCKED}
             return isinstance(error, IntegrityError) or fault_of(error, self._dialect) in faults
 
+        link = self._link
+        once = partial(link.run, run) if isinstance(link, Engine) else run
         try:
-            return retry(run, is_transient, attempts=attempts, longest=2)
+            return retry(once, is_transient, attempts=attempts, longest=2)
         except (SQLAlchemyError, NoAnswerError, ImportError, ValueError, KeyError, TypeError) as error:
             words = self._words(error)
         raise self.fault(words)
@@ -223,6 +241,7 @@ def open_url(
     fault, path = "not of the form dialect://user:...@host/database", None
     try:
         if url and dialect:
+            refuse_odd_files(url)
             path = _path(dialect, url)
             url = url if path else dialect.prepare_url(url)
         if url:
@@ -233,7 +252,7 @@ def open_url(
             link = (
                 Connection(dialect, url, wait=wait, seconds=seconds)
                 if dialect
-                else Engine(sa.create_engine(url, hide_parameters=True))
+                else Engine(sa.create_engine(url, hide_parameters=True), wait=wait)
             )
             return LedgerAccess(link, place.called(name), dialect, attempts, path=path)
     except UsageError as error:

@@ -19,7 +19,7 @@ from keyring_core import KeyringError
 from rotation.configuration.database_urls import write_url
 from rotation.model.failures import CHECK_SECONDS, StoppedError
 from rotation.stores import watchdog
-from rotation.stores.dialect import Dialect, Mode
+from rotation.stores.dialect import READING, Dialect, Mode
 from rotation.stores.watchdog import UNANSWERED, BackgroundCall, NoAnswerError, Session, Sign, Watchdog
 
 CONNECT_SECONDS = 7.0
@@ -33,8 +33,6 @@ TOTAL_SECONDS = 20.0
 LEAST_SECONDS = 1.0
 REMEMBERED_SECONDS = 60.0
 """Seconds for which a server that did not answer is not asked again."""
-
-LOST = "the connection was lost"
 
 POOL = "rotation"
 """The name of its pools in the log."""
@@ -127,17 +125,22 @@ class Connection:
         with self._guard.transaction() if self._guard else self._watched(), ExitStack() as ending:
             try:
                 connection = ending.enter_context(self._engines[mode].connect())
-                if not mode.reads and mode is not Mode.BARE:
+                if mode not in READING and mode is not Mode.BARE:
                     ending.enter_context(connection.begin())
             except Exception as error:
-                if isinstance(error, DBAPIError | NoAnswerError | KeyringError):
+                if isinstance(error, DBAPIError | NoAnswerError | KeyringError | MemoryError):
                     raise
                 connection = None
             if connection is None:
                 # The driver accepted the url's options, so any fault in connecting is the server's: a driver that
                 # cannot parse an answer raises errors of any class.
                 raise NoAnswerError(f"what answers there does not speak as a {self.dialect.product} server does")
-            yield connection
+            try:
+                yield connection
+            except MemoryError:
+                # The driver may have stopped in the middle of an answer.
+                connection.invalidate()
+                raise
 
     def disconnect(self) -> None:
         """Closes the connection until it is needed again."""
@@ -155,7 +158,7 @@ class Connection:
         except Exception as error:
             if call.ended is None or isinstance(error, KeyringError):
                 raise
-            if call.ended == "lost" and isinstance(error, DBAPIError):
+            if call.ended == "lost":
                 # As any connection that is lost: what was begun is tried again.
                 self.disconnect()
                 raise
@@ -164,9 +167,8 @@ class Connection:
         self.disconnect()
         if call.ended == "stopped":
             raise NoAnswerError(stopped=True)
-        if call.ended == "silent":
-            raise self._silent(watchdog.QUIET_SECONDS + self._watchdog.patience)
-        raise NoAnswerError(UNANSWERED if call.ended == "unanswered" else LOST)
+        silence = self._silent(watchdog.QUIET_SECONDS + self._watchdog.patience)
+        raise NoAnswerError(UNANSWERED) if call.ended == "unanswered" else silence
 
     def _set_up(self, connection: Any, record: ConnectionPoolEntry) -> None:
         if self._guard is None:
@@ -222,14 +224,21 @@ class Connection:
             return Sign.SILENCE if self.dialect.is_late(error) else Sign.LIFE
         finally:
             connected.set()
-        asked = BackgroundCall(lambda: session and self.dialect.sign_of(other, session))
-        # A pooler keeps it waiting if this command uses its only connection.
-        if not asked.done(seconds):
+
+        def ask() -> Sign | None:
+            try:
+                return self.dialect.sign_of(other, session) if session else None
+            finally:
+                # Here, since nobody may close it while it is in use.
+                with suppress(Exception):
+                    other.close()
+
+        asked = BackgroundCall(ask)
+        with suppress(Exception):
+            if asked.done(seconds):
+                return asked.result() or Sign.LIFE
+            # A pooler keeps it waiting if this command uses its only connection.
             self.dialect.hang_up(other)
-        with suppress(Exception):
-            other.close()
-        with suppress(Exception):
-            return (asked.done() and asked.result()) or Sign.LIFE
         return Sign.LIFE
 
     def _limit(self) -> float:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import Future, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -33,6 +33,7 @@ UNANSWERED = (
     f"a statement got no answer for {UNANSWERED_SECONDS / 60:.0f} minutes, and the server, which accepts connections, "
     "does not say that it works on it; if a pooler or a proxy is between, name the server itself in the url"
 )
+NO_THREAD = "this process may start no thread: the limit of its memory or of its threads is reached"
 STOPPED = "stopped while the database did not answer"
 
 SESSION = "rotation.session"
@@ -71,6 +72,14 @@ class Sign(enum.Enum):
     LOSS = "it knows the transaction no more"
 
 
+def _start(act: Callable[..., object], *given: object) -> None:
+    """Starts a thread that keeps no program alive. Raises NoAnswerError if there can be no more."""
+    with suppress(RuntimeError):
+        threading.Thread(target=act, args=given, daemon=True).start()
+        return
+    raise NoAnswerError(NO_THREAD)
+
+
 class BackgroundCall(Generic[T]):
     """A call in a thread of its own, for what may never return, such as the lookup of a server's name.
 
@@ -87,7 +96,7 @@ class BackgroundCall(Generic[T]):
             except BaseException as error:
                 self._future.set_exception(error)
 
-        threading.Thread(target=run, daemon=True).start()
+        _start(run)
 
     def done(self, seconds: float = 0) -> bool:
         """True if the call has ended; waits for it for *seconds* at most."""
@@ -161,8 +170,9 @@ class Watchdog:
     def begin(self) -> Call:
         """Starts watching a call."""
         if self._over is None:
-            self._over = threading.Event()
-            threading.Thread(target=self._watch, args=(self._over,), daemon=True).start()
+            over = threading.Event()
+            _start(self._watch, over)
+            self._over = over
         self._notes.pop(SESSION, None)
         self._call = call = Call()
         return call
@@ -196,11 +206,13 @@ class Watchdog:
     def _watch(self, over: threading.Event) -> None:
         while not over.wait(WATCH_SECONDS):
             call = self._call
-            if call is not None and self._connection is not None and (reason := self._judge(call)):
-                with self._lock:
-                    if self._call is call and call.ended is None:
-                        call.ended = reason
-                        self._hang_up(self._connection)
+            # Without a thread for a probe this one goes on looking.
+            with suppress(NoAnswerError):
+                if call is not None and self._connection is not None and (reason := self._judge(call)):
+                    with self._lock:
+                        if self._call is call and call.ended is None:
+                            call.ended = reason
+                            self._hang_up(self._connection)
 
     def _judge(self, call: Call) -> str | None:
         """The reason to hang up; None to go on. Starts probes of a quiet server."""

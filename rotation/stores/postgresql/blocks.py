@@ -221,10 +221,20 @@ def one_trip(connection: sa.Connection, settings: Mapping[str, str], *, read_onl
     with drivers_errors(connection):
         driver.read_only = True if read_only else None
         driver.isolation_level = None
-        with driver.pipeline():
-            first = driver.execute(first_statement(settings))
-            # The server answers this one at once, whatever follows.
-            driver.pgconn.send_flush_request()
-            connection.info[SESSION] = lambda: session_in(first.pgresult)
-            yield driver
+        failure: Exception | None = None
+        try:
+            with driver.pipeline():
+                first = driver.execute(first_statement(settings))
+                # The server answers this one at once, whatever follows.
+                driver.pgconn.send_flush_request()
+                connection.info[SESSION] = lambda: session_in(first.pgresult)
+                try:
+                    yield driver
+                except Exception as error:
+                    # The first one says it. Raised here, the driver would log a warning of those that follow from it.
+                    failure = error
+        except Exception as error:
+            failure = failure or error
+        if failure:
+            raise failure
         driver.rollback()

@@ -17,8 +17,13 @@ from rotation.stores.watchdog import Session, Sign
 
 SERVER = "CAST(extract(epoch FROM pg_postmaster_start_time()) AS text)"
 NAMES = f"{SERVER}, CAST(pg_backend_pid() AS text), CAST(extract(epoch FROM now()) AS text)"
-FOUND = f"""SELECT {SERVER}, a.pid IS NULL, a.state, a.wait_event_type, CAST(extract(epoch FROM a.xact_start) AS text)
+FOUND = f"""SELECT {SERVER}, a.pid IS NULL, a.state, concat_ws(' ', a.wait_event_type, a.wait_event),
+CAST(extract(epoch FROM a.xact_start) AS text)
 FROM (SELECT 1) one LEFT JOIN pg_stat_activity a ON a.pid = CAST(%s AS int)"""  # noqa: S608 - constants only
+
+
+ELSEWHERE = ("Client ", "IPC SyncRep")
+"""Waits of a session for others: https://www.postgresql.org/docs/current/monitoring-stats.html#WAIT-EVENT-TABLE."""
 
 
 def first_statement(settings: Mapping[str, str]) -> str:
@@ -57,5 +62,5 @@ def sign_of(connection: Any, session: Session) -> Sign:
     # Of a session of somebody else, or if the server does not keep track, nothing is shown.
     if is_gone or (began is not None and since != began and state not in {None, "disabled"}):
         return Sign.LOSS
-    # Otherwise the statement never arrived, or its answer does not leave.
-    return Sign.WORK if state == "active" and waits_for != "Client" else Sign.LIFE
+    # Otherwise the statement never arrived, its answer does not leave, or it waits for a standby.
+    return Sign.WORK if state == "active" and not waits_for.startswith(ELSEWHERE) else Sign.LIFE
