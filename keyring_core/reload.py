@@ -15,7 +15,14 @@ from typing import NamedTuple, TypedDict, TypeVar
 
 import structlog
 
-from keyring_core.errors import InvalidToken, KeyConfigWarning, KeyringError, SuspendedKey, UndecryptableToken
+from keyring_core.errors import (
+    InvalidToken,
+    KeyConfigError,
+    KeyConfigWarning,
+    KeyringError,
+    SuspendedKey,
+    UndecryptableToken,
+)
 from keyring_core.forks import call_in_children
 from keyring_core.key_reads import KeyReads, key_reads
 from keyring_core.keyring import Keyring
@@ -106,6 +113,8 @@ class Reloader:
         self._asked = -math.inf
         self._since = self._checked = datetime.min
         self._error: str | None = None
+        self._first_fault: tuple[str] | None = None
+        """The message of the last first load that failed: another object for each."""
         self._logged: set[str] = set()
         self._renew_lock()
         call_in_children(self._renew_lock)
@@ -214,8 +223,16 @@ class Reloader:
         self._lock = threading.RLock()
 
     def _first(self) -> Keyring:
+        before = self._first_fault
         with self._lock:
-            loaded = self._loaded or self._accept(self._load(COMMAND_SECONDS), None)
+            if self._loaded is None and self._first_fault and self._first_fault is not before:
+                # Another thread tried while this one waited: each of many would take as long, one after the other.
+                raise KeyConfigError(*self._first_fault)
+            try:
+                loaded = self._loaded or self._accept(self._load(COMMAND_SECONDS), None)
+            except KeyConfigError as error:
+                self._first_fault = (str(error),)
+                raise
             return loaded.keyring
 
     def _look(self, *, timeout: float, asked: bool = False) -> None:

@@ -40,6 +40,8 @@ from rotation.model.target import Target
 from rotation.output.discovery_text import config_text, entries_text, gets_entry
 from rotation.stores.databases import served_url
 
+GIT_SECONDS = 10.0
+"""The most seconds to wait for git: it may have hung, or its folder may be on a server that does not answer."""
 URL = "DATABASE_URL"
 FILE_HEADER = f"# Keys and other secrets: never commit this file. {PRIMARY} encrypts.\n"
 KEY_TO_FILL_IN = f"""\
@@ -267,10 +269,15 @@ def _not_ignored(folder: Path, patterns: Mapping[str, str]) -> list[str]:
     Each is given with the name of a file that it is for.
     """
     git = shutil.which("git")
-    left = []
+    left, quiet = [], subprocess.DEVNULL
     for pattern, name in patterns.items():
         command = [git or "", "-C", str(folder.resolve()), "check-ignore", "--quiet", "--", name]
-        # Exit code 0: it is ignored; 1: it is not; 128: this is no work tree.
-        if git is None or subprocess.run(command, capture_output=True, check=False).returncode:  # noqa: S603 - no shell
-            left.append(pattern)
+        try:
+            # Exit code 0: it is ignored; 1: it is not; 128: this is no work tree.
+            if git and subprocess.call(command, stdout=quiet, stderr=quiet, timeout=GIT_SECONDS) == 0:  # noqa: S603 - no shell
+                continue
+        except subprocess.TimeoutExpired:
+            # It has hung, and would for each further name.
+            git = None
+        left.append(pattern)
     return left

@@ -66,7 +66,7 @@ def try_kinds(  # noqa: PLR0913 - which secret, which rules, which cell
     secret = read_secret(command, options)
     if not secret.value.strip():
         raise UsageError(f"{secret.where} is empty: the secret was expected there")
-    cell = _stored(command, chosen, row) if chosen else _typed()
+    cell = _stored(command, chosen, row) if chosen else _typed(command)
     trial = prepare(secret.value, cell, command.environ, given)
     with command.watch(dry_run=True) as watcher:
         run(trial, secret.where, _follow(command, watcher, trial, secret.where))
@@ -152,11 +152,11 @@ def _stored(command: CommandContext, target: Target, row: Sequence[str]) -> Stor
     return cell_of(target, row, sleep=command.streams.wait, links=command.links)
 
 
-def _typed() -> StoredCell:
-    """The token on stdin, or that a terminal answers. Raises UsageError."""
+def _typed(command: CommandContext) -> StoredCell:
+    """The token on stdin, or that a terminal answers. Raises UsageError and StoppedError."""
     from rotation.discovery.key_trial import StoredCell
 
-    value, where = asked("Token", "the token", hide=False)
+    value, where = asked(command, "Token", "the token", hide=False)
     if not value.strip():
         raise UsageError(f"{where} is empty: the stored token was expected there")
     return StoredCell(value, where)

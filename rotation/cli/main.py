@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import io
 import os
+import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn, TextIO
@@ -141,7 +143,16 @@ def entry(
         code = code if isinstance(error, BrokenPipeError) else _unwritten(streams, error)
     # Otherwise Python searches all modules for cycles while it exits, which takes as long as to rotate 1,000 rows.
     gc.freeze()
+    # Python waits for the threads that an application's code has started, and no signal ends this process any more.
+    with suppress(RuntimeError):
+        # There may be no memory for one more.
+        threading.Thread(target=_end, args=(code,), daemon=True).start()
     sys.exit(code)
+
+
+def _end(code: int) -> None:
+    time.sleep(END_SECONDS)
+    os._exit(code)
 
 
 def _unwritten(streams: Streams, error: OSError) -> int:
@@ -180,6 +191,9 @@ def _run(argv: Sequence[str], process: Process) -> int:
             raise
         words, code = f"{printable(str(error.filename))}: {error.strerror}. {CONTINUE}", 3
         streams.warn(f"Error: {words}")
+    except MemoryError:
+        words, code = f"this process has not enough memory; give it more. {CONTINUE}", 3
+        streams.warn(f"Error: {words}")
     except Exception as error:
         # A bug. Python would exit with 1, which means that a run finished.
         structlog.get_logger(__name__).exception("rotation.failed")
@@ -197,6 +211,8 @@ def _run(argv: Sequence[str], process: Process) -> int:
     return code
 
 
+END_SECONDS = 5.0
+"""The most seconds in which threads and exit handlers may end, after a command has."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPING = b"Stopping after this batch. Press Ctrl-C again, or send a second signal, to stop at once.\n"
 
@@ -226,9 +242,10 @@ class Signals:
         if self._heard:
             raise KeyboardInterrupt
         self._heard = self._streams.stopping = True
-        # Not through the streams: the signal may have interrupted a write to one of them.
+        # Not through the streams: the signal may have interrupted a write to one of them, which waits for its reader.
         with suppress(OSError):
-            os.write(2, STOPPING)
+            if select.select((), (2,), (), 0)[1]:
+                os.write(2, STOPPING)
 
     def _listen(self, reader: int) -> None:
         while numbers := os.read(reader, 64):

@@ -5,8 +5,11 @@ Never from an argument. No message shows anything of them.
 
 from __future__ import annotations
 
+import os
 import re
+import select
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +21,12 @@ from keyring_core.key_commands import run_key_command
 from keyring_core.key_files import MAX_FILE_BYTES, read_regular
 from keyring_core.sources import COMMAND_SECONDS
 from rotation.cli.options import CommandContext, adding, path_option
-from rotation.model.failures import UsageError
+from rotation.model.failures import CHECK_SECONDS, UsageError
+
+STDIN_SECONDS = 60.0
+"""The most seconds for a secret on stdin."""
+SAID_SECONDS = 2.0
+"""After these stderr says what is waited for: somebody may have started the command without a pipe."""
 
 secret_options = adding(
     click.option("--variable", metavar="NAME", help="Variable that holds the secret."),
@@ -60,15 +68,36 @@ def read_secret(command: CommandContext, place: SecretOptions) -> ReadSecret:
     if program is not None:
         printed = run_key_command(program, "--command", command.environ, COMMAND_SECONDS)
         return ReadSecret(without_newline(printed), "--command")
-    return ReadSecret(*asked("Secret", "the secret", hide=True))
+    return ReadSecret(*asked(command, "Secret", "the secret", hide=True))
 
 
-def asked(prompt: str, words: str, *, hide: bool) -> tuple[str | bytes, str]:
-    """What a terminal answers, or stdin holds; and where that is, in words."""
+def asked(command: CommandContext, prompt: str, words: str, *, hide: bool) -> tuple[str | bytes, str]:
+    """What a terminal answers, or stdin holds; and where that is, in words. Raises UsageError and StoppedError."""
     if sys.stdin.isatty():
         # An empty answer is an answer, which has its own message.
         return click.prompt(prompt, "", hide_input=hide, show_default=False, err=True), words
-    return without_newline(sys.stdin.buffer.read(MAX_FILE_BYTES)), "stdin"
+    return without_newline(_from_stdin(command, words)), "stdin"
+
+
+def _from_stdin(command: CommandContext, words: str) -> bytes:
+    data, began, is_said = b"", time.monotonic(), False
+    while len(data) < MAX_FILE_BYTES:
+        command.streams.wait(0)
+        if select.select((sys.stdin,), (), (), CHECK_SECONDS)[0]:
+            part = os.read(sys.stdin.fileno(), MAX_FILE_BYTES - len(data))
+            if not part:
+                break
+            data += part
+        waited = time.monotonic() - began
+        if waited > STDIN_SECONDS:
+            raise UsageError(
+                f"stdin: {words} is read from there, and its end did not come within {STDIN_SECONDS:.0f} seconds. "
+                "Type < FILE behind the command, or let a program write to it that ends; --help names other places"
+            )
+        if waited > SAID_SECONDS and not is_said:
+            command.streams.warn(f"Reading {words} from standard input, until its end.")
+            is_said = True
+    return data
 
 
 def read_variable(command: CommandContext, option: str, name: str) -> str:

@@ -41,6 +41,8 @@ class RangeExecutor(NamedTuple):
     """The time that a range aims at."""
     ask_to_stop: Callable[[], object]
     """Asks the workers to end after their batch."""
+    check: Callable[[], object] = lambda: None
+    """Called while a result is waited for. Raises StoreError if none will come."""
 
 
 class Threads:
@@ -135,14 +137,14 @@ def _in_order(
     while True:
         if throttle.paused():
             for _, future in waiting:
-                wait_for(future, throttle.wait)
+                wait_for(future, throttle.wait, executor.check)
         throttle.hold()
         while len(waiting) < executor.width and (bounds := next(ranges, None)):
             waiting.append((bounds, executor.submit(bounds)))
         if not waiting:
             return
         bounds, future = waiting[0]
-        wait_for(future, throttle.wait)
+        wait_for(future, throttle.wait, executor.check)
         if is_lost(future):
             raise StoreError(f"workers died, or their cluster is gone (out of memory?). {CONTINUE}")
         done = future.result()

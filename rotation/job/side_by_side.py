@@ -121,8 +121,11 @@ def _answer(answer: Future[T], act: Callable[[], T]) -> None:
         return
     try:
         answer.set_result(act())
-    except Exception as error:
+    except BaseException as error:
         answer.set_exception(error)
+        if not isinstance(error, Exception):
+            # A second signal, which ends this thread's work. The other one waits for an answer all the same.
+            raise
 
 
 class LaterWatcher:

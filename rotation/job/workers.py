@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
+import multiprocessing
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
@@ -22,12 +25,24 @@ from rotation.job.executors import RangeExecutor, is_lost
 from rotation.job.options import RunOptions
 from rotation.job.ranges import RANGE_SECONDS, Bounds, RangeDone
 from rotation.model import threads
-from rotation.model.failures import UsageError, WorkerError
+from rotation.model.failures import CONTINUE, StoreError, UsageError, WorkerError
 from rotation.model.target import Target
 from rotation.model.text import install
 from rotation.model.threads import wait_for
+from rotation.stores.watchdog import BackgroundCall
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
+START_SECONDS = 60.0
+"""The most seconds in which a worker process starts."""
+ASK_SECONDS = 5.0
+"""The least time between two questions to a scheduler."""
+SILENT_SECONDS = 30.0
+"""A scheduler that gives no answer for this time is given up."""
+WORKERLESS_SECONDS = 600.0
+"""So is one without a worker for this time. A cluster may take minutes to add one."""
+ASKED_SECONDS = 1.0
+"""The time in which the workers hear that they are to stop."""
 
 T = TypeVar("T")
 
@@ -42,6 +57,8 @@ class Workers:
     count: int
     ask_to_stop: Callable[[], object] = lambda: None
     """Asks the workers to end after their batch. Others end after their range, which is short."""
+    check: Callable[[], object] = lambda: None
+    """Called while a worker is waited for. Raises StoreError if none will answer."""
 
 
 @contextmanager
@@ -71,20 +88,30 @@ def _processes(count: int, log_format: str) -> Iterator[Workers]:
     distributed = _import_distributed("--workers")
     root, logger = logging.getLogger(), logging.getLogger("distributed")
     with ExitStack() as closing:
-        fault = None
+        fault, before = None, {*multiprocessing.active_children()}
         # Dask logs the end of a worker, however that came, with tracebacks. The run says what it means.
         closing.callback(logger.setLevel, logger.level)
         logger.setLevel(logging.CRITICAL)
         try:
             folder = closing.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
             client = closing.enter_context(_local_client(distributed, count, folder, closing))
-        except (OSError, RuntimeError) as error:
+            _in_time(partial(client.register_worker_callbacks, partial(worker.join_log, root.level, log_format)))
+        except (OSError, RuntimeError, AssertionError) as error:
+            # Dask asserts that a worker has started or failed; one that hangs has done neither.
             fault = f"--workers {count}: the processes do not start ({type(error).__name__}). Leave it out."
         if fault:
+            for process in {*multiprocessing.active_children()} - before:
+                # SIGTERM, with which Dask and Python end it, is blocked there.
+                process.kill()
             raise WorkerError(fault)
-        client.register_worker_callbacks(partial(worker.join_log, root.level, log_format))
-        executor = _executor_of(client)
-        yield Workers(executor, count, ask_to_stop=partial(client.run, worker.ask_to_stop, on_error="ignore"))
+        ask = partial(client.run, worker.ask_to_stop, on_error="ignore")
+        # A worker that has hung does not answer, and the others have heard of it by then.
+        yield Workers(
+            _executor_of(client),
+            count,
+            lambda: BackgroundCall(ask).done(ASKED_SECONDS),
+            SchedulerWatch(client.nthreads),
+        )
 
 
 def _local_client(distributed: Any, count: int, folder: str, closing: ExitStack) -> Any:
@@ -114,6 +141,7 @@ def _local_client(distributed: Any, count: int, folder: str, closing: ExitStack)
                 # Nothing is written to a disk, and no worker ended, by what it needs.
                 memory_limit=0,
                 local_directory=folder,
+                death_timeout=START_SECONDS,
             )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -133,17 +161,58 @@ def _cluster(address: str) -> Iterator[Workers]:
             "Set distributed.comm.tls in the configuration of Dask."
         )
     try:
-        client = distributed.Client(address, timeout="10s", set_as_default=False)
+        # Its own limit does not count once a scheduler that hangs has accepted the connection.
+        client = _in_time(partial(distributed.Client, address, timeout="10s", set_as_default=False))
+        found = _in_time(client.nthreads)
     except (OSError, ValueError) as error:
         fault = f"{option}: the scheduler cannot be reached ({type(error).__name__})"
     if fault:
         raise WorkerError(fault)
     with client:
-        count = sum(client.nthreads().values())
+        count = sum(found.values())
         if not count:
             # The cluster may add workers on demand. Until then the log must say why the run stands still.
             log.warning("rotation.waiting_for_workers", dask=address)
-        yield Workers(_executor_of(client), count or 1)
+        yield Workers(_executor_of(client), count or 1, check=SchedulerWatch(client.nthreads))
+
+
+def _in_time(act: Callable[[], T]) -> T:
+    """The result of *act*. Raises TimeoutError if it takes long: what Dask does has no limit of its own."""
+    call = BackgroundCall(act)
+    if not call.done(SILENT_SECONDS):
+        raise TimeoutError
+    return call.result()
+
+
+class SchedulerWatch:
+    """Asks a scheduler for its workers from time to time: Dask waits for ever for an answer, and for a worker."""
+
+    def __init__(self, workers: Callable[[], Mapping[str, int]]) -> None:
+        """Asks nothing yet. *workers* asks the scheduler, and may never return."""
+        self._workers = workers
+        self._call: BackgroundCall[Mapping[str, int]] | None = None
+        self._asked = time.monotonic()
+        self._silent = self._workerless = math.inf
+        """Since when it does not answer, and since when it answers that there is no worker."""
+
+    def __call__(self) -> None:
+        """Raises StoreError if it has not answered for long, or has had no worker for longer."""
+        now = time.monotonic()
+        if self._call is None and now - self._asked > ASK_SECONDS:
+            self._asked, self._call = now, BackgroundCall(self._workers)
+            self._silent = min(self._silent, now)
+        elif self._call and self._call.done():
+            # If it fails, the connection was lost: Dask makes another one.
+            with suppress(Exception):
+                found = self._call.result()
+                self._silent, self._workerless = math.inf, math.inf if found else min(self._workerless, now)
+            self._call = None
+        if now - self._silent > SILENT_SECONDS:
+            words = f"the scheduler of the workers did not answer for {SILENT_SECONDS:.0f} seconds"
+            raise StoreError(f"{words}. {CONTINUE}")
+        if now - self._workerless > WORKERLESS_SECONDS:
+            words = f"the scheduler had no worker for {WORKERLESS_SECONDS / 60:.0f} minutes; start some"
+            raise StoreError(f"{words}. {CONTINUE}")
 
 
 def _import_distributed(option: str) -> Any:
@@ -185,7 +254,7 @@ class WorkerPool:
             return not target.local
         found = [self.submit(worker.can_import, worker.pickled(function)) for _ in range(self.workers.count)]
         for each in found:
-            wait_for(each, self._wait)
+            wait_for(each, self._wait, self.workers.check)
         # A worker that died or cannot start is not at fault here: `wait_until_checked` says so.
         return all(is_lost(each) or each.exception() or each.result() for each in found)
 
@@ -203,7 +272,8 @@ class WorkerPool:
             return self.submit(worker.do_range, worker.make_task(self.order, target, number, bounds))
 
         # The next range of each worker is queued while it does one.
-        return RangeExecutor(submit, 2 * self.workers.count, RANGE_SECONDS / 2, self.workers.ask_to_stop)
+        workers = self.workers
+        return RangeExecutor(submit, 2 * workers.count, RANGE_SECONDS / 2, workers.ask_to_stop, workers.check)
 
     def submit(self, work: Callable[..., T], *arguments: object) -> Future[T]:
         """Submits *work*; if the executor is broken, the future carries the error."""
@@ -216,7 +286,7 @@ class WorkerPool:
         """Waits until the workers have started. Raises WorkerError if one refuses, StoppedError on request."""
         while self._checks:
             check = self._checks.pop()
-            wait_for(check, self._wait)
+            wait_for(check, self._wait, self.workers.check)
             if is_lost(check):
                 raise BrokenExecutor("a worker died")
             error = check.exception()

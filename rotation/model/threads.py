@@ -23,7 +23,8 @@ def most_threads() -> int:
     return min(cores() + 1, MOST_THREADS)
 
 
-def wait_for(future: Future[Any], sleep: Callable[[float], None]) -> None:
-    """Returns when *future* is done. *sleep* raises StoppedError on request."""
+def wait_for(future: Future[Any], sleep: Callable[[float], None], check: Callable[[], object] = lambda: None) -> None:
+    """Returns when *future* is done. *sleep* raises StoppedError on request, and *check* if it will not be done."""
     while not wait([future], CHECK_SECONDS).done:
         sleep(0)
+        check()

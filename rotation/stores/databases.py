@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
@@ -11,6 +12,7 @@ from urllib.parse import quote
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from keyring_core.key_files import irregularity
 from keyring_core.redaction.redactor import get_redactor
 from rotation.configuration.database_urls import read_url, write_url
 from rotation.configuration.urls import path_of
@@ -19,6 +21,13 @@ from rotation.model.target import Target, TargetId
 from rotation.stores.dialect import Dialect
 
 SECRET_OPTIONS = ("password", "passwd", "sslpassword", "ssl_key_password")
+
+
+FILE_OPTIONS = (
+    *("passfile", "servicefile", "sslcert", "sslkey", "sslrootcert", "sslcrl"),
+    *("read_default_file", "ssl_ca", "ssl_cert", "ssl_key"),
+)
+"""The options of drivers that name a file."""
 
 
 def find_dialect(name: str) -> Dialect | None:
@@ -70,6 +79,19 @@ def file_of(text: str) -> Path | None:
     return dialect.file(url) if url and dialect else None
 
 
+def refuse_odd_files(url: URL) -> None:
+    """Raises UsageError if *url* names a file that is not a regular one.
+
+    A driver would wait for its writer, and no signal would end that. Of a file that is not there the driver says so.
+    """
+    for option in FILE_OPTIONS:
+        for path in url.normalized_query.get(option, ()):
+            with suppress(OSError, ValueError):
+                fault = irregularity(os.stat(os.path.expanduser(path)))
+                if fault and path != os.devnull:
+                    raise UsageError(f"the url's {option}, {path}, {fault}")
+
+
 def served_url(text: str, whose: str) -> tuple[Dialect, URL]:
     """The url *text*, and the dialect that serves it. Raises UsageError, which says *whose* url it is."""
     url = parse_url(text)
@@ -82,6 +104,7 @@ def served_url(text: str, whose: str) -> tuple[Dialect, URL]:
     if dialect is None:
         raise UsageError(f"{whose}: unsupported database; supported: {', '.join(DIALECTS)}")
     try:
+        refuse_odd_files(url)
         return dialect, dialect.prepare_url(url)
     except UsageError as error:
         fault = str(error)

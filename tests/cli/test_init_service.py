@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import stat
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from dotenv import dotenv_values
 
 from keyring_core import Key, Keyring
+from rotation.cli import init_service
 from rotation.configuration.config_file import read_config
 from rotation.configuration.policy import Policy
 from tests.conftest import Cli
@@ -472,6 +474,20 @@ def test_files_with_keys_are_for_gitignore(cli: Cli, folder: Path) -> None:
     assert ".env" not in document["gitignore"]
     assert {"*.keys", "problems.jsonl"} <= {*document["gitignore"]}
     assert Path(".gitignore").read_text() == ".env\n*.db-*\n"
+
+
+def test_a_git_that_hangs_holds_up_nothing(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked once, and counts as one that follows no line."""
+    (folder / "app.db").touch()
+    (folder / "git").write_text("#!/bin/sh\necho >>asked\nexec sleep 600\n")
+    (folder / "git").chmod(0o700)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.setattr(init_service, "GIT_SECONDS", 0.2)
+
+    document = cli("init", "--url", "sqlite:///app.db", "--new-key", "--json", environ={}).document
+
+    assert {".env", "*.keys", "problems.jsonl"} <= {*document["gitignore"]}
+    assert Path("asked").read_text() == "\n"
 
 
 def test_the_comments_are_what_the_code_takes(cli: Cli) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import os
 import pty
@@ -16,7 +15,8 @@ import tomllib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from tempfile import TemporaryFile
+from typing import IO
 
 import pytest
 from cryptography.fernet import Fernet
@@ -48,14 +48,14 @@ def app(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.fixture
-def stdin(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
+def stdin(monkeypatch: pytest.MonkeyPatch) -> Iterator[IO[bytes]]:
     """What the command finds on stdin, which is no terminal."""
-    content = io.BytesIO()
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=content, isatty=lambda: False))
-    return content
+    with TemporaryFile() as content:
+        monkeypatch.setattr(sys, "stdin", content)
+        yield content
 
 
-def put(stdin: io.BytesIO, text: str) -> None:
+def put(stdin: IO[bytes], text: str) -> None:
     stdin.write(text.encode())
     stdin.seek(0)
 
@@ -162,7 +162,7 @@ def test_the_cell_of_a_target(cli: Cli, app: Database) -> None:
     assert is_refused(cli(*of_cell(app, "--column", "id"), environ=ENVIRON), "--try takes one column")
 
 
-def test_the_token_comes_from_stdin(cli: Cli, stdin: io.BytesIO) -> None:
+def test_the_token_comes_from_stdin(cli: Cli, stdin: IO[bytes]) -> None:
     """With the secret from elsewhere; the preset of the application is the next command."""
     salt = "phoenix-database-encryption-a5d354120d50240ac80b74f56d09b363"
     put(stdin, f"{token('pbkdf2-sha256', salt=salt, iterations=600_000)}\n")
@@ -176,7 +176,7 @@ def test_the_token_comes_from_stdin(cli: Cli, stdin: io.BytesIO) -> None:
     assert " at most, the quick ones first.\n" in ran.err
 
 
-def test_only_one_of_the_two_comes_from_stdin(cli: Cli, stdin: io.BytesIO) -> None:
+def test_only_one_of_the_two_comes_from_stdin(cli: Cli, stdin: IO[bytes]) -> None:
     """The message names both ways out."""
     put(stdin, token())
 
@@ -214,7 +214,7 @@ def test_the_next_command_reads_the_same_dotenv_file(cli: Cli, app: Database) ->
     assert "count the tokens: keyring-rotate status --env-file .env\n" in ran.out
 
 
-def test_an_empty_stdin_is_no_token(cli: Cli, stdin: io.BytesIO) -> None:
+def test_an_empty_stdin_is_no_token(cli: Cli, stdin: IO[bytes]) -> None:
     """It is said, and not taken for a cell without a token."""
     assert is_refused(cli(*TRY, environ=ENVIRON), "stdin is empty: the stored token was expected there")
 
@@ -226,7 +226,7 @@ def test_a_secret_does_not_belong_into_a_command_line(cli: Cli, app: Database) -
     assert is_refused(cli(*of_cell(app)[:2], *of_cell(app)[5:], environ=ENVIRON), "add --try")
 
 
-def test_without_a_fit_the_next_steps_are_named(cli: Cli, stdin: io.BytesIO) -> None:
+def test_without_a_fit_the_next_steps_are_named(cli: Cli, stdin: IO[bytes]) -> None:
     """Exit code 1, what was tried in numbers, and what else may be so; no entry."""
     put(stdin, Fernet(Fernet.generate_key()).encrypt(b"x").decode())
 
@@ -239,7 +239,7 @@ def test_without_a_fit_the_next_steps_are_named(cli: Cli, stdin: io.BytesIO) -> 
     assert "[keys." not in ran.out
 
 
-def test_a_salt_of_an_option_is_tried(cli: Cli, stdin: io.BytesIO) -> None:
+def test_a_salt_of_an_option_is_tried(cli: Cli, stdin: IO[bytes]) -> None:
     """Also one in hexadecimal digits, which an entry spells as a command; that command makes the same key."""
     raw = b"\xff\x00 salt"
     put(stdin, token("pbkdf2-sha256", salt=raw, iterations=100_000))

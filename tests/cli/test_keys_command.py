@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from tempfile import TemporaryFile
+from typing import IO
 
 import pytest
 from cryptography.fernet import Fernet
@@ -20,8 +22,10 @@ from cryptography.fernet import Fernet
 from keyring_core import Derivation, Key
 from keyring_core.derivation import KINDS
 from keyring_core.redaction import Redactor
+from rotation.cli import secret_input
 from tests.conftest import Cli, Ran
 from tests.keyring_core.test_errors import leaks
+from tests.processes import PROGRAM, end_of, until
 from tests.warm.client import Program, run
 
 pytestmark = pytest.mark.database
@@ -32,11 +36,11 @@ KEY = Derivation("sha256").key(SECRET).reveal()
 
 
 @pytest.fixture
-def stdin(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
+def stdin(monkeypatch: pytest.MonkeyPatch) -> Iterator[IO[bytes]]:
     """What the command finds on stdin."""
-    content = io.BytesIO()
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=content, isatty=lambda: False))
-    return content
+    with TemporaryFile() as content:
+        monkeypatch.setattr(sys, "stdin", content)
+        yield content
 
 
 def is_refused(ran: Ran, *words: str) -> bool:
@@ -47,7 +51,7 @@ def is_refused(ran: Ran, *words: str) -> bool:
 
 
 @pytest.mark.parametrize("newline", [b"", b"\n", b"\r\n"], ids=["none", "newline", "CRLF"])
-def test_the_secret_comes_from_stdin(cli: Cli, stdin: io.BytesIO, newline: bytes) -> None:
+def test_the_secret_comes_from_stdin(cli: Cli, stdin: IO[bytes], newline: bytes) -> None:
     """The key stands alone on stdout; the one newline that `echo` writes is not part of the secret."""
     stdin.write(SECRET.encode() + newline)
     stdin.seek(0)
@@ -55,7 +59,37 @@ def test_the_secret_comes_from_stdin(cli: Cli, stdin: io.BytesIO, newline: bytes
     assert cli("keys", "derive", "sha256") == Ran(0, f"{KEY}\n", "")
 
 
-def test_only_one_newline_is_dropped(cli: Cli, stdin: io.BytesIO) -> None:
+@pytest.fixture
+def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A pipe that stays open and sends nothing, in place of stdin."""
+    reader, writer = os.pipe()
+    with open(reader, "rb") as silent, open(writer, "wb"):
+        monkeypatch.setattr(sys, "stdin", silent)
+        yield reader
+
+
+@pytest.mark.usefixtures("silence")
+def test_a_silent_stdin_is_given_up(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to type."""
+    monkeypatch.setattr(secret_input, "STDIN_SECONDS", 0.1)
+
+    assert is_refused(cli("keys", "derive", "sha256"), "the secret is read", "< FILE", "--help")
+
+
+def test_a_stop_ends_the_wait_for_stdin(silence: int, tmp_path: Path) -> None:
+    """One signal is enough, and stderr says what is waited for."""
+    code = f"from rotation.cli import secret_input; secret_input.SAID_SECONDS = 0; {PROGRAM}"
+    argv = [sys.executable, "-c", code, "keys", "derive", "sha256"]
+    log = tmp_path / "log"
+    with log.open("wb") as stderr, Program(argv, stdin=silence, stderr=stderr) as process:
+        until(lambda: "Reading the secret from standard input" in log.read_text(), "the words", process, log)
+        process.send_signal(signal.SIGINT)
+        ended = end_of(process, "the command", log)
+
+    assert ended == 3
+
+
+def test_only_one_newline_is_dropped(cli: Cli, stdin: IO[bytes]) -> None:
     """Everything else, blanks too, is the secret, as the application reads it."""
     stdin.write(f" {SECRET} \n\n".encode())
     stdin.seek(0)
@@ -156,7 +190,7 @@ def test_a_key_that_anybody_can_guess_is_printed_on_demand_only(cli: Cli) -> Non
     assert Fernet(told.out.strip())
 
 
-def test_an_empty_stdin_is_an_empty_secret(cli: Cli, stdin: io.BytesIO) -> None:
+def test_an_empty_stdin_is_an_empty_secret(cli: Cli, stdin: IO[bytes]) -> None:
     """A pipe whose first command failed does not make a key."""
     assert is_refused(cli("keys", "derive", "sha256"), "stdin: an empty secret")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -18,7 +19,8 @@ from keyring_core.blind_index import BlindIndex
 from tests.databases import Database, open_database
 from tests.fakes import token
 from tests.keys import key_text, make_key
-from tests.processes import AT_ONCE, run, start
+from tests.processes import AT_ONCE, run, start, until
+from tests.warm.client import Program
 
 pytestmark = pytest.mark.database
 
@@ -124,6 +126,52 @@ def test_a_cluster_may_gain_and_lose_workers(
 
     assert (code, _without_times(document)) == _inline(app, environ, tmp_path)
     assert (moved, rotated > 0) == (ROWS - len(ODD), True)
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[tuple[Program, str]]:
+    """A scheduler without workers, and its address."""
+    file = tmp_path / "scheduler.json"
+    argv = ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    with Program([sys.executable, *argv, "--scheduler-file", str(file)]) as process:
+        until(lambda: file.exists() and file.read_text().endswith("}"), "the scheduler", process)
+        yield process, json.loads(file.read_text())["address"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("is_frozen", [True, False])
+def test_a_cluster_that_does_nothing_ends_the_run(
+    app: Database, scheduler: tuple[Program, str], environ: dict[str, str], tmp_path: Path, *, is_frozen: bool
+) -> None:
+    """Whether its scheduler does not answer, or has no worker: exit code 3, and the report says which."""
+    process, address = scheduler
+    limits = "from rotation.job import workers; workers.ASK_SECONDS = 0.1; workers.SILENT_SECONDS = 2"
+    limits += "" if is_frozen else "; workers.WORKERLESS_SECONDS = 0.5"
+    with start(app, environ, tmp_path, "--dask", address, limits=limits) as command:
+        command.logs("rotation.waiting_for_workers")
+        if is_frozen:
+            process.send_signal(signal.SIGSTOP)
+        code, document = command.end()
+        process.send_signal(signal.SIGCONT)
+
+    words = "the scheduler of the workers did not answer" if is_frozen else "the scheduler had no worker"
+    assert (code, _moved(app)) == (3, 0)
+    assert words in document["targets"][0]["stopped"]
+
+
+@pytest.mark.long
+def test_a_scheduler_that_is_frozen_at_the_start_ends_the_run(
+    app: Database, scheduler: tuple[Program, str], environ: dict[str, str], tmp_path: Path
+) -> None:
+    """With exit code 2, as one that cannot be reached."""
+    process, address = scheduler
+    process.send_signal(signal.SIGSTOP)
+    limits = "from rotation.job import workers; workers.SILENT_SECONDS = 2"
+    with start(app, environ, tmp_path, "--dask", address, limits=limits) as command:
+        code, document = command.end()
+        process.send_signal(signal.SIGCONT)
+
+    assert (code, "the scheduler cannot be reached" in document["error"]) == (2, True)
 
 
 def _inline(app: Database, environ: dict[str, str], folder: Path) -> tuple[int, dict[str, Any]]:

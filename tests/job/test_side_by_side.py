@@ -191,3 +191,20 @@ def test_no_thread_waits_for_one_that_serves_no_more() -> None:
     assert not waits.done()
     with pytest.raises(StoppedError):
         main.call(lambda: None)
+
+
+def test_a_second_signal_leaves_no_thread_that_waits() -> None:
+    """R11: it may arrive while a call is served; the signal goes on, and the thread that called ends."""
+    main = MainThread()
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(main.call, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            main.serve(waiting)
+        main.close()
+        until(waiting.done, "the end of the call")
+
+    assert isinstance(waiting.exception(), KeyboardInterrupt)

@@ -203,6 +203,20 @@ def test_a_second_signal_ends_workers_at_once(app: Database, environ: dict[str, 
 
 
 @LONG
+def test_a_frozen_worker_holds_up_no_stop(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
+    """R11: the others are asked to stop, too, and none is left running."""
+    with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "400", limits=SHARED) as command:
+        command.until(lambda: _moved(app) and len(command.workers()) == 2, "the first row and two workers")
+        workers = command.workers()
+        os.kill(workers[0], signal.SIGSTOP)
+        command.process.send_signal(signal.SIGINT)
+        code, document = command.end()
+        until(lambda: not any(map(is_alive, workers)), "the end of the workers")
+
+    assert (code, "stopped on request" in document["targets"][0]["stopped"]) == (3, True)
+
+
+@LONG
 def test_workers_end_when_their_coordinator_is_killed(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
     """R10: after SIGKILL no worker goes on writing."""
     with start(app, environ, tmp_path, "--workers", "3", "--max-rate", "400", limits=SHARED) as command:
@@ -246,6 +260,26 @@ def test_processes_that_do_not_start_are_one_line(app: Database, cli: Cli, monke
 
     assert (ran.code, app.column()[1]) == (2, OLD)
     assert "--workers 2: the processes do not start (FileNotFoundError)" in ran.err
+
+
+@LONG
+def test_a_process_that_hangs_as_it_starts_is_given_up(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
+    """Exit code 2, in one line; nothing is written, and no process is left."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, pathlib, sys, time\n"
+        "if any('multiprocessing.spawn' in word for word in sys.orig_argv):\n"
+        "    pathlib.Path(__file__).with_name(f'started-{os.getpid()}').touch()\n"
+        "    time.sleep(600)\n"
+    )
+    limits = "from rotation.job import workers; workers.START_SECONDS = 1"
+    environ = {**environ, "PYTHONPATH": str(tmp_path)}
+    with start(app, environ, tmp_path, "--workers", "2", limits=limits) as command:
+        code, document = command.end()
+
+    started = [int(file.name.partition("-")[2]) for file in tmp_path.glob("started-*")]
+    assert (code, "--workers 2: the processes do not start" in document["error"]) == (2, True)
+    assert (len(started), any(map(is_alive, started))) == (2, False)
+    assert (app.column()[1], len(command.log.splitlines())) == (OLD, 1)
 
 
 def test_threads_share_the_rate(app: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

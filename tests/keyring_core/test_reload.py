@@ -854,6 +854,33 @@ def test_the_first_keyring_is_loaded_once_under_threads(world, key_file):
     assert len(world.reads) == 1
 
 
+def test_threads_that_wait_for_a_first_load_do_not_repeat_it(world):
+    """If it fails, all of them get its failure; a later call tries again."""
+    world.environ["ENCRYPTION_KEY"] = "no key"
+
+    def waiting() -> int:
+        """How many threads are in the first load and wait for its lock."""
+        frames = [frame for frame in sys._current_frames().values() if frame.f_code.co_name == "_first"]
+        return sum(frame.f_lineno > frame.f_code.co_firstlineno + 1 for frame in frames)
+
+    def meanwhile() -> None:
+        if len(world.reads) == 1:
+            until(lambda: waiting() == 15, "the other threads")
+
+    world.meanwhile = meanwhile
+
+    def ask(_: int) -> str:
+        with pytest.raises(KeyConfigError) as caught:
+            world.keyring()
+        return str(caught.value)
+
+    with ThreadPoolExecutor(16) as pool:
+        messages = set(pool.map(ask, range(16)))
+
+    assert len(messages) == 1
+    assert len(world.reads) == 1
+
+
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_fork_follows_its_files_too(world, key_file):
     """A child that is forked while another thread reads is not left with a lock that nobody gives back."""

@@ -21,6 +21,7 @@ from rotation.stores.mysql.dialect import MySQL
 from rotation.stores.postgresql.dialect import PostgreSQL
 from tests.conftest import Cli, Named, Ran
 from tests.databases import Database, mariadb_server, open_database, postgres_server
+from tests.processes import run
 from tests.stores.tokens import make_tokens, rotate, secret_names, secrets_of
 
 pytestmark = pytest.mark.database
@@ -69,6 +70,25 @@ def test_a_file_in_a_folder_that_is_closed_to_us_is_refused(tmp_path: Path, envi
 
     assert (ran.returncode, json.loads(ran.stdout)["complete"]) == (2, False)
     assert f"SQLite file {closed}/app.db: Permission denied" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("scheme", "option"), [("postgresql", "passfile"), ("mysql", "read_default_file"), ("mariadb", "ssl_ca")]
+)
+def test_a_file_of_a_driver_that_may_never_end_is_refused(
+    environ: dict[str, str], tmp_path: Path, scheme: str, option: str
+) -> None:
+    """The option and its path are named, in the url of a target and of the ledger, before a driver waits for it."""
+    os.mkfifo(tmp_path / "file")
+    url = f"{scheme}://u@127.0.0.1:1/app?{option}={tmp_path}/file"
+    program = [sys.executable, "-m", "rotation"]
+
+    target = run([*program, "status", "--url", url, "--table", "creds", "--column", "token"], {**os.environ, **environ})
+    ledger = run([*program, "ledger", "init"], {**os.environ, **environ, "ROTATION_LEDGER_URL": url})
+
+    for ran in (target, ledger):
+        assert ran.returncode == 2
+        assert f"the url's {option}, {tmp_path}/file, is not a regular file but a FIFO" in ran.stderr
 
 
 def test_a_name_that_is_too_long_is_refused(cli: Cli) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -17,6 +18,8 @@ from rotation.lifecycle import operations
 from rotation.lifecycle import retirement_case as open_writers
 from rotation.model.streams import Streams
 from rotation.stores.connection import SharedConnections
+from rotation.stores.mysql import other_writers
+from rotation.stores.mysql.other_writers import MySQLOthers
 from rotation.stores.uncommitted import Uncommitted, uncommitted
 from tests.chaos.server import own_mariadb, own_postgres
 from tests.conftest import Named, Ran
@@ -104,6 +107,34 @@ def test_an_answer_that_mariadb_repeats_is_not_taken(shop: Shop) -> None:
 
     assert [one.wrote for one in found.transactions if whose in one.words] == [True]
     assert not found.unchecked
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_a_holder_that_hangs_is_waited_for_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that got no turn at a server in its time waits shortly there until it gets one again."""
+    monkeypatch.setattr(other_writers, "TURN_SECONDS", 1)
+    monkeypatch.setattr(other_writers, "NO_TURN_SECONDS", 0)
+    for name in ("TURN", "TURN_ENDS"):
+        # Others use this server, too.
+        own = getattr(other_writers, name).replace("keyring-rotate", str(sa.make_url(database.url).database))
+        monkeypatch.setattr(other_writers, name, own)
+    waits: list[str] = []
+    sa.event.listen(
+        database.engine,
+        "before_cursor_execute",
+        lambda _c, _r, text, *_: waits.extend(re.findall(r"GET_LOCK.*, (\d+)\)", text)),
+    )
+    look, *_ = MySQLOthers.open_transactions
+    with closing(database.engine.connect()) as asking:
+        with closing(database.engine.connect()) as holder:
+            assert holder.scalar(sa.text(other_writers.TURN.format(5)))
+            for _ in range(2):
+                look.ask(asking)
+            holder.exec_driver_sql(other_writers.TURN_ENDS)
+        for _ in range(2):
+            look.ask(asking)
+
+    assert waits == ["5", "1", "0", "0", "1"]
 
 
 def test_a_writer_in_the_log_of_sqlite_keeps_the_key(tmp_path: Path) -> None:

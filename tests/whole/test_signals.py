@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 
 from tests.databases import Database, open_database
 from tests.fakes import token
-from tests.processes import AT_ONCE, ROOT, end_of, start, until
+from tests.processes import AT_ONCE, PROGRAM, ROOT, end_of, run, start, until
 from tests.warm.client import Program
 
 pytestmark = pytest.mark.database
@@ -118,6 +119,35 @@ def test_a_second_signal_ends_at_once(app: Database, environ: dict[str, str], tm
 
     assert code == 3
     assert 0 < _moved(app) < ROWS
+
+
+def test_a_full_pipe_holds_up_no_signal(app: Database, environ: dict[str, str]) -> None:
+    """R11: if nobody reads stderr, the first signal is not said, and the run ends all the same."""
+    code = f"{AT_ONCE}; {PROGRAM}"
+    argv = [sys.executable, "-c", code, *_run_on(app)[2:], "--quiet", "--max-rate", "400"]
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x")
+    os.set_blocking(writer, True)
+    environ = {**os.environ, **environ}
+    with open(reader, "rb"), open(writer, "wb") as full, Program(argv, env=environ, stderr=full) as process:
+        until(lambda: _moved(app), "the first row", process)
+        process.send_signal(signal.SIGTERM)
+        ended = end_of(process, "the run")
+
+    assert ended == 3
+    assert 0 < _moved(app) < ROWS
+
+
+def test_a_thread_of_the_application_keeps_no_command_alive() -> None:
+    """A command ends with its exit code, though a thread that an application's code started goes on."""
+    thread = "import threading, time; threading.Thread(target=time.sleep, args=(600,)).start()"
+    limit = "from rotation.cli import main; main.END_SECONDS = 0.1"
+    ran = run([sys.executable, "-c", f"{thread}; {limit}; {PROGRAM}", "run", "--batch-size", "0"])
+
+    assert (ran.returncode, ran.stderr.count("Error:")) == (2, 1)
 
 
 @pytest.mark.parametrize(

@@ -25,19 +25,27 @@ LOOK_SECONDS = 0.1
 
 # If somebody asked within a tenth of a second, InnoDB repeats its last answer. One is new if this question is in it.
 # Each question makes that answer last longer, so commands of this program ask in turns, and none keeps to a rhythm.
-TURN = "DO GET_LOCK('keyring-rotate asks for open transactions', 30)"
+TURN = "SELECT GET_LOCK('keyring-rotate asks for open transactions', {})"
 TURN_ENDS = "DO RELEASE_LOCK('keyring-rotate asks for open transactions')"
 TRANSACTIONS = """SELECT /* {0} */ t.trx_mysql_thread_id = connection_id() AND t.trx_query LIKE '%{0}%',
 t.trx_mysql_thread_id, t.trx_started, t.trx_rows_modified > 0, p.USER, timestampdiff(SECOND, t.trx_started, now())
 FROM information_schema.INNODB_TRX t JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id
 ORDER BY t.trx_started"""
 TRIES, RENEWED_SECONDS, MOST_SECONDS = 30, 0.11, 0.3
+TURN_SECONDS, NO_TURN_SECONDS = 30, 1
+"""Seconds to wait for a turn; and at a server whose last one did not come: its holder may have hung."""
+_no_turn: set[tuple[object, ...]] = set()
+"""The servers, by their addresses, at which this process waited for a turn in vain."""
 
 
 def _sessions(connection: sa.Connection) -> Sequence[OpenTransaction] | str:
+    url = connection.engine.url
+    server = url.host, url.port, url.query.get("unix_socket")
     # A Galera cluster has no such locks.
     with suppress(DBAPIError):
-        connection.exec_driver_sql(TURN)
+        seconds = NO_TURN_SECONDS if server in _no_turn else TURN_SECONDS
+        has_turn = connection.exec_driver_sql(TURN.format(seconds)).scalar()
+        (_no_turn.discard if has_turn else _no_turn.add)(server)
     try:
         return _asked_in_turn(connection)
     finally:
