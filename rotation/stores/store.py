@@ -275,9 +275,7 @@ class Store(Reader):
             connection.exec_driver_sql(self._dialect.hurry)
         lost = set()
         for key, cell, wanted in values:
-            is_unchanged: ColumnElement[bool] = self._column.is_(None)
-            if cell is not None:
-                is_unchanged = self._dialect.exactly(self._column, self._cells.kind) == sa.literal(cell, AsRead())
+            is_unchanged = self._column.is_(None) if cell is None else self._is_unchanged(cell)
             sets = {self._index: sa.literal(wanted, AsRead()), **self._cells.sets(self._table)}
             found = same_key(self._key, self._parts(key))
             if connection.execute(sa.update(self._table).where(found, is_unchanged).values(sets)).rowcount == 0:

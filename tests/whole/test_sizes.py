@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from rotation.model.batch import BATCH_BYTES, LARGEST_CELL
+from rotation.model.batch import BATCH_BYTES, LARGEST_CELL, Swaps
+from rotation.model.target import Index, Target
+from rotation.stores.store import IndexValue, Store
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.processes import AT_ONCE, start
@@ -86,6 +88,40 @@ def test_a_cell_of_sixteen_megabytes_is_rotated(database: Database, cli: Cli) ->
 
     assert (ran.code, report(ran)["rotated"]) == (0, 2), ran.err
     assert secrets_of(cell for _, cell in sorted(database.column().items())) == [secret, "short"]
+
+
+@pytest.mark.parametrize("form", ["bare", "raw"])
+def test_a_huge_cell_that_a_service_rewrote_stays_the_service_s(database: Database, form: str) -> None:
+    """R01: whether the whole cell is compared or its digest, one character makes the difference, and its case."""
+    make, kind = FORMS[form][0], TYPES[database.kind][form == "raw"]
+    cells = [make("x" * 2_000_000 + end) for end in ("aaa", "aab", "aaA")]
+    database.make_creds(cells, kind)
+    store = Store(Target(database.url, "creds", "token", "creds"), read_only=False, sleep=lambda _: None)
+
+    written = store.write(Swaps([(1,), (2,), (3,)], [cells[0]] * 3, [make("new")] * 3))
+    store.close()
+
+    assert (written.lost, written.refused) == ({(2,), (3,)}, {})
+    assert [cell for _, cell in sorted(database.column().items())] == [make("new"), *cells[1:]]
+
+
+@pytest.mark.parametrize("form", ["bare", "raw"])
+def test_an_index_is_written_beside_a_huge_cell(database: Database, form: str) -> None:
+    """The cell is compared as a swap compares it: nine megabytes of bytes would be eighteen in a statement."""
+    make, kind = FORMS[form][0], TYPES[database.kind][form == "raw"]
+    database.execute(f"CREATE TABLE creds (id INTEGER PRIMARY KEY, token {kind}, token_index VARCHAR(60))")
+    cells = [make("x" * 9_000_000 + end) for end in "ab"]
+    # PyMySQL, too, would send bytes as digits.
+    stored = [cell.decode() if database.kind == "mariadb" and isinstance(cell, bytes) else cell for cell in cells]
+    database.insert("creds", [{"id": row, "token": cell} for row, cell in enumerate(stored, 1)])
+    target = Target(database.url, "creds", "token", "creds", index=Index("token_index", "creds.token"))
+    store = Store(target, read_only=False, sleep=lambda _: None)
+
+    written = store.write_indexes([IndexValue((row,), cells[0], "ours") for row in (1, 2)])
+    store.close()
+
+    assert (written.lost, written.refused) == ({(2,)}, {})
+    assert sorted(database.rows("SELECT id, token_index FROM creds")) == [(1, "ours"), (2, None)]
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
