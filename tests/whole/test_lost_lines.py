@@ -62,19 +62,10 @@ def test_a_run_whose_connection_is_lost_goes_on_with_another(
 ) -> None:
     """The server knows its session no more: each batch that was begun is tried again."""
     database.make_creds([make_token(f"{number}") for number in range(200)])
-    limits = f"{HASTY}\n{AT_ONCE}"
+    limits, options = f"{HASTY}\n{AT_ONCE}", ("--max-rate", "100", "--batch-size", "10")
     with (
         through_proxy(database.url) as proxy,
-        start(
-            replace(database, url=proxy.url),
-            environ,
-            tmp_path,
-            "--max-rate",
-            "100",
-            "--batch-size",
-            "10",
-            limits=limits,
-        ) as command,
+        start(replace(database, url=proxy.url), environ, tmp_path, *options, limits=limits) as command,
     ):
         command.until(lambda: _moved(database) > 10, "the second batch")
         database.engine.dispose()
@@ -143,6 +134,18 @@ def test_the_next_transaction_of_a_session_is_another_one(database: Database) ->
 
     assert first[:2] == second[:2]
     assert found == [Sign.LOSS, Sign.LIFE]
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_transaction_that_has_ended_is_not_asked_for(database: Database) -> None:
+    """What follows on its connection is another one, and has no names before its first statement."""
+    dialect, url = served_url(database.url, "this test")
+    link = Connection(dialect, url)
+    with link.transaction(Mode.BARE) as connection:
+        with one_trip(connection, {}) as driver:
+            driver.execute("SELECT 1")
+        assert SESSION not in connection.info
+    link.disconnect()
 
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)

@@ -237,4 +237,6 @@ def one_trip(connection: sa.Connection, settings: Mapping[str, str], *, read_onl
             failure = failure or error
         if failure:
             raise failure
+        # What follows on this connection is another transaction.
+        del connection.info[SESSION]
         driver.rollback()
