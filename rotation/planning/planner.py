@@ -43,9 +43,9 @@ class Planner(Rules):
         rows = _with_rows_of(batch, [block for block, plan in planned if plan is None])
         keys, cells = _filled(rows)
         plan = _plan_rows(self, keys, cells) if self.format is Format.TOKEN else plan_texts(self, keys, cells)
-        null = batch.null + len(rows.cells) - len(cells)
-        plan.counts.add(Counts(scanned=batch.empty + len(cells), empty=batch.empty, null=null))
-        plan.counts.add(Counts(scanned=len(batch.oversized), unsettled=len(batch.oversized)))
+        null, unread = batch.null + len(rows.cells) - len(cells), len(batch.oversized)
+        scanned = batch.empty + len(cells) + unread
+        plan.counts.add(Counts(scanned=scanned, empty=batch.empty, null=null, unsettled=unread))
         for row, words in batch.oversized:
             plan.counts.note(row, OVERSIZED, words)
         for _, each in planned:
