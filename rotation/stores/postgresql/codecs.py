@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import chain
 from struct import Struct, iter_unpack
 from typing import Any
@@ -107,6 +108,13 @@ def _without_lengths(data: bytes, size: int) -> bytes:
 
 def register(connection: Any) -> None:
     """Registers them with a psycopg connection."""
+    for kind, dumper in _array_dumpers().items():
+        connection.adapters.register_dumper(kind, dumper)
+
+
+@cache
+def _array_dumpers() -> Mapping[type, type]:
+    # Made once: psycopg keeps each class that was ever registered.
     from psycopg.adapt import Dumper  # noqa: PLC0415 - an extra
     from psycopg.pq import Format  # noqa: PLC0415
 
@@ -116,12 +124,25 @@ def register(connection: Any) -> None:
         def dump(self, obj: bytes) -> bytes:
             return bytes(obj)
 
-    for kind, oid in ((TextArray, TEXT_ARRAY), (BigintArray, BIGINT_ARRAY), (UuidArray, UUID_ARRAY)):
-        connection.adapters.register_dumper(kind, type(f"{kind.__name__}Dumper", (AsItIs,), {"oid": oid}))
+    oids = {TextArray: TEXT_ARRAY, BigintArray: BIGINT_ARRAY, UuidArray: UUID_ARRAY}
+    return {kind: type(f"{kind.__name__}Dumper", (AsItIs,), {"oid": oid}) for kind, oid in oids.items()}
 
 
 def take_any_text(connection: Any) -> None:
     """Lets a psycopg connection load texts that are not UTF-8. Otherwise one such text fails its whole batch."""
+    loader, dumper = _of_any_text()
+    # With UTF8 here, the server checks what it returns, and refuses all rows for one invalid text. This setting alone
+    # may be of the session: a pooler keeps it for each client.
+    autocommit, connection.autocommit = connection.autocommit, True
+    connection.execute("SET client_encoding = 'SQL_ASCII'")
+    connection.autocommit = autocommit
+    for kind in ("text", "varchar", "bpchar", "name", '"char"'):
+        connection.adapters.register_loader(kind, loader)
+    connection.adapters.register_dumper(str, dumper)
+
+
+@cache
+def _of_any_text() -> tuple[type, type]:
     from psycopg.adapt import Dumper, Loader  # noqa: PLC0415 - an extra
 
     class AnyTextLoader(Loader):
@@ -134,14 +155,7 @@ def take_any_text(connection: Any) -> None:
         def dump(self, obj: str) -> bytes:
             return obj.encode("utf-8", "surrogateescape")
 
-    # With UTF8 here, the server checks what it returns, and refuses all rows for one invalid text. This setting alone
-    # may be of the session: a pooler keeps it for each client.
-    autocommit, connection.autocommit = connection.autocommit, True
-    connection.execute("SET client_encoding = 'SQL_ASCII'")
-    connection.autocommit = autocommit
-    for kind in ("text", "varchar", "bpchar", "name", '"char"'):
-        connection.adapters.register_loader(kind, AnyTextLoader)
-    connection.adapters.register_dumper(str, AnyTextDumper)
+    return AnyTextLoader, AnyTextDumper
 
 
 def _head(oid: int, values: Sequence[object]) -> bytes:
