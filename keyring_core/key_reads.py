@@ -8,7 +8,6 @@ waits for a lock.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -19,6 +18,7 @@ from typing import NamedTuple
 import structlog
 
 from keyring_core.errors import SuspendedKey
+from keyring_core.forks import call_in_children
 
 log = structlog.get_logger(__name__)
 
@@ -169,5 +169,4 @@ def _reset() -> None:
         counter.reset()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset)
+call_in_children(_reset)
