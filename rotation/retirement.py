@@ -14,6 +14,7 @@ from typing import NamedTuple
 from keyring_core import KeyState
 from rotation.discovery.result import Discovery, Remark
 from rotation.discovery.token_column import TokenColumn
+from rotation.ledger.ledger import utc_now
 from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord
 from rotation.ledger.session import Unexplained, unexplained
 from rotation.model.batch import OVERSIZED
@@ -23,7 +24,7 @@ from rotation.model.key_use import SHOWN, KeyUse, in_words
 from rotation.model.next_steps import CHECK, LIST_ROWS, NAME_CONTEXT, RUN, RUN_AGAIN, THIS_AGAIN, Next, Remedy, Steps
 from rotation.model.report import Report
 from rotation.model.target import distinct_labels
-from rotation.model.text import UTC_SECOND, be, many, to_second
+from rotation.model.text import UTC_SECOND, be, many, span, to_second
 from rotation.stores.other_writers import OpenTransaction
 
 AGAIN = f"then {RUN_AGAIN}"
@@ -68,6 +69,8 @@ class Evidence:
     uncommitted: Sequence[OpenTransaction] = ()
     """Transactions that have written and are not committed, so that nothing here saw what they wrote."""
     fleet: Sequence[InstanceRecord] = ()
+    now: datetime = field(default_factory=utc_now)
+    """The time at which the fleet is looked at."""
     use: KeyUse = field(default_factory=KeyUse)
     """The reads with the key, and its suspension."""
     key_set: str | None = None
@@ -155,14 +158,14 @@ def refusals(evidence: Evidence) -> list[Refusal]:
           for refusal in _of_cells(label, counts, evidence.key_id, NAME_ROWS, ", in rows that its `where` leaves out")),
         *_of_search(evidence),
         *(_of_unexplained(one, evidence.key_id) for one in evidence.unexplained),
-        *_of_fleet(evidence.fleet, evidence.primary),
+        *_of_fleet(evidence),
         *of_use(evidence),
     ]  # fmt: skip
 
 
 def suspension_refusals(evidence: Evidence, *, has_ledger: bool) -> list[Refusal]:
     """Every reason not to suspend the key: services would refuse tokens that are stored."""
-    found = [*_of_fleet(evidence.fleet, evidence.primary)]
+    found = [*_of_fleet(evidence)]
     for label, tokens in _stored(evidence).items():
         stored = f"{label}: {many(tokens, 'token')} under {evidence.key_id} {be(tokens)} still stored"
         found.append(Refusal(f"{stored}, and services would refuse {'it' if tokens == 1 else 'them'}", RUN))
@@ -418,16 +421,18 @@ def _of_unexplained(one: Unexplained, key_id: str) -> Refusal:
     )
 
 
-def _of_fleet(fleet: Sequence[InstanceRecord], primary: str) -> Iterator[Refusal]:
-    for one in fleet:
+def _of_fleet(evidence: Evidence) -> Iterator[Refusal]:
+    primary = evidence.primary
+    for one in evidence.fleet:
         if one.primary != primary:
             yield Refusal(
                 f"{one.words} still encrypts with {one.primary}",
-                restart(one, f"give it {primary} as its primary key, and restart it"),
+                restart(one, f"give it {primary} as its primary key, and restart it", evidence.now),
             )
 
 
-def restart(instance: InstanceRecord, act: str) -> Steps:
+def restart(instance: InstanceRecord, act: str, now: datetime) -> Steps:
     """The remedy for an instance that lacks a key: *act*, then the same command, which looks at everything again."""
-    gone = to_second(instance.seen + LIVE)
-    return Steps(f"{act}. Restarted already? This process counts as gone after {gone}", THIS_AGAIN)
+    gone = instance.seen + LIVE
+    seen = f"The old process announced itself {span(now - instance.seen)} ago, and counts as gone in {span(gone - now)}"
+    return Steps(f"{act}. Restarted already? {seen}, after {to_second(gone)}", THIS_AGAIN)

@@ -101,7 +101,7 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
             done.notes.append(f"this goes back from {was} to {key.id}; do not go back to a key that leaked")
             back = Next(("keys", "promote", was, "--force", was), f"if {key.id} leaked, return:", context.key_set)
             done.following = Steps(back, RUN.after("otherwise:"), when=f"{DISTRIBUTE} Then:")
-        against = [*promotion_refusals(fleet, key.id), *losses(context, keys, step, key)]
+        against = [*promotion_refusals(fleet, key.id, utc_now()), *losses(context, keys, step, key)]
         if against and not force:
             done.refused = against
             return done

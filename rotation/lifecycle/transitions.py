@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -128,12 +129,12 @@ def states(settings: Settings) -> dict[Key, KeyState]:
     return {key: state for state, variable in VARIABLES.items() for key in held(settings)[variable]}
 
 
-def promotion_refusals(fleet: Sequence[InstanceRecord], key_id: str) -> list[Refusal]:
+def promotion_refusals(fleet: Sequence[InstanceRecord], key_id: str, now: datetime) -> list[Refusal]:
     """A refusal for each live instance that could not read what is written under the key *key_id*."""
     return [
         Refusal(
             f"{one.words} does not have {key_id}",
-            restart(one, "give it the key, and restart it unless it reloads"),
+            restart(one, "give it the key, and restart it unless it reloads", now),
         )
         for one in lacking(fleet, key_id)
     ]
