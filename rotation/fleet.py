@@ -4,47 +4,42 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import socket
 import sys
 import threading
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from keyring_core import Keyring, KeyringError, KeyState, get_keyring, key_set
-from keyring_core.environment import LEDGER_URL
+from keyring_core import Keyring, KeyringError, get_keyring, key_set
+from keyring_core.forks import forked
 from keyring_core.key_reads import key_reads
 from rotation.model.text import install
+from rotation.stores.watchdog import BackgroundCall, NoAnswerError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from rotation.ledger.ledger import Ledger
-    from rotation.ledger.records import InstanceRecord, ReadRecord
+    from rotation.announcement import Announcement
 
 SECONDS = 60
 """The least time between two writes of an instance."""
+ANSWER_SECONDS = 0.5
+"""The longest wait of `announce`. A probe of Kubernetes waits for its answer one second."""
+FORK_SECONDS = 1.0
+"""The longest wait of a fork for a heartbeat, which it would cut in two."""
 LEAVE_SECONDS = 2.0
 """The longest wait of a process that ends for the ledger."""
+TABLE_PREFIX = "keyring_ledger_"
+WITHOUT_THREADS = "uWSGI runs this without threads: start it with enable-threads"
 
 log = structlog.get_logger(__name__)
-_lock = threading.Lock()
-_ended = threading.Event()
-"""Set when the process stops announcing: its threads end."""
-_beats: list[threading.Thread] = []
-_last: dict[str, float] = {}
-"""When this process wrote last, per instance name and key set."""
-_logged: dict[tuple[str, str], tuple[str, str]] = {}
-"""The ledger and the primary key that were logged last, per service and instance name."""
-
-TABLE_PREFIX = "keyring_ledger_"
-_NO_LEDGER = f"no engine, and {LEDGER_URL} is not set: give it the ledger that keyring-rotate reads"
-_ASYNCHRONOUS = (
-    f"the engine is asynchronous: give a synchronous one, or none if {LEDGER_URL} is set, and call it through "
-    "asyncio.to_thread"
-)
 
 
 def announce(
@@ -56,48 +51,51 @@ def announce(
 ) -> bool:
     """Records instance name, key ids, time and reads with each key in the ledger; returns whether it did.
 
-    Made for a health endpoint: it writes at most once a minute, and never raises. It logs errors, and the ledger's name
-    and the primary key's id at first and when one of them changes. *engine* is a synchronous SQLAlchemy engine; without
-    it `ROTATION_LEDGER_URL` names the ledger. *keyring* is the one in use (default: `get_keyring()`), *instance* the
-    name of this process (default: host and process id). *keys* names a key set of this process, which has an entry of
-    its own. It waits for the database: an asynchronous service calls it through `asyncio.to_thread`.
+    Made for a health endpoint: it writes at most once a minute, never raises, and returns within half a second; then
+    True says that the ledger has yet to answer. The connection is made for this, closed after it, and cut after ten
+    seconds. It logs errors, and the ledger's name and the primary key's id at first and when one of them changes.
+
+    *engine* is a synchronous SQLAlchemy engine; without it `ROTATION_LEDGER_URL` names the ledger. *keyring* is the one
+    in use (default: `get_keyring()`), *instance* the name of this process (default: host and process id). *keys* names
+    a key set of this process, which has an entry of its own.
 
     When the process ends normally, it removes its entry, for which it waits at most two seconds. The entry of a process
     that was killed, or that ended by `os._exit` without `stop_announcing`, counts for ten minutes after it was written.
     """
-    name = instance or f"{socket.gethostname()}:{os.getpid()}"
-    if not _due(name if keys is None else f"{name}/{keys}"):
-        return False
-    try:
-        return _write(engine, keyring or (get_keyring if keys is None else key_set(keys))(), name, keys)
-    except Exception as error:
-        # A service must not fail because of the ledger. The text of an unknown error may hold a URL: log its class.
-        reason = str(error) if isinstance(error, KeyringError) else None
-        if isinstance(error, ImportError):
-            reason = f"{error.name} is missing; {install()}"
-        log.warning("rotation.announce_failed", instance=name, error=type(error).__name__, reason=reason)
-        return False
+    return _here().announce(engine, keyring, _name(instance), keys, ANSWER_SECONDS)
 
 
-def keep_announcing(engine: sa.Engine | None = None, *, instance: str | None = None, keys: str | None = None) -> None:
-    """Announces this process from a thread, now and once a minute until it ends: for a worker without health endpoint.
+def keep_announcing(
+    engine: sa.Engine | None = None,
+    *,
+    instance: str | None = None,
+    keys: str | None = None,
+    end_on_sigterm: bool = False,
+) -> None:
+    """Announces this process now, and from a thread once a minute until it ends; so does each process forked from it.
 
-    A forked process has no thread of its parent: call it in each process, such as in Celery's `worker_process_init`.
+    Call it where the service starts, before or after its server forks. It waits for the first write, which is given up
+    after ten seconds. In a forked process a given *instance* gets the process id. Under uWSGI the workers alone
+    announce themselves. A second call with the same *instance* and *keys* does nothing.
+
+    *end_on_sigterm*: SIGTERM ends this process with exit code 143, so that exit handlers run; otherwise it ends without
+    them, and its entry counts for ten minutes. A handler that is there stays. Call it in the main thread.
+
     If a process ends by `os._exit`, as Celery's and RQ's do, let it call `stop_announcing`. The rest is as for
     `announce`.
     """
-    ended = _ended
-
-    def beat() -> None:
-        while True:
-            announce(engine, instance=instance, keys=keys)
-            if ended.wait(SECONDS):
-                return
-
-    # A daemon, as below: it must not keep a process alive.
-    thread = threading.Thread(target=beat, name=f"{__name__}.beat", daemon=True)
-    _beats.append(thread)
-    thread.start()
+    if end_on_sigterm:
+        _end_on_sigterm()
+    beat, uwsgi = _Beat(engine, instance, keys), sys.modules.get("uwsgi")
+    if uwsgi is None or not hasattr(uwsgi, "worker_id"):
+        _here().keep(beat)
+    elif not uwsgi.has_threads:
+        # A thread would run during requests only, and stop in the middle of a transaction.
+        log.warning("rotation.announce_failed", instance=_name(instance), reason=WITHOUT_THREADS)
+    elif uwsgi.worker_id():
+        _here().keep(beat)
+    else:
+        _in_each_worker(uwsgi, beat)
 
 
 def stop_announcing() -> None:
@@ -106,15 +104,9 @@ def stop_announcing() -> None:
     Such as one of Celery's pool, in `worker_process_shutdown`; other processes that end normally do this by themselves.
     It waits at most two seconds for the ledger. The process may announce itself again after it.
     """
-    _ended.set()
-    end = time.monotonic() + LEAVE_SECONDS
-    for beat in _beats:
-        # What it is writing now would come after the end.
-        beat.join(max(0, end - time.monotonic()))
-    # Some servers fork without Python's hooks: their child has its parent's entries, and no thread to wait for.
-    if _leaver and _leaver.process == os.getpid():
-        _leaver.leave(end)
-    _reset()
+    global _process  # noqa: PLW0603 - one a process
+    _here().leave()
+    _process = _Process()
 
 
 def include_object(item: object, name: str | None, type_: str, reflected: bool, compare_to: object) -> bool:  # noqa: FBT001
@@ -123,129 +115,242 @@ def include_object(item: object, name: str | None, type_: str, reflected: bool, 
     return not (type_ == "table" and (name or "").startswith(TABLE_PREFIX))
 
 
-def _due(name: str) -> bool:
-    """True if a minute has passed since the last try, so that a ledger that is down is not tried at every request."""
-    now = time.monotonic()
-    with _lock:
-        if name in _last and now - _last[name] < SECONDS:
-            return False
-        _last[name] = now
-    return True
+class _Beat:
+    """What a process keeps announcing."""
+
+    def __init__(
+        self, engine: sa.Engine | None, instance: str | None, keys: str | None, *, is_forked: bool = False
+    ) -> None:
+        self.engine, self.instance, self.keys, self._is_forked = engine, instance, keys, is_forked
+        self.begun = threading.Event()
+        """Set after the first try."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.instance}:{os.getpid()}" if self.instance and self._is_forked else _name(self.instance)
+
+    def in_child(self) -> _Beat:
+        """The same in a forked process."""
+        return _Beat(self.engine, self.instance, self.keys, is_forked=True)
 
 
-class _Leaver:
-    """Removes the entries of this process from the ledger when the process ends."""
+class _Process:
+    """What this process announces. A forked one begins with an empty one."""
 
     def __init__(self) -> None:
-        self.process = os.getpid()
-        self._entries: dict[tuple[str, str], tuple[Ledger, InstanceRecord, Keyring]] = {}
-        self._ending = threading.Event()
-        # Started early, since Python starts no thread while it ends. A daemon: a silent ledger must not keep it alive.
-        self._thread = threading.Thread(target=self._wait, name=__name__, daemon=True)
-        self._thread.start()
+        self.id = os.getpid()
+        self.beats: dict[tuple[str | None, str | None], _Beat] = {}
+        self.writing = threading.Lock()
+        """Held during a write."""
+        self._lock = threading.Lock()
+        self._tried: dict[str, float] = {}
+        """When each name was written last, or tried."""
+        self._calls: dict[str, BackgroundCall[bool]] = {}
+        self._entries: dict[str, Announcement] = {}
+        self._ended, self._leaving = threading.Event(), threading.Event()
+        self._leaver: threading.Thread | None = None
 
-    def keep(self, ledger: Ledger, record: InstanceRecord, keyring: Keyring) -> None:
-        """Keeps what was written last under a name."""
-        self._entries[record.service, record.instance] = ledger, record, keyring
+    def announce(
+        self, engine: sa.Engine | None, keyring: Keyring | None, name: str, keys: str | None, seconds: float | None
+    ) -> bool:
+        """As the public function; without *seconds* in this thread."""
+        place = name if keys is None else f"{name}/{keys}"
+        if not self._is_due(place):
+            return False
+        write = partial(self._write, engine, keyring, name, keys, place)
+        if seconds is None:
+            return write()
+        with self._logging(name):
+            self._calls[place] = call = BackgroundCall(write)
+            return not call.done(seconds) or call.result()
+        return False
 
-    def others(self, record: InstanceRecord) -> frozenset[str]:
-        """The ids of the keys of all other entries than *record*."""
-        place = record.service, record.instance
-        rings = [ring for each, (_, _, ring) in list(self._entries.items()) if each != place]
-        return frozenset(key_id for ring in rings for key_id in ring.states_by_id)
+    def keep(self, beat: _Beat, *, at_once: bool = True) -> None:
+        """Starts a thread for *beat*, after a first write *at_once*, or with it."""
+        with self._lock:
+            if self.beats.setdefault((beat.instance, beat.keys), beat) is not beat:
+                return
+        if at_once:
+            self._announce(beat)
+        with self._logging(beat.name):
+            # A daemon, as below: it must not keep a process alive.
+            threading.Thread(target=self._go_on, args=(beat,), name=f"{__name__}.beat", daemon=True).start()
+            return
+        beat.begun.set()
 
-    def leave(self, end: float) -> None:
-        """Removes the entries, as far as the ledger answers until *end*, a time of the monotonic clock."""
-        self._ending.set()
-        self._thread.join(max(0, end - time.monotonic()))
+    def leave(self) -> None:
+        """Removes the entries, as far as the ledger answers in time."""
+        end = time.monotonic() + LEAVE_SECONDS
+        if any(each.opened or each.refused for each in key_reads().values()):
+            # A forked process may end before its first heartbeat.
+            for beat in self.beats.values():
+                beat.begun.wait(max(0, end - time.monotonic()))
+        for call in list(self._calls.values()):
+            call.done(max(0, end - time.monotonic()))
+        self._ended.set()
+        # What is being written now would come after the end.
+        if self.writing.acquire(timeout=max(0, end - time.monotonic())):
+            self.writing.release()
+        self._leaving.set()
+        if self._leaver:
+            self._leaver.join(max(0, end - time.monotonic()))
 
-    def _wait(self) -> None:
-        self._ending.wait()
-        for ledger, record, keyring in list(self._entries.values()):
+    def _is_due(self, place: str) -> bool:
+        """True if a minute has passed since the last try: a ledger that is down is not tried at each request."""
+        now = time.monotonic()
+        with self._lock:
+            if place in self._tried and now - self._tried[place] < SECONDS:
+                return False
+            self._tried[place] = now
+        return True
+
+    def _go_on(self, beat: _Beat) -> None:
+        if not beat.begun.is_set():
+            self._announce(beat)
+        while not self._ended.wait(SECONDS):
+            self._announce(beat)
+
+    def _announce(self, beat: _Beat) -> None:
+        self.announce(beat.engine, None, beat.name, beat.keys, None)
+        beat.begun.set()
+
+    def _write(
+        self, engine: sa.Engine | None, keyring: Keyring | None, name: str, keys: str | None, place: str
+    ) -> bool:
+        with self.writing, self._logging(name):
+            if self._ended.is_set():
+                return False
+            # Imported while no fork can happen: the lock of an import is held for ever in a child that finds it held.
+            from rotation.announcement import Announcement  # noqa: PLC0415 - brings SQLAlchemy
+
+            entry = self._entries.setdefault(place, Announcement(name, keys))
+            entry.write(engine, keyring or (get_keyring if keys is None else key_set(keys))(), self._others(entry))
+            self._prepare_to_leave()
+            return True
+        return False
+
+    def _others(self, entry: Announcement) -> frozenset[str]:
+        """The ids of the keys of all other entries than *entry*."""
+        return frozenset().union(*(each.key_ids for each in list(self._entries.values()) if each is not entry))
+
+    @contextmanager
+    def _logging(self, name: str) -> Iterator[None]:
+        """Logs what is raised: a service must not fail because of the ledger."""
+        try:
+            yield
+        except Exception as error:
+            # The text of an unknown error may hold a URL: log its class.
+            reason = str(error) if isinstance(error, KeyringError | NoAnswerError) else None
+            if isinstance(error, ImportError):
+                reason = f"{error.name} is missing; {install()}"
+            log.warning("rotation.announce_failed", instance=name, error=type(error).__name__, reason=reason)
+
+    def _prepare_to_leave(self) -> None:
+        if self._leaver is None:
+            # Early, since Python starts no thread while it ends. A daemon: a silent ledger must not keep it alive.
+            leaver = threading.Thread(target=self._withdraw, name=__name__, daemon=True)
+            # Others may have reached the limit of threads.
+            with suppress(RuntimeError):
+                leaver.start()
+                self._leaver = leaver
+            _leave_with_multiprocessing()
+
+    def _withdraw(self) -> None:
+        self._leaving.wait()
+        for entry in list(self._entries.values()):
             # An entry that stays counts as gone after a while; nothing may disturb the end of a service.
             with suppress(Exception):
-                ledger.withdraw(record, _reads(record, keyring))
+                entry.withdraw(self._others(entry))
 
 
-_leaver: _Leaver | None = None
+_process = _Process()
+_forking = threading.local()
 
 
-def _remember(ledger: Ledger, record: InstanceRecord, keyring: Keyring) -> None:
-    global _leaver  # noqa: PLW0603 - one a process
-    # At its end a process starts no thread; others may have reached their limit.
-    with _lock, suppress(RuntimeError):
-        if _leaver is None or _leaver.process != os.getpid():
-            _leaver = _Leaver()
-            # A child that multiprocessing has forked ends without Python's exit handlers, but not without its own.
-            if "multiprocessing.util" in sys.modules:
-                sys.modules["multiprocessing.util"].Finalize(None, stop_announcing, exitpriority=0)
-        _leaver.keep(ledger, record, keyring)
+def _here() -> _Process:
+    """What this process announces."""
+    global _process  # noqa: PLW0603 - one a process
+    if _process.id != os.getpid():
+        # Some servers fork without Python's hooks.
+        forked()
+        _process = _Process()
+    return _process
 
 
-def _reset() -> None:
-    """Begins as a process that has announced nothing: a forked child may inherit a lock that another thread holds."""
-    global _lock, _ended, _leaver
-    _lock, _ended, _leaver = threading.Lock(), threading.Event(), None
-    _beats.clear()
-    _last.clear()
-    _logged.clear()
+def _name(instance: str | None) -> str:
+    return instance or f"{socket.gethostname()}:{os.getpid()}"
 
 
-os.register_at_fork(after_in_child=_reset)
+def _before_fork() -> None:
+    lock = _process.writing
+    _forking.lock = lock if lock.acquire(timeout=FORK_SECONDS) else None
+
+
+def _after_fork() -> None:
+    if lock := getattr(_forking, "lock", None):
+        lock.release()
+
+
+def _in_child() -> None:
+    global _process  # noqa: PLW0603 - one a process
+    beats = list(_process.beats.values())
+    _process = _Process()
+    if beats:
+        _leave_with_multiprocessing()
+    for beat in beats:
+        _process.keep(beat.in_child(), at_once=False)
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
 atexit.register(stop_announcing)
 
 
-def _write(engine: sa.Engine | None, keyring: Keyring, name: str, keys: str | None) -> bool:
-    from rotation.context import Context  # noqa: PLC0415 - as below
-    from rotation.ledger.database import LedgerPlace  # noqa: PLC0415 - as above
-    from rotation.ledger.ledger import Ledger, service_name, utc_now  # noqa: PLC0415 - SQLAlchemy is heavy
-    from rotation.ledger.records import InstanceRecord  # noqa: PLC0415 - SQLAlchemy is heavy
+class _Anchor:
+    """Objects of multiprocessing's registry may be collected; this one is not."""
 
-    url = os.environ.get(LEDGER_URL, "").strip()
-    fault = _NO_LEDGER if engine is None and not url else _ASYNCHRONOUS if hasattr(engine, "sync_engine") else None
-    if fault:
-        log.warning("rotation.announce_failed", instance=name, reason=fault)
-        return False
-    ids = {state: [key.id for key, its in keyring.states.items() if its is state] for state in KeyState}
-    record = InstanceRecord(
-        instance=name[:200],
-        service=service_name(os.environ, keys),
-        primary=keyring.primary.id,
-        seen=utc_now(),
-        previous=tuple(ids[KeyState.PREVIOUS]),
-        staged=next(iter(ids[KeyState.STAGED]), None),
-    )
-    if engine is None:
-        Context(os.environ).check_ledger(LedgerPlace(url, LEDGER_URL))
-        ledger = Ledger.open(url, patient=False)
-    else:
-        ledger = Ledger.over(engine)
+
+_anchor: _Anchor | None = None
+
+
+def _leave_with_multiprocessing() -> None:
+    """A child that multiprocessing has made ends without Python's exit handlers, but not without its own."""
+    global _anchor  # noqa: PLW0603 - one a process
+    util = sys.modules.get("multiprocessing.util")
+    if util is None or _anchor:
+        return
+
+    def leave_at_the_end(_: object = None) -> None:
+        util.Finalize(None, stop_announcing, exitpriority=0)
+
+    _anchor = _Anchor()
+    leave_at_the_end()
+    # A child begins with no such handler, after the hooks of a fork.
+    util.register_after_fork(_anchor, leave_at_the_end)
+
+
+def _in_each_worker(uwsgi: Any, beat: _Beat) -> None:
+    """The main process of uWSGI writes nothing and starts no thread: it forks without Python's hooks."""
+
+    def begin() -> None:
+        _here().keep(beat.in_child())
+
+    with suppress(Exception):
+        # It takes the hook for itself.
+        import_module("uwsgidecorators").postfork(begin)
+        return
+    before = getattr(uwsgi, "post_fork_hook", None)
+
+    def hook() -> None:
+        if before:
+            before()
+        begin()
+
+    uwsgi.post_fork_hook = hook
+
+
+def _end_on_sigterm() -> None:
     try:
-        ledger.announce(record, _reads(record, keyring))
-        _remember(ledger, record, keyring)
-        # Both are to be compared with those that `keys promote` names.
-        if _logged.get((record.service, name)) != (ledger.name, record.primary):
-            _logged[record.service, name] = ledger.name, record.primary
-            log.info("rotation.announced", instance=name, ledger=ledger.name, primary=record.primary)
-    finally:
-        if engine is None:
-            ledger.close()
-    return True
-
-
-def _reads(record: InstanceRecord, keyring: Keyring) -> list[ReadRecord]:
-    """The reads of this process so far: with each key of *keyring*, and with each that no other entry has.
-
-    A key that was in use until a moment ago, or of a keyring that is not announced, was still read with.
-    """
-    from rotation.ledger.ledger import utc_now  # noqa: PLC0415 - as above
-    from rotation.ledger.records import ReadRecord  # noqa: PLC0415 - as above
-
-    now, own = utc_now(), keyring.states_by_id
-    leaver = _leaver
-    others = leaver.others(record) if leaver else frozenset()
-    return [
-        ReadRecord(record.service, record.instance, key_id, now, **found._asdict())
-        for key_id, found in key_reads().items()
-        if key_id in own or key_id not in others
-    ]
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    except ValueError:
+        log.warning("rotation.announce_failed", reason="end_on_sigterm works in the main thread only")

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,15 +33,19 @@ NOW = datetime.now(UTC).replace(microsecond=1)
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    fleet._last.clear()
-    fleet._logged.clear()
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "_process", fleet._Process())
     # These tests announce in the process of the test run, which is no service that ends.
-    monkeypatch.setattr(fleet, "_remember", lambda *_: None)
+    monkeypatch.setattr(fleet._Process, "_prepare_to_leave", lambda _: None)
+    # On a busy machine any write takes long.
+    monkeypatch.setattr(fleet, "ANSWER_SECONDS", 60)
     monkeypatch.setenv("ROTATION_SERVICE", "billing")
     monkeypatch.delenv("ROTATION_LEDGER_URL", raising=False)
-    yield
-    fleet._last.clear()
+
+
+def a_minute_later() -> None:
+    """As if a minute had passed since each write."""
+    fleet._process._tried.clear()
 
 
 @pytest.fixture
@@ -88,7 +91,7 @@ def test_a_ledger_s_url_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     with capture_logs() as logs:
         assert not announce(keyring=ring)
     assert "ROTATION_LEDGER_URL is not set" in logs[0]["reason"]
-    fleet._last.clear()
+    a_minute_later()
     url = f"sqlite:///{tmp_path}/ledger.db"
     monkeypatch.setenv("ROTATION_LEDGER_URL", url)
 
@@ -216,32 +219,21 @@ def test_a_ledger_that_fails_is_logged_and_not_asked_again_at_once(tmp_path: Pat
 
 def test_a_service_without_the_extra_is_told_of_it(ring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log says what to install."""
-    monkeypatch.setitem(sys.modules, "rotation.ledger.ledger", None)
+    monkeypatch.setitem(sys.modules, "rotation.announcement", None)
     with capture_logs() as logs:
         assert not announce(keyring=ring)
 
     assert "in a checkout of this project: pip install '.[rotate]'" in logs[0]["reason"]
 
 
-def test_a_fork_is_an_instance_of_its_own() -> None:
-    """It announces at once, though its parent just did, and though the parent's lock was held."""
-    fleet._last["web"] = 1e12
-    fleet._lock.acquire()
-    try:
-        fleet._reset()
-    finally:
-        if fleet._lock.locked():
-            fleet._lock.release()
-
-    assert fleet._due("web")
-
-
 SERVICE = """
 import os, signal, sys, threading
 import sqlalchemy as sa
 from keyring_core import Keyring
+from rotation import fleet
 from rotation.fleet import announce, stop_announcing
 
+fleet.ANSWER_SECONDS = 60
 url, end = sys.argv[1:]
 engine = None if os.environ.get("ROTATION_LEDGER_URL") else sa.create_engine(url)
 assert announce(engine, keyring=Keyring("{key}"), instance="web-1")
@@ -279,11 +271,11 @@ def test_the_entry_of_a_process_that_is_killed_stays(database: Database, end: st
 def test_a_child_that_ends_leaves_its_parent_s_entry(database: Database) -> None:
     """It inherits what its parent registered, also if a server forks without Python's hooks."""
     fork = "pid = os.fork()\nif not pid: {}sys.exit()\nos.waitpid(pid, 0)\nos._exit(0)"
-    without_hooks = "import rotation.fleet as f; f._leaver = kept; "
+    without_hooks = "fleet._process = kept; "
 
     serve(database, fork.format(""))
     assert len(instances(database.url)) == 1
-    serve(database, f"import rotation.fleet as f; kept = f._leaver\n{fork.format(without_hooks)}")
+    serve(database, f"kept = fleet._process\n{fork.format(without_hooks)}")
     assert len(instances(database.url)) == 1
 
 
@@ -296,8 +288,7 @@ def read(keyring=previous):
     except Exception as error:
         print(type(error).__name__)
 def again(name):
-    import rotation.fleet as f
-    f._last.clear()
+    fleet._process._tried.clear()
     assert announce(engine, keyring=ring, instance=name)
 """.format(
     **{name: make_key(label).reveal() for name, label in [("key", "new"), ("old", "old"), ("suspended", "older")]}
@@ -320,7 +311,6 @@ def test_a_heartbeat_has_the_reads_with_each_key(database: Database) -> None:
 again("web-2")
 read(); read(); read(ring); read(Keyring("{make_key("older").reveal()}"))
 again("web-2")
-import rotation.fleet as f
 assert announce(engine, keyring=ring, instance="web-2", keys="cards")
 os._exit(0)
 """
@@ -423,10 +413,8 @@ def test_an_entry_that_another_process_renewed_stays(database: Database, ring: K
     "end",
     [
         pytest.param("engine.dispose()", id="disposed"),
-        pytest.param("engine.dispose(); engine.begin = None", id="broken"),
-        pytest.param(
-            "import rotation.fleet as f; f.LEAVE_SECONDS = 0.1; engine.begin = threading.Event().wait", id="silent"
-        ),
+        pytest.param("engine.pool = None", id="broken"),
+        pytest.param("fleet.LEAVE_SECONDS = 0.1; engine.pool.recreate = threading.Event().wait", id="silent"),
     ],
 )
 def test_a_ledger_that_is_gone_does_not_disturb_the_end(tmp_path: Path, end: str) -> None:
@@ -469,6 +457,7 @@ def test_a_worker_announces_itself_and_its_reads_until_it_ends(tmp_path: Path) -
             assert process.stdout
             process.stdin.write("go\n")
             process.stdin.flush()
+            assert "rotation.announced" in process.stdout.readline()
             assert process.stdout.readline() == "read\n"
             until(lambda: [each.opened for each in ledger.reads()] == [1], "the read in the ledger", process)
             process.stdin.write("\n")

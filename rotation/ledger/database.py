@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -22,15 +22,16 @@ from keyring_core.environment import LEDGER_URL
 from keyring_core.key_files import irregularity
 from keyring_core.sources import variable_in
 from rotation.configuration.urls import find_url, url_of
-from rotation.ledger.schema import VERSION, migrate, read_version
-from rotation.model.failures import CHECK_SECONDS, StoreError, UsageError
+from rotation.ledger.engines import Engine, ServiceEngine
+from rotation.ledger.schema import VERSION, VERSION_QUERY, migrate, read_version
+from rotation.model.failures import StoreError, UsageError
 from rotation.model.next_steps import quoted
 from rotation.model.text import install
 from rotation.stores.access import ATTEMPTS, fault_of, retry, words_of
 from rotation.stores.connection import Connection
 from rotation.stores.databases import find_dialect, parse_url, refuse_odd_files
 from rotation.stores.dialect import NO_DATABASE, Dialect, Fault, Mode
-from rotation.stores.watchdog import BackgroundCall, NoAnswerError
+from rotation.stores.watchdog import NoAnswerError
 
 UNMADE = (
     "its tables are not there and could not be made; `keyring-rotate ledger init` makes them, as a user who may, and "
@@ -39,8 +40,8 @@ UNMADE = (
 OLDER = "it has version {}, and could not be brought to version {}; run `keyring-rotate ledger init` once, as its owner"
 UNKNOWN_SHAPE = "has an unknown shape: a newer version of this program wrote it, or somebody changed it"
 SHAPE_REMEDY = "install that version here, or restore a backup of the ledger"
-UNKNOWN_SECONDS = 30.0
-"""The most seconds of a transaction in a database that has no dialect in this package."""
+HURRIED_SECONDS = 3.0
+"""Seconds that a service waits for each address of the ledger's server."""
 Row = TypeVar("Row")
 T = TypeVar("T")
 
@@ -58,39 +59,17 @@ class NewerLedgerError(LedgerError):
     """A newer version of this program wrote the ledger; this version would damage it."""
 
 
-class Engine:
-    """A database that has no dialect in this package, or whose engine belongs to a service."""
-
-    def __init__(self, engine: sa.Engine, *, wait: Callable[[float], None] | None = None) -> None:
-        """With *wait*, which raises StoppedError if a stop was requested, what takes too long is given up."""
-        self._engine, self._wait = engine, wait
-
-    def run(self, act: Callable[[], T]) -> T:
-        """The result of *act*. Raises NoAnswerError."""
-        if self._wait is None:
-            return act()
-        # Nothing is known of such a server: not even how to end a statement.
-        call, end = BackgroundCall(act), time.monotonic() + UNKNOWN_SECONDS
-        while not call.done():
-            self._wait(CHECK_SECONDS)
-            if time.monotonic() > end:
-                raise NoAnswerError
-        return call.result()
-
-    def transaction(self, _mode: Mode) -> AbstractContextManager[sa.Connection]:
-        """A transaction, committed at its end."""
-        return self._engine.begin()
-
-    def disconnect(self) -> None:
-        """Closes the connections."""
-        self._engine.dispose()
-
-
 class LedgerAccess:
     """Transactions on the ledger. Its methods raise LedgerError; no driver's error leaves it."""
 
     def __init__(
-        self, link: Connection | Engine, name: str, dialect: Dialect | None, attempts: int, *, path: Path | None = None
+        self,
+        link: Connection | Engine | ServiceEngine,
+        name: str,
+        dialect: Dialect | None,
+        attempts: int,
+        *,
+        path: Path | None = None,
     ) -> None:
         """*path*: the ledger's file, if it is one."""
         self._link, self.name = link, name
@@ -126,14 +105,16 @@ class LedgerAccess:
 
     def check_version(self) -> None:
         """Raises LedgerError if this program cannot read the ledger as it is. Changes nothing."""
-        found = self.read(read_version)
-        if found > VERSION:
-            raise self._newer(found)
-        if found == 0:
-            raise self.fault("its tables are not there, so nothing was recorded in it")
-        if found < VERSION:
-            words = f"it has version {found}, and this program reads version {VERSION}"
-            raise self.fault(f"{words}; run `keyring-rotate ledger init` once, as its owner")
+        self._check(self.read(read_version))
+
+    def write_if_current(self, act: Callable[[sa.Connection], T]) -> T:
+        """As `write`, for a ledger that was opened a while ago. Raises as `check_version`."""
+
+        def checked(connection: sa.Connection) -> T:
+            self._check(connection.scalar(VERSION_QUERY) or 0)
+            return act(connection)
+
+        return self.write(checked)
 
     def read(self, act: Callable[[sa.Connection], T]) -> T:
         """The result of *act*."""
@@ -152,12 +133,12 @@ class LedgerAccess:
             return [parse(row) for row in rows]
         raise self.fault(f"{called} in it {UNKNOWN_SHAPE}; {SHAPE_REMEDY}")
 
-    def unwatched(self) -> LedgerAccess:
-        """The same ledger, through a connection that no thread watches, and that needs no `close`.
+    def at_the_end(self) -> LedgerAccess:
+        """The same ledger of a service whose process ends, and starts no thread any more.
 
-        For the end of a process: many may end at once, and there is no later heartbeat to make good what failed.
+        Many may end at once, and there is no later heartbeat to make good what failed: it is tried again.
         """
-        link = Engine(self._link.unwatched_engine()) if isinstance(self._link, Connection) else self._link
+        link = self._link.without_threads() if isinstance(self._link, ServiceEngine) else self._link
         return LedgerAccess(link, self.name, self._dialect, ATTEMPTS, path=self._path)
 
     def close(self) -> None:
@@ -168,6 +149,15 @@ class LedgerAccess:
         """An error with the ledger's name."""
         return LedgerError(f"{self.name}: {words}. It holds no key; no token depends on it.", words)
 
+    def _check(self, found: int) -> None:
+        if found > VERSION:
+            raise self._newer(found)
+        if found == 0:
+            raise self.fault("its tables are not there, so nothing was recorded in it")
+        if found < VERSION:
+            words = f"it has version {found}, and this program reads version {VERSION}"
+            raise self.fault(f"{words}; run `keyring-rotate ledger init` once, as its owner")
+
     def _newer(self, found: int) -> NewerLedgerError:
         return NewerLedgerError(
             f"{self.name}: its schema has version {found}, and this program knows {VERSION}: it was written by a newer "
@@ -175,18 +165,12 @@ class LedgerAccess:
         )
 
     def _run(self, mode: Mode, act: Callable[[sa.Connection], T], attempts: int) -> T:
-        def run() -> T:
-            with self._link.transaction(mode) as connection:
-                return act(connection)
-
         def is_transient(error: BaseException) -> bool:
             faults = {Fault.TRANSIENT, Fault.LOCKED}
             return isinstance(error, IntegrityError) or fault_of(error, self._dialect) in faults
 
-        link = self._link
-        once = partial(link.run, run) if isinstance(link, Engine) else run
         try:
-            return retry(once, is_transient, attempts=attempts, longest=2)
+            return retry(partial(self._link.transact, mode, act), is_transient, attempts=attempts, longest=2)
         except (SQLAlchemyError, NoAnswerError, ImportError, ValueError, KeyError, TypeError) as error:
             words = self._words(error)
         raise self.fault(words)
@@ -213,11 +197,16 @@ class LedgerAccess:
 
 def put(
     connection: sa.Connection, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any], **new: Any
-) -> None:
-    """Updates the row with that *key* to *values*; inserts it, with the *new* values too, if it is missing."""
+) -> bool:
+    """Updates the row with that *key* to *values*; inserts it, with the *new* values too, if it is missing.
+
+    Returns whether it was missing.
+    """
     row = sa.and_(*(table.c[name] == value for name, value in key.items()))
-    if not connection.execute(table.update().where(row).values(values)).rowcount:
-        connection.execute(table.insert().values({**new, **values, **key}))
+    if connection.execute(table.update().where(row).values(values)).rowcount:
+        return False
+    connection.execute(table.insert().values({**new, **values, **key}))
+    return True
 
 
 def open_url(
@@ -225,17 +214,51 @@ def open_url(
     attempts: int,
     *,
     wait: Callable[[float], None] = time.sleep,
-    seconds: float | None = None,
     read_only: bool = False,
 ) -> LedgerAccess:
     """The ledger at *place*; creates a missing SQLite file, unless it is *read_only*.
 
-    Transient errors are tried *attempts* times.
-
-    *wait* sleeps, and raises StoppedError if a stop was requested. A connection to one address may take *seconds*.
+    Transient errors are tried *attempts* times. *wait* sleeps, and raises StoppedError if a stop was requested.
 
     Raises UsageError for a URL that cannot work, LedgerError if the database cannot be reached.
     """
+
+    def link(dialect: Dialect | None, url: URL) -> Connection | Engine:
+        if dialect is None:
+            return Engine(sa.create_engine(url, hide_parameters=True), wait=wait)
+        return Connection(dialect, url, wait=wait)
+
+    return _opened(place, attempts, link, read_only=read_only)
+
+
+def open_for_service(place: LedgerPlace | sa.Engine) -> LedgerAccess:
+    """The ledger of a service: in the database of its own engine, which it closes, or at a place. Nothing is retried.
+
+    Raises as `open_url`.
+    """
+    if isinstance(place, LedgerPlace):
+        return _opened(place, 1, _own_engine)
+    dialect = find_dialect(place.dialect.name)
+    path = dialect.file(place.url) if dialect else None
+    link = ServiceEngine(place, dialect, is_own=False)
+    return LedgerAccess(link, _name(dialect, place.url, path), dialect, 1, path=path)
+
+
+def _own_engine(dialect: Dialect | None, url: URL) -> ServiceEngine:
+    in_time = dialect.in_time(url, HURRIED_SECONDS) if dialect else {}
+    engine = sa.create_engine(url, hide_parameters=True, poolclass=sa.NullPool, connect_args=dict(in_time))
+    if dialect:
+        sa.event.listen(engine, "connect", lambda connection, _: dialect.set_up(connection), insert=True)
+    return ServiceEngine(engine, dialect, is_own=True)
+
+
+def _opened(
+    place: LedgerPlace,
+    attempts: int,
+    link: Callable[[Dialect | None, URL], Connection | Engine | ServiceEngine],
+    *,
+    read_only: bool = False,
+) -> LedgerAccess:
     url = parse_url(place.url)
     dialect = url and find_dialect(url.get_backend_name())
     fault, path = "not of the form dialect://user:...@host/database", None
@@ -249,12 +272,7 @@ def open_url(
             url = _sqlite(url, path, read_only=read_only) if path else url
             if read_only and path and not path.exists():
                 raise LedgerError(f"{place.called(name)}: there is no such file, so nothing was recorded in it.")
-            link = (
-                Connection(dialect, url, wait=wait, seconds=seconds)
-                if dialect
-                else Engine(sa.create_engine(url, hide_parameters=True), wait=wait)
-            )
-            return LedgerAccess(link, place.called(name), dialect, attempts, path=path)
+            return LedgerAccess(link(dialect, url), place.called(name), dialect, attempts, path=path)
     except UsageError as error:
         fault = str(error)
     except ImportError:
@@ -263,13 +281,6 @@ def open_url(
         # SQLAlchemy's own message shows the text, password and all.
         pass
     raise UsageError(f"{place.named_by}: {fault}")
-
-
-def over_engine(engine: sa.Engine, attempts: int) -> LedgerAccess:
-    """The ledger in the database of a service's own *engine*."""
-    dialect = find_dialect(engine.dialect.name)
-    path = dialect.file(engine.url) if dialect else None
-    return LedgerAccess(Engine(engine), _name(dialect, engine.url, path), dialect, attempts, path=path)
 
 
 def _name(dialect: Dialect | None, url: URL, path: Path | None) -> str:

@@ -24,11 +24,16 @@ rows would become very many. They have to stay, since that key may be a previous
 def write_instance(
     connection: sa.Connection, record: InstanceRecord, reads: Sequence[ReadRecord], now: datetime
 ) -> None:
-    """Records an instance and its *reads* that are not zero; deletes what is long over."""
+    """Records an instance and its *reads* that are not zero. A new instance deletes what is long over."""
     values = asdict(record)
     key = {name: values.pop(name) for name in ("service", "instance")}
-    put(connection, tables.instances, key, values)
+    is_new = put(connection, tables.instances, key, values)
     _put_reads(connection, reads)
+    if is_new:
+        _delete_old(connection, now)
+
+
+def _delete_old(connection: sa.Connection, now: datetime) -> None:
     for table, time in (tables.instances, FORGET_INSTANCES), (tables.reads, FORGET_READS):
         over = table.c.seen < now - time
         # On MariaDB a delete that finds nothing locks every row all the same, and two services wait for each other.

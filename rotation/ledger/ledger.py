@@ -19,7 +19,7 @@ from keyring_core.keys import KeyState
 from keyring_core.names import printable
 from rotation.ledger import schema as tables
 from rotation.ledger.chain import Chain
-from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url, over_engine, put
+from rotation.ledger.database import LedgerAccess, LedgerPlace, open_for_service, open_url, put
 from rotation.ledger.events import EventWriter, Sign, read_chain
 from rotation.ledger.found_keys import PROMOTION, FoundKeys
 from rotation.ledger.instances import delete_instance, put_together, reads_with_primary, write_instance
@@ -30,8 +30,6 @@ from rotation.stores.access import ATTEMPTS
 
 T = TypeVar("T")
 
-HURRIED_SECONDS = 3.0
-"""Seconds that a service waits for each address of the ledger's server."""
 Event = Literal["staged", "promoted", "retired", "restored", "suspended", "resumed"]
 """A step of an operator."""
 FOUND, NEWEST = "found", "newest"
@@ -91,17 +89,15 @@ class Ledger:
         url: str,
         *,
         now: Callable[[], datetime] = utc_now,
-        patient: bool = True,
         wait: Callable[[float], None] = time.sleep,
         place: LedgerPlace | None = None,
     ) -> Ledger:
         """The ledger at an SQLAlchemy *url*. Raises UsageError for a url that cannot work, and LedgerError.
 
-        A service passes *patient* as False: then nothing is retried, and a silent server is given up sooner.
         *wait* sleeps, and raises StoppedError if a stop was requested. *place*: what names that url, for messages.
         """
         place = place or LedgerPlace(url, LEDGER_URL)
-        access = open_url(place, ATTEMPTS if patient else 1, wait=wait, seconds=None if patient else HURRIED_SECONDS)
+        access = open_url(place, ATTEMPTS, wait=wait)
         try:
             return cls(access, now)
         except BaseException:
@@ -109,9 +105,12 @@ class Ledger:
             raise
 
     @classmethod
-    def over(cls, engine: sa.Engine, *, now: Callable[[], datetime] = utc_now) -> Ledger:
-        """The ledger in the database of *engine*, which the caller closes. Nothing is retried."""
-        return cls(over_engine(engine, 1), now)
+    def for_service(cls, place: LedgerPlace | sa.Engine, *, now: Callable[[], datetime] = utc_now) -> Ledger:
+        """The ledger at *place*, or in the database of a service's own engine, which the service closes.
+
+        Nothing is retried, and no connection is kept. Raises UsageError for a place that cannot work, and LedgerError.
+        """
+        return cls(open_for_service(place), now)
 
     def __enter__(self) -> Ledger:
         return self
@@ -193,13 +192,13 @@ class Ledger:
         return self._access.read(read_chain)
 
     def announce(self, record: InstanceRecord, reads: Sequence[ReadRecord] = ()) -> None:
-        """Records which keys an instance holds, and its *reads* with them; deletes what is long over.
+        """Records which keys an instance holds, and its *reads* with them; a new one deletes what is long over.
 
         Reads that are zero are not written. The times of the last ones stay if a later process of the same name has
         none yet, since its numbers begin at zero.
         """
         now = self._now()
-        self._access.write(lambda connection: write_instance(connection, record, reads, now))
+        self._access.write_if_current(lambda connection: write_instance(connection, record, reads, now))
 
     def withdraw(self, record: InstanceRecord, reads: Sequence[ReadRecord] = ()) -> None:
         """Deletes *record* of an instance that ends, unless another process has announced itself by that name since.
@@ -208,7 +207,7 @@ class Ledger:
         primary key are put together with the ones of other instances that ended.
         It starts no thread, since Python starts none while it ends.
         """
-        access = self._access.unwatched()
+        access = self._access.at_the_end()
         if not access.write(lambda connection: delete_instance(connection, record, reads)):
             return
         # Apart: of many that end at once some may fail here, and then leave their reads as they are.

@@ -238,11 +238,14 @@ def ddl(dialect: sa.Dialect) -> list[str]:
     return [str(statement).strip() for statement in made]
 
 
+VERSION_QUERY = sa.select(schema.c.version)
+
+
 def read_version(connection: sa.Connection) -> int:
     """The version of the ledger in the database; 0 if there is none."""
     if not sa.inspect(connection).has_table(schema.name):
         return 0
-    return connection.scalar(sa.select(schema.c.version)) or 0
+    return connection.scalar(VERSION_QUERY) or 0
 
 
 def migrate(connection: sa.Connection, found: int) -> None:

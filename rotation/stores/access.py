@@ -72,7 +72,7 @@ def retry(  # noqa: PLR0913 - how often, how long, and what is called meanwhile
     try:
         return act()
     except Exception as error:
-        if not is_transient(error):
+        if attempts == 1 or not is_transient(error):
             raise
         failures.append(error)
     import tenacity  # noqa: PLC0415 - most commands meet no such error

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
@@ -33,6 +34,8 @@ TOTAL_SECONDS = 20.0
 LEAST_SECONDS = 1.0
 REMEMBERED_SECONDS = 60.0
 """Seconds for which a server that did not answer is not asked again."""
+
+T = TypeVar("T")
 
 POOL = "rotation"
 """The name of its pools in the log."""
@@ -82,22 +85,21 @@ class Connection:
         url: URL,
         *,
         wait: Callable[[float], None] = time.sleep,
-        seconds: float | None = None,
         before_use: Callable[[Connection], None] = lambda _: None,
     ) -> None:
         """Does not connect yet. Raises ImportError if the driver is missing.
 
-        *wait* sleeps, and raises StoppedError if a stop was requested. *seconds* is the time limit to connect to each
-        address.
+        *wait* sleeps, and raises StoppedError if a stop was requested.
         """
         self.dialect, self._url, self._wait, self._before_use = dialect, url, wait, before_use
-        self._seconds = seconds or CONNECT_SECONDS
         self._base = sa.create_engine(url, hide_parameters=True, pool_size=1, max_overflow=0, pool_logging_name=POOL)
         self._guard = dialect.guard(url, self._is_stopping)
         """In place of the watchdog, if there is no server."""
         if self._guard is None:
             self._watchdog = Watchdog(is_stopping=self._is_stopping, probe=self._probe, hang_up=dialect.hang_up)
-            sa.event.listen(self._base, "do_connect", lambda _dialect, _record, *given: self._open(*given))
+            # SQLAlchemy keeps the last dialects in caches of its own, and a dialect keeps this listener.
+            alive = weakref.WeakMethod(self._open)
+            sa.event.listen(self._base, "do_connect", lambda _dialect, _record, *given: (o := alive()) and o(*given))
             # Each statement of a long transaction shows that the server is alive.
             sa.event.listen(self._base, "after_cursor_execute", lambda *_: self._watchdog.answered())
         sa.event.listen(self._base, "connect", self._set_up, insert=True)
@@ -110,9 +112,10 @@ class Connection:
         """The arguments that the driver connects with."""
         return self._base.dialect.create_connect_args(self._url)
 
-    def unwatched_engine(self) -> sa.Engine:
-        """An engine for the same database, without threads and time limits; it keeps no connection open."""
-        return sa.create_engine(self._url, hide_parameters=True, poolclass=sa.NullPool)
+    def transact(self, mode: Mode, act: Callable[[sa.Connection], T]) -> T:
+        """The result of *act* in a transaction. Raises as that."""
+        with self.transaction(mode) as connection:
+            return act(connection)
 
     @contextmanager
     def transaction(self, mode: Mode) -> Iterator[sa.Connection]:
@@ -186,7 +189,7 @@ class Connection:
             raise NoAnswerError
         self._watchdog.connecting()
         began = time.monotonic()
-        call = BackgroundCall(lambda: self._connect(arguments, options, self._seconds))
+        call = BackgroundCall(lambda: self._connect(arguments, options, CONNECT_SECONDS))
         stop_requested: float | None = None
         while not call.done(CHECK_SECONDS):
             now = time.monotonic()
@@ -243,7 +246,7 @@ class Connection:
 
     def _limit(self) -> float:
         """The most seconds for all addresses together."""
-        seconds, query = self._seconds, self._url.query
+        seconds, query = CONNECT_SECONDS, self._url.query
         with suppress(TypeError, ValueError):
             seconds = float(query.get("connect_timeout")) or seconds  # type: ignore[arg-type]
         hosts = str(query.get("host") or self._url.host or "").count(",") + 1

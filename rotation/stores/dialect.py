@@ -181,6 +181,9 @@ class Dialect:
         """Begins a transaction, or sets what holds in it. One connection serves all modes, one after the other."""
         raise NotImplementedError
 
+    def limit_waits(self, connection: sa.Connection) -> None:
+        """Bounds the server's part of a transaction on a service's own *connection*, which is closed after that."""
+
     def fetch_all(self, connection: sa.Connection, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
         """All rows of *query* as the driver hands them out. Raises DBAPIError, also for what fails on the way."""
         return fetch_all(connection, query)

@@ -316,7 +316,7 @@ def test_reads_outlive_their_instance(ledger: Ledger, clock: Clock) -> None:
     kept = ledger.reads()
     within = ledger.reads(timedelta(days=399))
     clock.step(seconds=1)
-    ledger.announce(replace(one, seen=clock.time))
+    ledger.announce(replace(two, seen=clock.time))
 
     assert within == []
     assert kept == [
@@ -777,7 +777,7 @@ def test_a_uri_names_the_file_that_every_guard_sees(tmp_path: Path) -> None:
     with Ledger.open(url) as ledger:
         assert (ledger.name, file_of(url)) == (f"ledger {file}", file)
     engine = sa.create_engine(read_url(url))
-    assert Ledger.over(engine).name == f"ledger {file}"
+    assert Ledger.for_service(engine).name == f"ledger {file}"
     engine.dispose()
     assert [path.name for path in tmp_path.iterdir()] == ["a b"]
 

@@ -30,7 +30,9 @@ BEGAN = datetime(2026, 1, 3, 12, tzinfo=UTC)
 SERVICE = """
 import os, sys
 from keyring_core import SuspendedKey, get_keyring
+from rotation import fleet
 from rotation.fleet import announce
+fleet.ANSWER_SECONDS = 60
 for token in sys.argv[1:]:
     try:
         print(get_keyring().decrypt(token))

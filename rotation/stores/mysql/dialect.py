@@ -257,6 +257,10 @@ class MySQL(Dialect):
             # What writes begins by itself, as the session has it: that may be read-only, too.
             connection.exec_driver_sql("START TRANSACTION READ ONLY")
 
+    def limit_waits(self, connection: sa.Connection) -> None:
+        """For the session, which ends after that."""
+        connection.exec_driver_sql(_lock_wait(LOCK_SECONDS))
+
     def code(self, error: BaseException) -> object:
         """The error number; the driver's own errors have words in its place."""
         number = error.args[0] if error.args else None

@@ -159,6 +159,10 @@ class PostgreSQL(Dialect):
         session = (server, process, began)
         connection.info[SESSION] = lambda: session
 
+    def limit_waits(self, connection: sa.Connection) -> None:
+        """A server that waits for a lock does not notice that its client is gone."""
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+
     def code(self, error: BaseException) -> object:
         """The SQLSTATE; for an answer to a connection attempt, the one that its words stand for."""
         state = getattr(error, "sqlstate", None)
