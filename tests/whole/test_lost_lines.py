@@ -242,7 +242,7 @@ def test_a_commit_that_waits_for_a_standby_is_given_up(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_ledger_of_a_kind_that_is_not_known_is_given_up(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing ends a statement there but its own time."""
-    monkeypatch.setattr("rotation.ledger.database.UNKNOWN_SECONDS", 0.5)
+    monkeypatch.setattr("rotation.ledger.engines.UNKNOWN_SECONDS", 0.5)
     sa.dialects.registry.register("strange", "sqlalchemy.dialects.postgresql.psycopg", "PGDialect_psycopg")
     url = sa.make_url(database.url).set(drivername="strange").render_as_string(hide_password=False)
     ledger = open_url(LedgerPlace(url, "this test"), attempts=1)

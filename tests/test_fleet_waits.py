@@ -1,0 +1,195 @@
+"""An announcement keeps no request waiting, whatever becomes of its ledger, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from structlog.testing import capture_logs
+
+from keyring_core import Keyring
+from rotation import fleet
+from rotation.fleet import announce
+from rotation.ledger import engines
+from rotation.ledger.ledger import Ledger
+from rotation.stores.connection import Connection
+from rotation.stores.databases import find_dialect
+from rotation.stores.dialect import Mode
+from tests.databases import Database, open_database
+from tests.keys import make_key
+from tests.processes import until
+from tests.proxy import through_proxy
+
+pytestmark = pytest.mark.database
+
+RING = Keyring(make_key("old"))
+BY = pytest.mark.parametrize("by_url", [pytest.param(False, id="engine"), pytest.param(True, id="url")])
+ON_SERVERS = pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "_process", fleet._Process())
+    monkeypatch.setattr(fleet._Process, "_prepare_to_leave", lambda _: None)
+    monkeypatch.setattr(fleet, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(engines, "SERVICE_SECONDS", 1)
+    monkeypatch.delenv("ROTATION_LEDGER_URL", raising=False)
+
+
+@contextmanager
+def service(url: str, monkeypatch: pytest.MonkeyPatch, *, by_url: bool) -> Iterator[sa.Engine | None]:
+    """What such a service gives to `announce`."""
+    if by_url:
+        monkeypatch.setenv("ROTATION_LEDGER_URL", url)
+        yield None
+        return
+    engine = sa.create_engine(url, pool_size=1, max_overflow=0)
+    yield engine
+    engine.dispose()
+
+
+def finished() -> list[bool]:
+    """The results of all announcements, once they have ended."""
+    calls = list(fleet._process._calls.values())
+    until(lambda: all(call.done() for call in calls), "the end of an announcement")
+    return [call.result() for call in calls]
+
+
+@BY
+@ON_SERVERS
+@pytest.mark.by_turns
+def test_a_silent_ledger_keeps_nobody(database: Database, by_url: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller goes on at once; the attempt is given up, and the log says why."""
+    with (
+        Ledger.open(database.url),
+        through_proxy(database.url, seconds=3600) as proxy,
+        service(proxy.url, monkeypatch, by_url=by_url) as engine,
+        capture_logs() as logs,
+    ):
+        assert announce(engine, keyring=RING), "on its way"
+        assert logs == []
+        assert finished() == [False]
+
+    assert "does not answer" in logs[0]["reason"]
+
+
+@ON_SERVERS
+@pytest.mark.by_turns
+def test_a_line_that_goes_silent_is_cut(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the midst of a write: its thread ends, and its session with it; the next write finds a new line."""
+    with Ledger.open(database.url), through_proxy(database.url) as proxy:
+        engine = sa.create_engine(proxy.url)
+        sa.event.listen(engine, "begin", lambda _: proxy.lose(), once=True)
+        before = threading.active_count()
+        with capture_logs() as logs:
+            assert announce(engine, keyring=RING, instance="web-1")
+            assert finished() == [False]
+            monkeypatch.setattr(engines, "SERVICE_SECONDS", 60)
+            fleet._process._tried.clear()
+            announce(engine, keyring=RING, instance="web-1")
+            assert finished() == [True]
+        engine.dispose()
+        proxy.cut()
+        until(lambda: threading.active_count() <= before + 1, "the end of its threads")
+
+    assert "does not answer" in logs[0]["reason"]
+
+
+@BY
+@pytest.mark.by_turns
+def test_a_locked_ledger_keeps_nobody(database: Database, by_url: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it keep a session that waits for the lock: there would be one more each minute."""
+    monkeypatch.setattr(engines, "SERVICE_SECONDS", 600)
+    with Ledger.open(database.url), service(database.url, monkeypatch, by_url=by_url) as engine:
+        monkeypatch.setattr(fleet, "ANSWER_SECONDS", 600)
+        assert announce(engine, keyring=RING)
+        fleet._process._tried.clear()
+        monkeypatch.setattr(fleet, "ANSWER_SECONDS", 0.05)
+        with database.engine.connect() as other, capture_logs() as logs:
+            other.execute(sa.text("UPDATE keyring_ledger_instances SET seen = seen"))
+            assert announce(engine, keyring=RING), "on its way"
+            assert finished() == [False]
+            other.rollback()
+
+    assert "lock" in logs[0]["reason"], logs
+
+
+@ON_SERVERS
+@pytest.mark.by_turns
+def test_a_pool_without_a_connection_to_spare_is_not_asked(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request may hold the only one, and a half-open one may be in it."""
+    monkeypatch.setattr(fleet, "ANSWER_SECONDS", 60)
+    monkeypatch.setattr(engines, "SERVICE_SECONDS", 60)
+    with service(database.url, monkeypatch, by_url=False) as engine:
+        assert engine is not None
+        with engine.connect():
+            assert announce(engine, keyring=RING)
+        assert engine.pool.status().startswith("Pool size: 1  Connections in pool: 1 ")
+
+
+def test_a_database_in_memory_is_the_service_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new connection would find another one."""
+    monkeypatch.setattr(fleet, "ANSWER_SECONDS", 60)
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
+
+    assert announce(engine, keyring=RING)
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM keyring_ledger_instances")) == 1
+    engine.dispose()
+
+
+BEATS = (100, 300)
+"""To warm up, and to count."""
+LONG_BEATS = (1000, 9000)
+
+
+@BY
+@pytest.mark.by_turns
+def test_heartbeats_leave_nothing_behind(
+    database: Database, by_url: bool, monkeypatch: pytest.MonkeyPatch, long_form: bool
+) -> None:
+    """No object for each."""
+    monkeypatch.setattr(engines, "SERVICE_SECONDS", 600)
+    monkeypatch.setattr(fleet, "SECONDS", 0)
+    with service(database.url, monkeypatch, by_url=by_url) as engine:
+
+        def beat() -> None:
+            assert fleet._process.announce(engine, RING, "web", None, None)
+
+        assert growth(beat, *(LONG_BEATS if long_form else BEATS)) < 50
+
+
+def growth(act: Callable[[], object], warm: int, times: int) -> int:
+    """The objects that are more, and that nobody frees, after *act* was called so many *times*."""
+    for _ in range(warm):
+        act()
+    gc.collect()
+    before = len(gc.get_objects())
+    for _ in range(times):
+        act()
+    gc.collect()
+    return len(gc.get_objects()) - before
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb", "sqlite"])
+def test_the_connections_of_a_command_leave_nothing_behind(kind: str, tmp_path: Path) -> None:
+    """A program may run the job in a loop for ever."""
+    with open_database(kind, tmp_path) as database:
+        url = sa.make_url(database.url)
+        dialect = find_dialect(url.get_backend_name())
+        assert dialect
+
+        def connect() -> None:
+            connection: Any = Connection(dialect, dialect.prepare_url(url) if dialect.has_server else url)
+            with connection.transaction(Mode.READ) as transaction:
+                transaction.execute(sa.text("SELECT 1"))
+            connection.disconnect()
+
+        # SQLAlchemy's own caches keep the last 128 dialects, without this package's parts.
+        assert growth(connect, 150, 50) < 50
