@@ -167,9 +167,14 @@ def settings_in(found: Mapping[KeyState, Sequence[tuple[Key, str]]]) -> Settings
     return Settings(primary, previous, staged, suspended)
 
 
+def is_key_variable(name: str) -> bool:
+    """True for a variable that holds keys or names their place, of whatever key set."""
+    return f"_{name}".endswith(_OF_SETS)
+
+
 def key_files_in(environ: Mapping[str, str]) -> list[str]:
     """The files that *environ* names for keys, of whatever key set."""
-    return [value for name, value in environ.items() if f"_{name}".endswith(_OF_SETS) and name.endswith("_FILE")]
+    return [value for name, value in environ.items() if is_key_variable(name) and name.endswith("_FILE")]
 
 
 def names_primary(environ: Mapping[str, str], variables: KeyVariables = KEY_VARIABLES) -> bool:

@@ -36,7 +36,7 @@ MAX_CLOCK_SKEW = 60
 
 
 class Keyring:
-    """One primary key, any number of previous keys, and optionally a staged key.
+    """One primary key, any number of previous and suspended keys, and optionally a staged key.
 
     Suspended keys are previous keys that open no token: see `SuspendedKey`. It counts what it opens and what it
     refuses, by key id: see `keyring_core.key_reads.key_reads`.
@@ -64,7 +64,8 @@ class Keyring:
         staged: Key | str | None = None,
         suspended: Iterable[Key | str] = (),
     ) -> None:
-        """Takes keys or their texts. A key that is given twice has one role: primary, previous or staged.
+        """Takes keys or their texts. A key that is given twice has one role: primary, previous, staged or
+        suspended.
 
         A previous key that is also given as suspended is suspended.
         Raises KeyConfigError for a malformed key, a text in place of a list, or two keys that share an id or sign

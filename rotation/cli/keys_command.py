@@ -356,17 +356,20 @@ def retire(  # noqa: PLR0913 - click's
 @keys.command(
     "restore",
     examples={
-        "Read a backup from before the key was retired": "keys restore 5f0c1a9e --env-file .env --archive 5f0c1a9e.keys"
+        "Read a backup from before the key was retired": "keys restore 5f0c1a9e --env-file .env "
+        "--archive 5f0c1a9e.keys",
+        "Take a lost key from an old dotenv file": "keys restore 5f0c1a9e --env-file .env --archive old.env",
     },
     exit_codes={0: "the key is a previous key again", 1: BY_HAND, 2: USAGE, 3: STOPPED},
 )
 @click.argument("key_id", metavar="KEY_ID")
-@path_option("--archive", required=True, help="Key file that holds the key.")
+@path_option("--archive", required=True, help="File that holds the key: an archive, an old dotenv file, other text.")
 @step_options
 def restore(command: CommandContext, key_id: str, archive: Path, *, show_key: bool) -> int:
-    """Put a retired key back among the previous keys.
+    """Put a retired or lost key back among the previous keys.
 
-    Use it after you restored a backup from the time of that key.
+    Use it after you restored a backup from the time of that key, or found an old file that may have a lost key. Of a
+    dotenv file every variable is looked at, of whatever key set: the id decides which key is taken.
     """
     from rotation.lifecycle import operations
 

@@ -68,8 +68,8 @@ SECTIONS = {
 def cli(**_: object) -> None:
     """Move stored Fernet tokens to a new key, while services keep running.
 
-    Keys come from ENCRYPTION_KEY, ENCRYPTION_PREVIOUS_KEYS and ENCRYPTION_STAGED_KEY, or from the files or commands
-    that these names with _FILE and _COMMAND give. No option takes a key.
+    Keys come from ENCRYPTION_KEY, ENCRYPTION_PREVIOUS_KEYS, ENCRYPTION_STAGED_KEY and ENCRYPTION_SUSPENDED_KEYS, or
+    from the files or commands that these names with _FILE and _COMMAND give. No option takes a key.
 
     The options below may stand before a command or behind it. If one is given twice, the last counts.
     """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ from rotation.lifecycle.key_file_edits import (
     edit_key_file,
     edit_text_file,
     file_text,
+    items_of,
     key_file_items,
 )
 from rotation.lifecycle.transitions import Edit, KeyStep, after, edits, held
@@ -142,6 +143,20 @@ class EnvironmentKeys:
         key = source.derivation(self._environ(), self.keys.place(KeyState.STAGED)).key(text)
         self._secrets[key] = source, text
         return key
+
+    def made_of(self, variables: Iterable[tuple[str, str]]) -> Iterator[Key]:
+        """The keys that this set makes, by its rules of today, of the secrets in *variables*: those of an old file."""
+        environ = self._environ()
+        sources = [source for _, source in self.keys.sources(environ)] if self.keys.written else []
+        names = {source.variable for source in sources}
+        for source, (name, value) in product(sources, variables):
+            for text in items_of(value) if source.derive in LISTED else [value]:
+                with suppress(KeyConfigError), warnings.catch_warnings():
+                    warnings.simplefilter("ignore", KeyConfigWarning)
+                    if name in names and text:
+                        key = source.derivation(environ, name).key(text, allow_weak=True)
+                        self._secrets.setdefault(key, (source, text))
+                        yield key
 
     def check_unchanged(self) -> None:
         """Raises FileChangedError if the keys are no longer those that were loaded."""

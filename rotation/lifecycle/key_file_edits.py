@@ -23,18 +23,28 @@ def dotenv_items(data: bytes, name: str) -> list[str]:
 
     Raises UsageError if the file sets it twice: programs differ in which of the two counts.
     """
-    return _ITEM.findall(dotenv_value(data, name) or "")
+    return items_of(dotenv_value(data, name) or "")
+
+
+def items_of(value: str) -> list[str]:
+    """The keys of a list, as text. Commas, blanks and line breaks separate them."""
+    return _ITEM.findall(value)
+
+
+def dotenv_variables(data: bytes) -> list[tuple[str, str]]:
+    """Each assignment in a dotenv file, in order: a name and its value. A `$` in a value stays a `$`."""
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - most commands read none
+
+    bindings = parse_stream(io.StringIO(_text(data), newline=""))
+    return [(binding.key, binding.value or "") for binding in bindings if binding.key is not None]
 
 
 def dotenv_value(data: bytes, name: str) -> str | None:
     """The value of the variable *name* in a dotenv file. Raises UsageError if the file sets it twice."""
-    from dotenv.parser import parse_stream  # noqa: PLC0415 - most commands read none
-
-    bindings = parse_stream(io.StringIO(_text(data), newline=""))
-    found = [binding.value for binding in bindings if binding.key == name]
+    found = [value for each, value in dotenv_variables(data) if each == name]
     if len(found) > 1:
         raise UsageError(f"{name} stands {len(found)} times in the dotenv file; keep one of them")
-    return (found[0] or "") if found else None
+    return found[0] if found else None
 
 
 def file_text(data: bytes) -> str:

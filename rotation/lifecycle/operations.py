@@ -17,6 +17,7 @@ from rotation.kept_files import outputs_of
 from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import history_of
 from rotation.ledger.session import OnFailure, Session
+from rotation.lifecycle.archived_keys import find_archived
 from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.retirement_case import Case, examine
 from rotation.lifecycle.retirement_files import (
@@ -24,7 +25,6 @@ from rotation.lifecycle.retirement_files import (
     certificate,
     certificate_of,
     check_archived,
-    find_archived,
     keep_files,
 )
 from rotation.lifecycle.shared_secrets import losses
@@ -194,13 +194,14 @@ def retire(  # noqa: PLR0913 - what a retirement needs
 
 
 def restore(context: Context, key_id: str, archive: Path) -> StepResult:
-    """Puts a retired key from *archive* back among the previous ones, for the tokens of a backup.
+    """Puts a retired or lost key back among the previous ones. *archive* is any file that holds it.
 
     Raises UsageError, StoreError, and LedgerError.
     """
     if warning := legible_to_others(archive):
         context.streams.warn(f"Warning: {warning}")
-    keys, key = EnvironmentKeys(context), find_archived(archive, key_id)
+    keys = EnvironmentKeys(context)
+    key = find_archived(archive, key_id, keys.made_of)
     check_order(keys.settings, KeyStep.RESTORE, key, keys.keys)
     with open_session(context, keys.states) as session:
         following = then_run(retire_step(key.id, context.key_set))

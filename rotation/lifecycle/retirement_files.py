@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from keyring_core import Key, KeyConfigError, KeyConfigWarning
+from keyring_core import Key, KeyConfigError
 from rotation.discovery.result import Remark
 from rotation.ledger.chain import SIGNATURE
 from rotation.ledger.ledger import utc_now
 from rotation.ledger.session import Session
+from rotation.lifecycle.archived_keys import archived_keys
 from rotation.lifecycle.key_file_edits import key_file_items
 from rotation.lifecycle.signatures import CertificateSignature, Signer, signature_of
 from rotation.model.atomic_file import read_whole, replace_whole
@@ -259,34 +259,9 @@ def archive_key(path: Path, key: Key, now: datetime) -> None:
     replace_whole(old, old.data + gap + line.encode())
 
 
-def find_archived(path: Path, key_id: str) -> Key:
-    """The key with that id in the archive at *path*. Raises UsageError with the ids in it, and KeyConfigError."""
-    file = read_whole(path)
-    if file.identity is None:
-        raise UsageError(f"{path}: there is no such file")
-    if not file.data.strip():
-        raise UsageError(f"{path}: the file is empty")
-    found = {key.id: key for key in _keys(file.data, f"{path}, ")}
-    if key_id not in found:
-        raise UsageError(f"{path}: holds no key {key_id}; it holds {', '.join(found) or 'none'}")
-    return found[key_id]
-
-
-def _keys(data: bytes, where: str) -> list[Key]:
-    """The keys in an archive that holds *data*. Raises KeyConfigError for what is no key."""
-    items = key_file_items(data)
-    with warnings.catch_warnings():
-        # Weak keys are archived too: their backups still exist.
-        warnings.simplefilter("ignore", KeyConfigWarning)
-        return [
-            Key.parse(item, f"{where}key {number} of {len(items)}", allow_weak=True)
-            for number, item in enumerate(items, 1)
-        ]
-
-
 def _archive_fault(data: bytes) -> str | None:
     try:
-        keys = _keys(data, "")
+        keys = archived_keys(data)
     except KeyConfigError as error:
         # What follows is help for a key that a service needs.
         fault, *_ = str(error).splitlines()

@@ -574,6 +574,30 @@ def test_an_archived_key_becomes_an_entry_of_its_own(app: App, tmp_path: Path) -
     assert (read_id(OLD_SECRET), "previous") in [(key["id"], key["state"]) for key in listed]
 
 
+@pytest.mark.parametrize(
+    ("derive", "secret", "beside"),
+    [
+        ("sha256", "a-secret-of-before-0123456789", ""),
+        ("hex", hashlib.sha256(b"lost").hexdigest(), "one that is none,"),
+    ],
+)
+def test_a_lost_secret_is_found_by_the_id_of_its_key(app: App, derive: str, secret: str, beside: str) -> None:
+    """In an old dotenv file, in a variable of the key set: the secret itself comes back, and its tokens open."""
+    lost = Derivation(derive).key(secret, allow_weak=True)
+    app.change('derive = "sha256"', f'derive = "{derive}"')
+    app.env.write_text(f"REDASH_SECRET={hashlib.sha256(b'today').hexdigest()}\nDATABASE_URL={app.database.url}\n")
+    old = app.folder / "old.env"
+    old.touch(0o600)
+    old.write_text(f"REDASH_COOKIE_SECRET=another\nexport REDASH_SECRET='{beside}{secret}'\n")
+
+    wrong = app.run("keys", "restore", "5f0c1a9e", "--keys", "redash", "--archive", str(old))
+    right = app.run("keys", "restore", lost.id, "--keys", "redash", "--archive", str(old))
+
+    assert f"holds no key 5f0c1a9e; it holds {lost.id}\n" in wrong.err
+    assert (right.code, app.variables()["REDASH_OLD_SECRET"]) == (0, secret), right.err
+    assert secret not in wrong.err + right.out + right.err
+
+
 def test_a_key_set_is_of_rotation_toml(app: App) -> None:
     """With a target of the command line there is none, which the message says."""
     ran = app.run("keys", "retire", "5f0c1a9e", "--no-archive", "--keys", "redash", "--url", "sqlite:///a.db")
