@@ -13,8 +13,7 @@ from keyring_core.redaction.patterns import MULTILINE, compiled
 
 _DOUBLE = r"(?:[^\"\\\n]++|\\.)*+"
 _SINGLE = r"(?:[^'\\\n]++|\\.)*+"
-# What stands before and after a quoted value shows that its quotes are no apostrophes, and that none of them is one that
-# nobody escaped.
+# What stands before and after shows that these quotes are no apostrophes, and that each quote inside is escaped.
 _QUOTED_VALUE = "|".join(
     rf"(?<==){quote}(?P<keyed_{name}>{value}){quote}(?=\s*$|[,;]?\s{{1,9}}[\w.-]{{1,64}}=)"
     rf"|(?<=[{{\[,:])\s{{0,40}}{quote}(?P<{name}>{value}){quote}"
