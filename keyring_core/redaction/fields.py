@@ -59,7 +59,8 @@ class Fields:
         if found is None or not ('"' in found[0] or "'" in found[0]):
             return found
         start, end = found.span(found.lastgroup or 0)
-        given, own = self.end(after), self.end(start)
+        # Right behind the words, a quote that closes their value opens no other.
+        given, own = self.end(after - 1 if start == after + 1 else after), self.end(start)
         if own < given and text.startswith(":", own + 1):
             return None  # the name of the next field
         return found if end <= min(given, own) else pattern.match(text, place, min(given, own))

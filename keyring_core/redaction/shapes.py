@@ -207,14 +207,14 @@ def _enclosed(shape: Enclosed, text: str, low: str, effort: Effort, fields: Fiel
             yield rest(text, place)
             return
         start = place + len(shape.gate)
-        if shape.whole and (read := fields.match(compiled(shape.whole), start, start)):
+        if shape.whole and (read := fields.match(compiled(shape.whole), start, place)):
             done = read.end()
             yield from secret(text, start, done, shape.label)
             continue
         if end <= start:
             found = compiled(shape.end, ANY_CASE).search(text, start + 1)
             end = len(text) + shape.longest if found is None else found.start()
-        last = min(fields.end(start), start + shape.longest)
+        last = min(max(start, fields.end(place)), start + shape.longest)
         line = text.find("\n", start, min(end, last))
         if end <= last and (line < 0 or not shape.in_line):
             done = end

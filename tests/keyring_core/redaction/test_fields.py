@@ -72,8 +72,21 @@ OPEN = [
     "curl -u bob:§",
     "curl -u bob:",
 ]
-# The beginnings of a name and its value. In text without quotes, what follows is the value.
-NAMES = ["the password:", "token = ", "password is", 'the "password', "login --password", "redis-cli -a", "PASSWORD '"]
+# What gives a secret away, at the end of a value. In text without quotes, what follows is the secret.
+NAMES = [
+    "the password:",
+    "token = ",
+    "password is",
+    'the "password',
+    "login --password",
+    "redis-cli -a",
+    "mysql -p",
+    "PASSWORD '",
+    "[parameters: ",
+    "[parameters:  ",
+    "conflicts with existing key (",
+    "Duplicate entry '",
+]
 FIELDS = {"first": "before", "last": "behind it's"}
 
 
@@ -200,6 +213,13 @@ def test_nothing_is_masked_beyond_its_value(channel: str, kind: str, named: Name
                     assert SECRET not in line
                     assert ("[REDACTED:" in line) == ("§" in text)
                     assert not records
+
+
+def test_an_option_takes_no_comma() -> None:
+    """Behind an option, the quote that closes its text opens no value."""
+    line = '{"commands":["mysql -p","ls"],"run":["redis-cli","-a","hunter2x"]}'
+
+    assert Redactor().redact(line) == line.replace("hunter2x", "[REDACTED:password]")
 
 
 def test_a_field_hides_nothing_of_the_next() -> None:
