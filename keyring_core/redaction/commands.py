@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keyring_core.redaction.effort import READ, Limit, bounded, rest
+from keyring_core.redaction.fields import Fields
 from keyring_core.redaction.patterns import compiled
 from keyring_core.redaction.spans import Span
 from keyring_core.redaction.values import PLACEHOLDER
@@ -34,8 +35,8 @@ _PROGRAMS = (
 _ANY_PROGRAM = (
     r"(?<![\w.-])(?<!name )(?<!status )(?:" + "|".join(f"({name})" for name, _, _ in _PROGRAMS) + r")(?=\\{0,7}[\"' ])"
 )
-# Neither a placeholder nor a port is one: docker run -p 80:80.
-_NO_PASSWORD = rf"{PLACEHOLDER}|[\d.]*:?\d+:\d+(?:/\w+)?"
+# Neither a mask, a placeholder nor a port is one: docker run -p 80:80.
+_NO_PASSWORD = rf"\[REDACTED:[\s\S]*|{PLACEHOLDER}|[\d.]*:?\d+:\d+(?:/\w+)?"
 
 
 def find_commands(text: str, limit: Limit = bounded) -> Iterator[Span]:
@@ -44,6 +45,7 @@ def find_commands(text: str, limit: Limit = bounded) -> Iterator[Span]:
         return
     done = 0
     effort = limit(len(text))
+    fields = Fields(text)
     for program in compiled(_ANY_PROGRAM).finditer(text):
         # Its options are near, in the same command.
         start, end = program.end(), program.end() + 300
@@ -56,7 +58,7 @@ def find_commands(text: str, limit: Limit = bounded) -> Iterator[Span]:
                 return
             if ("u" if option["word"] else option["letter"]) != letter:
                 continue
-            found = compiled(password).match(text, option.end())
+            found = fields.match(compiled(password), option.end(), option.end())
             if found is not None and not compiled(_NO_PASSWORD).fullmatch(found[found.lastgroup or 0]):
                 done = found.end()
                 yield Span(*found.span(found.lastgroup or 0), "password")

@@ -10,7 +10,13 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from keyring_core.redaction.log_records import ChainFormatter, RedactingFormatter, clean_copy, message_of
+from keyring_core.redaction.log_records import (
+    ChainFormatter,
+    RedactingFormatter,
+    clean_copy,
+    message_of,
+    with_masked_texts,
+)
 from keyring_core.redaction.redacting import keep, show_record
 from keyring_core.redaction.redactor import Redactor, safe_repr
 from keyring_core.redaction.render import withheld
@@ -67,10 +73,11 @@ class Hooks:
         redactor = self._redactor
 
         def redacted(handler: logging.Handler, record: logging.LogRecord) -> Any:
-            text = before(handler, record)
             if isinstance(handler.formatter, _OWN_FORMATTERS):
-                return text
-            return redactor.redact_json(text) if isinstance(text, str) else redactor.redact_value(text)
+                return before(handler, record)
+            return redactor.redact_rendered(
+                lambda one: before(handler, one), record, lambda one: with_masked_texts(redactor, one)
+            )
 
         return lambda handler, record: show_record(record, redacted, handler, record)
 

@@ -47,7 +47,8 @@ class RedactingFormatter(logging.Formatter):
         own = copy.copy(record)  # formatting stores texts in the record, which other handlers would use
         own.msg, own.args = message_of(redactor, record), None
         own.exc_text = None  # another formatter may have stored its own
-        return redactor.redact(super().format(own))
+        show = super().format
+        return str(redactor.redact_rendered(show, own, lambda one: with_masked_texts(redactor, one)))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """The first line."""
@@ -125,6 +126,14 @@ def clean_copy(redactor: Redactor, record: logging.LogRecord) -> logging.LogReco
     clean.exc_info = None
     clean.__dict__.update(_sendable(redactor, redactor.redact_value(clean.__dict__)))
     return clean
+
+
+def with_masked_texts(redactor: Redactor, record: logging.LogRecord) -> logging.LogRecord:
+    """A copy of *record* whose texts are masked, each by itself. It does not touch the message before ``% args``."""
+    own = copy.copy(record)
+    texts = {name: text for name, text in vars(record).items() if type(text) is str and name != "msg"}
+    own.__dict__.update(redactor.redact_value(texts))
+    return own
 
 
 def _sendable(redactor: Redactor, value: Any) -> Any:

@@ -11,6 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 from keyring_core.redaction.effort import READ, Limit, bounded, rest
+from keyring_core.redaction.fields import Fields
 from keyring_core.redaction.folding import lower, neighbours, reduced
 from keyring_core.redaction.names import KINDS_OF_KEYS, Names
 from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, by_first_character, compiled
@@ -189,6 +190,7 @@ def find_pairs(text: str, gist: str, names: Names, limit: Limit = bounded) -> li
     low, pattern, first = search
     spans: list[Span] = []
     effort = limit(len(text))
+    fields = Fields(text)
     done = 0
     for word in compiled(pattern).finditer(low, first):
         start, end = word.span()
@@ -201,7 +203,7 @@ def find_pairs(text: str, gist: str, names: Names, limit: Limit = bounded) -> li
         if label is not None and not (text.startswith(_BEHIND_VALUES, end) and _is_value_itself(text, begin, end)):
             if not effort.step():
                 return [*spans, rest(text, start)]
-            found = compiled(_VALUE, ANY_CASE_VERBOSE).match(text, end)
+            found = fields.match(compiled(_VALUE, ANY_CASE_VERBOSE), end, end)
             if found is not None:
                 # A number is no secret at a glance: prompt_tokens=812
                 if not text.startswith(_DIGITS, found.start(found.lastgroup or 0)):

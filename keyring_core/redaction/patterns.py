@@ -28,7 +28,7 @@ class Enclosed(NamedTuple):
     """A secret between *gate* and the next match of *end*.
 
     The end is at most *longest* characters away, and if *in_line*, in the same line. With *cut*, the secret goes on
-    to the end of the line if there is no such end.
+    to the end of the line if there is no such end. What matches *whole* right behind the gate is the secret at once.
     """
 
     gate: str
@@ -37,6 +37,15 @@ class Enclosed(NamedTuple):
     longest: int = 20_000
     in_line: bool = False
     cut: bool = True
+    whole: str = ""
+
+
+# Python's repr of a tuple, list or dict, five levels deep. A string in it that ends in a backslash may be one whose
+# quote is escaped once more, as in JSON; a value that SQLAlchemy cut may lack a quote. Neither is such a repr.
+_STRINGS = r"""(?:'(?:[^'\\\n]|\\.)*+(?<!\\)'|"(?:[^"\\\n]|\\.)*+(?<!\\)")(?=[,:)\]}>]| \.\.\.)"""
+REPR = r"(?!)"
+for _ in range(5):
+    REPR = rf"""[(\[{{](?!\d+ characters truncated)(?:[^()\[\]{{}}'"\n\\]++|{_STRINGS}|{REPR})*+[)\]}}]"""
 
 
 def by_gate(*shapes: Shape) -> dict[str, tuple[Shape, ...]]:
@@ -52,6 +61,7 @@ EXACT = int(re.ASCII)
 EXACT_VERBOSE = int(re.ASCII | re.VERBOSE)
 ANY_CASE = int(re.ASCII | re.IGNORECASE)
 ANY_CASE_VERBOSE = int(re.ASCII | re.IGNORECASE | re.VERBOSE)
+MULTILINE = int(re.ASCII | re.MULTILINE)
 
 
 @cache
@@ -72,7 +82,12 @@ def by_first_character(patterns: Iterable[str]) -> str:
     return "|".join(f"{first}(?:{'|'.join(dict.fromkeys(rest))})" for first, rest in branches.items())
 
 
-_NUMBERS = re.compile(r"[\d\s.,()\[\]{}+-]*")
+# Numbers, and what else of a statement's parameters or a row cannot be a secret: any text can be one. The name of a
+# parameter is none.
+_NUMBERS = re.compile(
+    r"(?:[\d\s.,()\[\]{}+-]|(?:None|True|False|null)\b|datetime\.\w+(?=\()|\\{0,7}'\w{1,64}\\{0,7}':(?= [-\d(\[NTFd])"
+    r"|displaying \d+ of \d+ total bound parameter sets|\d+ parameters truncated)*+"
+)
 
 
 def hidden(found: re.Match[str], shape: Shape) -> Iterator[Span]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from keyring_core.errors import KeyringError
 from keyring_core.loaded_keys import is_loaded, subscribe, writing
@@ -23,6 +23,8 @@ from keyring_core.redaction.secret import Secret, revealed
 from keyring_core.redaction.shapes import LANDMARKS, find_shapes
 from keyring_core.redaction.spans import Span, mask
 from keyring_core.redaction.walk import Walk
+
+Given = TypeVar("Given")
 
 _LABEL = re.compile(r"[A-Za-z0-9][\w .:/-]{0,59}", re.ASCII)
 # A terminal's colour sequence, as it is or escaped.
@@ -123,6 +125,17 @@ class Redactor:
             return self._redact_leaves(text)
         except Exception as error:
             return f'{{"event": "withheld", "error": "{type(error).__name__}"}}'
+
+    def redact_rendered(self, render: Callable[[Given], Any], given: Given, by_value: Callable[[Given], Given]) -> Any:
+        """What *render* makes of *given*, with every secret masked; usually a text.
+
+        If it holds a secret, *by_value* masks each value of *given* by itself, and that is rendered: in text without
+        quotes nothing shows where a value ends, so a mask could reach into the next one. Raises what *render* raises.
+        """
+        shown = render(given)
+        if not isinstance(shown, str):
+            return self.redact_value(shown)
+        return shown if self.redact_json(shown) is shown else self.redact_json(render(by_value(given)))
 
     def _redact_leaves(self, text: str) -> str:
         """Masks each value by itself, for a match that broke the JSON; then checks the result once more."""

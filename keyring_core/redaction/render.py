@@ -73,9 +73,14 @@ class OtherRenderer:
 
     def __call__(self, logger: Any, method: str, event: Mapping[str, Any]) -> Redacted:
         """*event* as text."""
-        named = dict(self._redactor.redact_event(event))
-        line, _, rest = self._redactor.redact_json(self._render(logger, method, named)).partition("\n")
+        line, _, rest = self._line(logger, method, self._redactor.redact_event(event)).partition("\n")
         return Redacted(f"{line}\n{block(rest)}" if rest else line)
+
+    def _line(self, logger: Any, method: str, event: Mapping[str, Any]) -> str:
+        redactor = self._redactor
+        return str(
+            redactor.redact_rendered(lambda one: self._render(logger, method, dict(one)), event, redactor.redact_value)
+        )
 
 
 class ConsoleRenderer(OtherRenderer):
@@ -86,7 +91,7 @@ class ConsoleRenderer(OtherRenderer):
         named = dict(self._redactor.redact_event(event))
         blocks = [named.pop(name) for name in ("stack", "exception") if isinstance(named.get(name), str)]
         flat = Walk(self._redactor.names, _flat_leaf).mapping(named)
-        line = self._redactor.redact(self._render(logger, method, dict(flat)))
+        line = self._line(logger, method, flat)
         return Redacted("\n".join([line, *(block(self._redactor.redact(text)) for text in blocks)]))
 
 

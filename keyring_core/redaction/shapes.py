@@ -7,14 +7,17 @@ from collections.abc import Collection, Iterable, Iterator
 from keyring_core.redaction.credentials import find_credentials
 from keyring_core.redaction.effort import READ, Effort, Limit, bounded, rest
 from keyring_core.redaction.encodings import Form
+from keyring_core.redaction.fields import Fields
 from keyring_core.redaction.folding import lower, reduced
-from keyring_core.redaction.patterns import ANY_CASE, Enclosed, Shape, by_gate, compiled, hidden, secret
+from keyring_core.redaction.patterns import ANY_CASE, REPR, Enclosed, Shape, by_gate, compiled, hidden, secret
 from keyring_core.redaction.spans import Span
 from keyring_core.redaction.values import PLACEHOLDER, is_ordinary
 
 _KEY_BODY = r"private key(?: block)?-----"
 _ROW_END = r"(?=\.?\s{0,64}(?:\\n|\n|\(background|\"|'|$))"
-_ENGINE = r" ?[^\]\n]{0,120}\] (?!\[SQL parameters hidden)(?P<hide>[(\[{][^\n]{1,20000})"
+# Behind the statistics of a statement, to the end of the parameters; otherwise of the line, as where SQLAlchemy has cut
+# a value.
+_ENGINE = rf" ?[^\]\n]{{0,120}}\] (?!\[SQL parameters hidden)(?P<hide>{REPR}|[(\[{{][^\n]++)"
 _NO_PORT = r"(?!\d{1,5}(?:[^\w@]|$))"
 _NO_PLACEHOLDER = rf"(?!(?:{PLACEHOLDER})@(?!\S{{0,256}}@))"
 # A user's name or password as SQLAlchemy writes them in a URL.
@@ -36,7 +39,9 @@ _SHAPES = by_gate(
     Shape(
         "-----begin ",
         rf"-----begin [a-z0-9 ]{{0,40}}{_KEY_BODY}"
-        rf"(?:(?:(?!-----)[\s\S]){{1,20000}}-----end [a-z0-9 ]{{0,40}}{_KEY_BODY}|[a-z0-9+/=\\\s]{{0,20000}})",
+        rf"(?:(?:(?!-----)[\s\S]){{1,20000}}-----end [a-z0-9 ]{{0,40}}{_KEY_BODY}"
+        # Cut off, but without the backslashes that escape a quote behind it.
+        r"|(?:[a-z0-9+/=\s]|\\++(?![\"'])){0,20000}+)",
         "private-key",
     ),
     Shape(
@@ -75,7 +80,7 @@ _SHAPES = by_gate(
 _ENCLOSED = {
     shape.gate: shape
     for shape in (
-        Enclosed("[parameters: ", rf"\]{_ROW_END}", "parameters"),
+        Enclosed("[parameters: ", rf"\]{_ROW_END}", "parameters", whole=rf"{REPR}(?=\])"),
         Enclosed("failing row contains (", rf"\){_ROW_END}", "row"),
         Enclosed("conflicts with existing key (", rf"\){_ROW_END}", "row"),
         Enclosed("duplicate entry '", r"' for key", "row", 5000, in_line=True),
@@ -143,28 +148,29 @@ def find_shapes(text: str, data: bytes, gist: str, forms: Collection[Form], limi
     """
     spans = find_credentials(text, data, limit)
     effort = limit(len(text))
+    fields = Fields(text)
     for form in forms:
         gate = LANDMARKS.get(form)
         if gate in _ENCLOSED:
-            spans += _enclosed(_ENCLOSED[gate], text, lower(text), effort)
+            spans += _enclosed(_ENCLOSED[gate], text, lower(text), effort, fields)
         elif gate is not None:
-            spans += _matches(_SHAPES[gate], text, lower(text), effort)
+            spans += _matches(_SHAPES[gate], text, lower(text), effort, fields)
     if ("&" in text or "?" in text) and _SIGNATURE.gate in text:
-        spans += _matches((_SIGNATURE,), text, text, effort)
+        spans += _matches((_SIGNATURE,), text, text, effort, fields)
     if ")" in text and _KEY_LEFT in gist:
-        spans += _enclosed(_ROW, text, text, effort)
+        spans += _enclosed(_ROW, text, text, effort, fields)
     if "[" in text:
         for left, shape in _SHORT_WORDS:
             if left in gist and shape.gate in text:
-                spans += _matches((shape,), text, text, effort)
+                spans += _matches((shape,), text, text, effort, fields)
     if _KTY_LEFT in gist and _JWK.gate in text:
         for found in compiled(_JWK.pattern).finditer(text):
             spans += hidden(found, _JWK)
     if "@" in text:
-        spans += _matches(_LOGINS, text, text, effort)
+        spans += _matches(_LOGINS, text, text, effort, fields)
         spans += _logins(text, effort)
         if "sqlplus" in text:
-            spans += _matches((_SQLPLUS,), text, text, effort)
+            spans += _matches((_SQLPLUS,), text, text, effort, fields)
     return spans
 
 
@@ -175,7 +181,7 @@ def _places(gate: str, low: str) -> Iterator[int]:
         place = low.find(gate, place + 1)
 
 
-def _matches(shapes: Iterable[Shape], text: str, low: str, effort: Effort) -> Iterator[Span]:
+def _matches(shapes: Iterable[Shape], text: str, low: str, effort: Effort, fields: Fields) -> Iterator[Span]:
     """The secrets of *shapes*, which share a gate. Skips gates inside a match: a secret holds no other one."""
     done = 0
     for place in _places(next(iter(shapes)).gate, low):
@@ -185,13 +191,13 @@ def _matches(shapes: Iterable[Shape], text: str, low: str, effort: Effort) -> It
             yield rest(text, place)
             return
         for shape in shapes:
-            found = compiled(shape.pattern, ANY_CASE).match(text, place)
+            found = fields.match(compiled(shape.pattern, ANY_CASE), place, place + len(shape.gate))
             if found is not None:
                 done = max(done, found.end())
                 yield from hidden(found, shape)
 
 
-def _enclosed(shape: Enclosed, text: str, low: str, effort: Effort) -> Iterator[Span]:
+def _enclosed(shape: Enclosed, text: str, low: str, effort: Effort, fields: Fields) -> Iterator[Span]:
     """The secrets between the gate of *shape* and its end. *text* is searched for ends only once."""
     done = end = 0
     for place in _places(shape.gate, low):
@@ -201,15 +207,20 @@ def _enclosed(shape: Enclosed, text: str, low: str, effort: Effort) -> Iterator[
             yield rest(text, place)
             return
         start = place + len(shape.gate)
+        if shape.whole and (read := fields.match(compiled(shape.whole), start, place)):
+            done = read.end()
+            yield from secret(text, start, done, shape.label)
+            continue
         if end <= start:
             found = compiled(shape.end, ANY_CASE).search(text, start + 1)
             end = len(text) + shape.longest if found is None else found.start()
-        line = text.find("\n", start, min(end, start + shape.longest))
-        if end - start <= shape.longest and (line < 0 or not shape.in_line):
+        last = min(max(start, fields.end(place)), start + shape.longest)
+        line = text.find("\n", start, min(end, last))
+        if end <= last and (line < 0 or not shape.in_line):
             done = end
         elif shape.cut:
-            # The end was cut off: all up to the end of the line is the secret.
-            done = min(len(text), start + shape.longest) if line < 0 else line
+            # The end was cut off: all up to the end of the line, or of the field, is the secret.
+            done = last if line < 0 else line
         else:
             continue
         yield from secret(text, start, done, shape.label)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from keyring_core.redaction import Redactor, commands, credentials, pairs, patterns, readings, shapes, values
+from keyring_core.redaction import Redactor, commands, credentials, fields, pairs, patterns, readings, shapes, values
 from keyring_core.redaction.render import JsonRenderer
 from tests.conftest import Named
 
-MODULES = (commands, credentials, pairs, patterns, readings, shapes, values)
+MODULES = (commands, credentials, fields, pairs, patterns, readings, shapes, values)
 # What is written to hold up a scan, again and again. Each begins what the scan looks for, and few of them end it.
 HOSTILE = [
     "auth=", "&code=", "assertion=",
@@ -27,7 +27,8 @@ HOSTILE = [
     "conflicts with existing key (", "/webhooks/12345678901234567/", "://a:", "://a:b@", "://a b:", "a:b@", "a:b1@c ",
     "@", ":@", "mailto:a@", "eyJ", "eyJa.", ".eJ", "ghp_", "sk-", "key-", "bearer ", "Bearer a1", "a1B2" * 10 + "a1=",
     " -p", " -p a", "mysql -p", "curl -u a:", "'-u'", " -u", "\x1b[0m", "%41", "%25", "%2541", "%", "0x1 ", "0x1=",
-    "\\x41", "0000 00 ", "00000000  00 01 02\n", "b'\\x00'\n b'", '"d": "', "kty",
+    "[raw sql] ((((('", "[raw sql] ('a', ", "identified by '='", "password='\", \"='", "[info] password='a [a] ",
+    "[parameters: ('a', (", "\\x41", "0000 00 ", "00000000  00 01 02\n", "b'\\x00'\n b'", '"d": "', "kty",
 ]  # fmt: skip
 LENGTH = 6_000
 # A step is one call of a pattern, and each character that a call went over.
