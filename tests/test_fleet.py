@@ -219,7 +219,7 @@ def test_a_ledger_that_fails_is_logged_and_not_asked_again_at_once(tmp_path: Pat
 
 def test_a_service_without_the_extra_is_told_of_it(ring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log says what to install."""
-    monkeypatch.setitem(sys.modules, "rotation.announcement", None)
+    monkeypatch.setitem(sys.modules, "rotation.fleet.announcement", None)
     with capture_logs() as logs:
         assert not announce(keyring=ring)
 

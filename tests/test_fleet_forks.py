@@ -1,4 +1,4 @@
-"""Processes that a service forks go on announcing, and share no connection; one that is told to end says so."""
+"""Processes that a service forks go on announcing, and share no connection; one that SIGTERM ends leaves no entry."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class ServiceEngine:
 
 
 class _Line:
-    """The connection of a transaction, as it is known to whoever waits for that."""
+    """The connection of a transaction, as it is known to the thread that waits for it."""
 
     def __init__(self, dialect: Dialect | None) -> None:
         self._dialect, self._is_cut = dialect, False

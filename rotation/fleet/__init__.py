@@ -26,7 +26,7 @@ from rotation.stores.watchdog import BackgroundCall, NoAnswerError
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from rotation.announcement import Announcement
+    from rotation.fleet.announcement import Announcement
 
 SECONDS = 60
 """The least time between two writes of an instance."""
@@ -221,7 +221,7 @@ class _Process:
             if self._ended.is_set():
                 return False
             # Imported while no fork can happen: the lock of an import is held for ever in a child that finds it held.
-            from rotation.announcement import Announcement  # noqa: PLC0415 - brings SQLAlchemy
+            from rotation.fleet.announcement import Announcement  # noqa: PLC0415 - brings SQLAlchemy
 
             entry = self._entries.setdefault(place, Announcement(name, keys))
             entry.write(engine, keyring or (get_keyring if keys is None else key_set(keys))(), self._others(entry))
