@@ -144,6 +144,18 @@ def database_of(item: pytest.Item) -> str | None:
 
 
 @pytest.fixture
+def announcing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has this process announce itself as often as it says, and wait for that; it is no service that ends."""
+    from rotation import fleet
+
+    monkeypatch.setattr(fleet, "_process", fleet._Process())
+    monkeypatch.setattr(fleet._Process, "_prepare_to_leave", lambda _: None)
+    monkeypatch.setattr(fleet, "SECONDS", 0)
+    monkeypatch.setattr(fleet, "ANSWER_SECONDS", 60)
+    monkeypatch.delenv("ROTATION_LEDGER_URL", raising=False)
+
+
+@pytest.fixture
 def sending(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--workers` starts threads, which get their work pickled and read keys from this process's environment."""
     from rotation.job import workers

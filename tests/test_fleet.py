@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 
 from keyring_core import Keyring, config
 from rotation import fleet
+from rotation.configuration.application import in_application
 from rotation.fleet import announce
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord
@@ -33,14 +34,9 @@ NOW = datetime.now(UTC).replace(microsecond=1)
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleet, "_process", fleet._Process())
-    # These tests announce in the process of the test run, which is no service that ends.
-    monkeypatch.setattr(fleet._Process, "_prepare_to_leave", lambda _: None)
-    # On a busy machine any write takes long.
-    monkeypatch.setattr(fleet, "ANSWER_SECONDS", 60)
+def _billing(announcing: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "SECONDS", 60)
     monkeypatch.setenv("ROTATION_SERVICE", "billing")
-    monkeypatch.delenv("ROTATION_LEDGER_URL", raising=False)
 
 
 def a_minute_later() -> None:
@@ -186,6 +182,20 @@ def test_it_writes_once_a_minute(tmp_path: Path, ring: Keyring) -> None:
         [told] = instances(str(engine.url))
     engine.dispose()
     assert told.seen.isoformat() == "2026-01-03T12:01:01+00:00"
+
+
+def test_a_command_that_imports_the_models_is_no_service(tmp_path: Path, ring: Keyring) -> None:
+    """The module of a service may announce it as soon as it is loaded."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")
+
+    def load() -> bool:
+        fleet.keep_announcing(engine)
+        return announce(engine, keyring=ring)
+
+    assert not in_application(tmp_path, {}, "[[target]] 1", load)
+    assert fleet._process.beats == {}
+    assert announce(engine, keyring=ring)
+    engine.dispose()
 
 
 def test_threads_share_the_minute(tmp_path: Path, ring: Keyring) -> None:

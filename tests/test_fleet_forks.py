@@ -170,10 +170,9 @@ def test_a_child_that_ends_at_once_has_read(database: Database, work: str) -> No
     assert len(left(database)) == 1, "the parent's"
 
 
+@pytest.mark.usefixtures("announcing")
 def test_a_fork_waits_for_a_heartbeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The child of a fork in its midst would inherit its connection; one that takes too long is not waited for."""
-    monkeypatch.setattr(fleet, "_process", fleet._Process())
-    monkeypatch.setattr(fleet._Process, "_prepare_to_leave", lambda _: None)
     monkeypatch.setenv("ENCRYPTION_KEY", make_key("old").reveal())
     engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")
     connecting, go_on = threading.Event(), threading.Event()

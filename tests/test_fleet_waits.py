@@ -34,12 +34,9 @@ ON_SERVERS = pytest.mark.parametrize("database", ["postgresql", "mariadb"], indi
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleet, "_process", fleet._Process())
-    monkeypatch.setattr(fleet._Process, "_prepare_to_leave", lambda _: None)
+def _hurried(announcing: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet, "ANSWER_SECONDS", 0.05)
     monkeypatch.setattr(engines, "SERVICE_SECONDS", 1)
-    monkeypatch.delenv("ROTATION_LEDGER_URL", raising=False)
 
 
 @contextmanager
@@ -91,7 +88,6 @@ def test_a_line_that_goes_silent_is_cut(database: Database, monkeypatch: pytest.
             assert announce(engine, keyring=RING, instance="web-1")
             assert finished() == [False]
             monkeypatch.setattr(engines, "SERVICE_SECONDS", 60)
-            fleet._process._tried.clear()
             announce(engine, keyring=RING, instance="web-1")
             assert finished() == [True]
         engine.dispose()
@@ -109,7 +105,6 @@ def test_a_locked_ledger_keeps_nobody(database: Database, by_url: bool, monkeypa
     with Ledger.open(database.url), service(database.url, monkeypatch, by_url=by_url) as engine:
         monkeypatch.setattr(fleet, "ANSWER_SECONDS", 600)
         assert announce(engine, keyring=RING)
-        fleet._process._tried.clear()
         monkeypatch.setattr(fleet, "ANSWER_SECONDS", 0.05)
         with database.engine.connect() as other, capture_logs() as logs:
             other.execute(sa.text("UPDATE keyring_ledger_instances SET seen = seen"))
@@ -156,7 +151,6 @@ def test_heartbeats_leave_nothing_behind(
 ) -> None:
     """No object for each."""
     monkeypatch.setattr(engines, "SERVICE_SECONDS", 600)
-    monkeypatch.setattr(fleet, "SECONDS", 0)
     with service(database.url, monkeypatch, by_url=by_url) as engine:
 
         def beat() -> None:

@@ -17,6 +17,14 @@ from rotation.model.failures import UsageError
 
 Result = TypeVar("Result")
 
+_imports = 0
+"""The calls of `in_application` in progress."""
+
+
+def is_importing() -> bool:
+    """True while a command imports the code of an application, which is no service then."""
+    return _imports > 0
+
 
 def in_application(folder: Path, environ: Mapping[str, str], place: str, work: Callable[[], Result]) -> Result:
     """Returns the result of *work*, which imports code of an application, as that would find it.
@@ -25,10 +33,12 @@ def in_application(folder: Path, environ: Mapping[str, str], place: str, work: C
     of *environ* are the process's own, and the output of the code goes to stderr. Raises UsageError, which begins
     with *place*, for whatever the code raises.
     """
+    global _imports  # noqa: PLW0603 - one a process
     for path in (os.getcwd(), str(folder.resolve())):
         if path not in sys.path:
             sys.path.insert(0, path)
     before = dict(os.environ)
+    _imports += 1
     try:
         os.environ.update(environ)
         with redirect_stdout(sys.stderr):
@@ -40,6 +50,7 @@ def in_application(folder: Path, environ: Mapping[str, str], place: str, work: C
         message = get_redactor().redact(" ".join(str(error).split()))
         fault = f"importing it fails: {type(error).__name__}{f': {message}' if message else ''}"
     finally:
+        _imports -= 1
         os.environ.clear()
         os.environ.update(before)
         # Django sets the time zone of the process.

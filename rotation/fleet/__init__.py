@@ -20,6 +20,7 @@ import structlog
 from keyring_core import Keyring, KeyringError, get_keyring, key_set
 from keyring_core.forks import forked
 from keyring_core.key_reads import key_reads
+from rotation.configuration.application import is_importing
 from rotation.model.text import install
 from rotation.stores.watchdog import BackgroundCall, NoAnswerError
 
@@ -62,7 +63,7 @@ def announce(
     When the process ends normally, it removes its entry, for which it waits at most two seconds. The entry of a process
     that was killed, or that ended by `os._exit` without `stop_announcing`, counts for ten minutes after it was written.
     """
-    return _here().announce(engine, keyring, _name(instance), keys, ANSWER_SECONDS)
+    return not is_importing() and _here().announce(engine, keyring, _name(instance), keys, ANSWER_SECONDS)
 
 
 def keep_announcing(
@@ -76,7 +77,8 @@ def keep_announcing(
 
     Call it where the service starts, before or after its server forks. It waits for the first write, which is given up
     after ten seconds. In a forked process a given *instance* gets the process id. Under uWSGI the workers alone
-    announce themselves. A second call with the same *instance* and *keys* does nothing.
+    announce themselves. A second call with the same *instance* and *keys* does nothing; neither does one in a module
+    that keyring-rotate imports for its models.
 
     *end_on_sigterm*: SIGTERM ends this process with exit code 143, so that exit handlers run; otherwise it ends without
     them, and its entry counts for ten minutes. A handler that is there stays. Call it in the main thread.
@@ -84,6 +86,8 @@ def keep_announcing(
     If a process ends by `os._exit`, as Celery's and RQ's do, let it call `stop_announcing`. The rest is as for
     `announce`.
     """
+    if is_importing():
+        return
     if end_on_sigterm:
         _end_on_sigterm()
     beat, uwsgi = _Beat(engine, instance, keys), sys.modules.get("uwsgi")

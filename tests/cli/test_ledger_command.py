@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from keyring_core import Keyring, KeyState
-from rotation import fleet
 from rotation.fleet import TABLE_PREFIX, announce, include_object
 from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Ledger
@@ -148,21 +147,19 @@ def served(database: Database) -> Database:
     return database
 
 
+@pytest.mark.usefixtures("announcing")
 def test_a_service_announces_with_the_privileges_that_the_document_names(served: Database) -> None:
     """On real servers, with a user who can make no table: it announces, and can do no more in the ledger."""
     Ledger.open(served.url).close()
     ring = Keyring(make_key("old"))
-    fleet._last.clear()
     with role(served, "A service that announces") as url:
         engine = sa.create_engine(url)
         for name in ("web-1", "web-2"):
             assert announce(engine, keyring=ring, instance=name)
-        fleet._last.clear()
         assert announce(engine, keyring=ring, instance="web-1")
         with pytest.raises(sa.exc.DBAPIError), engine.begin() as connection:
             connection.exec_driver_sql("SELECT * FROM keyring_ledger_certificates")
         engine.dispose()
-    fleet._last.clear()
 
     with Ledger.open(served.url) as ledger:
         assert {one.instance for one in ledger.instances(timedelta(hours=1))} == {"web-1", "web-2"}
@@ -179,9 +176,9 @@ def test_a_missing_privilege_leads_to_the_document(served: Database) -> None:
         ledger.keys()
 
 
+@pytest.mark.usefixtures("announcing")
 def test_a_service_without_them_is_told_which(served: Database) -> None:
     """Where there are no tables and it may make none: the log names the command."""
-    fleet._last.clear()
     Ledger.open(served.url).close()
     with role(served, "A service that announces") as url:
         served.execute(*(f"DROP TABLE {name}" for name in TABLE_NAMES))
@@ -189,7 +186,6 @@ def test_a_service_without_them_is_told_which(served: Database) -> None:
         with capture_logs() as logs:
             assert not announce(engine, keyring=Keyring(make_key("old")))
         engine.dispose()
-    fleet._last.clear()
 
     assert "keyring-rotate ledger init" in logs[0]["reason"]
 

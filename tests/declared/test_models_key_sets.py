@@ -176,19 +176,15 @@ def test_an_index_under_other_keys_in_the_same_table_is_a_targets(
 
 
 @pytest.mark.database
-def test_a_process_without_the_staged_key_holds_a_promotion_back(
-    models: ModuleType, cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("announcing")
+def test_a_process_without_the_staged_key_holds_a_promotion_back(models: ModuleType, cli: Cli) -> None:
     """If it announces the keys of the set, as for the keys that are in none."""
-    monkeypatch.setattr(fleet, "_remember", lambda *_: None)
-    fleet._last.clear()
     key_set("billing")()
 
     staged = cli("keys", "stage", "--keys", "billing")
     assert fleet.announce(keys="billing", instance="web-1")
     refused = cli("keys", "promote", "--keys", "billing")
     key_set("billing").reset()
-    fleet._last.clear()
     assert fleet.announce(keys="billing", instance="web-1")
     promoted = cli("keys", "promote", "--keys", "billing")
 
