@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +25,7 @@ from rotation.stores.databases import find_dialect
 from rotation.stores.dialect import Mode
 from tests.databases import Database, open_database
 from tests.keys import make_key
-from tests.processes import until
+from tests.processes import run, until
 from tests.proxy import through_proxy
 
 pytestmark = pytest.mark.database
@@ -187,3 +189,37 @@ def test_the_connections_of_a_command_leave_nothing_behind(kind: str, tmp_path: 
 
         # SQLAlchemy's own caches keep the last 128 dialects, without this package's parts.
         assert growth(connect, 150, 50) < 50
+
+
+GREEN = """
+from gevent import monkey, sleep, spawn
+monkey.patch_all()
+import os, sys
+import sqlalchemy as sa
+from rotation.fleet import announce
+
+turns = []
+def take_turns():
+    while True:
+        sleep(0.001)
+        turns.append(1)
+
+spawn(take_turns)
+announce(sa.create_engine(sys.argv[1]) if sys.argv[1:] else None)
+print(len(turns) > 1)
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+@BY
+def test_green_threads_go_on(by_url: bool, tmp_path: Path) -> None:
+    """While one waits for a ledger that says nothing."""
+    with open_database("postgresql", tmp_path) as database, through_proxy(database.url, seconds=3600) as proxy:
+        environ = {**os.environ, "ENCRYPTION_KEY": make_key("old").reveal()}
+        given = [] if by_url else [proxy.url]
+        ran = run(
+            [sys.executable, "-c", GREEN, *given], environ | ({"ROTATION_LEDGER_URL": proxy.url} if by_url else {})
+        )
+
+    assert ran.stdout.endswith("True\n"), ran
