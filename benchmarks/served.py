@@ -18,7 +18,7 @@ from tests.served.servers import SERVERS, Outcome, play
 from tests.warm.client import close
 
 STARTS = 20
-COUNTS = ("starts", "froze", "workers counted", "reads keep the key", "gone at the end")
+COUNTS = ("starts", "no answer", "workers counted", "reads keep the key", "gone at the end")
 TIMES = ("first answer, s", "all counted, s", "end, s")
 COLUMNS = ("server", "loads the service", *COUNTS, *TIMES)
 

@@ -36,7 +36,7 @@ BROKER = f"{REDIS_URL.rpartition('/')[0]}/9"
 PYTHON = (sys.executable, "-m")
 STILL = 150
 """Looks at a server that gets no further, after which it has frozen; each takes a tenth of a second."""
-ANSWERS = 400
+ANSWERS = 200
 """So many answers of some workers, without one of another: that one has frozen."""
 UNANSWERED = 12
 """So many requests in vain, each for REQUEST_SECONDS: no worker answers."""
@@ -72,7 +72,13 @@ def _uwsgi(
     loaded: Literal["before the fork", "in each worker"] = "before the fork",
     end: signal.Signals = signal.SIGINT,
 ) -> Server:
-    program = (shutil.which("uwsgi", path=str(Path(sys.executable).parent)) or "uwsgi", "--master", "--processes", "2")
+    program = (
+        shutil.which("uwsgi", path=str(Path(sys.executable).parent)) or "uwsgi",
+        "--master",
+        "--processes",
+        "2",
+        "--disable-logging",
+    )
     return Server(
         name, (*program, "--http-socket", "127.0.0.1:{port}", *words, "--module", "tests.served.web"), loaded, end
     )
@@ -165,7 +171,7 @@ class Outcome:
 
     @property
     def froze(self) -> bool:
-        """True if not every worker answered."""
+        """True if not every worker answered; also if the server ended before that."""
         return len(self.workers) < self.server.workers
 
     @property
@@ -237,7 +243,7 @@ class Visitors:
                 connection.request("GET", "/")
                 reply = connection.getresponse()
                 text = reply.read()
-                if reply.status == 200:
+                if reply.status in {200, 423}:
                     self._pids.append(int(text))
             except TimeoutError:
                 self.unanswered += 1
@@ -285,13 +291,16 @@ def play(server: Server, folder: Path, ledger_url: str | None = None, seconds: f
     assert _admin(environ, "run")[0] == 0
     outcome, log = Outcome(server, seconds), folder / "log"
     try:
-        with _started(server, environ, folder) as (process, visits), Ledger.open(url) as ledger:
+        with started(server, environ, folder) as (process, visits), Ledger.open(url) as ledger:
             began = time.perf_counter()
-            _wait_for_answers(outcome, visits, process, log)
+            those_that_answer(server, visits, process, log, least=1)
+            outcome.answer_seconds = time.perf_counter() - began
+            outcome.workers = those_that_answer(server, visits, process, log)
+            assert not outcome.froze, f"only these answer: {outcome.workers}; its log:\n{_end_of_file(log)}"
             visits.rest()
             _wait_for_entries(outcome, ledger, began)
             if outcome.is_quick:
-                _comes(lambda: _read(outcome, ledger) == outcome.workers)
+                comes(lambda: _read(outcome, ledger) == outcome.workers)
                 outcome.recorded = _read(outcome, ledger)
                 outcome.refusals.append(_refuses(outcome, environ))
             visits.close()
@@ -306,6 +315,10 @@ def play(server: Server, folder: Path, ledger_url: str | None = None, seconds: f
         outcome.fault = str(error)
     outcome.log = log.read_text(errors="replace")
     return outcome
+
+
+def _end_of_file(path: Path) -> str:
+    return path.read_text(errors="replace")[-5000:]
 
 
 def _environment(folder: Path, ledger_url: str) -> dict[str, str]:
@@ -341,10 +354,10 @@ def _environment(folder: Path, ledger_url: str) -> dict[str, str]:
 
 
 @contextmanager
-def _started(
+def started(
     server: Server, environ: Mapping[str, str], folder: Path
 ) -> Iterator[tuple[subprocess.Popen[bytes], Visits]]:
-    """The server's main process, and those who ask it; nothing of it is left afterwards."""
+    """The server's main process, with its log in *folder*, and those who ask it; nothing of it is left afterwards."""
     port = free_port()
     words = [word.format(port=port) for word in server.words]
     visits: Visits = Visitors(port) if server.asked == "web" else Jobs(server, folder)
@@ -359,20 +372,30 @@ def _started(
         visits.close()
 
 
-def _wait_for_answers(outcome: Outcome, visits: Visits, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Waits until each worker has answered. Raises AssertionError if one froze."""
-    began, number, name = time.perf_counter(), outcome.server.workers, outcome.server.name
+def those_that_answer(
+    server: Server, visits: Visits, process: subprocess.Popen[bytes], log: Path, least: int | None = None
+) -> tuple[int, ...]:
+    """The processes that answer: all workers, or as many as *least* says; fewer, if the others answer no more.
+
+    Raises AssertionError if the server ended, or gets no further.
+    """
+    number = server.workers if least is None else least
 
     def answered() -> bool:
         pids = visits.pids()
-        if pids and not outcome.workers:
-            outcome.answer_seconds = time.perf_counter() - began
-        outcome.workers = tuple(sorted(set(pids)))
-        return len(outcome.workers) >= number or len(pids) > ANSWERS or visits.unanswered > UNANSWERED
+        return len(set(pids)) >= number or len(pids) > ANSWERS or visits.unanswered > UNANSWERED
 
-    until(answered, f"an answer of each worker of {name}", process, log, still=STILL)
-    shown = log.read_text(errors="replace")[-5000:]
-    assert not outcome.froze, f"of {number} workers of {name} these answer: {outcome.workers}; its log:\n{shown}"
+    until(answered, f"the answers of {server.name}", process, log, still=STILL)
+    return tuple(sorted(set(visits.pids())))
+
+
+def comes(ready: Callable[[], bool]) -> bool:
+    """Waits for what may never come."""
+    for _ in range(LOOKS):
+        if ready():
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _wait_for_entries(outcome: Outcome, ledger: Ledger, began: float) -> None:
@@ -381,7 +404,7 @@ def _wait_for_entries(outcome: Outcome, ledger: Ledger, began: float) -> None:
         outcome.counted = tuple(pid for pid in outcome.workers if _instance(pid) in announced)
         return outcome.counted == outcome.workers
 
-    if _comes(counted):
+    if comes(counted):
         outcome.count_seconds = time.perf_counter() - began
 
 
@@ -399,15 +422,6 @@ def _refuses(outcome: Outcome, environ: Mapping[str, str]) -> bool:
 
 def _instance(pid: int) -> str:
     return f"{socket.gethostname()}:{pid}"
-
-
-def _comes(ready: Callable[[], bool]) -> bool:
-    """Waits for what may never come."""
-    for _ in range(LOOKS):
-        if ready():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def _admin(environ: Mapping[str, str], *words: str) -> tuple[int, str]:
