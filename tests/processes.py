@@ -40,34 +40,36 @@ class Process(Protocol):
     def poll(self) -> int | None: ...
 
 
-def until(ready: Callable[[], T], what: str, process: Process | None = None, log: Path | None = None) -> T:
+def until(
+    ready: Callable[[], T], what: str, process: Process | None = None, log: Path | None = None, *, still: int = STILL
+) -> T:
     """Waits until *ready* returns something true, and returns it: this is how every test waits for an event.
 
     Gives up where *process* has ended, or has hung: neither it nor its children ran or wanted to, and the *log* did not
-    grow. The error says *what* never came, and shows the log.
+    grow, at so many looks as *still* says. The error says *what* never came, and shows the log.
     """
-    looks = still = 0
+    looks = same = 0
     before: object = None
     while not (found := ready()):
         looks += 1
         now = _progress(process, log)
-        still, before = (still + 1 if now == before else 0), now
+        same, before = (same + 1 if now == before else 0), now
         if process and process.poll() is not None:
             # It may have come between the look and the end.
             if found := ready():
                 break
             raise AssertionError(f"a process ended with {process.returncode} before {what}{_shown(log)}")
-        if process and still > STILL:
-            raise AssertionError(f"a process hung before {what}; it got no further in {still} looks{_shown(log)}")
+        if process and same > still:
+            raise AssertionError(f"a process hung before {what}; it got no further in {same} looks{_shown(log)}")
         assert looks < LOOKS, f"waited in vain for {what}, {looks} looks long{_shown(log)}"
         # A look may read a whole table, and whoever is waited for needs the processor, too.
         time.sleep(min(0.1, 0.002 * looks))
     return found
 
 
-def end_of(process: Process, what: str, log: Path | None = None) -> int:
+def end_of(process: Process, what: str, log: Path | None = None, *, still: int = STILL) -> int:
     """The exit code of *process*, once it has ended; *what* names it in the error if it hangs."""
-    until(lambda: process.poll() is not None, f"the end of {what}", process, log)
+    until(lambda: process.poll() is not None, f"the end of {what}", process, log, still=still)
     return int(process.returncode)
 
 

@@ -1,0 +1,1 @@
+"""A service that announces its keys, under real servers."""
