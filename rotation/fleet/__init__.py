@@ -37,6 +37,8 @@ FORK_SECONDS = 1.0
 """The longest wait of a fork for a heartbeat, which it would cut in two."""
 LEAVE_SECONDS = 2.0
 """The longest wait of a process that ends for the ledger."""
+PAUSE_SECONDS = 0.02
+"""The time between two looks whether another thread still writes."""
 TABLE_PREFIX = "keyring_ledger_"
 WITHOUT_THREADS = "uWSGI runs this without threads: start it with enable-threads"
 
@@ -193,8 +195,8 @@ class _Process:
             call.done(max(0, end - time.monotonic()))
         self._ended.set()
         # What is being written now would come after the end.
-        if self.writing.acquire(timeout=max(0, end - time.monotonic())):
-            self.writing.release()
+        while self.writing.locked() and time.monotonic() < end:
+            time.sleep(PAUSE_SECONDS)
         self._leaving.set()
         if self._leaver:
             self._leaver.join(max(0, end - time.monotonic()))
@@ -221,7 +223,7 @@ class _Process:
     def _write(
         self, engine: sa.Engine | None, keyring: Keyring | None, name: str, keys: str | None, place: str
     ) -> bool:
-        with self.writing, self._logging(name):
+        with self._alone(), self._logging(name):
             if self._ended.is_set():
                 return False
             # Imported while no fork can happen: the lock of an import is held for ever in a child that finds it held.
@@ -232,6 +234,16 @@ class _Process:
             self._prepare_to_leave()
             return True
         return False
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        # A green thread that waits for a lock from before gevent's patches stops all others, also the lock's owner.
+        while not self.writing.acquire(blocking=False):
+            time.sleep(PAUSE_SECONDS)
+        try:
+            yield
+        finally:
+            self.writing.release()
 
     def _others(self, entry: Announcement) -> frozenset[str]:
         """The ids of the keys of all other entries than *entry*."""
