@@ -159,7 +159,9 @@ def test_heartbeats_leave_nothing_behind(
         def beat() -> None:
             assert fleet._process.announce(engine, RING, "web", None, None)
 
-        assert growth(beat, *(LONG_BEATS if long_form else BEATS)) < 50
+        # Only there the connections of each beat left anything.
+        is_long = long_form and by_url and database.kind == "postgresql"
+        assert growth(beat, *(LONG_BEATS if is_long else BEATS)) < 50
 
 
 def growth(act: Callable[[], object], warm: int, times: int) -> int:

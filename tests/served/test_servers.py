@@ -5,11 +5,13 @@ Each server starts once here. `python -m benchmarks.served` starts each of them 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.databases import open_database, redis_server
+from tests.processes import ROOT
 from tests.served.servers import SERVERS, Server, play
 
 # One database of the server for the broker.
@@ -18,6 +20,7 @@ pytestmark = [pytest.mark.database, pytest.mark.timeout(600), pytest.mark.xdist_
 QUICK = ("multiprocessing fork",)
 """Played without `--long`, too."""
 MINUTE = 60
+PAGE = ROOT / "docs" / "how-to" / "servers.md"
 
 
 def servers(*names: str) -> list[object]:
@@ -32,6 +35,13 @@ def test_each_worker_is_counted_keeps_its_key_and_leaves(server: Server, tmp_pat
         redis_server()
 
     assert play(server, tmp_path).faults() == []
+
+
+def test_the_page_names_each_server() -> None:
+    """In the first cell of a row of its table; a server that is started here only is one that nobody can look up."""
+    rows = [line.split("|")[1] for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+
+    assert SERVERS.keys() - set(re.findall(r"`([^`]+)`", "".join(rows))) == set()
 
 
 @pytest.mark.parametrize("server", servers("gunicorn sync --preload", "uwsgi", "rq"))
