@@ -33,7 +33,7 @@ def open_token() -> int:
 
 
 def do_job() -> None:
-    """Opens the old token, tells who did, and waits until it may end: the next job is for another process."""
+    """Opens the old token, writes who did, and waits until it may end: the next job is for another process."""
     pid = open_token()
     with (FOLDER / "answers").open("a") as answers:
         answers.write(f"{pid}\n")

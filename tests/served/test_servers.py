@@ -1,4 +1,4 @@
-"""A service under each server: its workers are counted, their reads keep a key, and they leave when they are told to.
+"""A service under each server: its workers are counted, their reads keep a key, and they leave at its end.
 
 Each server starts once here. `python -m benchmarks.served` starts each of them twenty times.
 """
