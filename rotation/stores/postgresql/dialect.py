@@ -155,6 +155,8 @@ class PostgreSQL(Dialect):
             # Each row of a batch is found through the index of its key. The planner does not know how many there are,
             # and a join of the other kinds reads the whole table, batch after batch.
             settings |= {f"enable_{plan}": "off" for plan in ("hashjoin", "mergejoin", "seqscan")}
+            # A table without an index, read all the same, would seem so costly that the server compiles the statement.
+            settings["jit"] = "off"
         *_, server, process, began = connection.exec_driver_sql(first_statement(settings)).one()
         session = (server, process, began)
         connection.info[SESSION] = lambda: session
