@@ -185,8 +185,9 @@ def runbook() -> str:
 
 
 def without_times(text: str) -> str:
-    """*text* as it is at any hour, and with blanks at no line's end."""
+    """*text* as it is at any hour and at any speed, and with blanks at no line's end."""
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", lambda time: re.sub(r"\d", "0", time[0]), text)
+    text = re.sub(r"\b\d+ (second|minute)s?\b", r"0 \1s", text)
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 

@@ -25,6 +25,7 @@ from keyring_core.environment import Settings
 from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import BARE, TokenColumn
 from rotation.job.options import RunOptions
+from rotation.ledger.ledger import utc_now
 from rotation.ledger.records import InstanceRecord
 from rotation.lifecycle.transitions import KeyStep, after, check_order, promotion_refusals
 from rotation.model.failures import UsageError
@@ -90,13 +91,13 @@ class RollingDeploy(RuleBasedStateMachine):
     @rule()
     def promote(self) -> None:
         assert self.keys.staged
-        self._step(KeyStep.PROMOTE, self.keys.staged, promotion_refusals(self._fleet(), self.keys.staged.id))
+        self._step(KeyStep.PROMOTE, self.keys.staged, promotion_refusals(self._fleet(), self.keys.staged.id, utc_now()))
 
     @precondition(lambda self: self.keys.previous)
     @rule(data=st.data())
     def go_back(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(self.keys.previous))
-        self._step(KeyStep.GO_BACK, key, promotion_refusals(self._fleet(), key.id))
+        self._step(KeyStep.GO_BACK, key, promotion_refusals(self._fleet(), key.id, utc_now()))
 
     @precondition(lambda self: self.keys.previous)
     @rule()
