@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -213,33 +214,47 @@ spawn(take_turns)
 engine = sa.create_engine(sys.argv[1]) if sys.argv[1:] else None
 for name in "web", "jobs":
     before = len(turns)
-    announce(engine, instance=name)
-    print(len(turns) > before + 1)
-sys.stdout.flush()
-os._exit(0)
+    fleet.announce(engine, instance=name)
+    sleep(0.01)
+    print(len(turns) > before + 1, flush=True)
 """
 
 
-@BY
-@pytest.mark.parametrize(
+LOADING = pytest.mark.parametrize(
     "loading",
     [
-        pytest.param("monkey.patch_all();from rotation.fleet import announce", id="patched first"),
-        pytest.param("from rotation.fleet import announce;monkey.patch_all()", id="patched later"),
+        pytest.param("monkey.patch_all();from rotation import fleet", id="patched first"),
+        pytest.param("from rotation import fleet;monkey.patch_all()", id="patched later"),
     ],
 )
+
+
+@BY
+@LOADING
 def test_green_threads_go_on(by_url: bool, loading: str, tmp_path: Path) -> None:
     """While two of them wait for a ledger that says nothing."""
     with open_database("postgresql", tmp_path) as database, through_proxy(database.url, seconds=3600) as proxy:
-        environ = {**os.environ, "ENCRYPTION_KEY": make_key("old").reveal()}
         given, named = ([], {"ROTATION_LEDGER_URL": proxy.url}) if by_url else ([proxy.url], {})
-        # Not in a fork of a process that has loaded the driver: that decides then how it waits.
-        ran = subprocess.run(  # noqa: PLW1510 - its output says why
-            [sys.executable, "-c", GREEN, loading, *given],
-            env=environ | named,
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-        )
 
-    assert ran.stdout == "True\nTrue\n", ran
+        assert green(loading, given, named, "os._exit(0)") == "True\nTrue\n"
+
+
+@LOADING
+def test_green_threads_leave(loading: str, tmp_path: Path) -> None:
+    """What waits for the end of the process stops nothing until then."""
+    with open_database("postgresql", tmp_path) as database:
+        shown = green(loading, [database.url], {}, "fleet.keep_announcing(engine); sleep(0.01)")
+
+        assert [line for line in shown.splitlines() if "announced" not in line] == ["True", "True"]
+        with Ledger.open(database.url) as ledger:
+            assert ledger.instances(timedelta(hours=1)) == []
+
+
+def green(loading: str, given: Sequence[str], named: Mapping[str, str], end: str) -> str:
+    """What such a program prints."""
+    environ = {**os.environ, "ENCRYPTION_KEY": make_key("old").reveal(), **named}
+    # Not in a fork of a process that has loaded the driver, which decides then how it waits.
+    argv = [sys.executable, "-c", f"{GREEN}\n{end}", loading, *given]
+    ran = subprocess.run(argv, check=False, env=environ, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran
+    return ran.stdout

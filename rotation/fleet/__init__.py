@@ -122,14 +122,17 @@ def include_object(item: object, name: str | None, type_: str, reflected: bool, 
 
 
 class _Beat:
-    """What a process keeps announcing."""
+    """What a process keeps announcing, from a thread.
+
+    Its events are made just before that: gevent's patches come between a fork and the first request.
+    """
 
     def __init__(
         self, engine: sa.Engine | None, instance: str | None, keys: str | None, *, is_forked: bool = False
     ) -> None:
         self.engine, self.instance, self.keys, self._is_forked = engine, instance, keys, is_forked
-        self.begun = threading.Event()
-        """Set after the first try."""
+        self.begun, self.over = threading.Event(), threading.Event()
+        """Set after the first try, and to end the thread."""
 
     @property
     def name(self) -> str:
@@ -153,8 +156,8 @@ class _Process:
         """When each name was written last, or tried."""
         self._calls: dict[str, BackgroundCall[bool]] = {}
         self._entries: dict[str, Announcement] = {}
-        self._ended, self._leaving = threading.Event(), threading.Event()
-        self._leaver: threading.Thread | None = None
+        self._is_over = False
+        self._leaver: tuple[threading.Thread, threading.Event] | None = None
 
     def announce(
         self, engine: sa.Engine | None, keyring: Keyring | None, name: str, keys: str | None, seconds: float | None
@@ -179,6 +182,7 @@ class _Process:
         if at_once:
             self._announce(beat)
         with self._logging(beat.name):
+            self._prepare_to_leave()
             # A daemon, as below: it must not keep a process alive.
             threading.Thread(target=self._go_on, args=(beat,), name=f"{__name__}.beat", daemon=True).start()
             return
@@ -193,13 +197,16 @@ class _Process:
                 beat.begun.wait(max(0, end - time.monotonic()))
         for call in list(self._calls.values()):
             call.done(max(0, end - time.monotonic()))
-        self._ended.set()
+        self._is_over = True
+        for beat in self.beats.values():
+            beat.over.set()
         # What is being written now would come after the end.
         while self.writing.locked() and time.monotonic() < end:
             time.sleep(PAUSE_SECONDS)
-        self._leaving.set()
         if self._leaver:
-            self._leaver.join(max(0, end - time.monotonic()))
+            leaver, leaving = self._leaver
+            leaving.set()
+            leaver.join(max(0, end - time.monotonic()))
 
     def _is_due(self, place: str) -> bool:
         """True if a minute has passed since the last try: a ledger that is down is not tried at each request."""
@@ -213,7 +220,7 @@ class _Process:
     def _go_on(self, beat: _Beat) -> None:
         if not beat.begun.is_set():
             self._announce(beat)
-        while not self._ended.wait(SECONDS):
+        while not beat.over.wait(SECONDS):
             self._announce(beat)
 
     def _announce(self, beat: _Beat) -> None:
@@ -224,7 +231,7 @@ class _Process:
         self, engine: sa.Engine | None, keyring: Keyring | None, name: str, keys: str | None, place: str
     ) -> bool:
         with self._alone(), self._logging(name):
-            if self._ended.is_set():
+            if self._is_over:
                 return False
             # Imported while no fork can happen: the lock of an import is held for ever in a child that finds it held.
             from rotation.fleet.announcement import Announcement  # noqa: PLC0415 - brings SQLAlchemy
@@ -264,15 +271,16 @@ class _Process:
     def _prepare_to_leave(self) -> None:
         if self._leaver is None:
             # Early, since Python starts no thread while it ends. A daemon: a silent ledger must not keep it alive.
-            leaver = threading.Thread(target=self._withdraw, name=__name__, daemon=True)
+            leaving = threading.Event()
+            leaver = threading.Thread(target=self._withdraw, args=(leaving,), name=__name__, daemon=True)
             # Others may have reached the limit of threads.
             with suppress(RuntimeError):
                 leaver.start()
-                self._leaver = leaver
+                self._leaver = leaver, leaving
             _leave_with_multiprocessing()
 
-    def _withdraw(self) -> None:
-        self._leaving.wait()
+    def _withdraw(self, leaving: threading.Event) -> None:
+        leaving.wait()
         for entry in list(self._entries.values()):
             # An entry that stays counts as gone after a while; nothing may disturb the end of a service.
             with suppress(Exception):

@@ -59,13 +59,13 @@ def test_the_service_follows_and_announces_beside_its_requests(
     monkeypatch.setenv("ENCRYPTION_KEY_FILE", str(key))
     monkeypatch.setattr(fleet, "SECONDS", 0.01)
     names["SECONDS"] = 0.01
-    announce, threads = fleet.announce, set[int]()
+    announce, threads = fleet._Process.announce, set[int]()
 
     def record(*args: Any, **options: Any) -> bool:
         threads.add(threading.get_ident())
         return announce(*args, **options)
 
-    monkeypatch.setattr(fleet, "announce", record)
+    monkeypatch.setattr(fleet._Process, "announce", record)
 
     async def serve() -> None:
         async with names["lifespan"](None):
