@@ -427,7 +427,7 @@ def _of_fleet(evidence: Evidence) -> Iterator[Refusal]:
         if one.primary != primary:
             yield Refusal(
                 f"{one.words} still encrypts with {one.primary}",
-                restart(one, f"give it {primary} as its primary key, and restart it", evidence.now),
+                restart(one, f"give it {primary} as its primary key", evidence.now),
             )
 
 
@@ -435,4 +435,8 @@ def restart(instance: InstanceRecord, act: str, now: datetime) -> Steps:
     """The remedy for an instance that lacks a key: *act*, then the same command, which looks at everything again."""
     gone = instance.seen + LIVE
     seen = f"The old process announced itself {span(now - instance.seen)} ago, and counts as gone in {span(gone - now)}"
-    return Steps(f"{act}. Restarted already? {seen}, after {to_second(gone)}", THIS_AGAIN)
+    return Steps(
+        f"{act}, and restart it, unless it reloads: then wait two minutes. Restarted already? {seen}, "
+        f"after {to_second(gone)}",
+        THIS_AGAIN,
+    )

@@ -188,11 +188,13 @@ def test_a_fork_waits_for_a_heartbeat(tmp_path: Path, monkeypatch: pytest.Monkey
         connecting.set()
         go_on.wait()
 
+    assert in_a_fork(lambda: True)
     beat = threading.Thread(target=fleet._process.announce, args=(engine, None, "web", None, None))
     beat.start()
     connecting.wait()
     monkeypatch.setattr(fleet, "FORK_SECONDS", 0.01)
     assert in_a_fork(lambda: True)
+    assert fleet._process.writing.locked(), "a fork that did not wait ends no heartbeat"
     monkeypatch.setattr(fleet, "FORK_SECONDS", 600)
     threading.Timer(0.1, go_on.set).start()
 
@@ -221,8 +223,10 @@ def service(database: Database, folder: Path, words: str) -> Iterator[subprocess
 
 @pytest.mark.by_turns
 def test_sigterm_ends_a_process_as_its_exit_handlers_need_it(database: Database, tmp_path: Path) -> None:
-    """If asked: its entry is gone, its own handlers ran, and the exit code is the one that a shell reports."""
-    handler = f"import atexit, pathlib; atexit.register(pathlib.Path({str(tmp_path / 'ended')!r}).touch)"
+    """If asked: its entry is gone, its handlers ran, which a second one does not disturb, and the code is a shell's."""
+    touch = f"pathlib.Path({str(tmp_path / 'ended')!r}).touch()"
+    is_once = "signal.getsignal(signal.SIGTERM) is signal.SIG_IGN"
+    handler = f"import atexit, pathlib; atexit.register(lambda: {is_once} and {touch})"
     words = f"{handler}\nfleet.keep_announcing(engine, end_on_sigterm=True)\nring.decrypt(token)"
     with service(database, tmp_path, words) as process:
         assert len(left(database)) == 1
@@ -253,6 +257,18 @@ def test_sigterm_is_otherwise_left_alone(database: Database, tmp_path: Path, wor
 
         assert end_of(process, "the service") == code
     assert len(left(database)) == 1
+
+
+def test_sigterm_in_the_hook_of_a_fork_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is raised there would be ignored, and a child that was terminated would go on."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    monkeypatch.setattr(fleet._forking, "is_hooked", True, raising=False)
+    try:
+        fleet._exit()
+        until(lambda: came, "the signal")
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_sigterm_belongs_to_the_main_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,15 +132,66 @@ def test_a_pool_without_a_connection_to_spare_is_not_asked(database: Database, m
         assert engine.pool.status().startswith("Pool size: 1  Connections in pool: 1 ")
 
 
-def test_a_database_in_memory_is_the_service_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new connection would find another one."""
+def test_a_ledger_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """keyring-rotate could not read it; and with one connection for all a heartbeat would commit what others began."""
     monkeypatch.setattr(fleet, "ANSWER_SECONDS", 60)
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
-
-    assert announce(engine, keyring=RING)
-    with engine.connect() as connection:
-        assert connection.scalar(sa.text("SELECT count(*) FROM keyring_ledger_instances")) == 1
+    with capture_logs() as logs:
+        assert not announce(engine, keyring=RING)
     engine.dispose()
+
+    assert "in memory" in logs[0]["reason"]
+
+
+def test_a_ledger_that_is_never_reached_takes_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one a minute, if the service's own engine has no limit for connecting."""
+    monkeypatch.setattr(engines, "SERVICE_SECONDS", 0.01)
+    go_on = threading.Event()
+    engine = sa.create_engine("postgresql+psycopg://nowhere", creator=go_on.wait)
+    before = threading.active_count()
+    for _ in range(5):
+        announce(engine, keyring=RING)
+        finished()
+
+    # One that waits for the connection; others may be ending.
+    until(lambda: threading.active_count() <= before + 1, "the end of the other threads")
+    go_on.set()
+    engine.dispose()
+
+
+def test_a_second_call_waits_for_no_first_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While an announcement is on its way, none of the same name begins."""
+    monkeypatch.setattr(engines, "SERVICE_SECONDS", 600)
+    go_on = threading.Event()
+    engine = sa.create_engine("postgresql+psycopg://nowhere", creator=go_on.wait)
+    try:
+        assert announce(engine, keyring=RING)
+        assert not announce(engine, keyring=RING)
+    finally:
+        go_on.set()
+    assert finished() == [False]
+    engine.dispose()
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As on a full disk, where the ledger fails, too."""
+
+    class Full:
+        def warning(self, *_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        info = warning
+
+    monkeypatch.setattr(fleet, "ANSWER_SECONDS", 60)
+    monkeypatch.setattr(fleet, "log", Full())
+    monkeypatch.setattr("rotation.fleet.announcement.log", Full())
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")
+
+    assert not announce(keyring=RING, instance="without a ledger")
+    announce(engine, keyring=RING)
+    engine.dispose()
+    with Ledger.open(str(engine.url)) as ledger:
+        assert len(ledger.instances(timedelta(hours=1))) == 1
 
 
 BEATS = (100, 300)

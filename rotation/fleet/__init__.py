@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import os
 import signal
@@ -9,11 +10,11 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import structlog
 
@@ -41,6 +42,9 @@ PAUSE_SECONDS = 0.02
 """The time between two looks whether another thread still writes."""
 TABLE_PREFIX = "keyring_ledger_"
 WITHOUT_THREADS = "uWSGI runs this without threads: start it with enable-threads"
+
+Place: TypeAlias = tuple[str, str | None]
+"""The name of this process, and a key set."""
 
 log = structlog.get_logger(__name__)
 
@@ -97,7 +101,7 @@ def keep_announcing(
         _here().keep(beat)
     elif not uwsgi.has_threads:
         # A thread would run during requests only, and stop in the middle of a transaction.
-        log.warning("rotation.announce_failed", instance=_name(instance), reason=WITHOUT_THREADS)
+        _warn(instance=_name(instance), reason=WITHOUT_THREADS)
     elif uwsgi.worker_id():
         _here().keep(beat)
     else:
@@ -152,21 +156,22 @@ class _Process:
         self.writing = threading.Lock()
         """Held during a write."""
         self._lock = threading.Lock()
-        self._tried: dict[str, float] = {}
+        self._tried: dict[Place, float] = {}
         """When each name was written last, or tried."""
-        self._calls: dict[str, BackgroundCall[bool]] = {}
-        self._entries: dict[str, Announcement] = {}
+        self._calls: dict[Place, BackgroundCall[bool]] = {}
+        self._entries: dict[Place, Announcement] = {}
         self._is_over = False
-        self._leaver: tuple[threading.Thread, threading.Event] | None = None
+        self._leaver: tuple[threading.Event, threading.Event] | None = None
+        """Set to let the thread remove the entries, and once it has done so."""
 
     def announce(
         self, engine: sa.Engine | None, keyring: Keyring | None, name: str, keys: str | None, seconds: float | None
     ) -> bool:
         """As the public function; without *seconds* in this thread."""
-        place = name if keys is None else f"{name}/{keys}"
-        if not self._is_due(place):
+        place = name, keys
+        if not self._is_due(place) or (place in self._calls and not self._calls[place].done()):
             return False
-        write = partial(self._write, engine, keyring, name, keys, place)
+        write = partial(self._write, engine, keyring, place)
         if seconds is None:
             return write()
         with self._logging(name):
@@ -183,8 +188,7 @@ class _Process:
             self._announce(beat)
         with self._logging(beat.name):
             self._prepare_to_leave()
-            # A daemon, as below: it must not keep a process alive.
-            threading.Thread(target=self._go_on, args=(beat,), name=f"{__name__}.beat", daemon=True).start()
+            _start(self._go_on, beat)
             return
         beat.begun.set()
 
@@ -204,11 +208,11 @@ class _Process:
         while self.writing.locked() and time.monotonic() < end:
             time.sleep(PAUSE_SECONDS)
         if self._leaver:
-            leaver, leaving = self._leaver
+            leaving, left = self._leaver
             leaving.set()
-            leaver.join(max(0, end - time.monotonic()))
+            left.wait(max(0, end - time.monotonic()))
 
-    def _is_due(self, place: str) -> bool:
+    def _is_due(self, place: Place) -> bool:
         """True if a minute has passed since the last try: a ledger that is down is not tried at each request."""
         now = time.monotonic()
         with self._lock:
@@ -227,9 +231,8 @@ class _Process:
         self.announce(beat.engine, None, beat.name, beat.keys, None)
         beat.begun.set()
 
-    def _write(
-        self, engine: sa.Engine | None, keyring: Keyring | None, name: str, keys: str | None, place: str
-    ) -> bool:
+    def _write(self, engine: sa.Engine | None, keyring: Keyring | None, place: Place) -> bool:
+        name, keys = place
         with self._alone(), self._logging(name):
             if self._is_over:
                 return False
@@ -266,25 +269,31 @@ class _Process:
             reason = str(error) if isinstance(error, KeyringError | NoAnswerError) else None
             if isinstance(error, ImportError):
                 reason = f"{error.name} is missing; {install()}"
-            log.warning("rotation.announce_failed", instance=name, error=type(error).__name__, reason=reason)
+            _warn(instance=name, error=type(error).__name__, reason=reason)
 
     def _prepare_to_leave(self) -> None:
         if self._leaver is None:
-            # Early, since Python starts no thread while it ends. A daemon: a silent ledger must not keep it alive.
-            leaving = threading.Event()
-            leaver = threading.Thread(target=self._withdraw, args=(leaving,), name=__name__, daemon=True)
-            # Others may have reached the limit of threads.
+            events = threading.Event(), threading.Event()
+            # Early, since Python starts no thread while it ends. Others may have reached the limit of threads.
             with suppress(RuntimeError):
-                leaver.start()
-                self._leaver = leaver, leaving
+                _start(self._withdraw, *events)
+                self._leaver = events
             _leave_with_multiprocessing()
 
-    def _withdraw(self, leaving: threading.Event) -> None:
+    def _withdraw(self, leaving: threading.Event, left: threading.Event) -> None:
         leaving.wait()
         for entry in list(self._entries.values()):
             # An entry that stays counts as gone after a while; nothing may disturb the end of a service.
             with suppress(Exception):
                 entry.withdraw(self._others(entry))
+        left.set()
+
+
+def _start(act: Callable[..., None], *given: object) -> None:
+    """Starts a thread that keeps no process alive. Raises RuntimeError if there can be no more."""
+    # Not one of `threading`, whose start waits for the thread: a signal meanwhile is lost in the hook of a fork, and
+    # gevent, which patches that module after the fork, does not find it at its end.
+    _thread.start_new_thread(act, given)
 
 
 _process = _Process()
@@ -301,28 +310,40 @@ def _here() -> _Process:
     return _process
 
 
+def _warn(**facts: object) -> None:
+    # A log that cannot be written, as on a full disk, ends no service and no heartbeat.
+    with suppress(Exception):
+        log.warning("rotation.announce_failed", **facts)
+
+
 def _name(instance: str | None) -> str:
     return instance or f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _before_fork() -> None:
-    lock = _process.writing
-    _forking.lock = lock if lock.acquire(timeout=FORK_SECONDS) else None
+    _forking.lock, _forking.is_hooked, lock = None, True, _process.writing
+    if lock.acquire(timeout=FORK_SECONDS):
+        _forking.lock = lock
+    _forking.is_hooked = False
 
 
 def _after_fork() -> None:
-    if lock := getattr(_forking, "lock", None):
+    lock, _forking.lock = getattr(_forking, "lock", None), None
+    if lock:
         lock.release()
 
 
 def _in_child() -> None:
-    global _process  # noqa: PLW0603 - one a process
+    global _process, _forking  # noqa: PLW0603 - one a process
+    _forking = threading.local()
+    _forking.is_hooked = True
     beats = list(_process.beats.values())
     _process = _Process()
     if beats:
         _leave_with_multiprocessing()
     for beat in beats:
         _process.keep(beat.in_child(), at_once=False)
+    _forking.is_hooked = False
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
@@ -372,9 +393,23 @@ def _in_each_worker(uwsgi: Any, beat: _Beat) -> None:
     uwsgi.post_fork_hook = hook
 
 
+def _exit(*_: object) -> None:
+    """Ends the process, once; what is raised in the hook of a fork, though, ends nothing."""
+    if getattr(_forking, "is_hooked", False):
+        _start(_exit_soon)
+        return
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _exit_soon() -> None:
+    time.sleep(PAUSE_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _end_on_sigterm() -> None:
     try:
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+            signal.signal(signal.SIGTERM, _exit)
     except ValueError:
-        log.warning("rotation.announce_failed", reason="end_on_sigterm works in the main thread only")
+        _warn(reason="end_on_sigterm works in the main thread only")

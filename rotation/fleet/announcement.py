@@ -12,7 +12,7 @@ from keyring_core import Keyring, KeyState
 from keyring_core.environment import LEDGER_URL
 from keyring_core.key_reads import key_reads
 from rotation.context import Context
-from rotation.ledger.database import LedgerPlace
+from rotation.ledger.database import LedgerAccess, LedgerPlace, open_for_service
 from rotation.ledger.ledger import Ledger, service_name, utc_now
 from rotation.ledger.records import InstanceRecord, ReadRecord
 from rotation.model.failures import UsageError
@@ -32,6 +32,7 @@ class Announcement:
         """*keys* names a key set."""
         self.name, self._keys = name, keys
         self._place: LedgerPlace | sa.Engine | None = None
+        self._access: LedgerAccess | None = None
         self._ledger: Ledger | None = None
         self._written: tuple[InstanceRecord, Keyring] | None = None
         self._logged: tuple[str, str] | None = None
@@ -72,10 +73,12 @@ class Announcement:
         if hasattr(engine, "sync_engine"):
             raise UsageError(_ASYNCHRONOUS)
         place = LedgerPlace(url, LEDGER_URL) if engine is None else engine
-        if self._ledger is None or self._place != place:
+        if self._access is None or self._place != place:
             if isinstance(place, LedgerPlace):
                 Context(os.environ).check_ledger(place)
-            self._place, self._ledger = place, Ledger.for_service(place)
+            self._place, self._access, self._ledger = place, open_for_service(place), None
+        if self._ledger is None:
+            self._ledger = Ledger(self._access)
         return self._ledger
 
     def _record(self, keyring: Keyring) -> InstanceRecord:

@@ -240,6 +240,8 @@ def open_for_service(place: LedgerPlace | sa.Engine) -> LedgerAccess:
         return _opened(place, 1, _own_engine)
     dialect = find_dialect(place.dialect.name)
     path = dialect.file(place.url) if dialect else None
+    if dialect and not dialect.has_server and path is None:
+        raise UsageError("the engine's database is in memory, where keyring-rotate cannot read it")
     link = ServiceEngine(place, dialect, is_own=False)
     return LedgerAccess(link, _name(dialect, place.url, path), dialect, 1, path=path)
 

@@ -59,6 +59,8 @@ class ServiceEngine:
     def __init__(self, engine: sa.Engine, dialect: Dialect | None, *, is_own: bool, has_threads: bool = True) -> None:
         """*is_own*: the *engine* was made here; otherwise it is the service's, with its events and settings."""
         self._engine, self._dialect, self._is_own, self._has_threads = engine, dialect, is_own, has_threads
+        self._late: BackgroundCall[Any] | None = None
+        """A transaction that nobody waits for any more."""
 
     def without_threads(self) -> ServiceEngine:
         """The same for a process that ends, in which Python starts no thread: without a time limit."""
@@ -69,9 +71,13 @@ class ServiceEngine:
         line = _Line(self._dialect)
         if not self._has_threads:
             return self._transact(mode, act, line)
+        if self._late and not self._late.done():
+            # It has no connection that could be cut.
+            raise NoAnswerError
         call = BackgroundCall(lambda: self._transact(mode, act, line))
         if not call.done(SERVICE_SECONDS):
             line.cut()
+            self._late = call
             raise NoAnswerError
         return call.result()
 
@@ -88,12 +94,6 @@ class ServiceEngine:
 
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
-        dialect = self._dialect
-        if dialect and not dialect.has_server and dialect.file(self._engine.url) is None:
-            # A database in memory is gone with its connection.
-            with self._engine.connect() as connection:
-                yield connection
-            return
         pool = self._engine.pool.recreate()
         try:
             with sa.Connection(self._engine, connection=pool.connect()) as connection:

@@ -19,7 +19,7 @@ from keyring_core.keys import KeyState
 from keyring_core.names import printable
 from rotation.ledger import schema as tables
 from rotation.ledger.chain import Chain
-from rotation.ledger.database import LedgerAccess, LedgerPlace, open_for_service, open_url, put
+from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url, put
 from rotation.ledger.events import EventWriter, Sign, read_chain
 from rotation.ledger.found_keys import PROMOTION, FoundKeys
 from rotation.ledger.instances import delete_instance, put_together, reads_with_primary, write_instance
@@ -103,14 +103,6 @@ class Ledger:
         except BaseException:
             access.close()
             raise
-
-    @classmethod
-    def for_service(cls, place: LedgerPlace | sa.Engine, *, now: Callable[[], datetime] = utc_now) -> Ledger:
-        """The ledger at *place*, or in the database of a service's own engine, which the service closes.
-
-        Nothing is retried, and no connection is kept. Raises UsageError for a place that cannot work, and LedgerError.
-        """
-        return cls(open_for_service(place), now)
 
     def __enter__(self) -> Ledger:
         return self

@@ -134,7 +134,7 @@ def promotion_refusals(fleet: Sequence[InstanceRecord], key_id: str, now: dateti
     return [
         Refusal(
             f"{one.words} does not have {key_id}",
-            restart(one, "give it the key, and restart it unless it reloads", now),
+            restart(one, "give it the key", now),
         )
         for one in lacking(fleet, key_id)
     ]

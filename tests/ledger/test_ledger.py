@@ -21,7 +21,7 @@ from keyring_core import KeyState
 from rotation.configuration.database_urls import read_url
 from rotation.ledger import schema as ledger_schema
 from rotation.ledger.chain import differences
-from rotation.ledger.database import LedgerError, NewerLedgerError
+from rotation.ledger.database import LedgerError, NewerLedgerError, open_for_service
 from rotation.ledger.ledger import Ledger, service_name
 from rotation.ledger.records import CensusRecord, InstanceRecord, ReadRecord
 from rotation.model.failures import UsageError
@@ -777,7 +777,7 @@ def test_a_uri_names_the_file_that_every_guard_sees(tmp_path: Path) -> None:
     with Ledger.open(url) as ledger:
         assert (ledger.name, file_of(url)) == (f"ledger {file}", file)
     engine = sa.create_engine(read_url(url))
-    assert Ledger.for_service(engine).name == f"ledger {file}"
+    assert Ledger(open_for_service(engine)).name == f"ledger {file}"
     engine.dispose()
     assert [path.name for path in tmp_path.iterdir()] == ["a b"]
 

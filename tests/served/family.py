@@ -48,7 +48,9 @@ def main(method: str, port: int) -> None:
         for child in children:
             child.start()
         try:
-            told.wait()
+            # Python loses a signal that comes just before a wait without an end.
+            while not told.wait(0.05):
+                pass
         finally:
             for child in children:
                 child.terminate() if terminates else over.set()
