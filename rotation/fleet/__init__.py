@@ -320,11 +320,21 @@ def _name(instance: str | None) -> str:
     return instance or f"{socket.gethostname()}:{os.getpid()}"
 
 
+@contextmanager
+def _hooked() -> Iterator[None]:
+    """Goes around the work of a hook."""
+    _forking.is_hooked = True
+    try:
+        yield
+    finally:
+        _forking.is_hooked = False
+
+
 def _before_fork() -> None:
-    _forking.lock, _forking.is_hooked, lock = None, True, _process.writing
-    if lock.acquire(timeout=FORK_SECONDS):
-        _forking.lock = lock
-    _forking.is_hooked = False
+    _forking.lock, lock = None, _process.writing
+    with _hooked():
+        if lock.acquire(timeout=FORK_SECONDS):
+            _forking.lock = lock
 
 
 def _after_fork() -> None:
@@ -336,14 +346,13 @@ def _after_fork() -> None:
 def _in_child() -> None:
     global _process, _forking  # noqa: PLW0603 - one a process
     _forking = threading.local()
-    _forking.is_hooked = True
-    beats = list(_process.beats.values())
-    _process = _Process()
-    if beats:
-        _leave_with_multiprocessing()
-    for beat in beats:
-        _process.keep(beat.in_child(), at_once=False)
-    _forking.is_hooked = False
+    with _hooked():
+        beats = list(_process.beats.values())
+        _process = _Process()
+        if beats:
+            _leave_with_multiprocessing()
+        for beat in beats:
+            _process.keep(beat.in_child(), at_once=False)
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
