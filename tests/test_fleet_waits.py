@@ -192,15 +192,18 @@ def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPat
 GROWTH = """
 import gc, os, sys
 
-def growth(act, warm, times):
+def count(settle):
+    settle()
+    gc.collect()
+    return len(gc.get_objects())
+
+def growth(act, warm, times, settle=gc.collect):
     for _ in range(warm):
         act()
-    gc.collect()
-    before = len(gc.get_objects())
+    before = count(settle)
     for _ in range(times):
         act()
-    gc.collect()
-    return len(gc.get_objects()) - before
+    return count(settle) - before
 """
 """The objects that are more, and that nobody frees, after a call was made so many times; in a process of its own."""
 BEATS = f"""{GROWTH}
@@ -234,13 +237,16 @@ def connect():
         assert not sa.inspect(transaction).has_table("none")
     connection.disconnect()
 
-# SQLAlchemy's own caches keep the last 128 dialects, without this package's parts. A watchdog takes a moment to end.
-print(growth(connect, 150, 50), file=sys.stderr)
-for _ in range(300):
-    gc.collect()
-    if not alive:
-        break
-    time.sleep(0.1)
+def settle():
+    # A watchdog takes a moment to end.
+    for _ in range(300):
+        gc.collect()
+        if not alive:
+            break
+        time.sleep(0.1)
+
+# SQLAlchemy's own caches keep the last 128 dialects, without this package's parts.
+print(growth(connect, 150, 50, settle), file=sys.stderr)
 print(len(alive), file=sys.stderr)
 """
 
