@@ -22,7 +22,7 @@ from rotation.ledger import engines
 from rotation.ledger.ledger import Ledger
 from tests.databases import Database, open_database
 from tests.keys import make_key
-from tests.processes import ROOT, until
+from tests.processes import ROOT, run, until
 from tests.proxy import through_proxy
 
 pytestmark = pytest.mark.database
@@ -274,12 +274,14 @@ def test_the_connections_of_a_command_leave_nothing_behind(kind: str, tmp_path: 
 
 def alone(program: str, given: Sequence[str], named: Mapping[str, str]) -> str:
     """What *program* prints on stderr, in a process that nothing else has used."""
-    environ = {**os.environ, "ENCRYPTION_KEY": make_key("old").reveal(), **named}
-    ran = subprocess.run(
-        [sys.executable, "-c", program, *given], check=False, env=environ, capture_output=True, text=True, cwd=ROOT
-    )
+    ran = run([sys.executable, "-c", program, *given], environ(named))
     assert ran.returncode == 0, ran
     return ran.stderr
+
+
+def environ(named: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a service, and *named*."""
+    return {**os.environ, "ENCRYPTION_KEY": make_key("old").reveal(), **named}
 
 
 GREEN = """
@@ -337,9 +339,8 @@ def test_green_threads_leave(loading: str, tmp_path: Path) -> None:
 
 def green(loading: str, given: Sequence[str], named: Mapping[str, str], end: str) -> str:
     """What such a program prints."""
-    environ = {**os.environ, "ENCRYPTION_KEY": make_key("old").reveal(), **named}
     # Not in a fork of a process that has loaded the driver, which decides then how it waits.
     argv = [sys.executable, "-c", f"{GREEN}\n{end}", loading, *given]
-    ran = subprocess.run(argv, check=False, env=environ, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    ran = subprocess.run(argv, check=False, env=environ(named), capture_output=True, text=True, cwd=ROOT, timeout=300)
     assert (ran.returncode, ran.stderr) == (0, ""), ran
     return ran.stdout

@@ -67,7 +67,7 @@ class ServiceEngine:
         return ServiceEngine(self._engine, self._dialect, is_own=self._is_own, has_threads=False)
 
     def transact(self, mode: Mode, act: Callable[[sa.Connection], T]) -> T:
-        """As of Engine."""
+        """The result of *act* in a transaction, committed at its end. Raises NoAnswerError."""
         line = _Line(self._dialect)
         if not self._has_threads:
             return self._transact(mode, act, line)

@@ -113,7 +113,7 @@ class Connection:
         return self._base.dialect.create_connect_args(self._url)
 
     def transact(self, mode: Mode, act: Callable[[sa.Connection], T]) -> T:
-        """The result of *act* in a transaction. Raises as that."""
+        """The result of *act* in a transaction. Raises as `transaction`."""
         with self.transaction(mode) as connection:
             return act(connection)
 
