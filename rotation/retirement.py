@@ -285,6 +285,11 @@ def _of_cells(label: str, counts: Counts, key_id: str, remedy: Next, rows: str =
             f"{label}: {unreadable:,} unreadable, which may need {key_id}{rows}",
             Steps(LIST_ROWS, NAME_CONTEXT, "otherwise have the application write these rows again"),
         )
+    if counts.nested_unknown:
+        yield Refusal(
+            f"{label}: {many(counts.nested_unknown, 'token')} that no key here opens, inside of other tokens{rows}",
+            Steps(LIST_ROWS, NAME_CONTEXT, f"if none of them is yours: --force {key_id}"),
+        )
     if counts.given_up:
         yield Refusal(
             f"{label}: {many(counts.given_up, 'cell')} with more in them than could be searched{rows}",
@@ -342,8 +347,8 @@ def _of_search(evidence: Evidence) -> Iterator[Refusal]:
 def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
     """The refusal from a target's column that the search read again: new or moved rows, or rows left out."""
     key_id = evidence.key_id
-    if evidence.of_rows and column.unknown and (column.has_history or evidence.of_rows.isdisjoint(column.key_sets)):
-        return _of_rows_unopened(column, key_id)
+    if column.unknown and _is_uncounted(column, evidence):
+        return _of_unopened(column, evidence)
     looked = (*evidence.censuses, *(evidence.left_out or ()))
     if not column.under[key_id] or any(counts.under.get(key_id) or counts.inner.get(key_id) for _, counts in looked):
         return None
@@ -367,18 +372,35 @@ def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
     )
 
 
-def _of_rows_unopened(column: TokenColumn, key_id: str) -> Refusal:
-    """The refusal for tokens that no census counts, and that may be under a key of a row."""
+def _is_uncounted(column: TokenColumn, evidence: Evidence) -> bool:
+    """True if no census of the key's targets has counted what no key opens in a target's column, and it counts."""
+    if (column.others or column.salted) and not evidence.of_rows:
+        # Its target says that they are another owner's, or they are under the keys of its rows.
+        return False
+    own = evidence.of_rows or {evidence.key_set}
+    return column.has_history or own.isdisjoint(column.key_sets)
+
+
+def _of_unopened(column: TokenColumn, evidence: Evidence) -> Refusal:
+    """The refusal for tokens in a target's column that no census counts, and that may be under the key."""
+    key_id = evidence.key_id
     place = "rows of the table's past among them" if column.has_history else "a target of another key set"
     return Refusal(
-        f"{column.label}, {place}: {many(column.unknown, 'token')} that no key here opens, and {key_id} stands for "
-        "keys of rows, which no search tries",
+        f"{column.label}, {place}: {_unopened(column, evidence)}",
         Steps(
             _run_and_again('name the column in a further [[target]], with the `keys` of this key and others = "leave"'),
             *(column.remedies if column.has_history else ()),
             f"if none of them needs it: --force {key_id}",
         ),
     )
+
+
+def _unopened(column: TokenColumn, evidence: Evidence) -> str:
+    """The tokens in a column that no key opens, and why one of them may need the key."""
+    may_be = "another application's, or bound to a context that no target names"
+    if evidence.of_rows:
+        may_be += f", or under the key of a row, which no search tries: {evidence.key_id} stands for such keys"
+    return f"{many(column.unknown, 'token')} that no key here opens ({may_be})"
 
 
 def _of_uncovered(column: TokenColumn, evidence: Evidence) -> Refusal | None:
@@ -390,8 +412,7 @@ def _of_uncovered(column: TokenColumn, evidence: Evidence) -> Refusal | None:
         remedy = _run_and_again("name it in a [[target]] in place of the [[ignore]]")
         return Refusal(ignored, remedy) if column.under[key_id] else None
     bare = column.under - column.inner
-    of_rows = bool(evidence.of_rows and column.unknown and not column.elsewhere)
-    if not (column.may_need(key_id) or of_rows) and (column.elsewhere or not bare):
+    if not column.may_need(key_id) and (column.elsewhere or not bare):
         return None
     if column.under[key_id] or bare:
         found = f": {tokens}" if column.under[key_id] else ""
@@ -399,9 +420,8 @@ def _of_uncovered(column: TokenColumn, evidence: Evidence) -> Refusal | None:
             f"{column.label}: holds tokens, and no target names it{found}", Steps(*column.remedies, RUN_AGAIN)
         )
     return Refusal(
-        f"{column.label}: holds tokens that no key here opens (another application's, or bound to a context that no "
-        "target names), and no target names it",
-        f"name it, with its context; if its tokens are another application's: --force {key_id}",
+        f"{column.label}: holds {_unopened(column, evidence)}, and no target names it",
+        f"name it, with its context; if its tokens are another application's, say so in an [[ignore]], {AGAIN}",
     )
 
 

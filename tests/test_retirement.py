@@ -80,6 +80,16 @@ AGAINST = {
         "use": KeyUse(is_suspended=True, suspended=NOW, opening=["a on b"], now=NOW, days=1)
     },
     "a bound column": {"search": Discovery(full=True, columns=[column(tokens=1, unknown=1)])},
+    "a bound token inside something else": {
+        "search": Discovery(full=True, columns=[column(embedded=1, unknown=1, inner_unknown=1)])
+    },
+    "a bound token in a target of another key set": {
+        "search": Discovery(full=True, columns=[column(covered=True, key_sets=("other",), unknown=1)])
+    },
+    "a bound token in rows of the past": {
+        "search": Discovery(full=True, columns=[column(covered=True, key_sets=(None,), has_history=True, unknown=1)])
+    },
+    "a token inside of a token, under no key here": {"censuses": [("a.b", Counts(nested=1, nested_unknown=1))]},
     "a token in text": {
         "search": Discovery(full=True, columns=[column(embedded=1, under=Counter({KEY: 1}), inner=Counter({KEY: 1}))])
     },
@@ -112,8 +122,11 @@ def test_each_reason_keeps_the_key(against: dict[str, Any]) -> None:
 
 def test_what_others_need_does_not_keep_the_key() -> None:
     """A token in text under another key, unreadable cells whose tokens are known, tokens of other keys in targets."""
-    text = column(embedded=1, under=Counter({PRIMARY: 1}), inner=Counter({PRIMARY: 1}), unknown=1, inner_unknown=1)
+    text = column(embedded=1, under=Counter({PRIMARY: 1}), inner=Counter({PRIMARY: 1}))
     foreign = column("elsewhere", tokens=1, unknown=1, elsewhere=True)
+    left = column("left", covered=True, key_sets=("other",), others="leave", unknown=1)
+    of_rows = column("of_rows", covered=True, key_sets=("other",), salted=True, unknown=1)
+    counted = column("counted", covered=True, key_sets=(None,), unknown=1)
     found = evidence(
         censuses=[
             ("a.b", Counts(under=Counter({PRIMARY: 5}), inner=Counter({OTHER: 1}))),
@@ -121,7 +134,7 @@ def test_what_others_need_does_not_keep_the_key() -> None:
         ],
         search=Discovery(
             full=True,
-            columns=[text, foreign],
+            columns=[text, foreign, left, of_rows, counted],
             blind_indexes=[IndexValues("app", "users.copy", Counter({PRIMARY: 1, OTHER: 1}))],
         ),
         fleet=[InstanceRecord("web-1", "web", PRIMARY, NOW)],

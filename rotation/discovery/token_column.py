@@ -174,11 +174,6 @@ class TokenColumn(ReadColumn):
         return found
 
     @property
-    def bare_unknown(self) -> int:
-        """Cells that are a token that no key of the keyring opens; it may be bound to a context no target names."""
-        return self.unknown - self.inner_unknown
-
-    @property
     def is_foreign(self) -> bool:
         """True if it is elsewhere and no key of the keyring opens any token in it: another application's, or bound."""
         return self.elsewhere and not self.under
@@ -186,10 +181,10 @@ class TokenColumn(ReadColumn):
     def may_need(self, key_id: str) -> bool:
         """True if a token in it is under that key, or may be, so that the key has to stay.
 
-        A token inside text counts only if it is under that key, and so does any token elsewhere or ignored. What was
-        not searched is in `Discovery.beyond`.
+        One that no key opens, wherever in a cell it stands, may be bound to a context that no target names, or be under
+        the key of a row. It counts unless it is elsewhere or ignored. What was not searched is in `Discovery.beyond`.
         """
-        return bool(self.under[key_id] or (self.bare_unknown and not self.elsewhere and self.ignored is None))
+        return bool(self.under[key_id] or (self.unknown and not self.elsewhere and self.ignored is None))
 
     @property
     def entry_command(self) -> Next:
@@ -272,19 +267,19 @@ class TokenColumn(ReadColumn):
     def _take_inner(self, keyrings: Sequence[Keyring], cell: str | bytes, key: str | None) -> None:
         """Counts what is in a *cell*, except the cell itself if that is a token under *key*."""
         found = find_inner(keyrings, cell)
-        if key is None and (found.under or found.unknown):
+        if key is None and (found.under or found.unopened):
             self.parts[_part_of(keyrings, cell, found)] += 1
         elif key and found.under[key]:
             found.under[key] -= 1
         under = +found.under
-        if key is not None and (under or found.unknown):
+        if key is not None and (under or found.unopened):
             self.parts -= Counter([BARE])
             self.parts[DOUBLE] += 1
         self.under += under
         self.inner += under
         self.given_up += found.given_up
-        self.unknown += found.unknown
-        self.inner_unknown += found.unknown
+        self.unknown += found.unopened
+        self.inner_unknown += found.unopened
 
 
 def _part_of(keyrings: Sequence[Keyring], cell: str | bytes, found: InnerTokens) -> Part:
@@ -295,7 +290,7 @@ def _part_of(keyrings: Sequence[Keyring], cell: str | bytes, found: InnerTokens)
         # Two missing keys, or one: a format that fits all of its tokens is worth a proposal.
         return Part(CellKind.ENVELOPE, None) if len(forms) > 1 else Part(held.kind, held.format)
     of_one_set = any(found.under.keys() <= keyring.states_by_id.keys() for keyring in keyrings)
-    if of_one_set and not found.unknown and not _holds_unknown(keyrings, text, held.format):
+    if of_one_set and not found.unopened and not _holds_unknown(keyrings, text, held.format):
         return Part(held.kind, held.format)
     # The first key set first, as the one that the entry names if several have as many tokens.
     form = next((form for keyring in keyrings for form in forms if _moves(keyring, keyrings, cell, form)), None)

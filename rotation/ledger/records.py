@@ -190,7 +190,9 @@ _SHAPE: Mapping[str, type[Any] | UnionType] = {
     "problems": list,
 }
 _NAMES = ("database", "table", "column", "where")
-_LEFT_OUT_IF_NONE = ("embedded", "identified", "taken_over", "reindexed", "other_sets", "formats", "others")
+_LEFT_OUT_IF_NONE = (
+    *("embedded", "identified", "taken_over", "reindexed", "other_sets", "formats", "others", "nested_unknown"),
+)
 """Numbers that an older program cannot read."""
 _STORED_AS = {"unsettled": "conflicts", "null": "nulls"}
 _READ_AS = {old: new for new, old in _STORED_AS.items()}

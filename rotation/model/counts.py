@@ -86,6 +86,7 @@ class CellCounts:
     ] = 0
     # A run finds these in its next pass, as current tokens.
     nested: Annotated[int, "Tokens whose plaintext holds another token, or may."] = 0
+    nested_unknown: Annotated[int, "Tokens in these plaintexts that no key opens."] = 0
     # Every token in them is under a key that `under`, `inner` or `other_sets` names, though in a form that the target's
     # format does not have, and nothing beside them may hide one; or no token is in them at all.
     identified: Annotated[int, "Unreadable cells that need no other key than those that are named here."] = 0

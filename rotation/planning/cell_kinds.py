@@ -175,7 +175,7 @@ def _tokens_in(data: bytes, inner: InnerTokens) -> Cell | None:
             return Cell(
                 CellKind.ENCODED_TOKEN, f"a token encoded again, in {encoding}{inside}", encoding, keyless=known
             )
-    if inner.under or inner.unknown:
+    if inner.under or inner.unknown or (inner.unopened and not inner.given_up):
         words = "a token inside something else or in another encoding, which no run rotates"
         return Cell(CellKind.ENCODED_TOKEN, words, keyless=_all_known(inner))
     if inner.given_up:

@@ -170,13 +170,17 @@ class Rules:
         if not holds_mark(b"".join(plaintexts)):
             return
         for place, padded in zip(tokens.places, plaintexts, strict=True):
-            if holds_mark(padded) and (found := find_inner([self.keyring], padded[: -padded[-1]])):
+            if not holds_mark(padded):
+                continue
+            found = find_inner([self.keyring, *(keyring for _, keyring in self.others)], padded[: -padded[-1]])
+            if found or found.unopened:
                 yield place, found
 
     def note_nested(self, counts: Counts, tokens: SignedBatch, row_at: Callable[[int], RowKey]) -> None:
         """Counts what *tokens* hold besides; *row_at* is the key of the row for a token's place."""
         for place, inner in self.nested(tokens):
             counts.nested += 1
+            counts.nested_unknown += inner.unopened
             counts.inner.update(inner.under)
             counts.given_up += inner.given_up
             counts.note(row_at(place), NESTED, _describe(inner))
@@ -237,7 +241,7 @@ def may_nest(tokens: SignedBatch) -> bool:
 
 def _describe(inner: InnerTokens) -> str:
     """The problem of a token that holds *inner*."""
-    if not (inner.under or inner.unknown):
+    if not (inner.under or inner.unknown or inner.unopened):
         return GIVEN_UP
     keys = ", ".join(f"under {key_id}" for key_id in inner.under) or "under no key here"
     found = f"it holds another token ({keys}), which no run rotates"

@@ -312,13 +312,24 @@ def test_a_secret_of_rows_stays_for_the_target_of_another_key_set(app: App, form
     assert "other.token, a target of another key set: 1 token that no key here opens" in retired.out + retired.err
 
 
-def test_a_secret_of_rows_stays_for_an_encoded_token_that_no_target_names(app: App) -> None:
-    """A token in base64 counts elsewhere only if its key opens it; one under a key of rows is never opened there."""
-    cell = base64.b64encode(old(1, "encoded").encode()).decode()
+@pytest.mark.parametrize("behind", ["", ";more"])
+def test_a_secret_of_rows_stays_for_an_encoded_token_that_no_target_names(app: App, behind: str) -> None:
+    """No search opens one under a key of rows, and with something behind it its end does not show."""
+    cell = base64.b64encode((old(1, "encoded").rstrip("=") + behind).encode()).decode()
     retired = other_column(app, cell, "")
 
     assert retired.code == 1, retired.out
-    assert "other.token: holds tokens that no key here opens" in retired.out + retired.err
+    assert "other.token: holds 1 token that no key here opens" in retired.out + retired.err
+
+
+def test_a_secret_of_rows_stays_for_a_token_of_another_row_inside_of_a_token(app: App) -> None:
+    """A row's keys open the outer one alone."""
+    app.fill([(1, old(1, old(2, "inner")))])
+    assert app.run("run").code == 1
+    retired = app.run("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app")
+
+    assert retired.code == 1, retired.out
+    assert "1 token that no key here opens, inside of other tokens" in retired.out + retired.err
 
 
 @pytest.mark.parametrize("secret", ["NEW", "FIXED"])
