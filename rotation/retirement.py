@@ -21,7 +21,18 @@ from rotation.model.batch import OVERSIZED
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
 from rotation.model.key_use import SHOWN, KeyUse, in_words
-from rotation.model.next_steps import CHECK, LIST_ROWS, NAME_CONTEXT, RUN, RUN_AGAIN, THIS_AGAIN, Next, Remedy, Steps
+from rotation.model.next_steps import (
+    CHECK,
+    LIST_ROWS,
+    NAME_CONTEXT,
+    RUN,
+    RUN_AGAIN,
+    THIS_AGAIN,
+    Next,
+    Remedy,
+    Repeats,
+    Steps,
+)
 from rotation.model.report import Report
 from rotation.model.target import distinct_labels
 from rotation.model.text import UTC_SECOND, be, many, span, to_second
@@ -69,6 +80,8 @@ class Evidence:
     uncommitted: Sequence[OpenTransaction] = ()
     """Transactions that have written and are not committed, so that nothing here saw what they wrote."""
     fleet: Sequence[InstanceRecord] = ()
+    silent: Sequence[InstanceRecord] = ()
+    """The ones that announced themselves each minute, and did so no more while one more word was waited for."""
     now: datetime = field(default_factory=utc_now)
     """The time at which the fleet is looked at."""
     use: KeyUse = field(default_factory=KeyUse)
@@ -159,6 +172,7 @@ def refusals(evidence: Evidence) -> list[Refusal]:
         *_of_search(evidence),
         *(_of_unexplained(one, evidence.key_id) for one in evidence.unexplained),
         *_of_fleet(evidence),
+        *_of_silent(evidence),
         *of_use(evidence),
     ]  # fmt: skip
 
@@ -449,6 +463,19 @@ def _of_fleet(evidence: Evidence) -> Iterator[Refusal]:
                 f"{one.words} still encrypts with {one.primary}",
                 restart(one, f"give it {primary} as its primary key", evidence.now),
             )
+
+
+def _of_silent(evidence: Evidence) -> Iterator[Refusal]:
+    for one in evidence.silent:
+        gone = one.seen + LIVE
+        yield Refusal(
+            f"{one.words} announced itself each minute, and does no more: nobody knows what it has read since",
+            Steps(
+                f"see whether it still runs; if it was killed, it counts as gone after {to_second(gone)}",
+                THIS_AGAIN,
+                Next(("--no-wait",), "without its word:", repeats=Repeats.COMMAND),
+            ),
+        )
 
 
 def restart(instance: InstanceRecord, act: str, now: datetime) -> Steps:

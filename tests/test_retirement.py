@@ -144,6 +144,22 @@ def test_what_others_need_does_not_keep_the_key() -> None:
     assert standing(found) is Standing.FREE
 
 
+@pytest.mark.parametrize("wrong", ["run", "promotion", "none"])
+def test_a_run_or_a_promotion_that_is_still_to_come_leaves_no_read_out(wrong: str) -> None:
+    """The clock of that machine was ahead: what is read today would be from before it, and the key would go."""
+    later = NOW + timedelta(days=1)
+    records = [
+        KeyRecord(PRIMARY, "web", NOW - timedelta(9), promoted=later if wrong == "promotion" else NOW - timedelta(8)),
+        KeyRecord(KEY, "web", NOW - timedelta(9), promoted_before=NOW - timedelta(9)),
+    ]
+    read = ReadRecord("web", "web-1", KEY, NOW, 1, NOW - timedelta(hours=1))
+    run = later if wrong == "run" else NOW - timedelta(minutes=1)
+    use = KnownUse("web", [read], run, [], records, now=NOW).use(KEY, STATES)
+
+    assert [one.key_id for one in use.late] == ([KEY] if wrong == "run" else [])
+    assert any("still to come" in words for words in use.unheard) == (wrong != "none")
+
+
 def test_only_a_look_at_everything_frees_a_key() -> None:
     """A sample, an earlier census, rows left out, a search that was not made or not full: not proven, and named."""
     missing = [

@@ -86,6 +86,8 @@ class Facts:
     """The fault, if the ledger cannot be read."""
     ledger_unwritten: str | None = None
     """The fault, if the ledger can be read but not written."""
+    late_times: tuple[str, ...] = ()
+    """Sentences on times of services that were later than the clock of the ledger's server."""
     records: tuple[KeyRecord, ...] = ()
     """The keys of all services in the ledger."""
     runs: tuple[RunRecord, ...] = ()

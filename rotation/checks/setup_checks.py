@@ -11,8 +11,9 @@ from keyring_core.names import printable
 from rotation.checks.facts import ARCHIVE, Facts, Finding, Level
 from rotation.configuration.policy import Policy
 from rotation.ledger.database import SHAPE_REMEDY, UNKNOWN_SHAPE
+from rotation.ledger.key_uses import of_clocks
 from rotation.ledger.records import KeyRecord
-from rotation.ledger.session import CLOCK_REMEDY, clock_fault
+from rotation.ledger.session import CLOCK_REMEDY, SERVICE_CLOCK_REMEDY, clock_fault
 from rotation.model.key_use import in_words
 from rotation.model.next_steps import CHECK, DISCOVER, RUN, STATUS, Next, Remedy, Repeats, Steps
 from rotation.model.text import many, span, to_minute
@@ -55,12 +56,14 @@ def check_ledger(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]
 
 
 def check_clock(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
-    """The clock is behind the latest time in the ledger, so ages are wrong.
+    """The clock is behind the latest time in the ledger, so ages are wrong; or a service's differs from the ledger's.
 
-    Remedy: set this machine's clock by NTP (`timedatectl`).
+    Remedy: set the clock of that machine by NTP (`timedatectl`).
     """
     fault = clock_fault(facts.latest, now, policy.max_clock_skew)
-    return [Finding(Level.WARNING, "clock", fault, CLOCK_REMEDY)] if fault else []
+    found = [Finding(Level.WARNING, "clock", fault, CLOCK_REMEDY)] if fault else []
+    services = [*facts.late_times, *of_clocks(facts.instances)]
+    return found + [Finding(Level.WARNING, "clock", words, SERVICE_CLOCK_REMEDY) for words in services]
 
 
 def check_uncovered_columns(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:

@@ -93,15 +93,19 @@ def _examine(
     with Session.open(context.open_ledger, service, OnFailure.NOTE) as session:
         facts = facts_without_targets(session, keys, context)
         number = None
+        late_times: list[str] = []
         if facts.ledger_fault is None:
             session.fault = None
+            late_times = session.settle(policy.max_clock_skew)
             session.attempt(lambda ledger: ledger.see_keys(keys.states, service))
             if session.fault is None:
                 primary = keys.keyring.primary.id if keys.keyring else ""
                 number = session.attempt(lambda ledger: ledger.begin_run("check", service, primary))
             unwritten = session.fault
             # Read again, with the dates that were recorded just now.
-            facts = replace(facts_without_targets(session, keys, context), ledger_unwritten=unwritten)
+            facts = replace(
+                facts_without_targets(session, keys, context), ledger_unwritten=unwritten, late_times=tuple(late_times)
+            )
         if keys.keyring:
             facts = census_targets(facts, context, targets, keys.keyring, columns, sample=sample)
         # The clock is read last, so that a token written meanwhile is not in the future.

@@ -302,6 +302,9 @@ def resume(command: CommandContext, key_id: str, *, show_key: bool) -> int:
 @path_option("--sign-with", help="Ed25519 key that signs the certificate; `ledger keygen` makes one.")
 @path_option("--archive", help="Key file that keeps the key, for old backups; this or --no-archive has to be given.")
 @click.option("--no-archive", is_flag=True, help="Keep the key nowhere: backups from its time can then not be read.")
+@click.option(
+    "--no-wait", is_flag=True, help="Do not wait for one more announcement of each service: up to 75 seconds."
+)
 @force_option
 @search_pace_option
 @step_options
@@ -315,6 +318,7 @@ def retire(  # noqa: PLR0913 - click's
     sign_with: Path | None,
     archive: Path | None,
     no_archive: bool,
+    no_wait: bool,
     force: str | None,
     full_speed: bool,
     show_key: bool,
@@ -323,7 +327,9 @@ def retire(  # noqa: PLR0913 - click's
 
     It first waits for transactions that have written, counts every target again, and reads all other columns of every
     database on that PostgreSQL or MariaDB server that its user may enter. If anything needs the key, it refuses and
-    names what. Old backups need the key as long as you keep them: --archive keeps it in a file, --no-archive does not.
+    names what. Of each service that announces itself once a minute it waits for one more word, so that its reads until
+    then are known. Old backups need the key as long as you keep them: --archive keeps it in a file, --no-archive does
+    not.
     """
     from rotation.lifecycle import operations
 
@@ -349,6 +355,7 @@ def retire(  # noqa: PLR0913 - click's
         force=force,
         full_speed=full_speed,
         sign_with=sign_with,
+        wait=not no_wait,
     )
     return _print(command, done, show_key=show_key)
 

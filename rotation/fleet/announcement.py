@@ -49,7 +49,7 @@ class Announcement:
         """
         ledger, record = self._open(engine), self._record(keyring)
         try:
-            ledger.announce(record, _reads(record, keyring, others))
+            record = ledger.announce(record, _reads(record, keyring, others), clock=record.seen)
         except BaseException:
             # Somebody may have moved it: the next heartbeat looks again.
             self._ledger = None
@@ -59,6 +59,8 @@ class Announcement:
         if self._logged != (ledger.name, record.primary):
             self._logged = ledger.name, record.primary
             log.info("rotation.announced", instance=self.name, ledger=ledger.name, primary=record.primary)
+            if record.ahead:
+                log.warning("rotation.clock_differs", instance=self.name, ledger=ledger.name, seconds=record.ahead)
 
     def withdraw(self, others: Collection[str]) -> None:
         """Deletes it, and records the last reads. Raises LedgerError. Starts no thread."""

@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -102,6 +103,14 @@ class LedgerAccess:
                 time.sleep(0.1)
         words = OLDER.format(found, VERSION) if found else UNMADE
         raise self.fault(f"{words} ({failure.reason if failure else 'another process is at it'})")
+
+    def clock(self, connection: sa.Connection) -> datetime | None:
+        """The time of the database's server; None if it has none, or if nobody knows how to ask it."""
+        if self._dialect is None or self._dialect.clock is None:
+            return None
+        return datetime.fromtimestamp(
+            float(connection.exec_driver_sql(f"SELECT {self._dialect.clock}").scalar_one()), UTC
+        )
 
     def check_version(self) -> None:
         """Raises LedgerError if this program cannot read the ledger as it is. Changes nothing."""

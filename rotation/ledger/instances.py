@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import sqlalchemy as sa
 
 from rotation.ledger import schema as tables
-from rotation.ledger.database import put
-from rotation.ledger.records import InstanceRecord, ReadRecord
+from rotation.ledger.records import SKEW, InstanceRecord, ReadRecord
+
+T = TypeVar("T", InstanceRecord, ReadRecord)
 
 FORGET_INSTANCES = timedelta(days=30)
 """An instance that has not announced itself for so long is deleted."""
@@ -25,12 +27,48 @@ def write_instance(
     connection: sa.Connection, record: InstanceRecord, reads: Sequence[ReadRecord], now: datetime
 ) -> None:
     """Records an instance and its *reads* that are not zero. A new instance deletes what is long over."""
-    values = asdict(record)
-    key = {name: values.pop(name) for name in ("service", "instance")}
-    is_new = put(connection, tables.instances, key, values)
+    values, columns = asdict(record), tables.instances.c
+    own = [columns[name] == values[name] for name in ("service", "instance")]
+    update = tables.instances.update().where(*own).values(values | {"seen_before": columns.seen})
+    is_new = not connection.execute(update).rowcount
+    if is_new:
+        connection.execute(tables.instances.insert().values(values))
     _put_reads(connection, reads)
     if is_new:
         _delete_old(connection, now)
+
+
+def seconds_ahead(local: datetime, server: datetime) -> int | None:
+    """The seconds by which a clock is ahead of that of the ledger's server; None if they are about the same."""
+    return round((local - server).total_seconds()) if abs(local - server) > SKEW else None
+
+
+def put_right(record: T, ahead: int | None) -> T:
+    """*record* with the times of the server's clock, of one that is as many seconds *ahead*."""
+    if ahead is None:
+        return record
+    wrong = {name: when for name in _TIMES if (when := getattr(record, name, None))}
+    return replace(record, **{name: when - timedelta(seconds=ahead) for name, when in wrong.items()})
+
+
+_TIMES = ("seen", "last_opened", "last_refused")
+
+
+def settle(connection: sa.Connection, now: datetime, latest: datetime) -> None:
+    """Sets to *now* each time that is later than *latest*: a clock that was ahead wrote it, and it would count on."""
+    for table in (tables.instances, tables.reads):
+        for column in (table.c[name] for name in _TIMES if name in table.c):
+            connection.execute(table.update().where(column > latest).values({column.key: now}))
+
+
+def later_than(connection: sa.Connection, latest: datetime) -> list[tuple[str, str, datetime]]:
+    """Service, instance and time of what is later than *latest*."""
+    found = []
+    for table in (tables.instances, tables.reads):
+        times = [table.c[name] for name in _TIMES if name in table.c]
+        query = sa.select(table.c.service, table.c.instance, *times).where(sa.or_(*(each > latest for each in times)))
+        found += [(*row[:2], max(filter(None, row[2:]))) for row in connection.execute(query)]
+    return found
 
 
 def _delete_old(connection: sa.Connection, now: datetime) -> None:

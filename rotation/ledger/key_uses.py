@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from keyring_core import KeyState
 from keyring_core.names import printable
 from rotation.ledger.ledger import Ledger, utc_now
-from rotation.ledger.records import LIVE, InstanceRecord, KeyRecord, ReadRecord, in_fleet, took_over
+from rotation.ledger.records import LIVE, SKEW, InstanceRecord, KeyRecord, ReadRecord, in_fleet, took_over
 from rotation.model.key_use import KeyUse, named
-from rotation.model.text import to_second
+from rotation.model.text import span, to_second
 
 
 @dataclass(frozen=True)
@@ -35,30 +35,33 @@ class KnownUse:
         primary = _primary(states)
         run = ledger.last_complete_run(service, primary) if primary else None
         fleet = in_fleet(ledger.instances(LIVE), states, service)
-        return cls(service, ledger.reads(), run.finished if run else None, fleet, ledger.keys(), utc_now())
+        return cls(service, ledger.reads(), run.finished if run else None, fleet, ledger.keys(), ledger.time())
 
     def use(self, key_id: str, states: Mapping[str, KeyState], days: int = 0) -> KeyUse:
         """The use of one key; *days* is the policy's `suspend_days`."""
         older = [each for each, state in states.items() if state.is_superseded]
         promoted = took_over(_primary(states), older, self.records, self.service)
-        since = max((when for when in (self.run, promoted and promoted.latest) if when), default=None)
+        now = self.now or utc_now()
+        known = [when for when in (self.run, promoted and promoted.latest) if when]
+        # Of a clock that was ahead: to count reads from then on would leave out all that come before.
+        ahead = [when for when in known if when > now + SKEW]
+        since = max((when for when in known if when not in ahead), default=None)
         own = next((one for one in self.records if (one.id, one.service) == (key_id, self.service)), None)
         is_suspended = states.get(key_id) is KeyState.SUSPENDED
-        reading = {_who(one) for one in self.reads}
-        stale = [_who(one) for one in self.fleet if since and one.seen <= since]
-        silent = [_who(one) for one in self.fleet if _who(one) not in {*reading, *stale}]
+        stale = [one for one in self.fleet if since and one.seen <= since]
+        asked = [one for one in self.fleet if one not in stale]
         return KeyUse(
             reads=[one for one in self.reads if one.key_id == key_id],
             since=since,
             # A run from before that promotion, if the key was primary before, moved nothing to it since.
             by_run=since is not None and since == self.run,
-            unheard=_notes(stale, silent, since),
-            asked=[_who(one) for one in self.fleet if _who(one) not in {*stale, *silent}],
+            unheard=[*_of_stale(stale, since), *map(_of_late, ahead), *of_clocks(self.fleet)],
+            asked=[f"{_who(one)}, up to {to_second(one.seen)}" for one in sorted(asked, key=lambda one: one.seen)],
             opening=[one.words for one in self.fleet if is_suspended and key_id in one.known],
             is_suspended=is_suspended,
             suspended=own.suspended if own else None,
             days=days,
-            now=self.now or utc_now(),
+            now=now,
         )
 
 
@@ -70,11 +73,21 @@ def _who(one: InstanceRecord | ReadRecord) -> str:
     return printable(f"{one.service} on {one.instance}")
 
 
-def _notes(stale: Sequence[str], silent: Sequence[str], since: datetime | None) -> list[str]:
-    """A sentence on each kind of instances whose reads after *since* are not known."""
-    found = []
-    if stale and since:
-        found.append(f"{named(stale)} said nothing of what is read with which key since {to_second(since)}")
-    if silent:
-        found.append(f"{named(silent)} announced no read with any key: there was none, or keyring-core is older there")
-    return found
+def _of_stale(stale: Sequence[InstanceRecord], since: datetime | None) -> list[str]:
+    """A sentence on the instances whose reads after *since* are not known."""
+    if not (stale and since):
+        return []
+    return [f"{named(list(map(_who, stale)))} said nothing of what is read with which key since {to_second(since)}"]
+
+
+def _of_late(when: datetime) -> str:
+    return f"the last run, or the promotion, ended at {to_second(when)}, which is still to come: it counts for nothing"
+
+
+def of_clocks(fleet: Sequence[InstanceRecord]) -> Iterator[str]:
+    """A sentence on each service whose clock is wrong."""
+    for one in fleet:
+        if one.ahead:
+            where = "ahead of" if one.ahead > 0 else "behind"
+            differs = f"is {span(timedelta(seconds=abs(one.ahead)))} {where} the one of the ledger's server"
+            yield f"the clock of {_who(one)} {differs}; its times were put right"

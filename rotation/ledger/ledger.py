@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal, TypeVar
@@ -22,10 +23,20 @@ from rotation.ledger.chain import Chain
 from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url, put
 from rotation.ledger.events import EventWriter, Sign, read_chain
 from rotation.ledger.found_keys import PROMOTION, FoundKeys
-from rotation.ledger.instances import delete_instance, put_together, reads_with_primary, write_instance
+from rotation.ledger.instances import (
+    delete_instance,
+    later_than,
+    put_right,
+    put_together,
+    reads_with_primary,
+    seconds_ahead,
+    settle,
+    write_instance,
+)
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord
 from rotation.model.key_use import UNNAMED
 from rotation.model.searched_table import REMEMBERED, SearchedTable
+from rotation.model.text import to_second
 from rotation.stores.access import ATTEMPTS
 
 T = TypeVar("T")
@@ -183,14 +194,27 @@ class Ledger:
         """The events, with the keys and the certificates that they explain."""
         return self._access.read(read_chain)
 
-    def announce(self, record: InstanceRecord, reads: Sequence[ReadRecord] = ()) -> None:
+    def announce(
+        self, record: InstanceRecord, reads: Sequence[ReadRecord] = (), *, clock: datetime | None = None
+    ) -> InstanceRecord:
         """Records which keys an instance holds, and its *reads* with them; a new one deletes what is long over.
 
         Reads that are zero are not written. The times of the last ones stay if a later process of the same name has
         none yet, since its numbers begin at zero.
+
+        *clock*: the time by the clock that gave all these times; if that of the ledger's server is another one, they
+        are put right. Returns the record as it was written.
         """
-        now = self._now()
-        self._access.write_if_current(lambda connection: write_instance(connection, record, reads, now))
+
+        def act(connection: sa.Connection) -> InstanceRecord:
+            server = self._access.clock(connection) if clock else None
+            ahead = seconds_ahead(clock, server) if clock and server else None
+            written = replace(put_right(record, ahead), ahead=ahead)
+            right = [put_right(each, ahead) for each in reads]
+            write_instance(connection, written, right, min(filter(None, (self._now(), server))))
+            return written
+
+        return self._access.write_if_current(act)
 
     def withdraw(self, record: InstanceRecord, reads: Sequence[ReadRecord] = ()) -> None:
         """Deletes *record* of an instance that ends, unless another process has announced itself by that name since.
@@ -199,16 +223,38 @@ class Ledger:
         primary key are put together with the ones of other instances that ended.
         It starts no thread, since Python starts none while it ends.
         """
-        access = self._access.at_the_end()
+        access, reads = self._access.at_the_end(), [put_right(each, record.ahead) for each in reads]
         if not access.write(lambda connection: delete_instance(connection, record, reads)):
             return
         # Apart: of many that end at once some may fail here, and then leave their reads as they are.
         if found := access.read(lambda connection: reads_with_primary(connection, record)):
             access.write(lambda connection: put_together(connection, found))
 
+    def time(self) -> datetime:
+        """The time: by this process's clock, or by that of the ledger's server if that is behind it.
+
+        To a clock that is ahead, what was announced just now would be long over.
+        """
+        return self._access.read(lambda connection: min(filter(None, (self._now(), self._access.clock(connection)))))
+
+    def settle(self, skew: timedelta) -> list[str]:
+        """Sets to now the times of services that are later than the server's by more than *skew*; returns whose.
+
+        Without a server it does nothing.
+        """
+
+        def find(connection: sa.Connection) -> tuple[datetime | None, list[tuple[str, str, datetime]]]:
+            now = self._access.clock(connection)
+            return now, later_than(connection, now + skew) if now else []
+
+        now, found = self._access.read(find)
+        if now and found:
+            self._access.write(lambda connection: settle(connection, now, now + skew))
+        return [printable(f"{service} on {instance}: {to_second(when)}") for service, instance, when in found]
+
     def instances(self, within: timedelta) -> list[InstanceRecord]:
         """The instances that announced themselves within that time, or at a later one if their clock is ahead."""
-        seen = tables.instances.c.seen >= self._now() - within
+        seen = tables.instances.c.seen >= self.time() - within
         query = tables.records_of(tables.instances).where(seen).order_by(*tables.instances.primary_key)
         return self._records(lambda previous, **row: InstanceRecord(**row, previous=tuple(previous)), query)
 

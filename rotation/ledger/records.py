@@ -231,6 +231,18 @@ class InstanceRecord:
     seen: datetime
     previous: tuple[str, ...] = ()
     staged: str | None = None
+    seen_before: datetime | None = None
+    """When it had announced itself the time before; None if it has once."""
+    ahead: int | None = None
+    """The seconds by which its clock is ahead of that of the ledger's server; below zero if it is behind.
+
+    None if they are about the same. The times are of the server's clock then.
+    """
+
+    @property
+    def is_regular(self) -> bool:
+        """True if it announced itself twice about a minute apart, so that it is likely to do so again."""
+        return self.seen_before is not None and self.seen - self.seen_before <= REGULAR
 
     @property
     def known(self) -> frozenset[str]:
@@ -273,6 +285,10 @@ class ReadRecord:
 
 LIVE = timedelta(minutes=10)
 """A service that announced itself within this time is running."""
+REGULAR = timedelta(seconds=90)
+"""An instance announces itself once a minute, and a write may take some seconds."""
+SKEW = timedelta(minutes=1)
+"""The most by which the clock of a service may differ from that of the ledger's server; less is not put right."""
 
 
 def in_fleet(instances: Iterable[InstanceRecord], ring: Iterable[str], service: str) -> list[InstanceRecord]:

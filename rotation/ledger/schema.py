@@ -115,7 +115,10 @@ instances = sa.Table(
     sa.Column("primary_id", _name(8), key="primary", nullable=False),
     sa.Column("staged_id", _name(8), key="staged"),
     sa.Column("previous_ids", JsonText, key="previous", nullable=False),
+    # In front of `seen`, whose old value it gets: MariaDB sets columns from left to right.
+    sa.Column("seen_before", UtcTime),
     sa.Column("seen", UtcTime, nullable=False),
+    sa.Column("ahead", sa.BigInteger),
 )
 reads = sa.Table(
     "keyring_ledger_reads",
@@ -196,6 +199,11 @@ def _add_reads_and_events(connection: sa.Connection) -> None:
     _add_columns(connection, runs.c.whole)
 
 
+def _add_clocks(connection: sa.Connection) -> None:
+    """Version 4 knew neither how often an instance announces itself, nor that its clock is wrong."""
+    _add_columns(connection, instances.c.seen_before, instances.c.ahead)
+
+
 def _add_columns(connection: sa.Connection, *columns: sa.Column[Any]) -> None:
     """Adds those *columns* of one table that are missing; each may be null."""
     table = columns[0].table
@@ -210,11 +218,12 @@ MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {
     1: _tell_found_from_made,
     2: _add_searches,
     3: _add_reads_and_events,
+    4: _add_clocks,
 }
 """The steps from a version to the next one. On a database that commits each statement a step may find itself half
 done, so it checks before it changes anything."""
 
-VERSION = 4
+VERSION = 5
 """The version that this program writes."""
 
 

@@ -26,6 +26,7 @@ from rotation.model.target import TargetId
 T = TypeVar("T")
 
 CLOCK_REMEDY = "set this machine's clock by NTP: timedatectl"
+SERVICE_CLOCK_REMEDY = "set the clock of that service's machine by NTP: timedatectl"
 
 
 class OnFailure(Enum):
@@ -95,7 +96,17 @@ class Session:
         """Records the keys as they are now; warns before that if the clock is behind the ledger by more than *skew*."""
         if fault := clock_fault(self.attempt(Ledger.latest), utc_now(), skew):
             self.warn(f"Warning: {fault}. Next: {CLOCK_REMEDY}")
+        for words in self.settle(skew):
+            self.warn(f"Warning: {words}. Next: {SERVICE_CLOCK_REMEDY}")
         self.attempt(lambda ledger: ledger.see_keys(states, self.service))
+
+    def settle(self, skew: timedelta) -> list[str]:
+        """Sets to now what services announced with a time that is later than the server's by more than *skew*.
+
+        Returns a sentence on each.
+        """
+        found = self.attempt(lambda ledger: ledger.settle(skew)) or ()
+        return [f"the ledger held a time of {each}, later than its server's clock: it counts as now" for each in found]
 
     def fleet(self, key_ids: Collection[str]) -> list[InstanceRecord]:
         """The running services that share one of these keys, or the name of this service."""

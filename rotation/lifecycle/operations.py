@@ -43,6 +43,7 @@ from rotation.lifecycle.steps import (
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key, promotion_refusals
 from rotation.model.atomic_file import legible_to_others, read_whole, refusal
 from rotation.model.failures import StoppedError, UsageError
+from rotation.model.key_use import named
 from rotation.model.next_steps import CHECK, RUN, Next, Steps, demotion_steps, retire_step
 from rotation.model.outputs import Output
 from rotation.model.target import Target
@@ -121,12 +122,13 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     force: str | None = None,
     full_speed: bool = False,
     sign_with: Path | None = None,
+    wait: bool = True,
 ) -> StepResult:
     """Removes the previous key *key_id* if nothing needs it. *force*: the key's id again, to override refusals.
 
     Counts the *targets* that have these keys, and searches all other columns of their servers. *proof* and
     *archive* are files to write: the certificate, and the key for old backups, which nothing else keeps. *sign_with*
-    is the file of the key that signs the certificate.
+    is the file of the key that signs the certificate. *wait*: for one more announcement of each running service.
     """
     if sign_with and not proof:
         raise UsageError("--sign-with signs a certificate; name its file with --certificate")
@@ -147,6 +149,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
             everything=targets,
             whatever=bool(force),
             full_speed=full_speed,
+            wait=wait,
         )
         evidence, census, against = case.evidence, case.census, case.against
         if context.streams.stopping:
@@ -164,6 +167,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
             done.refused = against
             done.notes += [] if case.is_searched else [NOT_SEARCHED]
             return done
+        done.notes += [f"reads are known of {named(evidence.use.asked, '; ')}"] if evidence.use.asked else []
         done.certificate = certificate(
             evidence, census, session.service, utc_now(), overridden=against, unchecked=missing, by=session.by
         )

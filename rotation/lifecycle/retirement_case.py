@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Sequence
 from contextlib import closing, suppress
@@ -25,16 +24,14 @@ from rotation.ledger.session import Session, unexplained
 from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.refused_columns import keep_columns, known_columns
 from rotation.lifecycle.shared_secrets import SharedSecret, sharing
+from rotation.lifecycle.waits import Announcements, OpenWriters
 from rotation.lifecycle.wrapped_keys import wrapped_under
 from rotation.model.counts import Counts
 from rotation.model.failures import MissingError, StoreError
 from rotation.model.report import Report
 from rotation.model.target import Target
-from rotation.model.text import many
 from rotation.retirement import AGAIN, Evidence, Refusal, of_report, refusals
 from rotation.stores.databases import identify
-from rotation.stores.other_writers import OpenTransaction
-from rotation.stores.uncommitted import Uncommitted, uncommitted
 
 
 @dataclass
@@ -73,13 +70,15 @@ def examine(  # noqa: PLR0913 - what the case is about
     everything: Sequence[Target],
     whatever: bool,
     full_speed: bool,
+    wait: bool = True,
 ) -> Case:
     """Everything on retiring *key*: what is known, transactions, census, a sample of all columns, every row.
 
     What refuses without a row being read is said at once, and all that takes no longer than a sample is looked at
     nevertheless: an admin who is refused gets every reason of it, not one after the other. The search of every row is
     left out once anything refuses, unless it is wanted *whatever* that is. *targets* have the key set that the key is
-    of; *everything* is the targets of all key sets.
+    of; *everything* is the targets of all key sets. *wait*: for one more announcement of each service, if nothing
+    refuses.
 
     Raises StoreError if a target cannot be opened, and StoppedError.
     """
@@ -89,6 +88,7 @@ def examine(  # noqa: PLR0913 - what the case is about
         lost = (SharedNeed(one, against=[refusal]) for one in shared.keys if (refusal := _lost(one)))
         of_others = [refusal for need in lost for refusal in need.refusals(None, None)]
         _announce(context, [*_known_reasons(context, session, key, keyring, targets), *wrapped, *of_others])
+    announcements = Announcements(context, session, keys.states)
     open_writers = OpenWriters(context, everything)
     # Before anything is read: what is committed while this waits is counted below.
     uncommitted = open_writers.wait()
@@ -108,8 +108,10 @@ def examine(  # noqa: PLR0913 - what the case is about
         again, case.census = _count(context, session, keys.settings, key, targets=targets, everything=everything)
         case.evidence = replace(again, search=case.evidence.search, search_fault=case.evidence.search_fault)
         case.needs = [_count_need(session, one, everything) for one in shared.keys]
+    silent = announcements.wait() if wait and not whatever and not case.against else ()
     case.evidence = replace(
         case.evidence,
+        silent=silent,
         uncommitted=list({one.identity: one for one in (*uncommitted, *open_writers.late())}.values()),
         # A search may take an hour, and a service that started or read with the key meanwhile still counts.
         **_use(context, session, key, keyring),
@@ -325,53 +327,3 @@ def _add_context(counts: Counts, other: Counts) -> None:
     may_need = min(counts.unreadable - counts.identified, other.unreadable - other.identified)
     counts.unreadable = min(counts.unreadable, other.unreadable)
     counts.identified = counts.unreadable - may_need
-
-
-WAIT_SECONDS = 30.0
-"""The longest wait for the end of transactions that had written before the census."""
-LOOK_SECONDS = 0.5
-
-
-class OpenWriters:
-    """The transactions that were open before a census of *targets* and a search of their databases."""
-
-    def __init__(self, context: Context, targets: Sequence[Target]) -> None:
-        self._context = context
-        self._urls = list(dict.fromkeys(target.url for target in targets))
-        self.unchecked: Sequence[str] = ()
-        """Notes on databases that could not be asked."""
-        self._before: set[str] = set()
-        """The identities of all that were seen open, also without a write."""
-
-    def wait(self) -> Sequence[OpenTransaction]:
-        """Waits until all that have written have ended, WAIT_SECONDS at most; returns the ones that have not.
-
-        Raises StoreError and StoppedError.
-        """
-        left, end = self._look().writers, time.monotonic() + WAIT_SECONDS
-        if not left:
-            return ()
-        with self._context.watch(dry_run=True) as watcher:
-            while left and time.monotonic() < end:
-                watcher.at_work(f"waiting for the end of {many(len(left), 'transaction')}: {left[0].words}")
-                self._context.streams.wait(LOOK_SECONDS)
-                still = {one.identity for one in left}
-                left = tuple(one for one in self._look().writers if one.identity in still)
-        return left
-
-    def late(self) -> Sequence[OpenTransaction]:
-        """The transactions that were open before the census, have written by now, and are still open.
-
-        One that its database may have shown under another name before, or not at all, counts as well. Raises as `wait`.
-        """
-        before = {*self._before}
-        return [one for one in self._look().writers if one.may_be_older or one.identity in before]
-
-    def _look(self) -> Uncommitted:
-        context = self._context
-        seen = uncommitted(
-            self._urls, wait=context.streams.wait, links=context.links, left_out=context.policy().unsearched_databases
-        )
-        self.unchecked = seen.unchecked
-        self._before |= {one.identity for one in seen.transactions}
-        return seen

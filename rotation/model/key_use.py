@@ -61,7 +61,7 @@ class KeyUse:
     unheard: Sequence[str] = ()
     """Sentences on the running instances whose reads since then are not known."""
     asked: Sequence[str] = ()
-    """Running instances whose reads are known up to a time after that."""
+    """Running instances whose reads are known up to a time after that, with that time; the earliest first."""
     opening: Sequence[str] = ()
     """Running instances that still hold the key as a previous one, though it is suspended here."""
     is_suspended: bool = False

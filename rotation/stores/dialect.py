@@ -98,6 +98,8 @@ class Dialect:
     """The harm of text in a column of bytes, or of bytes in one of text; None: no harm."""
     new_key: ClassVar[str | None] = None
     """The type of a column that numbers the rows, and becomes the primary key of a table that is there."""
+    clock: ClassVar[str | None] = None
+    """The SQL for the time of the server, in seconds since 1970; None without a server."""
     tempo: ClassVar[Tempo] = Tempo()
     """The sizes of batches: `python -m benchmarks.latency`."""
     hurry: ClassVar[str | None] = None

@@ -127,6 +127,13 @@ CASES = {
     "ledger does not answer": Case("ledger", UNKNOWN, {"ledger_fault": "is locked"}, "is locked"),
     "ledger cannot be written": Case("ledger", UNKNOWN, {"ledger_unwritten": "is read-only"}, "is read-only"),
     "clock with the ledger": Case("clock", OK, {"latest": NOW + timedelta(seconds=60)}),
+    "clock of a service": Case(
+        "clock",
+        WARNING,
+        {"instances": (InstanceRecord("web-1", "web", "11111111", NOW, ahead=-7200),)},
+        "the clock of web on web-1 is 2 hours behind the one of the ledger's server",
+    ),
+    "clock of what is still to come": Case("clock", WARNING, {"late_times": ("a time of web",)}, "a time of web"),
     "clock behind the ledger": Case("clock", WARNING, {"latest": NOW + timedelta(seconds=61)}, "2026-06-15 02:01 UTC"),
     "cells of another package": Case(
         "tokens_left", WARNING, {"targets": (target(taken_over=2, to_rotate=2),)}, "2 cells of another package"

@@ -247,7 +247,7 @@ def test_an_instance_counts_for_as_long_as_it_is_heard_of(ledger: Ledger, clock:
     two = InstanceRecord("web-2:8", "billing", NEW, clock.time, (OLD,))
     ledger.announce(two)
 
-    assert ledger.instances(timedelta(minutes=10)) == [one, two]
+    assert ledger.instances(timedelta(minutes=10)) == [replace(one, seen_before=T0), two]
     assert ledger.instances(timedelta(minutes=9)) == [two]
     clock.step(days=31)
     ledger.announce(InstanceRecord("web-3:9", "billing", NEW, clock.time))
@@ -256,6 +256,63 @@ def test_an_instance_counts_for_as_long_as_it_is_heard_of(ledger: Ledger, clock:
 
 def reads(instance: str = "web-1:7", key_id: str = OLD, seen: datetime = T0, **numbers: Any) -> ReadRecord:
     return ReadRecord("billing", instance, key_id, seen, **numbers)
+
+
+@pytest.mark.by_turns
+def test_an_instance_that_announces_itself_each_minute_is_known(ledger: Ledger) -> None:
+    """By its last two times: one that did so once, or seldom, may stay silent for long."""
+    seen = []
+    for seconds in (0, 60, 1000, 1065):
+        ledger.announce(InstanceRecord("web-1:7", "billing", OLD, T0 + timedelta(seconds=seconds)))
+        seen += [each.is_regular for each in ledger.instances(timedelta(days=1))]
+
+    assert seen == [False, True, False, True]
+
+
+@pytest.mark.parametrize("years", [-2, 0, 20])
+def test_times_of_a_wrong_clock_are_put_right(ledger: Ledger, database: Database, years: int) -> None:
+    """By the clock of the ledger's server, if there is one: with the entry, its last reads, and what they delete."""
+    now, has_server = datetime.now(UTC), database.kind != "sqlite"
+    clock, wrong = now + timedelta(days=365 * years), years != 0 and has_server
+    ledger.announce(InstanceRecord("web-0:1", "billing", OLD, now), [reads("web-0:1", opened=1, last_opened=now)])
+    with Ledger.open(database.url, now=lambda: clock) as service:
+        one = InstanceRecord("web-1:7", "billing", OLD, clock)
+        written = service.announce(one, [reads(opened=1, last_opened=clock, seen=clock)], clock=clock)
+        found = {each.instance: each for each in ledger.instances(timedelta(days=1))}
+        last = max(each.last_opened for each in ledger.reads() if each.last_opened)
+        service.withdraw(written, [reads(opened=2, last_opened=clock, seen=clock)])
+
+    assert ("web-1:7" in found) == (years >= 0 or wrong)
+    assert (written.ahead is not None) == wrong
+    assert "web-0:1" in found or not has_server
+    if wrong or years == 0:
+        assert abs(last - now) < timedelta(minutes=1)
+        assert [each.instance for each in ledger.instances(timedelta(days=1))] == ["web-0:1"]
+        assert {each.last_opened.year for each in ledger.reads() if each.last_opened} == {now.year}
+
+
+def test_a_time_that_is_still_to_come_counts_as_now(ledger: Ledger, database: Database) -> None:
+    """Once, and no longer: a later look finds it in the past. Without a server nobody knows what is to come."""
+    later = datetime.now(UTC) + timedelta(days=2)
+    ledger.announce(InstanceRecord("web-1:7", "billing", OLD, later), [reads(opened=1, last_opened=later, seen=later)])
+    told, again = ledger.settle(timedelta(minutes=1)), ledger.settle(timedelta(minutes=1))
+    [read], has_server = ledger.reads(), database.kind != "sqlite"
+
+    assert [words.partition(": ")[0] for words in told] == ["billing on web-1:7"] * 2 * has_server
+    assert again == []
+    assert read.last_opened is not None
+    assert (read.last_opened < later) == has_server
+    assert read.seen == read.last_opened
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_command_whose_clock_is_ahead_sees_who_runs(ledger: Ledger, database: Database) -> None:
+    """To its own clock they would be long gone."""
+    now = datetime.now(UTC)
+    ledger.announce(InstanceRecord("web-1:7", "billing", OLD, now))
+
+    with Ledger.open(database.url, now=lambda: now + timedelta(days=1)) as ahead:
+        assert [each.instance for each in ahead.instances(timedelta(minutes=10))] == ["web-1:7"]
 
 
 @pytest.mark.by_turns
@@ -516,7 +573,7 @@ def test_a_ledger_of_version_1_tells_bounds(database: Database, half_done: bool)
         "never": None,
     }
     assert (kept["found"].retired, kept["staged"].staged, kept["found"].promoted) == (mar, feb, None)
-    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(4,)]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(ledger_schema.VERSION,)]
 
 
 STORED = {
@@ -589,16 +646,16 @@ def test_an_older_ledger_is_migrated(database: Database, monkeypatch: pytest.Mon
 
     if half_done:
         database.execute("ALTER TABLE keyring_ledger_keys ADD COLUMN note VARCHAR(10)")
-    monkeypatch.setattr(ledger_schema, "MIGRATIONS", {4: add_column, 5: lambda _: done.append("second")})
+    monkeypatch.setattr(ledger_schema, "MIGRATIONS", {5: add_column, 6: lambda _: done.append("second")})
     for module in ("schema", "database"):
-        monkeypatch.setattr(f"rotation.ledger.{module}.VERSION", 6)
+        monkeypatch.setattr(f"rotation.ledger.{module}.VERSION", 7)
 
     with Ledger.open(database.url) as migrated:
         kept = migrated.keys()
     assert [key.id for key in kept] == [OLD]
     Ledger.open(database.url).close()
     assert done == ["first", "second"]
-    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(6,)]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(7,)]
     assert database.rows("SELECT note FROM keyring_ledger_keys") == [(None,)]
 
 
@@ -617,7 +674,7 @@ def test_a_ledger_of_version_2_remembers_searches(database: Database, half_done:
         assert migrated.searches() == {"a" * 64: searched}
         kept = migrated.keys()
     assert [key.id for key in kept] == [OLD]
-    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(4,)]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(ledger_schema.VERSION,)]
 
 
 @pytest.mark.parametrize("half_done", [False, True], ids=["fresh", "half-done"])
@@ -638,6 +695,8 @@ def test_a_ledger_of_version_3_gets_reads_and_suspensions(database: Database, ha
         "ALTER TABLE keyring_ledger_keys DROP COLUMN event",
         "ALTER TABLE keyring_ledger_certificates DROP COLUMN digest",
         "ALTER TABLE keyring_ledger_certificates DROP COLUMN event",
+        "ALTER TABLE keyring_ledger_instances DROP COLUMN seen_before",
+        *([] if half_done else ["ALTER TABLE keyring_ledger_instances DROP COLUMN ahead"]),
         "UPDATE keyring_ledger_schema SET version = 3",
     )
 
@@ -659,7 +718,7 @@ def test_a_ledger_of_version_3_gets_reads_and_suspensions(database: Database, ha
         ["ledger", "keys", "certificates"],
         1,
     )
-    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(4,)]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(ledger_schema.VERSION,)]
 
 
 def test_a_search_is_remembered_for_an_hour(ledger: Ledger, clock: Clock) -> None:
@@ -694,7 +753,7 @@ def test_a_newer_ledger_is_left_alone(database: Database) -> None:
     Ledger.open(database.url).close()
     database.execute("UPDATE keyring_ledger_schema SET version = 99")
 
-    with pytest.raises(NewerLedgerError, match=r"has version 99, and this program knows 4.*Install"):
+    with pytest.raises(NewerLedgerError, match=r"has version 99, and this program knows 5.*Install"):
         Ledger.open(database.url)
     assert database.rows("SELECT version FROM keyring_ledger_schema") == [(99,)]
 
@@ -808,7 +867,7 @@ def test_an_older_ledger_that_may_not_be_changed_says_who_can(database: Database
     )
 
     with pytest.raises(
-        LedgerError, match=r"it has version 1, and could not be brought to version 4; run `keyring-rotate"
+        LedgerError, match=r"it has version 1, and could not be brought to version 5; run `keyring-rotate"
     ):
         Ledger.open(database.url)
 

@@ -98,7 +98,7 @@ class Stage:
         return "```console\n" + "".join(f"{line}\n{self._type(line)}" for line in commands) + "```"
 
     def _type(self, line: str) -> str:
-        self.clock.tick(60)
+        self.clock.tick(91)
         self._announce()
         return self._run(line)
 

@@ -390,7 +390,7 @@ def test_a_key_that_something_else_reads_with_stays(ready: Shop) -> None:
     [certificate] = _certificates(ready)
     assert done.code == 0
     assert certificate["reads"] == {
-        "asked": ["billing on web-1"],
+        "asked": ["billing on web-1, up to 2026-01-03 15:00:00 UTC"],
         "since": "2026-01-03T14:00:00+00:00",
         "last": ["billing on web-1 opened 3 tokens since its start, the last at 2026-01-03 12:30:00 UTC"],
         "suspended": None,

@@ -492,7 +492,7 @@ def test_it_makes_and_migrates_nothing(audit: Audit) -> None:
     words = [ran.document["error"] for ran in (missing, older, newer, none)]
     assert [ran.code for ran in (missing, older, newer, none)] == [3, 3, 3, 3]
     assert "there is no such file" in words[0]
-    assert "has version 3, and this program reads version 4; run `keyring-rotate ledger init`" in words[1]
+    assert "has version 3, and this program reads version 5; run `keyring-rotate ledger init`" in words[1]
     assert "has version 9" in words[2]
     assert "its tables are not there" in words[3]
     assert audit.verify("--url", "nonsense").code == 2

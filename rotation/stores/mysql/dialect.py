@@ -131,6 +131,7 @@ class MySQL(Dialect):
     product = "MariaDB"
     extra = "mysql"
     name_quote = "`"
+    clock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000"
     refusals: ClassVar[Mapping[Any, str]] = {
         6: "the server lost a temporary file: two servers must not share a folder for these (tmpdir)",
         1021: "the disk is full",

@@ -79,6 +79,7 @@ class PostgreSQL(Dialect):
     new_key = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
     product = "PostgreSQL"
     extra = "postgres"
+    clock = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
     tempo = Tempo(gentle_rows=100, rest=5.0)
     # Asynchronous commit: https://www.postgresql.org/docs/current/wal-async-commit.html.
     hurry = "SET LOCAL synchronous_commit = off"

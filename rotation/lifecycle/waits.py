@@ -1,0 +1,100 @@
+"""What a retirement waits for: the end of transactions, and one more word of each running service."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from keyring_core import KeyState
+from rotation.context import Context
+from rotation.ledger.records import InstanceRecord
+from rotation.ledger.session import Session
+from rotation.model.key_use import named
+from rotation.model.target import Target
+from rotation.model.text import many
+from rotation.stores.other_writers import OpenTransaction
+from rotation.stores.uncommitted import Uncommitted, uncommitted
+
+ANNOUNCED_SECONDS = 75.0
+"""The longest wait for an announcement that comes each minute; a write of it may take ten seconds."""
+
+
+class Announcements:
+    """What was the last word of each running service when this began."""
+
+    def __init__(self, context: Context, session: Session, states: Mapping[str, KeyState]) -> None:
+        self._context, self._session, self._states = context, session, states
+        self._end = time.monotonic() + ANNOUNCED_SECONDS
+        self._last = self._seen()
+
+    def wait(self) -> Sequence[InstanceRecord]:
+        """Waits until each has announced itself once more, or has ended; returns the ones that have not in time.
+
+        Only those that announce themselves each minute: others may have no reason to for long. Raises StoppedError.
+        """
+        left = self._left()
+        if not left:
+            return ()
+        with self._context.watch(dry_run=True) as watcher:
+            while left and time.monotonic() < self._end:
+                watcher.at_work(f"waiting for one more announcement of {named([each.words for each in left])}")
+                self._context.streams.wait(LOOK_SECONDS)
+                left = self._left()
+        return left
+
+    def _left(self) -> list[InstanceRecord]:
+        now = self._seen()
+        return [each for place, each in self._last.items() if each.is_regular and now.get(place) == each]
+
+    def _seen(self) -> dict[tuple[str, str], InstanceRecord]:
+        return {(each.service, each.instance): each for each in self._session.fleet(self._states)}
+
+
+WAIT_SECONDS = 30.0
+"""The longest wait for the end of transactions that had written before the census."""
+LOOK_SECONDS = 0.5
+
+
+class OpenWriters:
+    """The transactions that were open before a census of *targets* and a search of their databases."""
+
+    def __init__(self, context: Context, targets: Sequence[Target]) -> None:
+        self._context = context
+        self._urls = list(dict.fromkeys(target.url for target in targets))
+        self.unchecked: Sequence[str] = ()
+        """Notes on databases that could not be asked."""
+        self._before: set[str] = set()
+        """The identities of all that were seen open, also without a write."""
+
+    def wait(self) -> Sequence[OpenTransaction]:
+        """Waits until all that have written have ended, WAIT_SECONDS at most; returns the ones that have not.
+
+        Raises StoreError and StoppedError.
+        """
+        left, end = self._look().writers, time.monotonic() + WAIT_SECONDS
+        if not left:
+            return ()
+        with self._context.watch(dry_run=True) as watcher:
+            while left and time.monotonic() < end:
+                watcher.at_work(f"waiting for the end of {many(len(left), 'transaction')}: {left[0].words}")
+                self._context.streams.wait(LOOK_SECONDS)
+                still = {one.identity for one in left}
+                left = tuple(one for one in self._look().writers if one.identity in still)
+        return left
+
+    def late(self) -> Sequence[OpenTransaction]:
+        """The transactions that were open before the census, have written by now, and are still open.
+
+        One that its database may have shown under another name before, or not at all, counts as well. Raises as `wait`.
+        """
+        before = {*self._before}
+        return [one for one in self._look().writers if one.may_be_older or one.identity in before]
+
+    def _look(self) -> Uncommitted:
+        context = self._context
+        seen = uncommitted(
+            self._urls, wait=context.streams.wait, links=context.links, left_out=context.policy().unsearched_databases
+        )
+        self.unchecked = seen.unchecked
+        self._before |= {one.identity for one in seen.transactions}
+        return seen
