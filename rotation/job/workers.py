@@ -123,6 +123,8 @@ def _local_client(distributed: Any, count: int, folder: str, closing: ExitStack)
         "distributed.worker.http.routes": [],
         # A worker that dies while it starts is not replaced. If that was the last one, the run is to end.
         "distributed.scheduler.no-workers-timeout": "30s",
+        # The scheduler empties files of fixed names there, also behind links. The system's folder is for all users.
+        "temporary-directory": folder,
     }
     # The first start of a process would start the tracker, which unblocks the signals.
     resource_tracker.ensure_running()
