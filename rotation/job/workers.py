@@ -93,7 +93,8 @@ def _processes(count: int, log_format: str) -> Iterator[Workers]:
         closing.callback(logger.setLevel, logger.level)
         logger.setLevel(logging.CRITICAL)
         try:
-            folder = closing.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+            made = tempfile.TemporaryDirectory(prefix="keyring-rotate-", ignore_cleanup_errors=True)
+            folder = closing.enter_context(made)
             client = closing.enter_context(_local_client(distributed, count, folder, closing))
             _in_time(partial(client.register_worker_callbacks, partial(worker.join_log, root.level, log_format)))
         except (OSError, RuntimeError, AssertionError) as error:
