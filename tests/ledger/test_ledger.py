@@ -29,7 +29,7 @@ from rotation.model.key_history import Promotion
 from rotation.model.searched_table import SearchedTable
 from rotation.stores.databases import file_of
 from tests.conftest import Named
-from tests.databases import Database
+from tests.databases import Database, postgres_in
 from tests.ledger.censuses import census_of
 from tests.processes import ROOT, end_of
 from tests.warm.client import Program
@@ -778,6 +778,24 @@ def test_a_value_of_another_type_is_a_corrupt_row(file: Path, named: Named) -> N
                     act(ledger)
             other.execute(f"UPDATE {table} SET {column} = ?", (before,))
             act(ledger)
+
+
+def test_a_name_that_the_database_has_no_letters_for_is_said(named: Named) -> None:
+    """In PostgreSQL's LATIN1: of a service, an instance, or the one who runs the command. A target's may be any."""
+    name, seen = "b\N{GRINNING FACE}b", datetime.now(UTC)
+    acts: dict[str, Callable[[Ledger], object]] = {
+        "service": lambda ledger: ledger.see_keys({OLD: KeyState.PRIMARY}, name),
+        "run": lambda ledger: ledger.begin_run("run", name, OLD),
+        "by": lambda ledger: ledger.mark(OLD, "staged", "billing", by=name),
+        "certificate": lambda ledger: ledger.keep_certificate({"key": OLD, "by": name}),
+        "instance": lambda ledger: ledger.announce(InstanceRecord(name, "billing", OLD, seen)),
+    }
+    with postgres_in("LATIN1") as database, Ledger.open(database.url) as ledger:
+        for place, act in acts.items():
+            with named(place), pytest.raises(LedgerError, match="its encoding lacks a character that was sent"):
+                act(ledger)
+        ledger.keep_censuses([census_of("billing", name, "token", taken=seen, complete=True)])
+        assert [census.name for census in ledger.censuses()] == [name]
 
 
 def test_a_locked_ledger_is_waited_for_and_then_said(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
