@@ -364,3 +364,19 @@ def _refusal(url: str) -> str | None:
         return type(error.orig).__name__
     finally:
         engine.dispose()
+
+
+@contextmanager
+def postgres_in(encoding: str) -> Iterator[Database]:
+    """A PostgreSQL database in that encoding."""
+    server, name = sa.make_url(postgres_server()), f"t_{secrets.token_hex(6)}"
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} ENCODING {encoding} TEMPLATE template0 LOCALE 'C'")
+    url = server.set(database=name)
+    engine = sa.create_engine(url.update_query_dict({"client_encoding": "utf8"}))
+    yield Database("postgresql", url.render_as_string(hide_password=False), engine)
+    engine.dispose()
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name}")
+    admin.dispose()

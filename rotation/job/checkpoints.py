@@ -10,6 +10,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple, Self
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple, Self
 import structlog
 
 from keyring_core.redaction.redactor import get_redactor
+from rotation.ledger.chain import read_json
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.session import Session
 from rotation.model.counts import RowKey
@@ -69,7 +71,7 @@ class Checkpoints:
             return Reached()
         text = self._ask(lambda ledger: ledger.reached(self._plan))
         self.recorded = text is not None
-        reached = _read(text) if text else Reached()
+        reached = _read(text, len(self._target.key_columns)) if text else Reached()
         if reached.key:
             log.warning("rotation.resumed_run", target=self._target.label, fresh="--fresh begins again")
         return reached
@@ -113,11 +115,21 @@ def _write_part(part: object) -> object:
     return next(([name, write(part)] for name, (kind, write, _) in _KINDS.items() if isinstance(part, kind)), None)
 
 
-def _read(text: str) -> Reached:
-    """The progress in the text; none for text that is unknown."""
-    try:
-        note = json.loads(text)
-        parts = [_KINDS[part[0]][2](part[1]) if isinstance(part, list) else part for part in note["key"]]
-        return Reached(tuple(parts), int(note["rows"]))
-    except (ValueError, KeyError, TypeError, ArithmeticError):
-        return Reached()
+def _read(text: str, columns: int) -> Reached:
+    """The progress in the text, for a key of so many *columns*; none for text of another form."""
+    with suppress(ArithmeticError, LookupError, TypeError, ValueError):
+        note = read_json(text)
+        parts = tuple(map(_read_part, note["key"]))
+        if isinstance(note["key"], list) and len(parts) == columns:
+            return Reached(parts, int(note["rows"]))
+    return Reached()
+
+
+def _read_part(part: object) -> object:
+    """A part of a key. Raises LookupError, TypeError or ValueError for what `_write_part` does not write."""
+    if isinstance(part, list):
+        kind, text = part
+        return _KINDS[kind][2](text)
+    if not isinstance(part, str | int | float) or (isinstance(part, int) and not -(2**63) <= part < 2**64):
+        raise TypeError
+    return part

@@ -93,7 +93,8 @@ def _processes(count: int, log_format: str) -> Iterator[Workers]:
         closing.callback(logger.setLevel, logger.level)
         logger.setLevel(logging.CRITICAL)
         try:
-            folder = closing.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+            made = tempfile.TemporaryDirectory(prefix="keyring-rotate-", ignore_cleanup_errors=True)
+            folder = closing.enter_context(made)
             client = closing.enter_context(_local_client(distributed, count, folder, closing))
             _in_time(partial(client.register_worker_callbacks, partial(worker.join_log, root.level, log_format)))
         except (OSError, RuntimeError, AssertionError) as error:
@@ -123,6 +124,8 @@ def _local_client(distributed: Any, count: int, folder: str, closing: ExitStack)
         "distributed.worker.http.routes": [],
         # A worker that dies while it starts is not replaced. If that was the last one, the run is to end.
         "distributed.scheduler.no-workers-timeout": "30s",
+        # The scheduler empties files of fixed names there, also behind links. The system's folder is for all users.
+        "temporary-directory": folder,
     }
     # The first start of a process would start the tracker, which unblocks the signals.
     resource_tracker.ensure_running()

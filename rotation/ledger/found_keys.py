@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import sqlalchemy as sa
 
 from keyring_core.keys import KeyState
 from rotation.ledger import schema as tables
-from rotation.ledger.records import KeyRecord
+from rotation.ledger.records import KeyRecord, records
 
 Dates: TypeAlias = "dict[str, datetime | None]"
 
@@ -25,8 +25,8 @@ class FoundKeys:
         """Reads the keys of *service*."""
         self._connection, self._service, self._now = connection, service, now
         query = tables.records_of(tables.keys).where(tables.keys.c.service == service)
-        keys: Any = (KeyRecord(**row._asdict()) for row in connection.execute(query))
-        self._known: dict[str, KeyRecord] = {key.id: key for key in keys}
+        rows = (row._asdict() for row in connection.execute(query))
+        self._known = {key.id: key for key in records(KeyRecord, rows)}
 
     def dates(self, states: Mapping[str, KeyState]) -> dict[str, Dates]:
         """The dates to record, by id, of keys in these *states* that are new or in a state that is not recorded."""

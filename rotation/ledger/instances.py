@@ -10,7 +10,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from rotation.ledger import schema as tables
-from rotation.ledger.records import SKEW, InstanceRecord, ReadRecord
+from rotation.ledger.records import SKEW, InstanceRecord, ReadRecord, records
 
 T = TypeVar("T", InstanceRecord, ReadRecord)
 
@@ -116,8 +116,8 @@ def reads_with_primary(connection: sa.Connection, record: InstanceRecord) -> Rea
     """The reads of *record* with its primary key."""
     columns = tables.reads.c
     own = columns.service == record.service, columns.instance == record.instance, columns.key_id == record.primary
-    found = connection.execute(tables.records_of(tables.reads).where(*own)).one_or_none()
-    return ReadRecord(**found._asdict()) if found else None
+    rows = connection.execute(tables.records_of(tables.reads).where(*own))
+    return next(iter(records(ReadRecord, (row._asdict() for row in rows))), None)
 
 
 def put_together(connection: sa.Connection, record: ReadRecord) -> None:

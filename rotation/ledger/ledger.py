@@ -33,7 +33,7 @@ from rotation.ledger.instances import (
     settle,
     write_instance,
 )
-from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord
+from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord, records
 from rotation.model.key_use import UNNAMED
 from rotation.model.searched_table import REMEMBERED, SearchedTable
 from rotation.model.text import to_second
@@ -256,7 +256,7 @@ class Ledger:
         """The instances that announced themselves within that time, or at a later one if their clock is ahead."""
         seen = tables.instances.c.seen >= self.time() - within
         query = tables.records_of(tables.instances).where(seen).order_by(*tables.instances.primary_key)
-        return self._records(lambda previous, **row: InstanceRecord(**row, previous=tuple(previous)), query)
+        return self._records(InstanceRecord, query)
 
     def reads(self, within: timedelta | None = None) -> list[ReadRecord]:
         """The reads of all instances, also of those that ended; with *within* only what was announced in that time."""
@@ -391,8 +391,8 @@ class Ledger:
         statement = tables.progress.delete().where(tables.progress.c.plan == _digest(plan))
         self._access.write(lambda connection: connection.execute(statement))
 
-    def _records(self, kind: Callable[..., T], query: sa.Select[Any]) -> list[T]:
-        return self._access.read(lambda connection: [kind(**row._asdict()) for row in connection.execute(query)])
+    def _records(self, kind: type[T], query: sa.Select[Any]) -> list[T]:
+        return self._access.read(lambda connection: records(kind, (row._asdict() for row in connection.execute(query))))
 
 
 def _dates_of(event: Event, now: datetime, *, forced: bool) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from types import UnionType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, get_origin, get_type_hints
 
 from keyring_core.names import printable
 from keyring_core.redaction.redactor import get_redactor
@@ -20,6 +20,23 @@ from rotation.model.text import to_second
 
 KEPT_CENSUS_PROBLEMS = 100
 """Rows with a problem that a census names, at most."""
+T = TypeVar("T")
+
+
+def records(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
+    """*rows* as records of that *kind*. Raises TypeError for a value of another type: somebody changed the row."""
+    hints = get_type_hints(kind).items()
+    types = {name: hint if get_origin(hint) in {None, UnionType} else get_origin(hint) for name, hint in hints}
+    return [kind(**{name: _checked(name, row[name], types[name]) for name in row}) for row in rows]
+
+
+def _checked(name: str, value: object, expected: Any) -> object:
+    # JSON has a list for a tuple.
+    if expected is tuple and isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return tuple(value)
+    if not isinstance(value, expected):
+        raise TypeError(name)
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,14 +9,17 @@ import json
 from contextlib import suppress
 
 from rotation.discovery.result import ColumnName, Discovery
+from rotation.ledger.chain import read_json
 from rotation.ledger.session import Session
 
 
 def known_columns(session: Session, key_id: str) -> list[ColumnName]:
     """The columns that the last retirement of that key found, and that no target named. Raises LedgerError."""
     text = session.attempt(lambda ledger: ledger.reached(_plan(session, key_id)))
+    # A row of another form is as good as none: then everything is searched.
     with suppress(ValueError, TypeError):
-        return [(database, table, column) for database, table, column in json.loads(text or "[]")]
+        found = [(database, table, column) for database, table, column in read_json(text or "[]")]
+        return found if all(isinstance(name, str) for names in found for name in names) else []
     return []
 
 

@@ -102,7 +102,7 @@ def date(session: Session, key: Key, event: Event, *, forced: bool = False) -> l
     try:
         session.attempt(lambda ledger: ledger.mark(key.id, event, session.service, forced=forced, by=session.by))
     except LedgerError as error:
-        return [f"the step is done, but its date was not recorded: {error}"]
+        return [f"the step is done, but its date was not recorded: {str(error).rstrip('.')}"]
     return []
 
 

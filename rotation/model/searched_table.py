@@ -25,5 +25,10 @@ class SearchedTable(NamedTuple):
 
     @classmethod
     def of_document(cls, read: datetime, document: Mapping[str, Any]) -> SearchedTable:
-        """One that was kept. Raises KeyError for a *document* of another shape."""
-        return cls(read, document["rows"], document["witness"])
+        """One that was kept. Raises KeyError or TypeError for a *document* of another shape.
+
+        The shape of the witness is the affair of its database.
+        """
+        if type(rows := document["rows"]) is not int:
+            raise TypeError(rows)
+        return cls(read, rows, document["witness"])

@@ -142,7 +142,10 @@ class OtherWriters:
 
     @staticmethod
     def is_unchanged(connection: sa.Connection, schema: str | None, table: str, witness: Any) -> bool:
-        """True if each row that the table has now was read with that *witness*, also in another process."""
+        """True if each row that the table has now was read with that *witness*, also in another process.
+
+        False, too, for a *witness* of another shape.
+        """
         del connection, schema, table, witness
         return False
 

@@ -282,6 +282,37 @@ def test_a_process_that_hangs_as_it_starts_is_given_up(app: Database, environ: d
     assert (app.column()[1], len(command.log.splitlines())) == (OLD, 1)
 
 
+@pytest.mark.parametrize("planted", ["folders", pytest.param("files", marks=LONG)])
+def test_what_others_leave_in_the_folder_for_temporary_files_changes_nothing(
+    app: Database, environ: dict[str, str], tmp_path: Path, planted: str
+) -> None:
+    """Each user can make the folders that Dask has there by default: no file behind their links is emptied.
+
+    Nothing is left there, nor in the user's own configuration of Dask.
+    """
+    shared, home, keys = tmp_path / "shared", tmp_path / "home", tmp_path / "keys.env"
+    shared.mkdir()
+    home.mkdir()
+    keys.write_text("".join(f"{name}={value}\n" for name, value in environ.items()))
+    before = keys.read_text()
+    for scratch in (shared / "dask-scratch-space", shared / f"dask-scratch-space-{os.getuid()}"):
+        if planted == "files":
+            scratch.touch()
+        else:
+            scratch.mkdir()
+            for lock in ("global", "purge"):
+                (scratch / f"{lock}.lock").symlink_to(keys)
+    found = sorted(shared.rglob("*"))
+    places = {"TMPDIR": str(shared), "HOME": str(home), "DASK_TEMPORARY_DIRECTORY": str(shared)}
+
+    with start(app, places, tmp_path, "--workers", "2", "--full-speed", "--env-file", str(keys)) as command:
+        code, document = command.end()
+
+    assert keys.read_text() == before
+    assert (code, document["targets"][0]["rotated"]) == (0, ROWS)
+    assert (sorted(shared.rglob("*")), list(home.iterdir())) == (found, [])
+
+
 def test_threads_share_the_rate(app: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """R22: each of two has half of --max-rate, for all of its rows."""
     rested: list[tuple[float | None, int]] = []

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,12 +23,13 @@ from rotation.ledger import schema as ledger_schema
 from rotation.ledger.chain import differences
 from rotation.ledger.database import LedgerError, NewerLedgerError, open_for_service
 from rotation.ledger.ledger import Ledger, service_name
-from rotation.ledger.records import CensusRecord, InstanceRecord, ReadRecord
+from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord, ReadRecord
 from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
 from rotation.model.searched_table import SearchedTable
 from rotation.stores.databases import file_of
-from tests.databases import Database
+from tests.conftest import Named
+from tests.databases import Database, postgres_in
 from tests.ledger.censuses import census_of
 from tests.processes import ROOT, end_of
 from tests.warm.client import Program
@@ -797,6 +798,63 @@ def test_a_ledger_that_does_not_work_says_why(file: Path, spoil: Callable[[Path]
     with pytest.raises(LedgerError, match=f"{file}.*{words}") as caught, Ledger.open(url) as ledger:
         ledger.see_keys({NEW: KeyState.PRIMARY}, "billing")
     assert caught.value.__context__ is None
+
+
+CHANGED: dict[str, tuple[Callable[[Ledger], object], list[object]]] = {
+    "keyring_ledger_keys.id": (lambda ledger: ledger.see_keys({OLD: KeyState.PRIMARY}, "billing"), [b"\x00"]),
+    "keyring_ledger_keys.service": (Ledger.keys, [b"billing"]),
+    "keyring_ledger_keys.staged": (Ledger.keys, [7, "yesterday", b"2026-01-03T12:00:00.000000Z"]),
+    "keyring_ledger_keys.event": (Ledger.keys, ["three", 1.5]),
+    "keyring_ledger_runs.command": (Ledger.runs, [b"run"]),
+    "keyring_ledger_runs.counts": (Ledger.runs, ["[]", "7", "null", '"text"', "{", "[" * 100_000, '{"a": 1e999}', 7]),
+    "keyring_ledger_instances.previous_ids": (
+        lambda ledger: ledger.instances(LIVE),
+        ["{}", "7", "null", '"0d0d0d0d"', "[null]", "[[1]]", '[{"a": 1}]', "x"],
+    ),
+    "keyring_ledger_instances.staged_id": (lambda ledger: ledger.instances(LIVE), [b"\x00"]),
+    "keyring_ledger_reads.opened": (Ledger.reads, ["many", 1.5, b"\x00"]),
+    "keyring_ledger_reads.last_opened": (Ledger.reads, ["2026-13-45T00:00:00.000000Z"]),
+}
+
+
+def test_a_value_of_another_type_is_a_corrupt_row(file: Path, named: Named) -> None:
+    """In each column that somebody may have changed, and whichever part of the ledger reads it; SQLite keeps all."""
+    other = sqlite3.connect(file, isolation_level=None)
+    with closing(other), Ledger.open(f"sqlite:///{file}") as ledger:
+        ledger.begin_run("run", "billing", OLD)
+        seen = datetime.now(UTC)
+        reads = [ReadRecord("billing", "web", OLD, seen, 1, seen)]
+        ledger.announce(InstanceRecord("web", "billing", OLD, seen), reads)
+        for place, (act, values) in CHANGED.items():
+            table, _, column = place.partition(".")
+            [(before,)] = other.execute(f"SELECT {column} FROM {table}")
+            for value in values:
+                other.execute(f"UPDATE {table} SET {column} = ?", (value,))
+                with (
+                    named(place, repr(value)[:40]),
+                    pytest.raises(LedgerError, match="a row in it is corrupt; restore"),
+                ):
+                    act(ledger)
+            other.execute(f"UPDATE {table} SET {column} = ?", (before,))
+            act(ledger)
+
+
+def test_a_name_that_the_database_has_no_letters_for_is_said(named: Named) -> None:
+    """In PostgreSQL's LATIN1: of a service, an instance, or the one who runs the command. A target's may be any."""
+    name, seen = "b\N{GRINNING FACE}b", datetime.now(UTC)
+    acts: dict[str, Callable[[Ledger], object]] = {
+        "service": lambda ledger: ledger.see_keys({OLD: KeyState.PRIMARY}, name),
+        "run": lambda ledger: ledger.begin_run("run", name, OLD),
+        "by": lambda ledger: ledger.mark(OLD, "staged", "billing", by=name),
+        "certificate": lambda ledger: ledger.keep_certificate({"key": OLD, "by": name}),
+        "instance": lambda ledger: ledger.announce(InstanceRecord(name, "billing", OLD, seen)),
+    }
+    with postgres_in("LATIN1") as database, Ledger.open(database.url) as ledger:
+        for place, act in acts.items():
+            with named(place), pytest.raises(LedgerError, match="its encoding lacks a character that was sent"):
+                act(ledger)
+        ledger.keep_censuses([census_of("billing", name, "token", taken=seen, complete=True)])
+        assert [census.name for census in ledger.censuses()] == [name]
 
 
 def test_a_locked_ledger_is_waited_for_and_then_said(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

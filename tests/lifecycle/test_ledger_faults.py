@@ -11,6 +11,9 @@ import pytest
 
 from keyring_core import KeyState
 from rotation.cli.main import main
+from rotation.ledger.session import OnFailure, Session
+from rotation.lifecycle.refused_columns import _plan, known_columns
+from tests.conftest import Named
 from tests.lifecycle.shop import OLDER, Shop, old_token
 
 pytestmark = pytest.mark.database
@@ -63,6 +66,18 @@ def shop(shop: Shop) -> Shop:
     with shop.ledger() as ledger:
         ledger.see_keys({"00000000": KeyState.PRIMARY}, "else")
     return shop
+
+
+def test_damaged_names_of_columns_are_none(shop: Shop, named: Named) -> None:
+    """What the ledger has of an earlier retirement, if somebody changed it: everything is searched, as without it."""
+    with shop.ledger() as ledger:
+        session = Session("default", OnFailure.RAISE, lambda _: None, ledger)
+        for text in ("x", "7", "null", '"t"', "{}", "[[]]", "[7]", "[[1, 2, 3]]", '[[["a"], "b", "c"]]', "[" * 100_000):
+            with named(text[:40]):
+                ledger.reach(_plan(session, OLDER.id), text)
+                assert known_columns(session, OLDER.id) == []
+        ledger.reach(_plan(session, OLDER.id), '[["a", "b", "c"]]')
+        assert known_columns(session, OLDER.id) == [("a", "b", "c")]
 
 
 @FAULTS

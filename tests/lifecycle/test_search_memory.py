@@ -138,7 +138,7 @@ def test_what_is_not_surely_the_same_is_read_again(
         statement = {
             "hour": LEFT.format("strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-61 minutes')"),
             "future": LEFT.format("'2999-01-01T00:00:00.000000Z'"),
-            "document": "UPDATE keyring_ledger_searches SET document = '{}'",
+            "document": """UPDATE keyring_ledger_searches SET document = '{"rows": 1, "witness": null}'""",
             "table": "DROP TABLE keyring_ledger_searches",
         }.get(change)
         if statement:

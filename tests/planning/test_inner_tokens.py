@@ -191,6 +191,36 @@ def test_a_line_break_may_stand_in_its_beginning(between: bytes) -> None:
             assert is_spelled(broken)
 
 
+def in_lines(value: bytes, first: int, width: int, between: bytes) -> bytes:
+    """*value* in lines of *width*, of which the first has another one."""
+    return value[:first] + between + wrapped(value[first:], width, between)
+
+
+@pytest.mark.parametrize("between", [b"\n", b"\r\n    ", b"\\n", b"=\n", b"\n> ", b",", "\u200b".encode()])
+def test_four_characters_in_a_row_are_enough(between: bytes) -> None:
+    """A token in lines of four characters, or with something in it that stock Fernet drops after each fourth one."""
+    for first in range(1, 5):
+        broken = in_lines(token("old").encode(), first, 4, between)
+
+        assert find_inner([KEYRING], broken).under == {OLD: 1}
+        assert is_spelled(broken)
+
+
+@pytest.mark.parametrize("between", [b"\n", b"\r\n    ", b"\\n"])
+def test_an_encoding_stands_in_lines_if_its_beginning_is_in_one(between: bytes, named: Named) -> None:
+    """If a mark has 16 characters, it must not be divided: 20 in the first line are enough for each encoding."""
+    value = token("old").encode()
+    wide, twice = base64.b64encode(text(value).encode("utf-16-le")), base64.b64encode(base64.b64encode(value))
+    forms = {"hex": value.hex().encode(), "raw, hex": raw(value).hex().encode(), "base32": base64.b32encode(value)}
+    forms |= {"UTF-16": wide, "base64 twice": twice, "numbers": ",".join(map(str, value)).encode()}
+    for name, form in forms.items():
+        with named(name):
+            broken = in_lines(form, 20, 19, between)
+
+            assert find_inner([KEYRING], broken).under == {OLD: 1}
+            assert is_spelled(broken)
+
+
 def test_what_stock_fernet_drops_may_stand_in_a_token(named: Named) -> None:
     """Whatever is no character of base64: stock Fernet opens such a token, and two in a row stay two."""
     value, stock = token("old"), Fernet(key_text("old"))

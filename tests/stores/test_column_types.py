@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 
 import pytest
-import sqlalchemy as sa
 
 from tests.conftest import Cli, Named
-from tests.databases import Database, postgres_server
+from tests.databases import Database, postgres_in
 from tests.stores.tokens import make_token, make_tokens, prepare, problems, report, rotate, secret_names, secrets_of
 
 pytestmark = pytest.mark.database
@@ -158,17 +156,8 @@ def test_a_text_that_is_not_utf8_hides_no_other(database: Database, cli: Cli) ->
 @pytest.fixture
 def unchecked() -> Iterator[Database]:
     """A PostgreSQL database that checks no text; SQLAlchemy itself cannot speak with one in its own encoding."""
-    server, name = sa.make_url(postgres_server()), f"t_{secrets.token_hex(6)}"
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name} ENCODING SQL_ASCII TEMPLATE template0 LOCALE 'C'")
-    url = server.set(database=name)
-    engine = sa.create_engine(url.update_query_dict({"client_encoding": "utf8"}))
-    yield Database("postgresql", url.render_as_string(hide_password=False), engine)
-    engine.dispose()
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name}")
-    admin.dispose()
+    with postgres_in("SQL_ASCII") as database:
+        yield database
 
 
 @pytest.mark.parametrize("kind", ["TEXT", "VARCHAR(200)", "CHAR(200)"])

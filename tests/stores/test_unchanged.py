@@ -18,6 +18,7 @@ from rotation.stores.postgresql import other_writers as postgresql_others
 from rotation.stores.postgresql.catalog import PostgreSQLCatalog
 from rotation.stores.table_readers import Courtesy
 from tests.chaos.server import own_postgres
+from tests.conftest import Named
 from tests.databases import Database, open_database
 from tests.processes import until
 from tests.stores.test_other_writers import apart, before_first
@@ -236,6 +237,18 @@ def test_too_many_transactions_prove_nothing(postgres: Database) -> None:
     starts = start, start - 2**31 - 1_000_000, start + 1_000_000_000
 
     assert [is_unchanged(postgres, [server, each, members]) for each in starts] == [True, False, False]
+
+
+def test_a_witness_of_another_shape_proves_nothing(postgres: Database, named: Named) -> None:
+    """Somebody changed it in the ledger: the table is read again."""
+    make(postgres)
+    server, start, members = read(postgres)
+    whole = [server, start, members]
+    others = {"server": server, "start": start}, [server, str(start), members], [server, None, members]
+    for witness in (None, 7, "abc", [], whole[:2], [*whole, 1], *others, [server, [start], members]):
+        with named(repr(witness)):
+            assert not is_unchanged(postgres, witness)
+    assert is_unchanged(postgres, whole)
 
 
 def test_a_witness_that_cannot_be_had_costs_nothing_but_itself(

@@ -84,6 +84,8 @@ class PostgreSQL(Dialect):
     # Asynchronous commit: https://www.postgresql.org/docs/current/wal-async-commit.html.
     hurry = "SET LOCAL synchronous_commit = off"
     refusals: ClassVar[Mapping[Any, str]] = {
+        "22P05": "its encoding lacks a character that was sent; write names (ROTATION_SERVICE, --by) in ASCII letters, "
+        "or take a database in UTF8",
         "25006": "the database is read-only (a standby?)",
         "28000": "user or password is wrong",
         "28P01": "user or password is wrong",

@@ -181,7 +181,12 @@ class PostgreSQLOthers(OtherWriters):
     @staticmethod
     def is_unchanged(connection: sa.Connection, schema: str | None, table: str, witness: Any) -> bool:
         """By the rows, and then the catalog: what altered the table before or while they were read shows there."""
-        server, start, members = witness
+        match witness:
+            case [server, int(start), members]:
+                pass
+            case _:
+                # Somebody changed it in the ledger, or another version of this program wrote it.
+                return False
         _, now, _ = connection.execute(sa.text(MOMENT)).one()
         if not 0 <= now - start < SPAN:
             return False
