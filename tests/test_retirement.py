@@ -33,7 +33,16 @@ from rotation.model.target import Format, Target, TargetId
 from rotation.output.html.page import PageTotals, page
 from rotation.output.run_text import render
 from rotation.planning.cell_kinds import CellKind
-from rotation.retirement import Evidence, Standing, by_database, gaps, of_report, refusals, standing
+from rotation.retirement import (
+    Evidence,
+    Standing,
+    by_database,
+    gaps,
+    of_report,
+    refusals,
+    standing,
+    suspension_refusals,
+)
 from tests.ledger.censuses import census_of
 
 NOW = datetime(2026, 6, 15, 2, 0, tzinfo=UTC)
@@ -118,6 +127,25 @@ def test_each_reason_keeps_the_key(against: dict[str, Any]) -> None:
     assert refusal.reason
     assert refusal.remedy
     assert standing(evidence(**against)) is Standing.NEEDED
+
+
+AGAINST_SUSPENDING = {
+    "tokens under it": "1 token under 22222222 is still stored, and services would refuse it",
+    "tokens inside something else": "1 token under 22222222 is still stored, and services would refuse it",
+    "tokens in a target of another key set": "1 token under 22222222 is still stored, and services would refuse it",
+    "tokens that the ledger knows": "the ledger knows of 300 tokens under 22222222 there",
+    "a service with another key": "web-1 (seen 2026-06-15 02:00:00 UTC) still encrypts with 22222222",
+}
+
+
+@pytest.mark.parametrize(("name", "words"), AGAINST_SUSPENDING.items(), ids=AGAINST_SUSPENDING.keys())
+def test_each_reason_keeps_the_key_from_being_suspended(name: str, words: str) -> None:
+    """Each by itself: services would refuse tokens that are stored, or that are written from now on."""
+    [refusal] = suspension_refusals(evidence(**AGAINST[name]), has_ledger=True)
+
+    assert words in refusal.reason
+    assert refusal.remedy
+    assert suspension_refusals(evidence(), has_ledger=True) == []
 
 
 def test_what_others_need_does_not_keep_the_key() -> None:

@@ -397,20 +397,32 @@ def test_a_batch_that_is_read_again_counts_each_cell_once(monkeypatch):
     assert (key_reads()[known.id].opened, key_reads()[newest.id].opened) == (2, 1)
 
 
-def test_a_suspended_key_refuses_a_column_by_its_name(monkeypatch):
-    """The error names the row, the key and the remedy; a resumed key is asked for at once."""
+@pytest.mark.parametrize(
+    ("options", "context"),
+    [
+        ({}, None),
+        ({"context": True}, "users.api_key"),
+        ({"context": True, "accept_unbound": True}, "users.api_key"),
+        ({"context": True, "accept_unbound": True}, None),
+    ],
+    ids=["unbound", "bound", "bound, while a column moves", "unbound, while a column moves"],
+)
+def test_a_suspended_key_refuses_a_column_by_its_name(monkeypatch, options, context):
+    """The error names the row, the key and the remedy, and counts once; a resumed key is asked for at once."""
     old, new = Key.generate(), Key.generate()
-    cell = Keyring(old).encrypt(SECRET)
+    cell = (Keyring(old).bind(context) if context else Keyring(old)).encrypt(SECRET)
     keys = Keys(Keyring(new, suspended=[old]))
     monkeypatch.setattr(module, "get_keyring", keys)
 
     words = f"key {old.id}, which this token is under, is suspended; `keyring-rotate keys resume {old.id}` ends that"
-    taking = column(legacy=Package())
+    taking = column(legacy=Package(), **options)
     assert taking.open(f"old:{SECRET}") == SECRET
     for place, row in (("users.api_key, id=812", "id=812"), ("users.api_key", "")):
         with pytest.raises(SuspendedKey) as caught:
             taking.open(cell, lambda row=row: row)
         assert str(caught.value) == f"{place}: {words}"
+    assert [type(each) for each in taking.open_many([cell, cell])] == [SuspendedKey] * 2
+    assert key_reads()[old.id][::2] == (0, 4)
     keys.newer = Keyring(new, [old])
 
     assert taking.open(cell) == SECRET

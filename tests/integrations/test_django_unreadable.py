@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from keyring_core import InvalidToken, PlaintextError, UndecryptableToken
-from tests.conftest import OLD
+from keyring_core import InvalidToken, PlaintextError, SuspendedKey, UndecryptableToken
+from keyring_core.key_reads import key_reads
+from tests.conftest import NEW, OLD
 from tests.integrations.conftest import use_keys
 from tests.integrations.test_django_fields import cell, keyring
-from tests.keys import make_key
+from tests.keys import key_text, make_key
 
 pytestmark = pytest.mark.xdist_group("django")
 
@@ -35,6 +36,31 @@ def test_an_unreadable_cell_names_column_and_row(shop: Any, db: Any, monkeypatch
         assert str(raised.value).startswith(words)
         assert stored not in str(raised.value)
     assert cell(db, "api_key") == stored
+
+
+@pytest.mark.by_turns
+def test_a_suspended_key_refuses_every_field(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a context and without, of every type; each read counts once; what is written is under the new key."""
+    account = {"api_key": "a", "email": "b", "certificate": b"c", "options": {"d": 1}, "token": "e", "settings": [2]}
+    use_keys(monkeypatch, OLD)
+    rows = [shop.Account.objects.create(**account), shop.Person.objects.create(mail="f", born="1984-02-29", age=3)]
+    monkeypatch.setenv("ENCRYPTION_SUSPENDED_KEYS", key_text(OLD))
+    use_keys(monkeypatch, NEW)
+    before = key_reads()[make_key(OLD).id]
+
+    fields = [field for row in rows for field in row._meta.concrete_fields if hasattr(field, "cells")]
+    read = [field for field in fields if field.model.objects.filter(**{f"{field.name}__isnull": False}).exists()]
+    for field in read:
+        with pytest.raises(SuspendedKey, match=field.cells.column):
+            list(field.model.objects.values_list(field.name))
+    after = key_reads()[make_key(OLD).id]
+    assert (after.opened, after.refused) == (before.opened, before.refused + len(read))
+    assert len(read) > len(account) + 3
+
+    with pytest.raises(SuspendedKey):
+        shop.Account.objects.get(email_index="b")
+    shop.Account.objects.filter(email_index="b").update(**account, email_index="b")
+    assert shop.Account.objects.values(*account).get(email_index="b") == account
 
 
 @pytest.mark.by_turns

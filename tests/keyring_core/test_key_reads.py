@@ -99,7 +99,7 @@ def test_each_way_to_open_a_token_counts_it_under_its_key(ring, old, number, rea
 
 def test_what_opens_nothing_counts_nothing(ring, old):
     """Neither looking for the key, nor a damaged token, nor one that is too old, nor a text that is none."""
-    damaged = damaged_under(old)
+    damaged, own = damaged_under(old), damaged_under(ring.primary)
     late = old.fernet.encrypt_at_time(b"x", 0).decode()
 
     ring.key_for(token(old))
@@ -107,11 +107,13 @@ def test_what_opens_nothing_counts_nothing(ring, old):
     ring.identify_many([token(old)])
     with pytest.raises(InvalidToken):
         ring.decrypt(late, ttl=1)
-    with pytest.raises(DamagedToken):
-        ring.decrypt(damaged)
-    assert [type(each) for each in ring.decrypt_many([damaged, "sk-live-1"])] == [DamagedToken, MalformedToken]
+    for each in (damaged, own):
+        with pytest.raises(DamagedToken):
+            ring.decrypt(each)
+    found = ring.decrypt_many([damaged, own, "sk-live-1"])
+    assert [type(each) for each in found] == [DamagedToken, DamagedToken, MalformedToken]
 
-    assert key_reads()[old.id] == KeyReads()
+    assert key_reads()[old.id] == key_reads()[ring.primary.id] == KeyReads()
 
 
 def test_a_bound_key_counts_with_its_parent(ring, old):
@@ -274,6 +276,21 @@ def test_a_suspended_key_refuses_names_itself_and_counts(trial, old, read):
     assert key_reads()[old.id] == KeyReads(0, None, 1, NOON)
 
 
+@pytest.mark.parametrize("accept_unbound", [False, True])
+def test_a_bound_key_is_suspended_with_its_parent(trial, old, accept_unbound):
+    """A column with a context refuses what was bound under the suspended key, alone and many at once."""
+    bound = trial.bind("a.b", accept_unbound=accept_unbound)
+    sent = token(old.bind("a.b"))
+
+    for read in (bound.decrypt, bound.rotate, bound.multi_fernet.decrypt):
+        with pytest.raises(SuspendedKey, match=old.id):
+            read(sent)
+    [refused, moved] = [bound.decrypt_many([sent])[0], bound.rotate_many([sent])[0]]
+
+    assert type(refused) is type(moved) is SuspendedKey
+    assert key_reads()[old.id][::2] == (0, 5)
+
+
 def test_many_at_once_are_refused_one_by_one(trial, old):
     """The token under the suspended key has its error; its neighbour opens."""
     refused, sound = trial.decrypt_many([token(old), token(trial.primary)])
@@ -328,7 +345,7 @@ def test_a_rotation_opens_tokens_under_a_suspended_key_and_counts_nothing(trial,
     assert ring.bind("a.b", accept_unbound=True).decrypt(token(old)) == "sk-live-1"
     assert ring.decrypt_many([token(old)]) == ["sk-live-1"]
     assert ring.multi_fernet.decrypt(token(old)) == b"sk-live-1"
-    assert key_reads()[old.id] == KeyReads()
+    assert key_reads()[old.id] == key_reads()[ring.primary.id] == KeyReads()
 
 
 def test_a_rotation_reports_a_damaged_token(old):

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -144,6 +146,10 @@ SPOILT = {
         sql("""UPDATE keyring_ledger_events SET document = '{"sets": 7}' WHERE number = 4"""),
         ["event 4 (promoted) was changed", f"key {NEW} of billing: promoted is 2026-01-05T12:00:00.000000Z, and"],
     ),
+    "when an event was": (
+        sql("UPDATE keyring_ledger_events SET at = '2020-01-01T12:00:00.000000Z' WHERE number = 4"),
+        ["event 4 (promoted) was changed"],
+    ),
     "an event that was made again": (
         lambda database: _made_again(database, 4),
         ["event 5 does not follow event 4"],
@@ -209,6 +215,13 @@ SPOILT = {
             "SELECT id + 1, key_id, written, document, digest, event FROM keyring_ledger_certificates"
         ),
         [f"certificate of {OLD}, written 2026-01-06T12:00:00.000000Z: it is there twice"],
+    ),
+    "a certificate that was added": (
+        sql(
+            "INSERT INTO keyring_ledger_certificates (id, key_id, written, document) "
+            "SELECT id + 1, key_id, written, document FROM keyring_ledger_certificates"
+        ),
+        [f"certificate of {OLD}, written 2026-01-06T12:00:00.000000Z: no event explains it"],
     ),
     "an event before the first": (
         sql(_COPIED.format(0)),
@@ -325,6 +338,27 @@ def test_a_restoration_that_was_removed_is_found(ledger: Ledger, database: Datab
     assert found == [f"key {OLD} of billing: the number of its last event is 10, and its events say 8"]
 
 
+@pytest.mark.by_turns
+def test_a_later_retirement_that_was_removed_is_found(ledger: Ledger, database: Database, clock: Clock) -> None:
+    """The first one is of another certificate; neither does another event of the key stand for a retirement."""
+    [first] = [key.retired for key in ledger.keys() if key.id == OLD]  # noqa: SIM118
+    clock.step(days=1)
+    ledger.mark(OLD, "restored", "billing")
+    ledger.keep_certificate({"certificate": 1, "key": OLD, "service": "billing"})
+    ledger.mark(OLD, "retired", "billing", forced=True)
+    whole(ledger)
+    database.execute(
+        "DELETE FROM keyring_ledger_events WHERE number = 10",
+        f"UPDATE keyring_ledger_keys SET retired = '{utc_text(first)}', event = 8 WHERE id = '{OLD}'",
+    )
+    removed = [difference.what for difference in differences(ledger.chain())]
+    ledger.mark(OLD, "resumed", "billing")
+
+    assert [difference.what for difference in differences(ledger.chain())] == removed
+    [words] = removed
+    assert words.startswith(f"certificate of {OLD}, of event 9: no later event says that the key was retired")
+
+
 def test_two_writers_at_once_make_one_chain(database: Database) -> None:
     """Each event has one number and one before it, by whichever writer, and no change is lost."""
     Ledger.open(database.url).close()
@@ -365,6 +399,19 @@ def test_a_number_that_another_writer_took_is_not_taken_again(database: Database
         [first, second, *_] = whole(one).events
     assert heads == [first.digest, second.digest]
     assert (issued["event"], issued["head"], issued["signature"]) == (3, second.digest, {"value": "00"})
+
+
+def test_the_digest_of_an_event_stays() -> None:
+    """A ledger that was written by an earlier release verifies: docs/reference/ledger.md has the rule."""
+    at, facts = datetime(2026, 1, 5, 12, 0, 0, 250, tzinfo=UTC), {"sets": {"promoted": "2026-01-05T12:00:00.000250Z"}}
+    made = linked(Head(3, "ab" * 32), at, "promoted", facts, service="billing", key_id="5f0c1a9e", by="Zoë")
+
+    spelled = (
+        '{"at":"2026-01-05T12:00:00.000250Z","by":"Zoë","document":{"sets":{"promoted":"2026-01-05T12:00:00.000250Z"}},'
+        f'"event":"promoted","key_id":"5f0c1a9e","number":4,"previous":"{"ab" * 32}","service":"billing"}}'
+    )
+    known = "4136d26e10b90121a15e85d64db3139b77aa5e645d43cfd442bfe1b9facc72b6"
+    assert made.digest == sha256(spelled.encode()).hexdigest() == known
 
 
 def test_the_canonical_form_is_that_of_rfc_8785() -> None:

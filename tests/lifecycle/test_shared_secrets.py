@@ -76,10 +76,13 @@ class Sets:
 
     def retire(self, *argv: str) -> Ran:
         """Retires the old key of the set a."""
-        argv = argv if "--archive" in argv else (*argv, "--no-archive")
+        return self.take("retire", *(argv if "--archive" in argv else (*argv, "--no-archive")))
+
+    def take(self, step: str, *argv: str) -> Ran:
+        """Takes a *step* with the old key of the set a."""
         environ = {"DATABASE_URL": self._database.url, "B_SECRET": "b" * 40, "COPY": key_text("old")}
         config = ("--config", str(self.folder / "rotation.toml"))
-        return self._cli("keys", "retire", OLD.id, *argv, "--keys", "a", "--json", *config, environ=environ)
+        return self._cli("keys", step, OLD.id, *argv, "--keys", "a", "--json", *config, environ=environ)
 
 
 @pytest.fixture
@@ -150,6 +153,28 @@ def test_a_command_that_fails_is_named_as_not_compared(sets: Sets) -> None:
     [note] = [note for note in ran.document["notes"] if "could not be read" in note]
     assert note.startswith("the secret of the key set b, previous key, could not be read")
     assert note in ran.document["certificate"]["unchecked"]
+
+
+@pytest.mark.parametrize(("step", "before", "after"), [
+    ("suspend", "previous", "suspended"), ("resume", "suspended", "previous"),
+])  # fmt: skip
+def test_a_trial_takes_no_secret_from_another_set(sets: Sets, named: Named, step: str, before: str, after: str) -> None:
+    """The secret moves to another file of the set a, and what the set b reads would be empty."""
+    (sets.folder / "moved.key").touch(0o600)
+    places = f'{before} = [{{ file = "{sets.old}" }}]\n{after} = [{{ file = "{sets.folder}/moved.key" }}]\n'
+    for way in (WAYS["a command that prints the file"], '{ file = "FILE", derive = "sha256" }'):
+        with named(way):
+            sets.configure(way)
+            path = sets.folder / "rotation.toml"
+            path.write_text(path.read_text().replace(f'previous = [{{ file = "{sets.old}" }}]\n', places))
+            ran = sets.take(step)
+
+            reasons = [each["reason"] for each in ran.document["refused"]]
+            words = f"{OTHER.id}, a previous key of the key set b, is made of the same secret, which moves to "
+            assert ran.code == 1
+            assert sum(reason.startswith(words) for reason in reasons) == 1
+            assert sets.old.read_text() == f"{key_text('old')}\n"
+            assert (sets.folder / "moved.key").read_text() == ""
 
 
 def test_a_promotion_takes_no_secret_from_a_command(sets: Sets) -> None:

@@ -22,7 +22,8 @@ from rotation.model.failures import StoreError
 from tests.conftest import Cli
 from tests.databases import open_database
 from tests.keys import key_text, make_key
-from tests.lifecycle.shop import OLD, OLDER, Shop, old_token, refusals
+from tests.ledger.censuses import census_of
+from tests.lifecycle.shop import OLD, OLDER, Shop, announce, old_token, refusals
 
 pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
 
@@ -84,6 +85,7 @@ def test_a_suspended_key_is_there_and_refuses(ready: Shop) -> None:
     assert (settings.previous, settings.suspended) == ((), (OLDER,))
     assert since == BEGAN + timedelta(hours=1)
     assert f"Suspended {OLDER.id}: services refuse its tokens now" in ran.out
+    assert "Note: no service announces its keys in the " in ran.out
     for step in (f"check {ready.options}", f"keys resume {OLDER.id}", f"keys retire {OLDER.id} --archive"):
         assert f"keyring-rotate {step}" in ran.out
     with pytest.raises(SuspendedKey, match=OLDER.id):
@@ -93,6 +95,9 @@ def test_a_suspended_key_is_there_and_refuses(ready: Shop) -> None:
 def test_a_key_with_stored_tokens_is_not_suspended(shop: Shop) -> None:
     """Services would refuse them: `run` first. Neither is one of which nobody knows; an admin may insist."""
     shop.fill([old_token("older"), old_token("older", 1)])
+    # What another service has counted says nothing of this one's targets.
+    with shop.ledger() as ledger:
+        ledger.keep_censuses([census_of("other", "creds", "token", taken=BEGAN, complete=True)])
     unknown = shop.keys("suspend", OLDER.id, "--json")
     shop.rotate("status")
     known = shop.keys("suspend", OLDER.id)
@@ -109,6 +114,17 @@ def test_a_key_with_stored_tokens_is_not_suspended(shop: Shop) -> None:
     assert forced.code == 0
     assert "Note: forced, though " in forced.out
     assert shop.settings().suspended == (OLDER,)
+
+
+def test_a_key_that_an_instance_still_encrypts_with_is_not_suspended(ready: Shop) -> None:
+    """All others would refuse each of its new tokens; the instance is named."""
+    announce(ready, "web-1", OLDER)
+    ran = ready.keys("suspend", OLDER.id, "--json")
+
+    [reason] = refusals(ran)
+    assert (ran.code, ready.settings().suspended) == (1, ())
+    assert reason.startswith("web on web-1 (seen ")
+    assert reason.endswith(f") still encrypts with {OLDER.id}")
 
 
 @pytest.mark.parametrize("step", ["suspend", "resume"])
@@ -183,12 +199,14 @@ def test_a_retired_key_is_in_no_variable(ready: Shop) -> None:
     assert text not in ready.env_file.read_text()
 
 
-def test_resuming_says_what_was_refused(ready: Shop) -> None:
-    """Who, how often and when last; the ledger ends the suspension."""
+@pytest.mark.parametrize("between", [[], ["run"]], ids=["at once", "after a run"])
+def test_resuming_says_what_was_refused(ready: Shop, between: list[str]) -> None:
+    """Who, how often and when last, also from before a complete run; the ledger ends the suspension."""
     with freeze_time(BEGAN + timedelta(hours=1)):
         ready.keys("suspend", OLDER.id)
     with freeze_time(BEGAN + timedelta(hours=2)):
         read(ready, BEGAN - timedelta(hours=1), refused=BEGAN + timedelta(minutes=90))
+        assert [ready.rotate(step).code for step in between] == [0] * len(between)
         ran = ready.keys("resume", OLDER.id)
 
     since = _since(ready)

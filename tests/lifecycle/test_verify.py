@@ -181,7 +181,8 @@ def test_only_what_is_kept_elsewhere_shows_that_the_end_was_removed(audit: Audit
         ('{"certificate": 1, "key": "a", "key": "b"}', "has a name twice"),
         ('{"certificate": 1, "key": "a", "rows": NaN}', "holds a number"),
         ('{"certificate": 1, "key": "a", "rows": 1e999}', "holds a number"),
-        ('{"key": 7}', "is no certificate"),
+        ('{"certificate": 1, "key": 7}', "is no certificate"),
+        ('{"key": "a"}', "is no certificate"),
         ("[]", "is no certificate"),
     ],
 )
@@ -230,6 +231,14 @@ def test_a_certificate_from_before_the_chain_is_known(audit: Audit) -> None:
     assert "as this ledger issued it (before the chain began)" in audit.verify(audit.proof, as_json=False).out
     changed = audit.change(forced=True)
     assert audit.differences(changed) == [f"{changed} was changed after it was issued: forced"]
+    for column, value, before, words in [
+        ("key_id", "0d0d0d0d", f"'{OLDER.id}'", "it was changed in the ledger"),
+        ("digest", "0" * 64, "NULL", "it was changed in the ledger"),
+        ("event", "77", "NULL", "no event explains it"),
+    ]:
+        audit.in_ledger(f"UPDATE keyring_ledger_certificates SET {column} = '{value}'")
+        assert any(each.endswith(words) for each in audit.differences()), column
+        audit.in_ledger(f"UPDATE keyring_ledger_certificates SET {column} = {before}")
     audit.in_ledger("UPDATE keyring_ledger_certificates SET document = '{}'")
     assert any("it was changed in the ledger" in each for each in audit.differences())
     audit.in_ledger("DELETE FROM keyring_ledger_certificates")
@@ -325,6 +334,10 @@ def test_a_restored_key_has_its_event(audit: Audit) -> None:
     assert audit.differences() == []
     with audit.shop.ledger() as ledger:
         assert [key.retired is not None for key in ledger.keys() if key.id == OLDER.id] == [True]  # noqa: SIM118
+    # The ledger has two certificates of the key now, and a file is compared with its own.
+    audit.retire()
+    changed = audit.change(rows=7)
+    assert audit.differences(changed) == [f"{changed} was changed after it was issued: rows"]
 
 
 def test_a_signature_that_was_not_compared_is_no_proof(signed: Audit) -> None:
@@ -455,6 +468,19 @@ def test_what_is_signed_is_a_certificate(audit: Audit) -> None:
     assert (ran.code, "name its file, too" in ran.document["error"]) == (2, True)
 
 
+@pytest.mark.parametrize("kind", ["private", "rsa"])
+def test_a_public_key_of_another_kind_is_refused(audit: Audit, kind: str) -> None:
+    """The private key, given by mistake, and a key that makes no such signatures: exit code 2, and nothing is shown."""
+    public = rsa.generate_private_key(65537, 2048).public_key()
+    form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    audit.public.write_bytes(public.public_bytes(*form) if kind == "rsa" else Signer.generate().private_pem())
+    ran = audit.verify(audit.proof, "--public", audit.public)
+
+    assert ran.code == 2
+    words = "holds no public Ed25519 key; `ledger keygen` writes one beside the private key"
+    assert ran.document["error"] == f"--public {audit.public}: {words}"
+
+
 def test_a_key_for_signatures_replaces_no_file(audit: Audit) -> None:
     """The private key is its owner's alone; a second one, or one in the place of any file, is refused."""
     ran = audit.shop.rotate("ledger", "keygen", str(audit.key), "--json")
@@ -476,6 +502,10 @@ def test_a_key_for_signatures_replaces_no_file(audit: Audit) -> None:
         ran = audit.shop.rotate("ledger", "keygen", str(audit.shop.folder / name))
         assert (ran.code, "name another file" in ran.err) == (2, True), name
     assert {path: path.read_bytes() for path in audit.shop.folder.iterdir()} == before
+    (audit.shop.folder / "..data").mkdir()
+    ran = audit.shop.rotate("ledger", "keygen", str(audit.shop.folder / "..data" / "new.pem"))
+    assert (ran.code, "Kubernetes keeps this file" in ran.err) == (2, True)
+    assert os.listdir(audit.shop.folder / "..data") == []
 
 
 def test_it_makes_and_migrates_nothing(audit: Audit) -> None:

@@ -72,9 +72,10 @@ class ColumnType(TypeDecorator[T]):
             "compile without literal_binds"
         )
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # If it is missing, pickle asks for it, and SQLAlchemy answers by a plain type that then stays in its place.
-        self.__dict__.update(state)
+    def __getstate__(self) -> dict[str, Any]:
+        # While a type is unpickled, SQLAlchemy sets this to a class, which stays unless the state has the instance.
+        # `__setstate__` would prevent that, but an application's own type over this one would find it, too.
+        return {**self.__dict__, "impl_instance": self.impl_instance}
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items() if value)

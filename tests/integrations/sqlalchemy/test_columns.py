@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,9 +18,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, declared_attr, mapp
 from keyring_core import InvalidToken, get_keyring
 from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.integrations.sqlalchemy import BlindIndexOf, EncryptedBytes, EncryptedJSON, EncryptedText
+from keyring_core.integrations.sqlalchemy.column_type import cells_of
 from keyring_core.integrations.sqlalchemy.encrypted import EncryptedColumnType
 from keyring_core.legacy import Legacy
 from tests.conftest import NEW
+from tests.integrations.sqlalchemy.indexed_models import Indexed, Member
 from tests.integrations.sqlalchemy.models import Base, User
 from tests.keys import key_text
 
@@ -219,6 +222,16 @@ def test_columns_are_text_unless_binary() -> None:
     assert str(EncryptedText().compile(postgresql.dialect())) == "TEXT"
     assert str(EncryptedBytes(binary=True).compile(postgresql.dialect())) == "BYTEA"
     assert str(BlindIndexOf("email").compile()) == "VARCHAR(52)"
+
+
+def test_metadata_can_be_pickled() -> None:
+    """Also with an application's own types over the encrypted ones: each column has its type and its cells again."""
+    copied = pickle.loads(pickle.dumps(Indexed.metadata))
+
+    for column in Member.__table__.columns:
+        again = copied.tables["members"].columns[column.name]
+        assert repr(again.type) == repr(column.type)
+        assert repr(cells_of(again)) == repr(cells_of(column))
 
 
 def test_cells_of_a_takeover_are_read(session: Session, tables: Any) -> None:
