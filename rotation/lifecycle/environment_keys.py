@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, KeyState
 from keyring_core.derivation import Derivation
-from keyring_core.environment import PREVIOUS, STAGED, SUSPENDED, Settings, key_files_in
+from keyring_core.environment import PREVIOUS, STAGED, SUSPENDED, Settings
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.keyring import RotationKeyring
 from keyring_core.keys import check_told_apart
@@ -43,7 +43,7 @@ from rotation.model.atomic_file import (
     replace_whole,
 )
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.next_steps import RUN, Next, Steps, retire_step
+from rotation.model.next_steps import RUN, THIS_AGAIN, Next, Steps, retire_step
 
 if TYPE_CHECKING:
     from keyring_core.row_keys import RowDerivation
@@ -182,6 +182,8 @@ class EnvironmentKeys:
                 f'[{{ secret = "$NAME" }}]` to it, with a variable of its own, or move the entry of {key.id} from '
                 "`previous` into it."
             )
+        for change in changes:
+            self._check_stays_out(change, locations[change.variable])
         if any(locations[change.variable].source.cell for change in changes):
             return WrittenKeys(manual=[self._cell_edit(step, key, locations)])
         if any(locations[change.variable].path is None for change in changes):
@@ -240,6 +242,32 @@ class EnvironmentKeys:
             )
         return [read[path].path for path in read]
 
+    def _check_stays_out(self, change: Edit, location: KeyLocation) -> None:
+        """Raises UsageError if a key that is in no variable would get into one, such as from its file into dotenv.
+
+        A key that moves is where it is now; a new one, or one of an archive, goes where the primary key is.
+        """
+        if not location.makes_text:
+            return
+        for key in change.added:
+            here = key if key.id in self.states else self.settings.primary
+            source = self.source(here)
+            if source.variable:
+                continue
+            form, place = ("COMMAND", "comes from a command") if source.command else ("FILE", f"is in {source.place}")
+            name = location.variable
+            if self.keys.written:
+                first = f"in rotation.toml, give these keys a `{form.lower()}` in place of ${name}"
+            elif location.is_set:
+                first = f"name a {form.lower()} in {name}_{form} in place of {name}, with what that has"
+            else:
+                first = f"name {'a command' if source.command else 'an empty file'} in {name}_{form}"
+            raise UsageError(
+                f"this would put a key into the variable {name}, and these keys are in none: {here.id} {place}. "
+                "Nothing was changed.",
+                Steps(f"{first}, here and in every service", THIS_AGAIN),
+            )
+
     def _check_apart(self) -> None:
         """Raises UsageError if one file or variable is read for keys of two states: one would replace the other."""
         environ, dotenv = self._context.read_environ(), self._context.dotenv
@@ -284,6 +312,7 @@ class EnvironmentKeys:
         """The location of the keys of *state*. *environ* is the whole environment, and *in_file* the dotenv file's."""
         key_set, dotenv, where = self._context.key_set, self._context.dotenv, self.keys.place(state)
         name, path, in_dotenv, known = where, None, False, self._secrets
+        is_set = makes_text = False
         if source is None:
             source, known, words = KEY_ITSELF, {}, "not set; name a variable or a file of its own there"
         elif source.cell:
@@ -294,14 +323,13 @@ class EnvironmentKeys:
             path, words = key_path(source.file, environ, where), f"in {source.file}"
         else:
             name, words = source.variable or where, "set in the environment"
-            if dotenv and (name in in_file or name not in environ):
+            is_set, makes_text = name in environ, name in in_file or name not in environ
+            if dotenv and makes_text:
                 path, words, in_dotenv = dotenv.path, f"in {dotenv.path}", True
-            elif name not in environ and key_files_in(environ):
-                words = f"not set: name an empty file in {name}_FILE, here and in every service, and type this again"
         if path and (fault := refusal(path)):
             path, words = None, f"{words}: {fault}"
         derivation = source.derivation(environ, where)
-        return KeyLocation(name, path, words, in_dotenv, source, derivation, known, key_set)
+        return KeyLocation(name, path, words, in_dotenv, source, derivation, known, key_set, is_set, makes_text)
 
     def _manual_edit(self, change: Edit, location: KeyLocation) -> ManualEdit:
         origins = tuple(self._origin(key, change.variable) for key in change.keys)
@@ -361,6 +389,10 @@ class KeyLocation:
     """The secret of each key that was read or made, and the source that it belongs to."""
     key_set: str | None
     """The key set that reads it; None: the environment."""
+    is_set: bool
+    """True if it is a variable that is set."""
+    makes_text: bool
+    """True if it is a variable of a dotenv file, or one that is not set."""
 
     @property
     def listed(self) -> bool:

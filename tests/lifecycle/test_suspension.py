@@ -557,17 +557,3 @@ def _since(shop: Shop) -> datetime | None:
 def _certificates(shop: Shop) -> list[dict[str, Any]]:
     with shop.ledger() as ledger:
         return ledger.certificates()
-
-
-def test_an_admin_with_keys_in_files_is_asked_for_one_more(ready: Shop, tmp_path: Path) -> None:
-    """No service reads a file that no variable names, so the variable comes first; the other file is left alone."""
-    previous = tmp_path / "previous"
-    previous.write_text(f"{key_text('older')}\n")
-    previous.chmod(0o600)
-    environ = {"ENCRYPTION_KEY": key_text("old"), "ENCRYPTION_PREVIOUS_KEYS_FILE": str(previous)}
-
-    ran = ready.keys("suspend", OLDER.id, environ=environ)
-
-    assert ran.code == 1
-    assert "ENCRYPTION_SUSPENDED_KEYS, not set: name an empty file in ENCRYPTION_SUSPENDED_KEYS_FILE, here" in ran.out
-    assert previous.read_text() == f"{key_text('older')}\n"
