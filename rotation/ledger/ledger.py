@@ -294,13 +294,14 @@ class Ledger:
 
         self._access.write(act)
 
-    def censuses(self, *, checked: bool = False) -> list[CensusRecord]:
-        """The last census of each target, or the last that a check took, in the order of their names."""
+    def censuses(self, *, checked: bool = False, whole: bool = False) -> list[CensusRecord]:
+        """The last census of each target, the last that a check took, or the last of every row; by their names."""
         query = sa.select(tables.censuses.c.taken, tables.censuses.c.document)
         rows = self._access.read(lambda connection: [tuple(row) for row in connection.execute(query)])
         found = self._access.parsed(rows, lambda row: CensusRecord.of_document(*row), "a census")
         taken = sorted(found, key=lambda census: census.taken)
-        last = {census.place: census for census in taken if census.checked or not checked}
+        kept = [one for one in taken if (one.checked or not checked) and not (one.sampled and whole)]
+        last = {census.place: census for census in kept}
         return sorted(last.values(), key=lambda census: (census.service, census.name, census.label))
 
     def keep_search(self, place: str, searched: SearchedTable) -> None:
