@@ -37,6 +37,28 @@ def kill(shop: Shop, *step: str) -> None:
     assert done.returncode == -9, done
 
 
+WRITER = """
+import os, sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute("PRAGMA cache_size = 1")
+database.execute("CREATE TABLE left_over (x)")
+database.executemany("INSERT INTO left_over VALUES (zeroblob(5000))", [()] * 200)
+os.kill(os.getpid(), 9)
+"""
+"""Dies in a transaction of which a part is in the file; SQLite has to roll it back before anybody can read."""
+
+
+def test_a_ledger_whose_writer_was_killed_is_verified(ready: Shop) -> None:
+    """At once, and not after the next command that may write; a url that forbids writing says what is the matter."""
+    ledger = ready.folder / "rotation-ledger.db"
+    subprocess.run([sys.executable, "-c", WRITER, str(ledger)], check=False)
+    read_only = {"ROTATION_LEDGER_URL": f"sqlite:///{ledger}?mode=ro", "ENCRYPTION_KEY": key_text("old")}
+    forbidden = ready.rotate("ledger", "verify", environ=read_only)
+
+    assert (forbidden.code, "a program was killed while it wrote to the file" in forbidden.err) == (3, True), forbidden
+    assert events(ready, OLD.id)
+
+
 def events(shop: Shop, key_id: str) -> list[str]:
     """The events of a key, in order; nothing else differs in the ledger."""
     ran = shop.rotate("ledger", "verify", "--json")
