@@ -177,18 +177,19 @@ def refusals(evidence: Evidence) -> list[Refusal]:
     ]  # fmt: skip
 
 
-def suspension_refusals(evidence: Evidence, *, has_ledger: bool) -> list[Refusal]:
-    """Every reason not to suspend the key: services would refuse tokens that are stored."""
+def suspension_refusals(evidence: Evidence, uncounted: Sequence[str], *, has_ledger: bool) -> list[Refusal]:
+    """Every reason not to suspend the key: services would refuse tokens that are stored.
+
+    *uncounted*: what is wrong with the last count of a target, in words, for each that has no right one.
+    """
     found = [*_of_fleet(evidence)]
     for label, tokens in _stored(evidence).items():
         stored = f"{label}: {many(tokens, 'token')} under {evidence.key_id} {be(tokens)} still stored"
         found.append(Refusal(f"{stored}, and services would refuse {'it' if tokens == 1 else 'them'}", RUN))
     found += [_of_unexplained(one, evidence.key_id) for one in evidence.unexplained]
-    if not evidence.censuses:
-        fault = "the ledger has no count of the targets" if has_ledger else "there is no ledger with a count"
-        remedy = RUN if has_ledger else RUN.after(f"{NAME_LEDGER}, then:")
-        found.append(Refusal(f"{fault}, so nobody knows what is stored under it; services would refuse that", remedy))
-    return found
+    remedy = RUN if has_ledger else RUN.after(f"{NAME_LEDGER}, then:")
+    unknown = "so nobody knows what is stored under it; services would refuse that"
+    return [*found, *(Refusal(f"{fault}, {unknown}", remedy) for fault in uncounted)]
 
 
 def _stored(evidence: Evidence) -> dict[str, int]:

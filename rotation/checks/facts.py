@@ -73,6 +73,8 @@ class Facts:
     """The ids of those that stand for keys that are made for each row."""
     archives: Mapping[str, str] = field(default_factory=dict)
     """The archive of each retired key that the ledger knows."""
+    cut_short: frozenset[str] = frozenset()
+    """The ids of keys that are gone, and whose retirement the ledger does not have."""
     keys_fault: str | None = None
     weak: tuple[str, ...] = ()
     """The warnings about keys that can be guessed."""

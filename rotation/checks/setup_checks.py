@@ -239,9 +239,11 @@ def check_previous_keys(facts: Facts, policy: Policy, now: datetime) -> list[Fin
 
     Remedy: `keyring-rotate run` until no token needs it, then `keyring-rotate keys retire ID --archive ID.keys`.
     """
+    words = "it is gone, and the ledger does not have its retirement, which was cut short"
+    gone = [Finding(Level.WARNING, key_id, words, facts.retire_step(key_id)) for key_id in sorted(facts.cut_short)]
     found = (_previous_key(facts, key_id, policy, now) for key_id in facts.older)
     # Within the limits, check_suspended_keys reports a suspended key.
-    return [each for each in found if each and (each.level or each.subject in facts.ids(KeyState.PREVIOUS))]
+    return gone + [each for each in found if each and (each.level or each.subject in facts.ids(KeyState.PREVIOUS))]
 
 
 def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> Finding | None:
@@ -292,7 +294,9 @@ def check_suspended_keys(facts: Facts, policy: Policy, now: datetime) -> list[Fi
 
 def _suspended_elsewhere(record: KeyRecord, facts: Facts) -> datetime | None:
     """The time since which a key is suspended that is not set here, and was not retired after that."""
-    if record.service != facts.service or facts.keys is None or record.id in facts.keys or not record.suspended:
+    if record.service != facts.service or facts.keys is None or record.id in {*facts.keys, *facts.cut_short}:
+        return None
+    if not record.suspended:
         return None
     return None if record.retired and record.retired >= record.suspended else record.suspended
 

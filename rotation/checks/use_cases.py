@@ -331,5 +331,6 @@ def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -
         "reads": tuple(use.reads),
         "complete_run": use.run,
         "latest": ledger.latest(),
+        "cut_short": frozenset(ledger.cut_short(service, states) if states else ()),
         "archives": {one["key"]: path for one in certificates if isinstance(path := one.get("archive"), str)},
     }

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keyring_core import Key, KeyConfigError, Keyring
-from keyring_core.environment import PRIMARY, names_primary
+from keyring_core.environment import PRIMARY, key_files_in, names_primary
 from keyring_core.key_files import is_missing
+from keyring_core.names import printable
 from rotation.cli.init_questions import Wanted, ask, ask_whether, checked_url
 from rotation.cli.init_result import Begun
 from rotation.cli.options import CommandContext, Process
@@ -34,7 +35,7 @@ from rotation.model.atomic_file import (
     replace_whole,
 )
 from rotation.model.failures import UsageError
-from rotation.model.next_steps import PROBLEMS_FILE, PROGRAM, Next, Repeats
+from rotation.model.next_steps import PROBLEMS_FILE, PROGRAM, THIS_AGAIN, Next, Repeats, Steps
 from rotation.model.outputs import CONFIG, Output
 from rotation.model.target import Target
 from rotation.output.discovery_text import config_text, entries_text, gets_entry
@@ -204,7 +205,7 @@ def _write(  # noqa: PLR0913 - what was asked for, and what was found
     if begun.waiting:
         # A new key would take the place of the one that these tokens need.
         begun.refused_key = wanted.new_key
-    elif not begun.has_key and _wants_key(wanted, begun):
+    elif not begun.has_key and _wants_key(wanted, begun, command.environ):
         begun.new_key, begun.has_key = Key.generate(), True
     old = read_whole(env_file) if env_file else None
     variables = _variables(old, places, begun, named=wanted.env_file is not None) if old else b""
@@ -226,12 +227,22 @@ def _write(  # noqa: PLR0913 - what was asked for, and what was found
     return begun
 
 
-def _wants_key(wanted: Wanted, begun: Begun) -> bool:
+def _wants_key(wanted: Wanted, begun: Begun, environ: Mapping[str, str]) -> bool:
     if begun.env_file is None and wanted.new_key:
         raise UsageError(
             f'{wanted.config}: names no file for a new key; nothing was changed. Write env_file = ".env" at its top'
         )
-    if wanted.new_key or not wanted.asks:
+    if wanted.new_key and (files := key_files_in(environ)):
+        raise UsageError(
+            f"keys are in files here ({', '.join(map(printable, files))}), and --new-key writes one into a dotenv "
+            "file. Nothing was changed.",
+            Steps(
+                Next(("keys", "generate"), f"make a file that only you can read, and name it in {PRIMARY}_FILE; for "
+                     "the key in it:", repeats=Repeats.NONE),
+                THIS_AGAIN,
+            ),
+        )  # fmt: skip
+    if wanted.new_key or not wanted.asks or key_files_in(environ):
         return wanted.new_key
     return ask_whether(f"No key is in {begun.env_file}. Make one?", default=True)
 

@@ -252,7 +252,7 @@ def suspend(command: CommandContext, key_id: str, force: str | None, *, show_key
 
     A refused read raises SuspendedKey in the service, which counts it; `check` and `keys list` say who was refused, if
     the service announces its keys. `keys resume` ends the trial at once. It is refused as long as a target is known to
-    hold tokens under the key.
+    hold tokens under the key, or was not counted since the primary key took over.
     """
     from rotation.lifecycle import suspension
 

@@ -133,7 +133,7 @@ def verify(command: CommandContext, certificate: Path | None, public: Path | Non
     if place:
         command.check_ledger(place)
     found = verification.verify(place, certificate, public, command.streams.wait)
-    command.show(LedgerVerifyJson.of(found), render_verification(found, command.invocation))
+    command.show(LedgerVerifyJson.of(found, command.invocation), render_verification(found, command.invocation))
     return 1 if found.differences else 0
 
 

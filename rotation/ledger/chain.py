@@ -8,7 +8,7 @@ RFC 6962, a check reads all of it, which a ledger's few hundred events allow.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -17,12 +17,13 @@ from math import isfinite
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from rotation.ledger.records import KeyRecord
+from rotation.model.next_steps import Remedy, Steps, retire_step
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 FIRST_PREVIOUS = "0" * 64
 """In the place of a digest: the first event has none before it."""
-BEGAN, CERTIFIED, RETIRED = "began", "certified", "retired"
-"""The first event of a ledger, the one of each certificate, and the one of each retirement."""
+BEGAN, CERTIFIED = "began", "certified"
+"""The first event of a ledger, and the one of each certificate."""
 
 SIGNATURE = "signature"
 """The field of a certificate that its digest leaves out, since it is made of the rest."""
@@ -213,7 +214,7 @@ class Difference(NamedTuple):
     """A fact that is not as the chain says."""
 
     what: str
-    remedy: str
+    remedy: Remedy
 
 
 _BACKUP = "compare it with a backup of the ledger, and find out who can write to the ledger's database"
@@ -292,18 +293,31 @@ def _in_certificates(chain: Chain) -> list[Difference]:
     return [*found, *(Difference(f"{name}: it is not in the ledger", _BACKUP) for name in sorted(missing))]
 
 
+def last_events(events: Iterable[EventRecord]) -> dict[tuple[str | None, str | None], EventRecord]:
+    """The last of these *events* of each key, by service and id. They come in their order."""
+    return {(event.service, event.key_id): event for event in events}
+
+
 def _in_retirements(events: Sequence[EventRecord]) -> list[Difference]:
-    """Certificates of keys that no later event retires: the end of a chain can be removed together with its dates."""
-    last = {(event.service, event.key_id): event.number for event in events if event.event == RETIRED}
+    """Certificates that nothing follows: the end of a chain can be removed together with its dates.
+
+    More often the command died. A later event of the key says that it was still there, or that it was retired.
+    """
     return [
         Difference(
-            f"certificate of {event.key_id}, of event {event.number}: no later event says that the key was retired; "
-            "events at the end were removed, or the command died before it",
-            _BACKUP,
+            f"certificate of {event.key_id}, of event {event.number}: no later event says that the key was retired. "
+            f"Most likely `keys retire {event.key_id}` was cut short; otherwise events at the end were removed",
+            Steps(_retire_again(event), f"if nobody typed that command: {_BACKUP}"),
         )
-        for event in events
-        if event.event == CERTIFIED and last.get((event.service, event.key_id), 0) < event.number
+        for event in last_events(events).values()
+        if event.event == CERTIFIED
     ]
+
+
+def _retire_again(event: EventRecord) -> Remedy:
+    """The command that finishes the retirement of a certificate's *event*."""
+    _, is_set, key_set = (event.service or "").rpartition("/")
+    return retire_step(event.key_id or "", key_set if is_set else None).after("finish it:")
 
 
 def certified_document(certificate: Mapping[str, Any]) -> dict[str, Any]:

@@ -329,7 +329,8 @@ def _path(dialect: Dialect, url: URL) -> Path | None:
 
 def _sqlite(url: URL, path: Path, *, read_only: bool) -> URL:
     # As a target's url: of what follows a `?`, only `mode=ro` counts.
-    mode = "ro" if read_only or url.query.get("mode") == "ro" else "rwc"
+    # Who only reads makes no file. If a writer was killed, SQLite has to be able to roll back what it left.
+    mode = "ro" if url.query.get("mode") == "ro" else "rw" if read_only else "rwc"
     return URL.create("sqlite+pysqlite", database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"})
 
 

@@ -19,7 +19,7 @@ from keyring_core.environment import LEDGER_URL, SERVICE
 from keyring_core.keys import KeyState
 from keyring_core.names import printable
 from rotation.ledger import schema as tables
-from rotation.ledger.chain import Chain
+from rotation.ledger.chain import CERTIFIED, Chain, EventRecord, last_events
 from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url, put
 from rotation.ledger.events import EventWriter, Sign, read_chain
 from rotation.ledger.found_keys import PROMOTION, FoundKeys
@@ -190,6 +190,27 @@ class Ledger:
         documents = self._access.read(lambda connection: list(connection.scalars(query)))
         return self._access.parsed(documents, lambda document: {**document}, "a certificate")
 
+    def last_events(self, service: str) -> dict[str, EventRecord]:
+        """The last event of each key of *service*, by the key's id."""
+        columns = tables.events.c
+        query = tables.records_of(tables.events).where(columns.service == service, columns.key_id.is_not(None))
+        found = last_events(self._records(EventRecord, query.order_by(columns.number)))
+        return {key_id: event for (_, key_id), event in found.items() if key_id is not None}
+
+    def cut_short(self, service: str, states: Mapping[str, KeyState]) -> dict[str, dict[str, Any]]:
+        """The certificates of keys that are gone, and whose retirement no event records: the command died before that.
+
+        By the id of the key; *states* are the keys of *service* that are there.
+        """
+        last = self.last_events(service).items()
+        found = {event.number: key_id for key_id, event in last if event.event == CERTIFIED and key_id not in states}
+        if not found:
+            return {}
+        columns = tables.certificates.c
+        query = sa.select(columns.event, columns.document).where(columns.event.in_(found))
+        rows = self._access.read(lambda connection: [tuple(row) for row in connection.execute(query)])
+        return dict(self._access.parsed(rows, lambda row: (found[row[0]], {**row[1]}), "a certificate"))
+
     def chain(self) -> Chain:
         """The events, with the keys and the certificates that they explain."""
         return self._access.read(read_chain)
@@ -340,13 +361,14 @@ class Ledger:
 
         self._access.write(act)
 
-    def censuses(self, *, checked: bool = False) -> list[CensusRecord]:
-        """The last census of each target, or the last that a check took, in the order of their names."""
+    def censuses(self, *, checked: bool = False, whole: bool = False) -> list[CensusRecord]:
+        """The last census of each target, the last that a check took, or the last of every row; by their names."""
         query = sa.select(tables.censuses.c.taken, tables.censuses.c.document)
         rows = self._access.read(lambda connection: [tuple(row) for row in connection.execute(query)])
         found = self._access.parsed(rows, lambda row: CensusRecord.of_document(*row), "a census")
         taken = sorted(found, key=lambda census: census.taken)
-        last = {census.place: census for census in taken if census.checked or not checked}
+        kept = [one for one in taken if (one.checked or not checked) and not (one.sampled and whole)]
+        last = {census.place: census for census in kept}
         return sorted(last.values(), key=lambda census: (census.service, census.name, census.label))
 
     def keep_search(self, place: str, searched: SearchedTable) -> None:

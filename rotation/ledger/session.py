@@ -112,9 +112,9 @@ class Session:
         """The running services that share one of these keys, or the name of this service."""
         return in_fleet(self.attempt(lambda ledger: ledger.instances(LIVE)) or (), key_ids, self.service)
 
-    def censuses(self) -> list[CensusRecord]:
-        """The last census of each target that the ledger knows."""
-        return self.attempt(Ledger.censuses) or []
+    def censuses(self, *, whole: bool = False) -> list[CensusRecord]:
+        """The last census of each target that the ledger knows, or the last of every row."""
+        return self.attempt(lambda ledger: ledger.censuses(whole=whole)) or []
 
     def keep_censuses(
         self, report: Report, known: Sequence[CensusRecord], *, by_run: bool = False

@@ -8,11 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby, product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, KeyState
-from keyring_core.derivation import Derivation
-from keyring_core.environment import PREVIOUS, STAGED, SUSPENDED, Settings, key_files_in
+from keyring_core.environment import PREVIOUS, STAGED, SUSPENDED, Settings
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.keyring import RotationKeyring
 from keyring_core.keys import check_told_apart
@@ -23,17 +21,8 @@ from rotation.configuration.key_sets import (
 )
 from rotation.configuration.key_sources import KEY_ITSELF, LISTED, KeySource
 from rotation.context import Context
-from rotation.lifecycle.key_file_edits import (
-    dotenv_items,
-    dotenv_value,
-    edit_dotenv,
-    edit_dotenv_value,
-    edit_key_file,
-    edit_text_file,
-    file_text,
-    items_of,
-    key_file_items,
-)
+from rotation.lifecycle.key_file_edits import items_of
+from rotation.lifecycle.key_locations import KeyLocation
 from rotation.lifecycle.transitions import Edit, KeyStep, after, edits, held
 from rotation.model.atomic_file import (
     FileChangedError,
@@ -43,10 +32,7 @@ from rotation.model.atomic_file import (
     replace_whole,
 )
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.next_steps import RUN, Next, Steps, retire_step
-
-if TYPE_CHECKING:
-    from keyring_core.row_keys import RowDerivation
+from rotation.model.next_steps import RUN, THIS_AGAIN, Next, Steps
 
 
 @dataclass
@@ -182,6 +168,8 @@ class EnvironmentKeys:
                 f'[{{ secret = "$NAME" }}]` to it, with a variable of its own, or move the entry of {key.id} from '
                 "`previous` into it."
             )
+        for change in changes:
+            self._check_stays_out(change, locations[change.variable])
         if any(locations[change.variable].source.cell for change in changes):
             return WrittenKeys(manual=[self._cell_edit(step, key, locations)])
         if any(locations[change.variable].path is None for change in changes):
@@ -240,6 +228,32 @@ class EnvironmentKeys:
             )
         return [read[path].path for path in read]
 
+    def _check_stays_out(self, change: Edit, location: KeyLocation) -> None:
+        """Raises UsageError if a key that is in no variable would get into one, such as from its file into dotenv.
+
+        A key that moves is where it is now; a new one, or one of an archive, goes where the primary key is.
+        """
+        if not location.makes_text:
+            return
+        for key in change.added:
+            here = key if key.id in self.states else self.settings.primary
+            source = self.source(here)
+            if source.variable:
+                continue
+            form, place = ("COMMAND", "comes from a command") if source.command else ("FILE", f"is in {source.place}")
+            name = location.variable
+            if self.keys.written:
+                first = f"in rotation.toml, give these keys a `{form.lower()}` in place of ${name}"
+            elif location.is_set:
+                first = f"name a {form.lower()} in {name}_{form} in place of {name}, with what that has"
+            else:
+                first = f"name {'a command' if source.command else 'an empty file'} in {name}_{form}"
+            raise UsageError(
+                f"this would put a key into the variable {name}, and these keys are in none: {here.id} {place}. "
+                "Nothing was changed.",
+                Steps(f"{first}, here and in every service", THIS_AGAIN),
+            )
+
     def _check_apart(self) -> None:
         """Raises UsageError if one file or variable is read for keys of two states: one would replace the other."""
         environ, dotenv = self._context.read_environ(), self._context.dotenv
@@ -284,6 +298,7 @@ class EnvironmentKeys:
         """The location of the keys of *state*. *environ* is the whole environment, and *in_file* the dotenv file's."""
         key_set, dotenv, where = self._context.key_set, self._context.dotenv, self.keys.place(state)
         name, path, in_dotenv, known = where, None, False, self._secrets
+        is_set = makes_text = False
         if source is None:
             source, known, words = KEY_ITSELF, {}, "not set; name a variable or a file of its own there"
         elif source.cell:
@@ -294,14 +309,13 @@ class EnvironmentKeys:
             path, words = key_path(source.file, environ, where), f"in {source.file}"
         else:
             name, words = source.variable or where, "set in the environment"
-            if dotenv and (name in in_file or name not in environ):
+            is_set, makes_text = name in environ, name in in_file or name not in environ
+            if dotenv and makes_text:
                 path, words, in_dotenv = dotenv.path, f"in {dotenv.path}", True
-            elif name not in environ and key_files_in(environ):
-                words = f"not set: name an empty file in {name}_FILE, here and in every service, and type this again"
         if path and (fault := refusal(path)):
             path, words = None, f"{words}: {fault}"
         derivation = source.derivation(environ, where)
-        return KeyLocation(name, path, words, in_dotenv, source, derivation, known, key_set)
+        return KeyLocation(name, path, words, in_dotenv, source, derivation, known, key_set, is_set, makes_text)
 
     def _manual_edit(self, change: Edit, location: KeyLocation) -> ManualEdit:
         origins = tuple(self._origin(key, change.variable) for key in change.keys)
@@ -342,80 +356,3 @@ class EnvironmentKeys:
     def _origin(self, key: Key, variable: str) -> str:
         now = next((name for name, keys in held(self.settings).items() if key in keys), "")
         return "as now" if now == variable else now and f"now in {self._locations()[now].variable}"
-
-
-@dataclass(frozen=True)
-class KeyLocation:
-    """The place of the keys of one state, and the rule by which they are made of what is there."""
-
-    variable: str
-    """Its name in messages: a variable, or a setting of rotation.toml."""
-    path: Path | None
-    """The file, if this command may write it."""
-    words: str
-    """The place in words."""
-    dotenv: bool
-    source: KeySource
-    derivation: Derivation | RowDerivation
-    known: Mapping[Key, tuple[KeySource, str]] = field(repr=False)
-    """The secret of each key that was read or made, and the source that it belongs to."""
-    key_set: str | None
-    """The key set that reads it; None: the environment."""
-
-    @property
-    def listed(self) -> bool:
-        """True if several can stand there, separated by commas or lines; a passphrase may hold a comma."""
-        return self.source.derive in LISTED
-
-    def text(self, key: Key) -> str:
-        """The text to write for *key*: its secret. Raises UsageError if the keys here are derived in another way."""
-        source, text = self.known.get(key, (KEY_ITSELF, key.reveal()))
-        if source.rule == self.source.rule:
-            return text
-        if key not in self.known:
-            raise UsageError(
-                f"{key.id} comes as a key, and here keys are made by {self.source.derive}: give it an entry of its own "
-                f'in `previous` in rotation.toml, such as {{ file = "{key.id}.keys" }}'
-            )
-        raise UsageError(
-            f"{key.id} is made by {source.derive}, and here keys are made by {self.source.derive}: a secret cannot "
-            "move between them. Move the entry in rotation.toml instead: what is `staged` becomes `primary`, and what "
-            "was `primary` the first of `previous`"
-        )
-
-    def keys(self, data: bytes) -> list[tuple[str, Key | None]]:
-        """The items in *data*, each with its key; None for an item that is not a key."""
-        return [(item, self._key(item)) for item in self._items(data)]
-
-    def edit(self, data: bytes, change: Edit) -> bytes:
-        """*data* with the change. Items without effect, such as a second copy of a key, are removed too."""
-        gone = [item for item, key in self.keys(data) if key and (key not in change.keys or key in change.added)]
-        added = [self.text(key) for key in change.added]
-        if not self.listed:
-            return self._replaced(data, gone, added)
-        if self.dotenv:
-            return edit_dotenv(data, self.variable, gone, added)
-        return edit_key_file(data, gone, added)
-
-    def _key(self, text: str) -> Key | None:
-        with suppress(KeyConfigError), warnings.catch_warnings():
-            warnings.simplefilter("ignore", KeyConfigWarning)
-            return self.derivation.key(text, allow_weak=True)
-        return None
-
-    def _items(self, data: bytes) -> list[str]:
-        if self.listed:
-            return dotenv_items(data, self.variable) if self.dotenv else key_file_items(data)
-        text = dotenv_value(data, self.variable) if self.dotenv else file_text(data)
-        return [text] if text else []
-
-    def _replaced(self, data: bytes, gone: Sequence[str], added: Sequence[str]) -> bytes:
-        """*data* with the one secret that it holds replaced or removed. Raises UsageError if there is another one."""
-        others = [item for item in self._items(data) if item not in gone]
-        if others and added:
-            other = self._key(others[0])
-            salted = (other.id,) if other and other.salt_column else ()
-            first = retire_step(other.id, self.key_set, salted=salted) if other else "remove what is there"
-            raise UsageError(f"{self.variable} holds another secret, and takes one.", Steps(first))
-        new = next(iter((*added, *others)), "")
-        return edit_dotenv_value(data, self.variable, new) if self.dotenv else edit_text_file(data, new)

@@ -14,6 +14,8 @@ from rotation.model.key_use import KeyUse, trial
 from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, lines_of, read_the_rest, retire_step
 from rotation.retirement import Standing, of_censuses, refusals, standing
 
+CUT_SHORT = "The retirement of {} was cut short; to record it:"
+
 
 @dataclass(frozen=True)
 class ListedKey(KeyDates):
@@ -46,10 +48,11 @@ def list_keys(
     with ledger:
         known = KnownUse.of(ledger, states, service)
         censuses = [census for census in ledger.censuses() if census.service == service]
+        cut_short = ledger.cut_short(service, states)
     records = {key.id: key for key in known.records if key.service == service}
     retired = [key.id for key in records.values() if key.id not in states and key.retired]
     lost = (key.id for key in missing(states, known.records, service))
-    gone = dict.fromkeys(lost, "missing") | dict.fromkeys(retired, "retired")
+    gone = dict.fromkeys(lost, "missing") | dict.fromkeys([*retired, *cut_short], "retired")
     found = []
     for key_id in (*states, *gone):
         record, state = records.get(key_id), states.get(key_id)
@@ -77,8 +80,12 @@ def list_keys(
     return found
 
 
-def after_listing(keys: Sequence[ListedKey], key_set: str | None = None, *, salted: Collection[str] = ()) -> Steps:
+def after_listing(  # noqa: PLR0911 - a step for each state
+    keys: Sequence[ListedKey], key_set: str | None = None, *, salted: Collection[str] = ()
+) -> Steps:
     """The next steps with these keys; *salted* as for `retire_step`."""
+    if cut_short := [key.id for key in keys if key.state == "retired" and key.retired is None]:
+        return Steps(retire_step(cut_short[0], key_set), when=CUT_SHORT.format(cut_short[0]))
     in_state = {state: [key.id for key in keys if key.state == state] for state in KeyState}
     if staged := in_state[KeyState.STAGED]:
         return Steps(Next(("keys", "promote"), keys=key_set), when=f"When every service has {staged[0]}:")

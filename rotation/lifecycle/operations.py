@@ -32,6 +32,7 @@ from rotation.lifecycle.signatures import Signer
 from rotation.lifecycle.steps import (
     DISTRIBUTE,
     NO_LEDGER,
+    GoneKey,
     StepResult,
     check_force,
     date,
@@ -89,7 +90,14 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
         return done
     if {key_id or force, force or key_id} == {was}:
         # An admin who types it again wants to see that it is done.
-        return StepResult(KeyStep.PROMOTE, primary, f"{was} is the primary key already", RUN)
+        done = StepResult(KeyStep.PROMOTE, primary, f"{was} is the primary key already", RUN)
+        with open_session(context, keys.states) as session:
+            records = session.attempt(Ledger.keys) or ()
+            if history_of(was, [*keys.states], records, session.service).newer:
+                # The process that went back to it died before it recorded that: a run would go forward again.
+                done.said, done.following = f"Promoted {was}: finished what was cut short", then_run()
+                done.notes = mark(session, done)
+        return done
     key = find_key(keys.settings, key_id or keys.staged().id)
     step = KeyStep.PROMOTE if key == keys.settings.staged else KeyStep.GO_BACK
     check_order(keys.settings, step, key, keys.keys)
@@ -134,7 +142,8 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         raise UsageError("--sign-with signs a certificate; name its file with --certificate")
     signer = Signer.load(sign_with, f"--sign-with {sign_with}") if sign_with else None
     own, keys = own_targets(targets, context.key_set), EnvironmentKeys(context)
-    _check_not_retired(context, keys, key_id)
+    if finished := _finish_retirement(context, keys, key_id):
+        return finished
     key = find_key(keys.settings, key_id)
     check_order(keys.settings, KeyStep.RETIRE, key, keys.keys)
     check_force(force, key)
@@ -206,8 +215,15 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
         context.streams.warn(f"Warning: {warning}")
     keys = EnvironmentKeys(context)
     key = find_archived(archive, key_id, keys.made_of)
-    check_order(keys.settings, KeyStep.RESTORE, key, keys.keys)
     with open_session(context, keys.states) as session:
+        last = (session.attempt(lambda ledger: ledger.last_events(session.service)) or {}).get(key.id)
+        if key.id in keys.states and last and last.event == "retired":
+            # The process of that restoration died before it recorded it.
+            said = f"Restored {key.id}: finished what was cut short"
+            done = StepResult(KeyStep.RESTORE, key, said, then_run(retire_step(key.id, context.key_set)))
+            done.notes = mark(session, done)
+            return done
+        check_order(keys.settings, KeyStep.RESTORE, key, keys.keys)
         following = then_run(retire_step(key.id, context.key_set))
         primary, records = keys.settings.primary.id, session.attempt(Ledger.keys) or ()
         if key.id in history_of(primary, [key.id], records, context.service).newer:
@@ -252,12 +268,27 @@ def _of_shared(session: Session, case: Case, *, forced: bool) -> list[str]:
     return notes
 
 
-def _check_not_retired(context: Context, keys: EnvironmentKeys, key_id: str) -> None:
-    """Raises UsageError if the ledger knows that the key was retired, and the environment does not have it."""
+def _finish_retirement(context: Context, keys: EnvironmentKeys, key_id: str) -> StepResult | None:
+    """Records a retirement whose process died when it had removed the key. None if the ledger knows of none.
+
+    Raises UsageError if the ledger knows that the key was retired, and the environment does not have it.
+    """
     if key_id in keys.states:
-        return
+        return None
     with Session.open(lambda: context.open_ledger(make=False), context.service, OnFailure.NOTE) as session:
         records = session.attempt(Ledger.keys) or ()
-        own = (one for one in records if (one.id, one.service) == (key_id, session.service))
+        cut_short = session.attempt(lambda ledger: ledger.cut_short(session.service, keys.states)) or {}
+    certified = cut_short.get(key_id)
+    if certified is None:
+        own = (one for one in records if (one.id, one.service) == (key_id, context.service))
         if retired := next((one.retired for one in own if one.retired), None):
             raise UsageError(f"{key_id} was retired at {to_second(retired)}.", Steps(CHECK))
+        return None
+    archive = certified.get("archive")
+    store = f"move {archive}, which holds the key, to the place of your backups' keys"
+    following = Steps(store if archive else CHECK, when=f"{DISTRIBUTE} Then:")
+    done = StepResult(KeyStep.RETIRE, GoneKey(key_id), "", following, notes=[] if archive else [NOT_ARCHIVED])
+    done.said = f"Retired {key_id}: finished what was cut short; its certificate is of {certified.get('retired')}"
+    with open_session(context, keys.states) as session:
+        done.notes += date(session, done.key, "retired", forced=certified.get("forced") is True)
+    return done

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from keyring_core import Key, KeyState
 from keyring_core.environment import LEDGER_URL
@@ -45,12 +46,18 @@ EVENTS: Mapping[KeyStep, Event] = {
 """The event of each step in the ledger."""
 
 
+class GoneKey(NamedTuple):
+    """A key that is not here any more: all that is known of it."""
+
+    id: str
+
+
 @dataclass
 class StepResult:
     """The result of one step."""
 
     step: KeyStep
-    key: Key
+    key: Key | GoneKey
     said: str
     following: Remedy
     written: WrittenKeys = field(default_factory=WrittenKeys)
@@ -97,7 +104,7 @@ def mark(session: Session, done: StepResult) -> list[str]:
     return date(session, done.key, EVENTS[done.step])
 
 
-def date(session: Session, key: Key, event: Event, *, forced: bool = False) -> list[str]:
+def date(session: Session, key: Key | GoneKey, event: Event, *, forced: bool = False) -> list[str]:
     """As `mark`, for one key of a step."""
     try:
         session.attempt(lambda ledger: ledger.mark(key.id, event, session.service, forced=forced, by=session.by))

@@ -20,10 +20,11 @@ from rotation.lifecycle.steps import (
     open_session,
     unchecked,
 )
+from rotation.lifecycle.suspension_case import examine
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key
 from rotation.model.key_use import KeyUse, Read, in_words, trial
 from rotation.model.next_steps import CHECK, RUN, Next, Steps, retire_step
-from rotation.retirement import LOOK_ELSEWHERE, of_censuses, suspension_refusals
+from rotation.retirement import LOOK_ELSEWHERE
 
 NOBODY = "no service has announced a read with it (rotation.fleet.announce)"
 
@@ -51,13 +52,8 @@ def suspend(context: Context, key_id: str, force: str | None = None) -> StepResu
         use = known.use(key_id, keys.states)
         done = StepResult(KeyStep.SUSPEND, key, f"Suspended {key_id}: services refuse its tokens now", following)
         done.notes = [*unchecked(context, session, known.fleet), *_readers(use)]
-        censuses = [census for census in session.censuses() if census.service == session.service]
-        titled = [(census.label, census) for census in censuses]
-        evidence = replace(of_censuses(key_id, keys.states, titled, censuses, session.service), fleet=known.fleet)
-        against = [
-            *suspension_refusals(evidence, has_ledger=session.ledger is not None),
-            *losses(context, keys, KeyStep.SUSPEND, key),
-        ]
+        against, missing = examine(context, session, keys, key, known)
+        done.notes += missing
         if against and not force:
             done.refused = against
             return done

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from keyring_core import Key, KeyConfigError, Keyring
-from keyring_core.errors import InvalidToken
+from keyring_core.errors import InvalidToken, UndecryptableToken
 from rotation.context import Context
 from rotation.model.failures import StoreError
 from rotation.model.next_steps import RUN, Steps
@@ -28,14 +28,21 @@ def _refusals(context: Context, keyring: Keyring, key: Key) -> Iterator[Refusal]
         fault = None
         try:
             found = token_in(cell, wait=context.streams.wait, links=context.links)
-            with suppress(InvalidToken):
+            # A token that no key here opens is under another key. Whatever does not read as a token may be one that
+            # the application reads in a way of its own.
+            with suppress(UndecryptableToken):
                 if found and keyring.key_for(found.content) == key:
                     remedy = Steps(
                         RUN, when=f'If no [[target]] has that column with keys = "{keys.name}", add it. Then:'
                     )
                     yield Refusal(f"{found.words}: {cell.place} is a token under it", remedy)
+        except InvalidToken as error:
+            fault = f"{cell.place}: {found.words if found else ''}: {error}."
         except (KeyConfigError, StoreError) as error:
             # A reason is one line.
             fault = str(error).replace("\n", " ")
         if fault:
-            yield Refusal(f"{fault} It was not seen whether that token needs the key", f"correct that, {AGAIN}")
+            yield Refusal(
+                f"{fault} It was not seen whether that token needs the key",
+                Steps(f"correct that, {AGAIN}", f"if the application needs no key of it: --force {key.id}"),
+            )

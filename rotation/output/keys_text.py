@@ -94,7 +94,8 @@ def _todo(done: StepResult, program: str, *, show_key: bool) -> Iterator[Text | 
         yield from (Unmasked(f"{todo.variable}={todo.value()}") for todo in done.written.manual)
     elif done.step is KeyStep.STAGE:
         # A derived key has a secret, which no other command makes.
-        if done.written.manual[0].value() == done.key.reveal():
+        first = done.written.manual[0]
+        if [key.reveal() for key in first.keys] == [first.value()]:
             yield Text(f"This command prints a new key with --show-key. So does: {program} keys generate")
         else:
             yield Text("With --show-key this command prints what to store, a secret unless it is a token for a cell.")

@@ -57,6 +57,20 @@ def test_a_service_without_tokens_gets_a_key_and_the_lines_that_use_it(cli: Cli,
     assert '# url = "$DB"' in Path("rotation.toml").read_text()
 
 
+def test_a_new_key_gets_into_no_dotenv_file_beside_keys_in_files(cli: Cli) -> None:
+    """It stays out of variables, as the other keys do; what to do instead is said, and nothing is written."""
+    Path("app.db").touch()
+    Path(".env").write_text("ENCRYPTION_PREVIOUS_KEYS_FILE=previous.keys\n")
+    Path("previous.keys").write_text(key_text("old"))
+
+    ran = cli("init", "--url", "sqlite:///app.db", "--new-key", environ={})
+
+    assert ran.code == 2
+    assert "name it in ENCRYPTION_KEY_FILE; for the key in it: keyring-rotate keys generate" in ran.err
+    assert Path(".env").read_text() == "ENCRYPTION_PREVIOUS_KEYS_FILE=previous.keys\n"
+    assert not Path("rotation.toml").exists()
+
+
 def test_the_lines_for_a_service_do_what_they_say(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """They run as they stand, with the key that was made."""
     from keyring_core.config import get_keyring

@@ -515,8 +515,10 @@ def test_a_command_s_keys_and_kubernetes_files_are_not_ours_to_write(shop: Shop)
     (shop.folder / "..data").mkdir()
     (shop.folder / "..data" / "key").write_text(key_text("old"))
     (shop.folder / "key").symlink_to("..data/key")
+    (shop.folder / "previous").touch(0o600)
     environ = {
         "ENCRYPTION_KEY_FILE": str(shop.folder / "key"),
+        "ENCRYPTION_PREVIOUS_KEYS_FILE": str(shop.folder / "previous"),
         "ENCRYPTION_STAGED_KEY_COMMAND": f"echo {key_text('new')}",
     }
     ran = shop.keys("promote", environ=environ)

@@ -127,6 +127,96 @@ def test_a_key_that_an_instance_still_encrypts_with_is_not_suspended(ready: Shop
     assert reason.endswith(f") still encrypts with {OLDER.id}")
 
 
+SAMPLED = "creds.token: only a sample of it was counted"
+
+
+@pytest.mark.parametrize(
+    ("counted", "reason"),
+    [
+        (["check --sample 1"], SAMPLED),
+        (["check"], None),
+        (["check", "check --sample 1"], SAMPLED),
+        (["run", "check --sample 1"], None),
+    ],
+    ids=str,
+)
+def test_a_sample_is_no_count(shop: Shop, counted: list[str], reason: str | None) -> None:
+    """It may have missed every token under the key. A run's count stays beside what later checks sample."""
+    shop.fill([old_token("old"), old_token("old", 1)])
+    for command in counted:
+        shop.rotate(*command.split())
+    ran = shop.keys("suspend", OLDER.id, "--json")
+
+    assert [each.partition(",")[0] for each in refusals(ran)] == ([reason] if reason else [])
+
+
+def test_a_count_from_before_the_primary_key_took_over_is_no_count(shop: Shop) -> None:
+    """Services wrote under the older key until then, and no later count has seen it."""
+    shop.write_env(f"ENCRYPTION_KEY={key_text('older')}\n")
+    shop.fill([])
+    shop.rotate("check")
+    shop.database.insert("creds", [{"id": 1, "token": old_token("older"), "note": ""}])
+    shop.keys("stage")
+    shop.keys("promote")
+    primary = shop.settings().primary.id
+    before = shop.keys("suspend", OLDER.id, "--json")
+    shop.rotate("run")
+    after = shop.keys("suspend", OLDER.id)
+
+    [reason] = refusals(before)
+    assert reason.startswith(f"creds.token: its last count is from before {primary} became the primary key")
+    assert after.code == 0
+
+
+def test_a_target_that_was_never_counted_is_named(ready: Shop) -> None:
+    """rotation.toml has got one more since; without one that is optional or a target no more it goes on."""
+    ready.database.execute("CREATE TABLE more (id INTEGER PRIMARY KEY, token TEXT)")
+    entry = f'[[target]]\nurl = "{ready.database.url}"\ntable = "more"\ncolumns = ["token"]\n'
+    before = ready.config.read_text()
+    ready.config.write_text(f"{before}{entry}")
+    ran = ready.keys("suspend", OLDER.id, "--json")
+
+    [reason] = refusals(ran)
+    assert reason.startswith("more.token: the ledger has no count of it, so nobody knows")
+    ready.config.write_text(f"{before}{entry}optional = true\n")
+    assert ready.keys("suspend", OLDER.id).code == 0
+
+
+def test_rows_that_were_not_counted_are_noted(ready: Shop) -> None:
+    """A `where` leaves them out, and services would refuse their tokens as well."""
+    ready.config.write_text(f"{ready.config.read_text()}where = \"note <> 'x'\"\n")
+    ready.rotate("run")
+
+    assert "Note: rows that a `where` leaves out were not counted" in ready.keys("suspend", OLDER.id).out
+
+
+def test_a_key_set_with_the_same_secret_keeps_it_from_being_suspended(shop: Shop) -> None:
+    """Both read it in one variable, so both would refuse; the other one still has tokens."""
+    other = make_key("older")
+    shop.fill([old_token("old")])
+    shop.database.execute("CREATE TABLE theirs (id INTEGER PRIMARY KEY, token TEXT)")
+    shop.database.insert("theirs", [{"id": 1, "token": old_token("older")}])
+    entries = [
+        f'[[target]]\nurl = "{shop.database.url}"\ntable = "{table}"\ncolumns = ["token"]\nkeys = "{name}"\n'
+        f'[keys.{name}]\nprimary = {{ secret = "$NOW" }}\nprevious = [{{ secret = "$OLD" }}]\n'
+        'suspended = [{ secret = "$TRIED" }]\n'
+        for table, name in (("creds", "a"), ("theirs", "b"))
+    ]
+    shop.config.write_text("".join(entries))
+    shop.write_env(f"NOW={key_text('old')}\nOLD={key_text('older')}\n")
+    shop.rotate("status")
+    before = shop.keys("suspend", other.id, "--keys", "a", "--json")
+    shop.rotate("run")
+    after = shop.keys("suspend", other.id, "--keys", "a")
+
+    [reason] = refusals(before)
+    assert reason.startswith(
+        f"{other.id}, a previous key of the key set b, is made of the same secret, and is suspended with it: "
+        f"theirs.token: 1 token under {other.id} is still stored"
+    )
+    assert after.code == 0
+
+
 @pytest.mark.parametrize("step", ["suspend", "resume"])
 def test_only_the_right_key_takes_the_step(ready: Shop, step: str) -> None:
     """A primary key is neither suspended nor resumed; a key that is not there is named with those that are."""
@@ -575,17 +665,3 @@ def _since(shop: Shop) -> datetime | None:
 def _certificates(shop: Shop) -> list[dict[str, Any]]:
     with shop.ledger() as ledger:
         return ledger.certificates()
-
-
-def test_an_admin_with_keys_in_files_is_asked_for_one_more(ready: Shop, tmp_path: Path) -> None:
-    """No service reads a file that no variable names, so the variable comes first; the other file is left alone."""
-    previous = tmp_path / "previous"
-    previous.write_text(f"{key_text('older')}\n")
-    previous.chmod(0o600)
-    environ = {"ENCRYPTION_KEY": key_text("old"), "ENCRYPTION_PREVIOUS_KEYS_FILE": str(previous)}
-
-    ran = ready.keys("suspend", OLDER.id, environ=environ)
-
-    assert ran.code == 1
-    assert "ENCRYPTION_SUSPENDED_KEYS, not set: name an empty file in ENCRYPTION_SUSPENDED_KEYS_FILE, here" in ran.out
-    assert previous.read_text() == f"{key_text('older')}\n"

@@ -267,6 +267,14 @@ def test_a_master_key_stays_while_a_cell_is_under_it(app: App, tmp_path: Path, n
         app.configure('primary = { secret = "$INNER" }', elsewhere + DATA)
         app.environ["INNER"] = key_text("inner")
         assert "crypt_key.encrypted_key" in reasons()
+    for form, text in UNREAD.items():
+        # An application may read it nevertheless: stock Fernet drops the dot.
+        with named(form):
+            app.database.execute("DELETE FROM crypt_key")
+            app.store("first", text)
+            app.configure(f"primary = {FIRST}", elsewhere + DATA)
+            assert "id=first: not a Fernet token: " in reasons()
+            assert "It was not seen whether that token needs the key" in reasons()
     with named("in another database"):
         app.database.execute("DELETE FROM crypt_key")
         with open_database("sqlite", other.parent) as database:
@@ -277,6 +285,39 @@ def test_a_master_key_stays_while_a_cell_is_under_it(app: App, tmp_path: Path, n
     with named("unreadable"):
         other.unlink()
         assert "It was not seen whether that token needs the key" in reasons()
+
+
+UNREAD = {
+    "a dot in it": f"{wrapped('inner')[:70]}.{wrapped('inner')[70:]}",
+    "base64": base64.b64encode(wrapped("inner").encode()).decode(),
+    "plaintext": "hunter2 in clear",
+}
+"""Cells that a service may need the master key for, in forms that do not read as a token here."""
+
+
+def test_a_master_key_is_not_suspended_while_a_cell_is_under_it(app: App, named: Named) -> None:
+    """A service could not open its key any more, and so nothing; a set that only wraps keys needs no count."""
+    app.set_master("new master", "old master")
+    app.configure(f"primary = {FIRST}", DATA)
+    text = (app.folder / "rotation.toml").read_text()
+    (app.folder / "rotation.toml").write_text(
+        text.replace("[keys.inner]", 'suspended = [{ secret = "$TRIED" }]\n\n[keys.inner]')
+    )
+    suspend = ("keys", "suspend", make_key("old master").id, "--keys", "master", "--json")
+
+    def reasons() -> list[str]:
+        return [each["reason"] for each in app.run(*suspend).document["refused"]]
+
+    words = "crypt_key.encrypted_key, id=first: [keys.inner] primary (cell crypt_key.encrypted_key) is a token under it"
+    with named("under it"):
+        assert reasons() == [words]
+    with named("unread"):
+        app.database.execute(f"UPDATE crypt_key SET encrypted_key = '{UNREAD['base64']}'")
+        assert ["It was not seen whether that token needs the key" in each for each in reasons()] == [True]
+    with named("under the new one"):
+        app.database.execute("DELETE FROM crypt_key")
+        app.store("first", wrapped("inner", by="new master"))
+        assert reasons() == []
 
 
 FAULTS = {

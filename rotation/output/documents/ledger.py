@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from msgspec import UNSET
 
 from rotation.ledger.chain import SIGNATURE, KeptCertificate, digest_of, unsigned, utc_text
+from rotation.model.next_steps import PLAIN, Invocation
 from rotation.output.documents.parts import Document, Missing
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class DifferenceJson(Document):
     """A fact that is not as it was recorded."""
 
     what: Annotated[str, "What differs."]
-    remedy: Annotated[str, "What to do."]
+    remedy: Annotated[str, "What to do, a step a line."]
 
 
 class LedgerVerifyJson(Document):
@@ -87,7 +88,7 @@ class LedgerVerifyJson(Document):
     certificate: Annotated[CertificateFileJson | Missing, "The file, if one was given."] = UNSET
 
     @classmethod
-    def of(cls, found: Verification) -> LedgerVerifyJson:
+    def of(cls, found: Verification, invocation: Invocation = PLAIN) -> LedgerVerifyJson:
         """The document on what was found."""
         chain = found.chain
         events = [EventJson.like(event, at=utc_text(event.at)) for event in (chain.events if chain else ())]
@@ -99,7 +100,7 @@ class LedgerVerifyJson(Document):
             head=chain.head.digest if chain and chain.head else None,
             events=events,
             certificates=[IssuedJson.of(kept) for kept in chain.certificates] if chain else [],
-            differences=[DifferenceJson(*each) for each in found.differences],
+            differences=[DifferenceJson(each.what, invocation.text(each.remedy)) for each in found.differences],
             certificate=_of_file(found, found.compared) if found.name else UNSET,
         )
 

@@ -28,6 +28,10 @@ from rotation.stores.sqlite.other_writers import SQLiteOthers
 from rotation.stores.watchdog import Call, Guard, NoAnswerError
 
 MOVED = "the file was moved, replaced or deleted while it was open"
+CUT_SHORT = (
+    "a program was killed while it wrote to the file, which is read-only here; the next program that may write to it "
+    "rolls that back, such as the service"
+)
 STEPS = 10_000
 """Steps of SQLite's virtual machine between two questions. They cost nothing that can be measured."""
 BUSY_SECONDS = 1
@@ -231,9 +235,12 @@ class SQLite(Dialect):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
     def words(self, error: BaseException) -> str | None:
-        """SQLite itself looks for the file before some writes."""
-        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_DBMOVED:
+        """SQLite itself looks for the file before some writes, and for what a killed writer left before any read."""
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code == sqlite3.SQLITE_READONLY_DBMOVED:
             return MOVED
+        if code == sqlite3.SQLITE_READONLY_ROLLBACK:
+            return CUT_SHORT
         return super().words(error)
 
     def constraint(self, error: BaseException) -> str | None:
