@@ -141,11 +141,11 @@ AGAINST_SUSPENDING = {
 @pytest.mark.parametrize(("name", "words"), AGAINST_SUSPENDING.items(), ids=AGAINST_SUSPENDING.keys())
 def test_each_reason_keeps_the_key_from_being_suspended(name: str, words: str) -> None:
     """Each by itself: services would refuse tokens that are stored, or that are written from now on."""
-    [refusal] = suspension_refusals(evidence(**AGAINST[name]), has_ledger=True)
+    [refusal] = suspension_refusals(evidence(**AGAINST[name]), (), has_ledger=True)
 
     assert words in refusal.reason
     assert refusal.remedy
-    assert suspension_refusals(evidence(), has_ledger=True) == []
+    assert suspension_refusals(evidence(), (), has_ledger=True) == []
 
 
 def test_what_others_need_does_not_keep_the_key() -> None:
