@@ -338,8 +338,7 @@ def _of_search(evidence: Evidence) -> Iterator[Refusal]:
     for remark in (*search.unseen, *search.hidden):
         yield Refusal(
             f"{remark.subject} cannot be looked at: {remark.words}",
-            f"let its user see all of it (GRANT SELECT; for row security BYPASSRLS), {AGAIN}; "
-            f"if no token can be there: --force {key_id}",
+            f"correct that, {AGAIN}; if no token can be there: --force {key_id}",
         )
     for column in search.columns:
         refusal = _of_named(column, evidence) if column.covered else _of_uncovered(column, evidence)

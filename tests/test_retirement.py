@@ -148,6 +148,16 @@ def test_each_reason_keeps_the_key_from_being_suspended(name: str, words: str) -
     assert suspension_refusals(evidence(), (), has_ledger=True) == []
 
 
+def test_the_remedy_for_a_table_that_failed_is_no_right() -> None:
+    """The words of the fault say what it needs: no GRANT helps a server that lacks memory."""
+    search = Discovery(full=True, unseen=[Remark("app", "audit", "the server has not enough memory")])
+
+    [refusal] = refusals(evidence(search=search))
+
+    assert refusal.reason == "audit cannot be looked at: the server has not enough memory"
+    assert "GRANT" not in str(refusal.remedy)
+
+
 def test_what_others_need_does_not_keep_the_key() -> None:
     """A token in text under another key, unreadable cells whose tokens are known, tokens of other keys in targets."""
     text = column(embedded=1, under=Counter({PRIMARY: 1}), inner=Counter({PRIMARY: 1}))

@@ -51,8 +51,9 @@ def words_of(error: DBAPIError, dialect: Dialect | None) -> str:
     cause = error.orig or error
     if error.connection_invalidated:
         return "the connection was lost"
-    words, code = (dialect.words(cause), f", code {dialect.code(cause)}") if dialect else (None, "")
-    return words or f"the database failed ({type(cause).__name__}{code})"
+    if dialect is None:
+        return f"the database failed ({type(cause).__name__})"
+    return dialect.words(cause) or f"{dialect.unforeseen} ({type(cause).__name__}, code {dialect.code(cause)})"
 
 
 def retry(  # noqa: PLR0913 - how often, how long, and what is called meanwhile

@@ -110,6 +110,8 @@ class Dialect:
     """True if a VARCHAR(n) holds n characters at most."""
     refusals: ClassVar[Mapping[Any, str]] = {}
     """The words for an admin, by error code."""
+    unforeseen: ClassVar[str] = "the database failed"
+    """The words for any other; the database's own may hold a value."""
     denials: ClassVar[frozenset[Any]] = frozenset()
     """The codes for a missing right."""
     absences: ClassVar[frozenset[Any]] = frozenset()

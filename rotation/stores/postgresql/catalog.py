@@ -12,7 +12,7 @@ from rotation.planning.inner_tokens import SHORTEST, Spelled, forms_of_texts
 from rotation.stores.catalog import Catalog
 from rotation.stores.cells import LEAST, SearchedColumn, TableEntry
 from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn, table_clause
-from rotation.stores.postgresql.file_reader import FileReader, Leaf
+from rotation.stores.postgresql.file_reader import SAVEPOINT, FileReader, Leaf
 from rotation.stores.table_readers import KeylessReader, TableReader, TableSource
 
 HERE = """WITH RECURSIVE here(oid) AS (
@@ -152,7 +152,8 @@ WHERE datallowconn AND has_database_privilege(oid, 'CONNECT')"""
 
 # Bytes within an array or a composite type are returned as text in the form that is set. Between two batches their
 # tokens are decrypted, which may take long.
-SNAPSHOT = "SET LOCAL bytea_output = 'hex'; SET LOCAL idle_in_transaction_session_timeout = 0"
+SNAPSHOT = f"""SET LOCAL bytea_output = 'hex'; SET LOCAL idle_in_transaction_session_timeout = 0;
+SAVEPOINT {SAVEPOINT}"""
 
 LEAVES = f"""{FAMILY} SELECT n.nspname, c.relname, has_table_privilege(c.oid, 'SELECT'),
 COALESCE(pg_relation_size(c.oid), 0) / CAST(current_setting('block_size') AS int),
@@ -299,8 +300,11 @@ class PostgreSQLCatalog(Catalog):
         return f"strpos({self.cell(kind)}, {self.constant(kind, mark)}) > 0"
 
     def is_marked(self, kind: SearchedColumn, forms: Sequence[Spelled]) -> str:
-        """A text has the forms of texts alone."""
-        return super().is_marked(kind, forms if kind.is_bytes else forms_of_texts(forms))
+        """A text has the forms of texts alone. The cell is read once: for each mark the server would keep a copy."""
+        whole = SearchedColumn("whole cell", is_bytes=kind.is_bytes)
+        is_marked = super().is_marked(whole, forms if kind.is_bytes else forms_of_texts(forms))
+        read = f"{self.cell(kind)} || {self.constant(kind, b'')} AS {self.quote(whole.name)}"
+        return f"(SELECT {is_marked} FROM (SELECT {read} OFFSET 0) AS cell)"  # noqa: S608 - quoted identifiers
 
     def constant(self, kind: SearchedColumn, value: bytes) -> str:
         """As bytes, or as text."""

@@ -99,6 +99,7 @@ class PostgreSQL(Dialect):
         "57P01": "the connection was lost",
         "57P03": "the server is starting or shutting down",
     }
+    unforeseen = "the database failed, and the server's log says why"
     denials: ClassVar[frozenset[Any]] = frozenset({"42501"})
     transient: ClassVar[frozenset[Any]] = frozenset({"08", "40", "57P01", "57P02", "57P03", "53300", "25P03"})
     locked: ClassVar[frozenset[Any]] = frozenset({"55P03"})

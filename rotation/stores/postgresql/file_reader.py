@@ -26,12 +26,20 @@ from rotation.stores.table_readers import Stretch, TableReader, TableSource, all
 ON_END = 2000
 """Bytes of the largest cell that is put on end with others; PostgreSQL keeps larger ones elsewhere."""
 FIRST_BLOCKS, MOST_BLOCKS = 16, 256
+"""Blocks to look at, of all tables of the family together."""
 MOST_BYTES = 4 * 1024 * 1024
-"""Bytes of one column's cells to put on end, about; the server needs five times as many."""
+"""Bytes that a look puts on end, of all columns together; the server needs up to seven times as many."""
 MOST_COLUMNS = 500
 """Columns to look at in one statement: each needs two of the 1,664 columns that a SELECT may have."""
 LAST_BLOCK = 2**32 - 1
 """No file has so many."""
+ESCAPED = 4
+"""Characters into which PostgreSQL's encode turns a byte, at most."""
+RANGE = "WHERE ctid >= CAST(:start AS tid) AND ctid < CAST(:end AS tid)"
+SAVEPOINT = "keyring_looks"
+"""A look that fails is undone up to here, so that the transaction goes on."""
+OVERTAXED = ("53", "54", "XX", "2201B")
+"""The beginning of the SQLSTATE if a statement needs more than the server has: not each limit has a code of its own."""
 
 
 class Leaf(NamedTuple):
@@ -63,20 +71,25 @@ class FileReader(TableReader):
             # It would be read from its beginning for each range.
             yield from self._streamed()
             return
-        seen, start, size = _Looks(self._source, self._name()), 0, FIRST_BLOCKS
+        looks, start = _Looks(self._source, self._name()), 0
         blocks = max((leaf.blocks for leaf in self._leaves), default=0)
+        size, most = (max(1, number // max(1, len(self._leaves))) for number in (FIRST_BLOCKS, MOST_BLOCKS))
         while True:
+            size = max(1, min(size, blocks - start))
             end = start + size if start + size < blocks else None
             started = time.monotonic()
-            look = seen.at(start, end)
+            look = looks.at(start, end)
             is_slow = time.monotonic() - started > self._source.courtesy.seconds
+            if look.is_too_much and size > 1:
+                size = look.next_size(size, most, is_slow=is_slow)
+                continue
             if any(look.wanted):
                 for rows in self._reads.stream(self._wanted(look.wanted, start, end), table_readers.STREAM_ROWS):
                     yield Stretch(0, rows)
             yield Stretch(look.rows, ())
             if end is None:
                 return
-            start, size = end, _next_size(size, look.most_bytes, is_slow=is_slow)
+            start, size = end, look.next_size(size, most, is_slow=is_slow)
 
     def _name(self) -> str:
         syntax = self._source.cells.conditions.syntax
@@ -139,8 +152,21 @@ class _Look(NamedTuple):
     rows: int
     wanted: Sequence[bool]
     """Of each column, whether a cell of it may be wanted."""
-    most_bytes: int
-    """Bytes of the column with the most that were put on end."""
+    weight: int
+    """Bytes to put on end."""
+
+    @property
+    def is_too_much(self) -> bool:
+        """True if not all of it was put on end, so that each cell may be wanted."""
+        return self.weight > MOST_BYTES
+
+    def next_size(self, size: int, most: int, *, is_slow: bool) -> int:
+        """The blocks to look at next, after *size* blocks; at *most* so many."""
+        if self.is_too_much:
+            return max(1, size * MOST_BYTES // self.weight)
+        if is_slow:
+            return max(1, size // 2)
+        return min(2 * size, most) if 2 * self.weight <= MOST_BYTES else size
 
 
 class _Looks:
@@ -148,29 +174,47 @@ class _Looks:
 
     def __init__(self, source: TableSource, table: str) -> None:
         """*table*: its name in SQL, or the part of it that is read by itself."""
-        self._reads, conditions, kinds = source.reads, source.cells.conditions, source.cells.kinds
+        self._source, conditions, kinds = source, source.cells.conditions, source.cells.kinds
         groups = (kinds[start : start + MOST_COLUMNS] for start in range(0, len(kinds), MOST_COLUMNS))
         self._queries = [_look_at(conditions, group, table) for group in groups]
+        self._count = sa.text(f"SELECT count(*) FROM {_as_text(table)} {RANGE}")  # noqa: S608 - quoted identifiers
 
     def at(self, start: int, end: int | None) -> _Look:
-        """Between two blocks; None: to the last one."""
+        """Between two blocks; None: to the last one. What overtaxes the server is too much."""
         places = {"start": f"({start},0)", "end": f"({LAST_BLOCK if end is None else end},0)"}
-        found = [self._reads.read(query.bindparams(**places))[0] for query in self._queries]
-        wanted = [is_wanted for _, _, *of_group in found for is_wanted in of_group]
-        return _Look(found[0][0], wanted, max(most_bytes for _, most_bytes, *_ in found))
+        source, each = self._source, [True] * len(self._source.cells.kinds)
+        try:
+            found = [source.reads.read(query.bindparams(**places))[0] for query in self._queries]
+        except sa.exc.DBAPIError as error:
+            if not str(getattr(error.orig, "sqlstate", None)).startswith(OVERTAXED):
+                raise
+            source.reads.ask(lambda connection: connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}"))
+            return _Look(source.first(self._count.bindparams(**places)), each, 2 * MOST_BYTES)
+        look = _Look(found[0][0], [is_wanted for row in found for is_wanted in row[2:]], max(row[1] for row in found))
+        return look._replace(wanted=each) if look.is_too_much else look
 
 
 def _look_at(conditions: CellConditions, kinds: Sequence[SearchedColumn], table: str) -> sa.TextClause:
-    """The query for the number of rows, the bytes that were put on end, and for each column whether it is wanted."""
+    """The query for the number of rows, the bytes to put on end, and for each column whether it is wanted.
+
+    It adds the bytes up row by row, and puts no more on end than MOST_BYTES: how much some blocks hold is not known
+    before, since a cell may be compressed in them, or be kept elsewhere.
+    """
     columns = [_on_end(conditions, kind, number) for number, kind in enumerate(kinds)]
     cells = ", ".join(f'{conditions.syntax.cell(kind)} AS "c{number}"' for number, kind in enumerate(kinds))
-    # What a cell is read as is made once, unless it is there already.
-    fence = "" if all(kind.is_text or kind.is_bytes for kind in kinds) else "OFFSET 0"
-    tests, sizes, made = map(", ".join, zip(*columns, strict=True))
+    read = f"SELECT {_as_text(cells)} FROM {_as_text(table)} {RANGE}"  # noqa: S608 - quoted identifiers
+    tests, weights, made = zip(*columns, strict=True)
+    weight = f"sum({' + '.join(weights)})"
+    if all(kind.is_text or kind.is_bytes for kind in kinds):
+        # The size of a cell is known without reading it.
+        upto = f"(SELECT {weight} FROM ({read}) AS cells)"  # noqa: S608 - quoted identifiers
+    else:
+        # What a cell is read as is made once.
+        read, upto = f"{read} OFFSET 0", f"{weight} OVER (ROWS UNBOUNDED PRECEDING)"
     return sa.text(
-        f"SELECT n, greatest({sizes}), {_as_text(tests)} FROM (SELECT count(*) AS n, {_as_text(made)} "  # noqa: S608 - quoted identifiers
-        f"FROM (SELECT {_as_text(cells)} FROM {_as_text(table)} "
-        f"WHERE ctid >= CAST(:start AS tid) AND ctid < CAST(:end AS tid) {fence}) AS cells OFFSET 0) AS ends"
+        f"SELECT n, weight, {_as_text(', '.join(tests))} FROM ("  # noqa: S608 - quoted identifiers
+        f"SELECT count(*) AS n, COALESCE(max(upto), 0) AS weight, {_as_text(', '.join(made))} FROM ("
+        f"SELECT *, {upto} AS upto FROM ({read}) AS cells OFFSET 0) AS cells OFFSET 0) AS ends"
     )
 
 
@@ -179,10 +223,10 @@ class _OnEnd(NamedTuple):
 
     is_wanted: str
     """True if one of the cells may be wanted."""
-    size: str
-    """The bytes that were put on end."""
+    weight: str
+    """The bytes of a cell that is put on end."""
     aggregates: str
-    """What both are made of."""
+    """What `is_wanted` is made of."""
 
 
 def _on_end(conditions: CellConditions, kind: SearchedColumn, number: int) -> _OnEnd:
@@ -192,6 +236,7 @@ def _on_end(conditions: CellConditions, kind: SearchedColumn, number: int) -> _O
     has_room = f"{size} >= {SHORTEST}"
     if conditions.of_indexes:
         has_room = f"({has_room} OR {size} IN ({', '.join(map(str, INDEX_SIZES))}))"
+    is_put = f"{has_room} AND {size} <= {ON_END}"
     forms = conditions.forms if kind.is_bytes else forms_of_texts(conditions.forms)
     marks = [mark for form in (*forms, *conditions.of_indexes) for mark in form.marks]
     pattern = "|".join(re.escape(_escaped(mark) if kind.is_bytes else mark.decode()) for mark in marks)
@@ -199,10 +244,10 @@ def _on_end(conditions: CellConditions, kind: SearchedColumn, number: int) -> _O
     is_marked = f"{text} ~ {syntax.constant(SearchedColumn(ends), pattern.encode())}"
     return _OnEnd(
         f"(COALESCE({others}, false) OR COALESCE({is_marked}, false))",
-        f"COALESCE(octet_length({ends}), 0)",
+        f"CASE WHEN {size} <= {ON_END} THEN {size}{f' * {ESCAPED}' if kind.is_bytes else ''} ELSE 0 END",
         f"string_agg({syntax.quote(cell.name)}, {syntax.constant(cell, b'')}) "
-        f"FILTER (WHERE {has_room} AND {size} <= {ON_END}) AS {ends}, "
-        f"bool_or({size} > {ON_END} AND {conditions.is_wanted(cell)}) AS {others}",
+        f"FILTER (WHERE {is_put} AND upto <= {MOST_BYTES}) AS {ends}, "
+        f"bool_or({conditions.is_wanted(cell)}) FILTER (WHERE {size} > {ON_END}) AS {others}",
     )
 
 
@@ -216,14 +261,6 @@ def _escaped(mark: bytes) -> str:
 def _as_text(sql: str) -> str:
     """*sql* for SQLAlchemy, in which a colon begins no parameter."""
     return sql.replace(":", r"\:")
-
-
-def _next_size(size: int, most_bytes: int, *, is_slow: bool) -> int:
-    if most_bytes > MOST_BYTES:
-        return max(1, size * MOST_BYTES // most_bytes)
-    if is_slow:
-        return max(1, size // 2)
-    return min(2 * size, MOST_BLOCKS) if 2 * most_bytes <= MOST_BYTES else size
 
 
 class _Tid(sa.types.UserDefinedType[Any]):
