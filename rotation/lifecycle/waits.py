@@ -37,7 +37,8 @@ class Announcements:
             return ()
         with self._context.watch(dry_run=True) as watcher:
             while left and time.monotonic() < self._end:
-                watcher.at_work(f"waiting for one more announcement of {named([each.words for each in left])}")
+                services = named([each.words for each in left])
+                watcher.at_work(f"waiting for one more announcement of {services} (not with --no-wait)")
                 self._context.streams.wait(LOOK_SECONDS)
                 left = self._left()
         return left
