@@ -232,7 +232,9 @@ class _ValueScan:
         self._endless: set[bytes] = set()
         """The same of what does not show its end."""
         self._alone: set[bytes] = set()
-        """The same of a whole token that begins a view in which it need not be one, and that nothing follows there."""
+        """The same of what is all of a view, such as a word of a text decoded: hardly anything else is so by chance."""
+        self._words: set[bytes] = set()
+        """The same where the view may be words that were put together."""
         # In bytes looked at. Without a bound, a value made for it would take time in the square of its size.
         self._allowance = WORK_PER_BYTE * len(data) + WORK
         self._add(data, certain=True, exact=True)
@@ -260,8 +262,8 @@ class _ValueScan:
             self._add(_without_strangers(view), certain=False, exact=False)
         unknown = {beginning[:_NAME] for beginning in self._unknown if self._is_another(beginning)}
         has_endless = any(map(self._is_another, self._endless))
-        like = self._unknown | self._endless | self._alone
-        unopened = {each[:_NAME] for each in like if _is_no_chance(each) and self._is_another(each)}
+        like = self._alone | {each for each in self._unknown | self._endless | self._words if _is_no_chance(each)}
+        unopened = {each[:_NAME] for each in like if self._is_another(each)}
         beside = self._beside(self._sizes) if self._under else ()
         rest = self._beside({**{name: self._whole[name] for name in unknown}, **self._sizes}) if with_rest else ()
         if with_rest and not rest:
@@ -324,8 +326,8 @@ class _ValueScan:
             (self._unknown if ends else self._endless).add(data[begin : begin + SHORTEST])
             if ends:
                 self._whole[name] = min(self._whole.get(name, len(data)), *(end - begin for end in ends))
-        elif begin == 0 and len(data) in ends:
-            self._alone.add(data[:SHORTEST])
+        if begin == 0 and len(data) in ends:
+            (self._alone if certain else self._words).add(data[:SHORTEST])
         return 0
 
     def _signed_size(self, key: Key, data: bytes, begin: int, ends: Sequence[int]) -> int:

@@ -9,6 +9,7 @@ from collections import Counter
 
 import msgspec
 import pytest
+from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ from rotation.planning.planner import Planner
 from tests.conftest import Named
 from tests.databases import Database
 from tests.fakes import batch_of
-from tests.keys import make_key
+from tests.keys import key_text, make_key
 from tests.stores.tokens import make_token, make_tokens
 
 pytestmark = pytest.mark.database
@@ -58,6 +59,7 @@ def test_bare_and_embedded_tokens_are_counted_apart(keyring: Keyring, old: Key, 
 NOBODYS = make_token("x", "nobody")
 UNOPENED: dict[str, str | bytes] = {
     "inside text": f"see {NOBODYS}",
+    "inside text, of 1970": f'{{"t": "{Fernet(key_text("nobody")).encrypt_at_time(b"x", 7).decode()}"}}',
     "in base64": b64encode(NOBODYS.encode()).decode(),
     "in hex": NOBODYS.encode().hex(),
     "raw": urlsafe_b64decode(NOBODYS),
