@@ -110,8 +110,10 @@ def test_what_opens_nothing_counts_nothing(ring, old):
     with pytest.raises(DamagedToken):
         ring.decrypt(damaged)
     assert [type(each) for each in ring.decrypt_many([damaged, "sk-live-1"])] == [DamagedToken, MalformedToken]
+    with pytest.raises(DamagedToken):
+        ring.decrypt(damaged_under(ring.primary))
 
-    assert key_reads()[old.id] == KeyReads()
+    assert key_reads()[old.id] == key_reads()[ring.primary.id] == KeyReads()
 
 
 def test_a_bound_key_counts_with_its_parent(ring, old):
@@ -328,7 +330,7 @@ def test_a_rotation_opens_tokens_under_a_suspended_key_and_counts_nothing(trial,
     assert ring.bind("a.b", accept_unbound=True).decrypt(token(old)) == "sk-live-1"
     assert ring.decrypt_many([token(old)]) == ["sk-live-1"]
     assert ring.multi_fernet.decrypt(token(old)) == b"sk-live-1"
-    assert key_reads()[old.id] == KeyReads()
+    assert key_reads()[old.id] == key_reads()[ring.primary.id] == KeyReads()
 
 
 def test_a_rotation_reports_a_damaged_token(old):
@@ -343,6 +345,20 @@ def test_a_key_that_is_previous_and_suspended_is_suspended(ring, old):
     both = Keyring(ring.primary, [old], new, suspended=[old, ring.primary, new])
 
     assert both.states_by_id == {ring.primary.id: "primary", old.id: "suspended", new.id: "staged"}
+
+
+def test_a_read_does_not_wait_for_an_event(ring, trial, old):
+    """A signal handler may open a token while its own thread is about to log one: both are counted."""
+    sent = token(old)
+
+    def reads() -> bool:
+        with key_reads_module._saying:
+            ring.decrypt(sent)
+            trial.decrypt_many([sent])
+        counted = key_reads()[old.id]
+        return (counted.opened, counted.refused) == (1, 1)
+
+    assert in_a_fork(reads)
 
 
 def test_a_forked_child_does_not_wait_for_a_lock_of_its_parent(ring, old):

@@ -84,6 +84,7 @@ def test_a_suspended_key_is_there_and_refuses(ready: Shop) -> None:
     assert (settings.previous, settings.suspended) == ((), (OLDER,))
     assert since == BEGAN + timedelta(hours=1)
     assert f"Suspended {OLDER.id}: services refuse its tokens now" in ran.out
+    assert "so it was not checked that all have them" in " ".join(ran.out.split())
     for step in (f"check {ready.options}", f"keys resume {OLDER.id}", f"keys retire {OLDER.id} --archive"):
         assert f"keyring-rotate {step}" in ran.out
     with pytest.raises(SuspendedKey, match=OLDER.id):
