@@ -17,7 +17,7 @@ from freezegun import freeze_time
 from sqlalchemy.ext.asyncio import create_async_engine
 from structlog.testing import capture_logs
 
-from keyring_core import Keyring, config
+from keyring_core import Key, Keyring, config
 from rotation import fleet
 from rotation.configuration.application import in_application
 from rotation.fleet import announce
@@ -46,7 +46,9 @@ def a_minute_later() -> None:
 
 @pytest.fixture
 def ring() -> Keyring:
-    return Keyring(make_key("old"), previous=[make_key("older")], staged=make_key("new"))
+    return Keyring(
+        make_key("old"), previous=[make_key("older")], staged=make_key("new"), suspended=[make_key("oldest")]
+    )
 
 
 def instances(url: str) -> list[InstanceRecord]:
@@ -56,7 +58,7 @@ def instances(url: str) -> list[InstanceRecord]:
 
 @pytest.mark.by_turns
 def test_an_instance_tells_its_keys(database: Database, ring: Keyring) -> None:
-    """Name, service, key ids by state, and the time, through the service's own engine."""
+    """Name, service, key ids by state, and the time, through the service's own engine; it opens no suspended key's."""
     assert announce(database.engine, keyring=ring)
 
     [told] = instances(database.url)
@@ -268,6 +270,16 @@ def test_a_process_that_ends_leaves_no_entry(database: Database, end: str, by_ur
     assert instances(database.url) == []
 
 
+def test_a_process_that_stopped_may_announce_itself_again(tmp_path: Path, ring: Keyring) -> None:
+    """At once, in the same minute: a pool may end and begin again in one process."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")
+
+    assert announce(engine, keyring=ring, instance="web-1")
+    fleet.stop_announcing()
+    assert announce(engine, keyring=ring, instance="web-1")
+    engine.dispose()
+
+
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "os._exit(0)"])
 @pytest.mark.by_turns
 def test_the_entry_of_a_process_that_is_killed_stays(database: Database, end: str) -> None:
@@ -361,6 +373,20 @@ third.decrypt(third.encrypt("sk-live-1"))
 
     found = {place: numbers for place, numbers in reads(database.url).items() if place[1] == third.id}
     assert found == {("web-1", third.id): (2, 0), ("web-2", third.id): (2, 0)}
+
+
+def test_the_last_reads_with_a_key_that_was_just_dropped_are_announced(tmp_path: Path) -> None:
+    """At the next heartbeat: what its own entry said before is no other entry."""
+    key, dropped = Key.generate(), Key.generate()
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")
+    ring = Keyring(key, previous=[dropped])
+    assert announce(engine, keyring=ring, instance="web-1")
+    ring.decrypt(Keyring(dropped).encrypt("sk-live-1"))
+    a_minute_later()
+
+    assert announce(engine, keyring=Keyring(key), instance="web-1")
+    engine.dispose()
+    assert reads(str(engine.url))["web-1", dropped.id] == (1, 0)
 
 
 @pytest.mark.by_turns

@@ -337,6 +337,40 @@ def test_green_threads_leave(loading: str, tmp_path: Path) -> None:
             assert ledger.instances(timedelta(hours=1)) == []
 
 
+GREEN_FORK = """
+busy, announcing = [], []
+
+@sa.event.listens_for(engine, "do_connect")
+def wait(*_):
+    busy.append(True)
+    sleep(0.2)
+    busy.pop()
+
+announce = fleet._Process.announce
+fleet._Process.announce = lambda self, *given: (announcing.append(self.id), announce(self, *given))[1]
+fleet.SECONDS, fleet.FORK_SECONDS = 0.01, 5
+fleet.keep_announcing(engine)
+while not busy:
+    sleep(0.01)
+if not os.fork():
+    was_busy = bool(busy)
+    announcing.clear()
+    while len(announcing) < 3:
+        sleep(0.01)
+    print(was_busy, set(announcing) == {os.getpid()}, flush=True)
+    sys.exit()
+os.wait()
+"""
+
+
+def test_a_fork_takes_no_green_heartbeat_along(tmp_path: Path) -> None:
+    """It lets one end, also if gevent came later; and the copies of its parent's green threads announce nothing."""
+    with open_database("sqlite", tmp_path) as database:
+        shown = green("from rotation import fleet;monkey.patch_all()", [database.url], {}, GREEN_FORK)
+
+    assert "False True" in shown.splitlines()
+
+
 def green(loading: str, given: Sequence[str], named: Mapping[str, str], end: str) -> str:
     """What such a program prints."""
     # Not in a fork of a process that has loaded the driver, which decides then how it waits.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import math
 import os
 import signal
 import socket
@@ -224,7 +225,8 @@ class _Process:
     def _go_on(self, beat: _Beat) -> None:
         if not beat.begun.is_set():
             self._announce(beat)
-        while not beat.over.wait(SECONDS):
+        # A forked process has copies of its parent's green threads.
+        while not beat.over.wait(SECONDS) and self.id == os.getpid():
             self._announce(beat)
 
     def _announce(self, beat: _Beat) -> None:
@@ -247,9 +249,7 @@ class _Process:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        # A green thread that waits for a lock from before gevent's patches stops all others, also the lock's owner.
-        while not self.writing.acquire(blocking=False):
-            time.sleep(PAUSE_SECONDS)
+        _acquire(self.writing, math.inf)
         try:
             yield
         finally:
@@ -296,6 +296,17 @@ def _start(act: Callable[..., None], *given: object) -> None:
     _thread.start_new_thread(act, given)
 
 
+def _acquire(lock: threading.Lock, seconds: float) -> bool:
+    """Waits for *lock* for *seconds* at most; returns whether it is held now."""
+    end = time.monotonic() + seconds
+    # A green thread that waits for a lock from before gevent's patches stops all others, also the lock's owner.
+    while not lock.acquire(blocking=False):
+        if time.monotonic() > end:
+            return False
+        time.sleep(PAUSE_SECONDS)
+    return True
+
+
 _process = _Process()
 _forking = threading.local()
 
@@ -333,7 +344,7 @@ def _hooked() -> Iterator[None]:
 def _before_fork() -> None:
     _forking.lock, lock = None, _process.writing
     with _hooked():
-        if lock.acquire(timeout=FORK_SECONDS):
+        if _acquire(lock, FORK_SECONDS):
             _forking.lock = lock
 
 
@@ -344,13 +355,10 @@ def _after_fork() -> None:
 
 
 def _in_child() -> None:
-    global _process, _forking  # noqa: PLW0603 - one a process
-    _forking = threading.local()
+    global _process  # noqa: PLW0603 - one a process
     with _hooked():
         beats = list(_process.beats.values())
         _process = _Process()
-        if beats:
-            _leave_with_multiprocessing()
         for beat in beats:
             _process.keep(beat.in_child(), at_once=False)
 

@@ -105,7 +105,8 @@ class RowReader(Reader):
             size = len(self._key)
             values = {name: _as_salt(value) for name, value in zip(names, row[size + 1 :], strict=True)}
             cell = row[size]
-            bare = cell if cell is None or isinstance(cell, str | bytes) else bytes(cell)
+            # SQLite keeps a number among texts if somebody put one there.
+            bare = cell if cell is None or isinstance(cell, str | bytes) else str(cell)
             found.append((tuple(row[:size]), bare, values))
         return found
 

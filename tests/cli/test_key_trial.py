@@ -25,6 +25,7 @@ from keyring_core import Derivation
 from tests.conftest import Cli, Ran
 from tests.databases import KINDS, Database, open_database
 from tests.keyring_core.test_errors import leaks
+from tests.keys import key_text
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.database
@@ -193,6 +194,27 @@ def test_a_token_behind_many_rows_of_plaintext_is_found(cli: Cli, app: Database,
     ran = cli(*of_cell(app), "--json", environ=ENVIRON)
 
     assert (ran.code, ran.document["cell"]) == (0, "creds.token, id=251"), ran.err
+
+
+@pytest.mark.parametrize("app", ["sqlite"], indirect=True)
+def test_a_number_before_the_token_is_no_hindrance(cli: Cli, app: Database) -> None:
+    """SQLite keeps it as one in a column of bytes; `discover` reads such rows, too. By itself it holds no token."""
+    app.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY, token BLOB)")
+    app.insert("creds", [{"id": n, "token": cell} for n, cell in enumerate((1.5, 10**15, token()), 1)])
+
+    assert cli(*of_cell(app), environ=ENVIRON).code == 0
+    assert is_refused(cli(*of_cell(app, "--row", "1"), environ=ENVIRON), "creds.token, id=1: no Fernet token is in it")
+    found = cli("discover", "--url", app.url, environ={"ENCRYPTION_KEY": key_text("new")})
+    assert (found.code, "creds.token: in 3 rows" in found.out) == (1, True), found.err
+
+
+def test_a_database_that_cannot_be_read_ends_the_trial(cli: Cli, tmp_path: Path) -> None:
+    """With the usual words and code; a trial only reads."""
+    place = tmp_path / "app.db"
+    place.write_bytes(b"no database" * 100)
+    ran = cli(*TRY, "--url", f"sqlite:///{place}", "--table", "creds", "--column", "token", environ=ENVIRON)
+
+    assert (ran.code, "Nothing was written." in ran.err) == (3, True), ran.err
 
 
 @pytest.mark.parametrize("app", ["sqlite"], indirect=True)

@@ -15,6 +15,7 @@ from cryptography.fernet import Fernet
 
 from keyring_core import Derivation, KeyConfigWarning, Keyring
 from keyring_core.derivation import KINDS
+from keyring_core.redaction import get_redactor
 from keyring_core.sources import variable_in
 from rotation.configuration.key_sets import Keys, KeySet
 from rotation.configuration.known_rules import PACKAGES, KnownRule, known_rules, rule_of
@@ -23,6 +24,7 @@ from rotation.discovery.key_entry import SecretPlace, entry_of
 from rotation.discovery.key_trial import FittingRule, Given, Salt, StoredCell, Trial, prepare, run, salts_beside
 from rotation.model.failures import UsageError
 from rotation.planning.inner_tokens import find_inner
+from rotation.stores.key_cells import StoredToken
 from tests.applications.derived_tokens import cells
 from tests.keyring_core.test_derivation import cases
 from tests.keys import key_text
@@ -178,6 +180,24 @@ def test_what_does_not_belong_to_the_secret_is_taken_off(given: str, without: st
     assert only(run(prepare(given, StoredCell(stock(given, Derivation("sha256")), "a cell"), {}), "S")).without == ""
 
 
+def test_the_time_of_a_trial_is_that_of_each_form_of_the_secret() -> None:
+    """With blanks around it, each rule is tried twice; with blanks and quotes three times."""
+    cell = StoredCell(stock(SECRET, Derivation("sha256")), "a cell")
+    once, twice, thrice = (prepare(text, cell, {}).cost for text in (SECRET, f"{SECRET} ", f"'{SECRET}'\n"))
+
+    assert (twice, thrice) == (2 * once, 3 * once)
+
+
+def test_a_secret_and_a_salt_that_are_only_tried_are_masked() -> None:
+    """From the preparation on: in each form of the secret, and whether any rule fits."""
+    secret, salt = "quux, a test secret in plain words", "xyzzy, a test salt in plain words"
+    said = f"with {secret}, and with {salt}"
+    assert get_redactor().redact(said) == said
+    prepare(f'"{secret}"', StoredCell(stock(SECRET, Derivation("sha256")), "a cell"), {"FASTMCP_SALT": salt})
+
+    assert not any(text in str(get_redactor().redact(said)) for text in (secret, salt))
+
+
 def test_the_same_key_by_several_rules_is_listed_once_for_each() -> None:
     """A secret of 32 characters makes the same key by four rules."""
     secret = "9f3a1c0e5b7d2486aa17c3e0d95b6f42"
@@ -267,7 +287,7 @@ def test_neither_secret_nor_salt_nor_token_is_in_a_repr() -> None:
     cell = StoredCell(stock(SECRET, Derivation("sha256")), "a cell", [salt])
     trial = run(prepare(SECRET, cell, {}), "S")
 
-    shown = repr((salt, cell, trial.forms, Path("x")))
+    shown = repr((salt, cell, trial.forms, StoredToken(cell.value, cell.words), Path("x")))
     assert not any(secret in shown for secret in (SECRET, "a secret salt", str(cell.value)))
 
 

@@ -362,6 +362,20 @@ def test_a_key_that_is_previous_and_suspended_is_suspended(ring, old):
     assert both.states_by_id == {ring.primary.id: "primary", old.id: "suspended", new.id: "staged"}
 
 
+def test_a_read_does_not_wait_for_an_event(ring, trial, old):
+    """A signal handler may open a token while its own thread is about to log one: both are counted."""
+    sent = token(old)
+
+    def reads() -> bool:
+        with key_reads_module._saying:
+            ring.decrypt(sent)
+            trial.decrypt_many([sent])
+        counted = key_reads()[old.id]
+        return (counted.opened, counted.refused) == (1, 1)
+
+    assert in_a_fork(reads)
+
+
 def test_a_forked_child_does_not_wait_for_a_lock_of_its_parent(ring, old):
     """A fork in the middle of another thread's event leaves the child its own events."""
     sent = token(old)

@@ -9,6 +9,8 @@ import shutil
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from rotation.ledger import schema as tables
 from rotation.ledger.chain import EventRecord, Head, canonical, certified_document, linked
 from rotation.lifecycle.signatures import LABEL, Signer
-from tests.conftest import Cli, Ran
+from tests.conftest import Cli, Named, Ran
 from tests.lifecycle.shop import OLDER, Shop, old_token
 
 pytestmark = [
@@ -173,27 +175,28 @@ def test_only_what_is_kept_elsewhere_shows_that_the_end_was_removed(audit: Audit
     assert audit.differences(audit.proof) == [f"{audit.proof}: this ledger issued no such certificate"]
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("{", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
-        ('{"certificate": 1, "key": "a", "key": "b"}', "has a name twice"),
-        ('{"certificate": 1, "key": "a", "rows": NaN}', "holds a number"),
-        ('{"certificate": 1, "key": "a", "rows": 1e999}', "holds a number"),
-        ('{"certificate": 1, "key": 7}', "is no certificate"),
-        ('{"key": "a"}', "is no certificate"),
-        ("[]", "is no certificate"),
-    ],
-)
-def test_a_file_that_is_no_certificate_is_named(audit: Audit, text: str, words: str) -> None:
+NO_CERTIFICATES = [
+    ("{", "is no JSON"),
+    ("[" * 100_000, "is no JSON"),
+    ('{"certificate": 1, "key": "a", "key": "b"}', "has a name twice"),
+    ('{"certificate": 1, "key": "a", "rows": NaN}', "holds a number"),
+    ('{"certificate": 1, "key": "a", "rows": 1e999}', "holds a number"),
+    ('{"certificate": 1, "key": 7}', "is no certificate"),
+    ('{"key": "a"}', "is no certificate"),
+    ("[]", "is no certificate"),
+]
+
+
+def test_a_file_that_is_no_certificate_is_named(audit: Audit, named: Named) -> None:
     """Also one that two programs could read as two certificates."""
     audit.retire()
     path = audit.shop.folder / "other.json"
-    path.write_text(text)
+    for text, words in NO_CERTIFICATES:
+        with named(text[:50]):
+            path.write_text(text)
 
-    [difference] = audit.differences(path)
-    assert difference.startswith(f"{path} {words}")
+            [difference] = audit.differences(path)
+            assert difference.startswith(f"{path} {words}")
 
 
 def test_a_certificate_of_another_ledger_is_named(audit: Audit, tmp_path: Path) -> None:
@@ -323,7 +326,7 @@ def test_a_certificate_is_signed_without_a_ledger_too(audit: Audit, cli: Cli) ->
 
 
 def test_a_restored_key_has_its_event(audit: Audit) -> None:
-    """Its retirement keeps its date, and the ledger still fits."""
+    """Its retirement keeps its date, and the ledger still fits, also once it is retired again; each has its copy."""
     archive = audit.shop.folder / "retired.keys"
     retired = audit.shop.keys("retire", OLDER.id, "--archive", str(archive))
     restored = audit.shop.keys("restore", OLDER.id, "--archive", str(archive), "--by", "Ann O.")
@@ -350,8 +353,8 @@ def test_a_signature_that_was_not_compared_is_no_proof(signed: Audit) -> None:
 
 
 def test_stock_cryptography_checks_a_signature(signed: Audit) -> None:
-    """The label and the canonical JSON of the other fields, as docs/reference/ledger.md says."""
-    certificate = signed.certificate()
+    """The label and the canonical JSON of the other fields, as docs/reference/ledger.md says; that has the digest."""
+    told, certificate = signed.verify(signed.proof).document["certificate"], signed.certificate()
     signature = certificate.pop("signature")
     public: Any = serialization.load_pem_public_key(signed.public.read_bytes())
     text = json.dumps(certificate, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -361,6 +364,7 @@ def test_stock_cryptography_checks_a_signature(signed: Audit) -> None:
         b"keyring-core certificate v1\0" + canonical(certificate),
         (public.public_bytes_raw().hex()),
     )
+    assert told["digest"] == sha256(text).hexdigest()
 
 
 @pytest.mark.parametrize("field", ["head", "event", "ledger", "retired"])
@@ -384,12 +388,15 @@ def test_a_signature_by_another_key_is_found(signed: Audit) -> None:
         ({**own, "value": other.sign(signed.certificate())["value"]}, "was changed after it was signed with"),
         ({**own, "value": "zz"}, "was changed after it was signed with"),
         ({**own, "algorithm": "none"}, ": its signature has an unknown form"),
+        ({**own, "note": "not signed"}, ": its signature has an unknown form"),
         (None, "is not signed"),
     ]
     for signature, words in forged:
         path = signed.change(signature=signature)
-        [difference] = signed.differences(path, "--public", signed.public)
-        assert words in difference
+        told = signed.verify(path, "--public", signed.public).document
+        [difference] = told["differences"]
+        assert words in difference["what"]
+        assert (told["verified"], told["certificate"]["signature_checked"]) == (False, False)
         # The ledger has the signature, too.
         assert signed.differences(path) == [f"{path} was changed after it was issued: signature"]
 
@@ -425,10 +432,22 @@ def test_an_event_that_was_changed_vouches_for_no_file(audit: Audit) -> None:
     assert audit.verify(path).document["certificate"]["as_issued"] is False
 
 
+@cache
+def _rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 2048)
+
+
 def _rsa() -> bytes:
-    key = rsa.generate_private_key(65537, 2048)
-    return key.private_bytes(
+    return _rsa_key().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _public_rsa() -> bytes:
+    return (
+        _rsa_key()
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
 
 
@@ -460,25 +479,16 @@ def test_a_key_that_cannot_sign_is_refused_before_anything_is_done(
 
 
 def test_what_is_signed_is_a_certificate(audit: Audit) -> None:
-    """--sign-with without --certificate is wrong usage, and so is --public without a file."""
+    """--sign-with without --certificate is wrong usage, and so is --public without a file, or with another key."""
     ran = audit.shop.keys("retire", OLDER.id, "--no-archive", "--sign-with", "signing.pem")
     assert (ran.code, "name its file with --certificate" in ran.err) == (2, True)
 
     ran = audit.verify("--public", audit.public)
     assert (ran.code, "name its file, too" in ran.document["error"]) == (2, True)
-
-
-@pytest.mark.parametrize("kind", ["private", "rsa"])
-def test_a_public_key_of_another_kind_is_refused(audit: Audit, kind: str) -> None:
-    """The private key, given by mistake, and a key that makes no such signatures: exit code 2, and nothing is shown."""
-    public = rsa.generate_private_key(65537, 2048).public_key()
-    form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    audit.public.write_bytes(public.public_bytes(*form) if kind == "rsa" else Signer.generate().private_pem())
-    ran = audit.verify(audit.proof, "--public", audit.public)
-
-    assert ran.code == 2
-    words = "holds no public Ed25519 key; `ledger keygen` writes one beside the private key"
-    assert ran.document["error"] == f"--public {audit.public}: {words}"
+    for other in (b"no key", _public_rsa(), Signer.generate().private_pem()):
+        audit.public.write_bytes(other)
+        ran = audit.verify(audit.shop.config, "--public", audit.public)
+        assert (ran.code, "holds no public Ed25519 key" in ran.document["error"]) == (2, True)
 
 
 def test_a_key_for_signatures_replaces_no_file(audit: Audit) -> None:

@@ -12,6 +12,7 @@ from keyring_core import DamagedToken, Key, Keyring
 from keyring_core.row_keys import RowDerivation, RowKeyrings
 from keyring_core.tokens import parse_token, signed_part
 from rotation.model.batch import Batch
+from rotation.model.counts import KEPT_PROBLEMS
 from rotation.model.failures import StoppedError
 from rotation.model.target import Adopts, Format
 from rotation.planning import salted
@@ -43,8 +44,9 @@ def old(salt: object, text: str = "value", secret: str = OLD_SECRET) -> str:
 
 
 def test_each_row_moves_to_the_key_of_its_own_salt() -> None:
-    """Rows with the same salt need not be neighbours; the swaps are in the order of the rows."""
-    plan = planner(root(NEW_SECRET), root(OLD_SECRET)).plan(batch([(salt, old(salt)) for salt in (1, 2, 2, 1, 3)]))
+    """Rows with the same salt need not be neighbours; the swaps are in the order of the rows; no key of a row stays."""
+    one = planner(root(NEW_SECRET), root(OLD_SECRET))
+    plan = one.plan(batch([(salt, old(salt)) for salt in (1, 2, 2, 1, 3)]))
 
     assert plan.swaps.keys == [(n,) for n in range(5)]
     salts = b"1", b"2", b"2", b"1", b"3"
@@ -52,6 +54,7 @@ def test_each_row_moves_to_the_key_of_its_own_salt() -> None:
         b"value"
     ] * 5
     assert set(plan.key_ids) == {root(OLD_SECRET).id}
+    assert one.balance == {}
 
 
 def test_a_set_may_mix_raw_keys_and_keys_of_rows() -> None:
@@ -71,6 +74,13 @@ def test_a_token_under_another_rows_key_is_unreadable() -> None:
     plan = planner(root(NEW_SECRET), root(OLD_SECRET)).plan(batch([(1, old(2)), (2, old(2, secret=NEW_SECRET))]))
 
     assert (len(plan.swaps), plan.counts.unreadable, plan.counts.current) == (0, 1, 1)
+
+
+def test_every_refused_row_of_a_batch_is_a_problem() -> None:
+    """Also of more rows than a report lists: the problems file has them all."""
+    plan = planner(root(NEW_SECRET), root(OLD_SECRET)).plan(batch([(1, old(2))] * (KEPT_PROBLEMS + 1)))
+
+    assert [each.key for each in plan.counts.problems] == [(n,) for n in range(KEPT_PROBLEMS + 1)]
 
 
 @pytest.mark.parametrize("dry_run", [True, False])

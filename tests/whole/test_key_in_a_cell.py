@@ -356,6 +356,7 @@ CONFIGURED = {
     "a condition that ends itself": (f"primary = {{ {CELL}, where = '1) OR (1' }}", "closes a parenthesis that is not"),
     "an unknown column": (f"primary = {{ {CELL}, where = 'idd = 1' }}", "it names a column that is not there"),
     "no such table": ('primary = { cell = "crypt_kee.encrypted_key", keys = "master" }', "did you mean crypt_key"),
+    "a number": ('primary = { cell = "numbers.token", keys = "master" }', "numbers.token, id=1: holds no text"),
     "no such column": ('primary = { cell = "crypt_key.encrypted", keys = "master" }', "has no column"),
     "a url that is not set": (f'primary = {{ {CELL}, url = "$NOT_SET" }}', "its url is $NOT_SET, and that variable is"),
     "a circle": (
@@ -382,6 +383,10 @@ CONFIGURED = {
 
 def test_what_is_wrong_in_rotation_toml_is_said(local: App, named: Named) -> None:
     """A condition goes through the check of a target's; a circle is refused before anything is read."""
+    # SQLite keeps a number there.
+    local.database.execute(
+        "CREATE TABLE numbers (id INTEGER PRIMARY KEY, token BLOB)", "INSERT INTO numbers VALUES (1, 7)"
+    )
     for name, (inner, words) in CONFIGURED.items():
         with named(name):
             local.configure(inner)
@@ -403,6 +408,7 @@ def test_a_database_that_does_not_answer_is_no_fault_of_the_keys(local: App) -> 
 
     assert listed.code == 3
     assert "crypt_key.encrypted_key in " in listed.err
+    assert "Nothing was written." in listed.err
     assert "hunter2" not in listed.err + checked.out
     assert (checked.document["status"], [each["name"] for each in checked.document["targets"]]) == (
         "UNKNOWN",

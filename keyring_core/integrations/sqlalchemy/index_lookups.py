@@ -131,17 +131,9 @@ class ExpandedIndexes(ColumnElement[Any]):
 
 @compiles(ExpandedIndexes)
 def _compile(element: ExpandedIndexes, compiler: Any, **options: Any) -> str:
-    bind: Any = element.bind
-    kind = bind.type.kind
-    known = getattr(compiler.binds.get(bind.key), "type", None)
-    if isinstance(known, SoughtIndexes) and known.kind.identity != kind.identity:
-        raise ComparisonError(
-            f"{kind.place()}: the bindparam {bind.key!r} is also compared with another blind index; give each a name "
-            "of its own"
-        )
     if "construct_params" not in vars(compiler):
         compiler.construct_params = partial(_construct_params, compiler, compiler.construct_params)
-    text: str = compiler.process(bind, **options)
+    text: str = compiler.process(element.bind, **options)
     return text
 
 

@@ -107,7 +107,14 @@ def test_lambdas_and_parameters_ask_for_the_value_of_each_time(session: Session)
     session.add_all([User(id=1, email="a"), User(id=2, email="b")])
     session.commit()
 
-    for find in (by_lambda, by_criteria, lambda session, mail: ids(session, NAMED, {"m": mail})):
+    own = sa.bindparam("m", unique=True)
+    by_own = sa.select(User.id).where(User.email_index == own)
+    for find in (
+        by_lambda,
+        by_criteria,
+        lambda session, mail: ids(session, NAMED, {"m": mail}),
+        lambda session, mail: ids(session, by_own, {own.key: mail}),
+    ):
         assert [find(session, mail) for mail in ("a", "b", "c", "a")] == [[1], [2], [], [1]]
     assert [by_lambda_in(session, mails) for mails in (["a"], ["b", "a"], [])] == [[1], [1, 2], []]
     assert [ids(session, LISTED, {"ms": mails}) for mails in (["a"], ["b", "a"], [])] == [[1], [1, 2], []]
@@ -160,6 +167,7 @@ def test_no_value_is_shown(session: Session, caplog: pytest.LogCaptureFixture) -
             statement.compile(session.connection(), compile_kwargs={"literal_binds": True})
         shown += [str(by_literal.value), str(statement.compile().params)]
 
+    assert NAMED.compile().params == {"m": None}, "as SQLAlchemy shows a value that is to come"
     assert "SELECT users.id" in caplog.text
     assert "4242" not in caplog.text + "".join(shown)
 
