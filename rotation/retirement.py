@@ -388,11 +388,13 @@ def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
 
 def _is_uncounted(column: TokenColumn, evidence: Evidence) -> bool:
     """True if no census of the key's targets has counted what no key opens in a target's column, and it counts."""
-    if (column.others or column.salted) and not evidence.of_rows:
-        # Its target says that they are another owner's, or they are under the keys of its rows.
-        return False
     own = evidence.of_rows or {evidence.key_set}
-    return column.has_history or own.isdisjoint(column.key_sets)
+    # Of the others their target says that they are another owner's, or they are under the keys of its rows.
+    shares = [each for each in column.shares if evidence.of_rows or not each.leaves]
+    if column.has_history:
+        return bool(shares)
+    counted = {each.where for each in column.shares if each.keys in own}
+    return None not in counted and any(each.keys not in own and each.where not in counted for each in shares)
 
 
 def _of_unopened(column: TokenColumn, evidence: Evidence) -> Refusal:

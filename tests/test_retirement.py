@@ -18,7 +18,7 @@ from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.configuration.policy import Policy
 from rotation.discovery.result import Discovery, IndexValues, Remark
-from rotation.discovery.token_column import BARE, Part, TokenColumn
+from rotation.discovery.token_column import BARE, Part, Share, TokenColumn
 from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, census_record
@@ -93,10 +93,17 @@ AGAINST = {
         "search": Discovery(full=True, columns=[column(embedded=1, unknown=1, inner_unknown=1)])
     },
     "a bound token in a target of another key set": {
-        "search": Discovery(full=True, columns=[column(covered=True, key_sets=("other",), unknown=1)])
+        "search": Discovery(full=True, columns=[column(covered=True, shares=(Share("other"),), unknown=1)])
+    },
+    "a bound token in rows of another key set's target of the same column": {
+        "search": Discovery(
+            full=True, columns=[column(covered=True, shares=(Share(None, "id > 9"), Share("other")), unknown=1)]
+        )
     },
     "a bound token in rows of the past": {
-        "search": Discovery(full=True, columns=[column(covered=True, key_sets=(None,), has_history=True, unknown=1)])
+        "search": Discovery(
+            full=True, columns=[column(covered=True, shares=(Share(None),), has_history=True, unknown=1)]
+        )
     },
     "a token inside of a token, under no key here": {"censuses": [("a.b", Counts(nested=1, nested_unknown=1))]},
     "a token in text": {
@@ -162,9 +169,9 @@ def test_what_others_need_does_not_keep_the_key() -> None:
     """A token in text under another key, unreadable cells whose tokens are known, tokens of other keys in targets."""
     text = column(embedded=1, under=Counter({PRIMARY: 1}), inner=Counter({PRIMARY: 1}))
     foreign = column("elsewhere", tokens=1, unknown=1, elsewhere=True)
-    left = column("left", covered=True, key_sets=("other",), others="leave", unknown=1)
-    of_rows = column("of_rows", covered=True, key_sets=("other",), salted=True, unknown=1)
-    counted = column("counted", covered=True, key_sets=(None,), unknown=1)
+    left = column("left", covered=True, shares=(Share("other", leaves=True),), unknown=1)
+    both = (Share(None, "id > 9"), Share("other", "id > 9"), Share("other", "id < 9", leaves=True))
+    counted = column("counted", covered=True, shares=both, unknown=1)
     found = evidence(
         censuses=[
             ("a.b", Counts(under=Counter({PRIMARY: 5}), inner=Counter({OTHER: 1}))),
@@ -172,7 +179,7 @@ def test_what_others_need_does_not_keep_the_key() -> None:
         ],
         search=Discovery(
             full=True,
-            columns=[text, foreign, left, of_rows, counted],
+            columns=[text, foreign, left, counted],
             blind_indexes=[IndexValues("app", "users.copy", Counter({PRIMARY: 1, OTHER: 1}))],
         ),
         fleet=[InstanceRecord("web-1", "web", PRIMARY, NOW)],

@@ -12,7 +12,7 @@ from keyring_core import Keyring
 from rotation.configuration.policy import LeftOut
 from rotation.discovery.progress import SearchProgress, TableIdentity
 from rotation.discovery.result import ColumnName, Discovery, Ignores, IndexValues, Remark, label
-from rotation.discovery.token_column import TokenColumn
+from rotation.discovery.token_column import Share, TokenColumn
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.searched_table import SearchedTable
 from rotation.model.target import Target
@@ -220,6 +220,10 @@ class DatabaseSearch:
             column.others = "leave" if any(target.others for target in targets) else None
             column.key_sets = tuple(dict.fromkeys(target.keys for target in targets))
             column.salted = not self._salted.isdisjoint(column.key_sets)
+            column.shares = tuple(
+                Share(target.keys, target.where, bool(target.others) or target.keys in self._salted)
+                for target in targets
+            )
             return
         column.ignored = reasons.get(column.column, reasons.get(None))
         if column.ignored is not None:

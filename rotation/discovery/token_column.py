@@ -43,6 +43,16 @@ PRINT_ENTRY = DISCOVER.after("print the entry to add:")
 FOREIGN = "no key here opens what another cipher wrote: leave it to its application, and say so in an [[ignore]]"
 
 
+class Share(NamedTuple):
+    """The rows of a column that one target covers."""
+
+    keys: str | None
+    """The key set of the target; None: the environment's own keys."""
+    where: str | None = None
+    leaves: bool = False
+    """True if a token that no search opens is to be expected there: another owner's, or under the key of a row."""
+
+
 class Part(NamedTuple):
     """Cells of one kind, and the format of a target that rotates the tokens in them, if there is one."""
 
@@ -103,6 +113,8 @@ class TokenColumn(ReadColumn):
     """Cells that hold a token, by what it stands in."""
     indexes: Counter[str] = field(default_factory=Counter)
     """Values of a blind index per key of the keyrings, if they were looked for."""
+    shares: tuple[Share, ...] = ()
+    """The rows of each target that covers it."""
     add_key: str | None = None
     """How to add the key that the table lacks."""
     in_other_database: bool = False

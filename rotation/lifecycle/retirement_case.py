@@ -323,6 +323,9 @@ def _add_context(counts: Counts, other: Counts) -> None:
     counts.inner |= other.inner
     counts.other_sets |= other.other_sets
     counts.others = min(counts.others, other.others)
+    # What is inside of a token is seen in the context of that token alone.
+    counts.nested_unknown += other.nested_unknown
+    counts.given_up = max(counts.given_up, other.given_up)
     # A cell may need a key if it may in each context.
     may_need = min(counts.unreadable - counts.identified, other.unreadable - other.identified)
     counts.unreadable = min(counts.unreadable, other.unreadable)

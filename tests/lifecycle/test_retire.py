@@ -160,6 +160,17 @@ def test_each_context_is_looked_for_in_all_rows(shop: Shop) -> None:
     assert [each for each in second if "1 token under" in each] == second
 
 
+def test_what_is_inside_of_a_token_counts_in_each_context(shop: Shop) -> None:
+    """In rows that no `where` takes, the token opens under one of the contexts, and the other sees nothing in it."""
+    lost = token("lost")
+    shop.fill([bound("old", context="a"), bound("old", context="b"), bound("old", lost, context="b")])
+    entry = shop.config.read_text()
+    shop.config.write_text(f"{entry}where = 'id = 1'\ncontext = 'a'\n{entry}where = 'id = 2'\ncontext = 'b'\n")
+
+    [reason] = refusals(retire(shop))
+    assert "1 token that no key here opens, inside of other tokens, in rows that its `where` leaves out" in reason
+
+
 def test_rows_that_may_be_hidden_keep_the_key(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """D30: with row security on, a census and a search see what this user may see, and that proves nothing."""
     shop.fill([old_token("old")])

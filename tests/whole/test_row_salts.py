@@ -297,16 +297,22 @@ def other_column(app: App, cell: str, further: str) -> Ran:
     return app.run("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app")
 
 
-@pytest.mark.parametrize("form", [None, "leave"])
+@pytest.mark.parametrize("form", [None, "leave", "where"])
 def test_a_secret_of_rows_stays_for_the_target_of_another_key_set(app: App, form: str | None) -> None:
-    """No search opens tokens under keys of rows, so that each one that no key opens may need the secret."""
+    """No search opens tokens under keys of rows, so that each one that no key opens may need the secret.
+
+    Also if its own set has a target for other rows of the same column.
+    """
     cell = old(1, "misplaced")
-    leave = ""
-    if form:
+    leave = further = ""
+    if form == "where":
+        leave = 'where = "id > 0"\n'
+        further = CONFIG.partition("[keys")[0].replace("creds", "other") + 'where = "id < 1"\n'
+    if form == "leave":
         cell = f"{cell} {Fernet(key_text('new')).encrypt(b'x').decode()}"
         leave = 'format = "embedded"\nothers = "leave"\n'
     entry = f'[[target]]\nurl = "$DATABASE_URL"\ntable = "other"\ncolumns = ["token"]\nkeys = "raw"\n{leave}'
-    retired = other_column(app, cell, f'{entry}[keys.raw]\nprimary = {{ secret = "$RAW_NEW" }}\n')
+    retired = other_column(app, cell, f'{entry}{further}[keys.raw]\nprimary = {{ secret = "$RAW_NEW" }}\n')
 
     assert retired.code == 1, retired.out
     assert "other.token, a target of another key set: 1 token that no key here opens" in retired.out + retired.err
