@@ -90,6 +90,16 @@ class Evidence:
     """The key set that the key is of; None: the environment's own keys."""
     of_rows: frozenset[str | None] = frozenset()
     """If it stands for keys of rows, all key sets with such keys, of which a search opens no token; otherwise empty."""
+    has_contexts: bool = False
+    """True if a target that was counted names a context."""
+
+    @property
+    def may_be_unopened(self) -> bool:
+        """True if a token that no key here opens may be under this one all the same, wherever it stands.
+
+        It may be bound to a context that nothing names here, if others are named, or be under the key of a row.
+        """
+        return bool(self.of_rows or self.has_contexts or (self.search and self.search.has_contexts))
 
 
 def of_report(report: Report, key_id: str) -> Evidence:
@@ -103,6 +113,7 @@ def of_report(report: Report, key_id: str) -> Evidence:
         unread={title: part.stopped for title, part in named if part.stopped},
         unnamed_indexes={title: part.unnamed_indexes for title, part in named if part.unnamed_indexes},
         partial=any(part.id.where for part in report.targets),
+        has_contexts=any(part.id.context for part in report.targets),
         use=report.uses.get(key_id, KeyUse()),
         key_set=report.key_set,
     )
@@ -125,6 +136,7 @@ def of_censuses(
         previous=[each for each, state in states.items() if state.is_superseded],
         sampled=any(census.sampled for census in records),
         partial=any(census.target.where for census in records),
+        has_contexts=any(census.target.context for census in records),
         unexplained=tuple(unexplained(key_id, records, known, service)),
     )
 
@@ -168,7 +180,7 @@ def refusals(evidence: Evidence) -> list[Refusal]:
           for label, names in evidence.unnamed_indexes.items()),
         *(refusal for label, counts in evidence.censuses for refusal in _of_target(label, counts, evidence)),
         *(refusal for label, counts in evidence.left_out or ()
-          for refusal in _of_cells(label, counts, evidence.key_id, NAME_ROWS, ", in rows that its `where` leaves out")),
+          for refusal in _of_cells(label, counts, evidence, NAME_ROWS, ", in rows that its `where` leaves out")),
         *_of_search(evidence),
         *(_of_unexplained(one, evidence.key_id) for one in evidence.unexplained),
         *_of_fleet(evidence),
@@ -260,7 +272,7 @@ def by_database(remarks: Iterable[Remark]) -> dict[str, list[str]]:
 
 
 def _of_target(label: str, counts: Counts, evidence: Evidence) -> Iterator[Refusal]:
-    yield from _of_cells(label, counts, evidence.key_id, RUN)
+    yield from _of_cells(label, counts, evidence, RUN)
     for key_id in evidence.previous:
         youngest = counts.youngest.get(key_id)
         # Only a token younger than the latest possible time was surely written after the promotion.
@@ -273,8 +285,9 @@ def _of_target(label: str, counts: Counts, evidence: Evidence) -> Iterator[Refus
             )
 
 
-def _of_cells(label: str, counts: Counts, key_id: str, remedy: Next, rows: str = "") -> Iterator[Refusal]:
+def _of_cells(label: str, counts: Counts, evidence: Evidence, remedy: Next, rows: str = "") -> Iterator[Refusal]:
     """The refusals from a target's cells, or from the cells of some *rows* of it."""
+    key_id = evidence.key_id
     if tokens := counts.under.get(key_id, 0):
         yield Refusal(f"{label}: {many(tokens, 'token')} under {key_id}{rows}", remedy)
     if tokens := counts.inner.get(key_id, 0):
@@ -300,7 +313,7 @@ def _of_cells(label: str, counts: Counts, key_id: str, remedy: Next, rows: str =
             f"{label}: {unreadable:,} unreadable, which may need {key_id}{rows}",
             Steps(LIST_ROWS, NAME_CONTEXT, "otherwise have the application write these rows again"),
         )
-    if counts.nested_unknown:
+    if counts.nested_unknown and evidence.may_be_unopened:
         yield Refusal(
             f"{label}: {many(counts.nested_unknown, 'token')} that no key here opens, inside of other tokens{rows}",
             Steps(LIST_ROWS, NAME_CONTEXT, f"if none of them is yours: --force {key_id}"),
@@ -361,7 +374,7 @@ def _of_search(evidence: Evidence) -> Iterator[Refusal]:
 def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
     """The refusal from a target's column that the search read again: new or moved rows, or rows left out."""
     key_id = evidence.key_id
-    if column.unknown and _is_uncounted(column, evidence):
+    if column.unknown and evidence.may_be_unopened and _is_uncounted(column, evidence):
         return _of_unopened(column, evidence)
     looked = (*evidence.censuses, *(evidence.left_out or ()))
     if not column.under[key_id] or any(counts.under.get(key_id) or counts.inner.get(key_id) for _, counts in looked):
@@ -416,7 +429,8 @@ def _unopened(column: TokenColumn, evidence: Evidence) -> str:
     may_be = "another application's, or bound to a context that no target names"
     if evidence.of_rows:
         may_be += f", or under the key of a row, which no search tries: {evidence.key_id} stands for such keys"
-    return f"{many(column.unknown, 'token')} that no key here opens ({may_be})"
+    tokens = column.unknown if evidence.may_be_unopened else column.bare_unknown
+    return f"{many(tokens, 'token')} that no key here opens ({may_be})"
 
 
 def _of_uncovered(column: TokenColumn, evidence: Evidence) -> Refusal | None:
@@ -428,7 +442,7 @@ def _of_uncovered(column: TokenColumn, evidence: Evidence) -> Refusal | None:
         remedy = _run_and_again("name it in a [[target]] in place of the [[ignore]]")
         return Refusal(ignored, remedy) if column.under[key_id] else None
     bare = column.under - column.inner
-    if not column.may_need(key_id) and (column.elsewhere or not bare):
+    if not column.may_need(key_id, any_place=evidence.may_be_unopened) and (column.elsewhere or not bare):
         return None
     if column.under[key_id] or bare:
         found = f": {tokens}" if column.under[key_id] else ""

@@ -90,22 +90,30 @@ AGAINST = {
     },
     "a bound column": {"search": Discovery(full=True, columns=[column(tokens=1, unknown=1)])},
     "a bound token inside something else": {
-        "search": Discovery(full=True, columns=[column(embedded=1, unknown=1, inner_unknown=1)])
+        "search": Discovery(full=True, has_contexts=True, columns=[column(embedded=1, unknown=1, inner_unknown=1)])
     },
     "a bound token in a target of another key set": {
-        "search": Discovery(full=True, columns=[column(covered=True, shares=(Share("other"),), unknown=1)])
+        "has_contexts": True,
+        "search": Discovery(full=True, columns=[column(covered=True, shares=(Share("other"),), unknown=1)]),
     },
     "a bound token in rows of another key set's target of the same column": {
         "search": Discovery(
-            full=True, columns=[column(covered=True, shares=(Share(None, "id > 9"), Share("other")), unknown=1)]
+            full=True,
+            has_contexts=True,
+            columns=[column(covered=True, shares=(Share(None, "id > 9"), Share("other")), unknown=1)],
         )
     },
     "a bound token in rows of the past": {
         "search": Discovery(
-            full=True, columns=[column(covered=True, shares=(Share(None),), has_history=True, unknown=1)]
+            full=True,
+            has_contexts=True,
+            columns=[column(covered=True, shares=(Share(None),), has_history=True, unknown=1)],
         )
     },
-    "a token inside of a token, under no key here": {"censuses": [("a.b", Counts(nested=1, nested_unknown=1))]},
+    "a token inside of a token, under no key here": {
+        "has_contexts": True,
+        "censuses": [("a.b", Counts(nested=1, nested_unknown=1))],
+    },
     "a token in text": {
         "search": Discovery(full=True, columns=[column(embedded=1, under=Counter({KEY: 1}), inner=Counter({KEY: 1}))])
     },
@@ -167,7 +175,7 @@ def test_the_remedy_for_a_table_that_failed_is_no_right() -> None:
 
 def test_what_others_need_does_not_keep_the_key() -> None:
     """A token in text under another key, unreadable cells whose tokens are known, tokens of other keys in targets."""
-    text = column(embedded=1, under=Counter({PRIMARY: 1}), inner=Counter({PRIMARY: 1}))
+    text = column(embedded=1, under=Counter({PRIMARY: 1}), inner=Counter({PRIMARY: 1}), unknown=1, inner_unknown=1)
     foreign = column("elsewhere", tokens=1, unknown=1, elsewhere=True)
     left = column("left", covered=True, shares=(Share("other", leaves=True),), unknown=1)
     both = (Share(None, "id > 9"), Share("other", "id > 9"), Share("other", "id < 9", leaves=True))
@@ -187,6 +195,9 @@ def test_what_others_need_does_not_keep_the_key() -> None:
 
     assert refusals(found) == []
     assert standing(found) is Standing.FREE
+    # Without the document, in which a bound token would look the same.
+    bound = Discovery(full=True, has_contexts=True, columns=[foreign, left, counted])
+    assert refusals(replace(found, search=bound, has_contexts=True)) == []
 
 
 @pytest.mark.parametrize("wrong", ["run", "promotion", "none"])

@@ -111,6 +111,7 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     sets = {name: [each, *map(each.bind, contexts)] for name, each in (keyrings or {None: keyring}).items()}
     found = Discovery(full, declared=list(declared), without_target=uncovered_columns(declared, targets, ignored))
     found.url = databases[0].written if len(databases) == 1 else ""
+    found.has_contexts = bool(contexts)
     # On MariaDB a schema is a database.
     asked_for = {*(schemas or ()), *(parsed.database for url, _ in databases if (parsed := parse_url(url)))}
     progress = SearchProgress(watcher or NoWatcher(), full=full)

@@ -91,7 +91,10 @@ class Discovery:
     left_out: list[Remark] = field(default_factory=list)
     """The ones of them that `[policy]` names."""
     unopened: list[Remark] = field(default_factory=list)
-    """Columns elsewhere that were read, with tokens that no key opens: another application's, or bound ones."""
+    """Columns without a target that were read, with tokens that no key opens: another application's, or bound ones.
+
+    All such tokens of a column elsewhere; otherwise those that are a part of a cell.
+    """
     gone: list[Remark] = field(default_factory=list)
     """Databases and tables that were dropped before they were searched."""
     unchanged: list[Remark] = field(default_factory=list)
@@ -102,6 +105,8 @@ class Discovery:
     """The declared columns that no target covers and no [[ignore]] names."""
     derived: list[DerivedKey] = field(default_factory=list)
     """The keys that secrets at hand make for columns whose tokens no key opened."""
+    has_contexts: bool = False
+    """True if a target or a model names a context, so that a token that no key opens may be bound to another one."""
     url: str = ""
     """The url of the one database that was searched, as it was written; empty if there are several."""
 

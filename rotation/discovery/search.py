@@ -137,8 +137,9 @@ class DatabaseSearch:
                 column.url, column.in_other_database, column.elsewhere = url or "", url is None, not near(table.entry)
                 self._judge(survey, table, column, self._targets.get((identity, column.column), ()), reasons)
                 self.discovery.columns.append(column)
-                if column.elsewhere and column.unknown and column.ignored is None:
-                    words = f"{many(column.unknown, 'token')} that no key opens"
+                unopened = column.unknown if column.elsewhere else column.inner_unknown
+                if unopened and column.ignored is None and not column.covered:
+                    words = f"{many(unopened, 'token')} that no key opens"
                     self.discovery.unopened.append(Remark(survey.name, label(table.name, column.column), words))
         unasked = survey.schemas(lambda entry: not wanted(entry)) - survey.schemas(wanted)
         words = "not asked for; without --schema every schema is searched"

@@ -190,13 +190,20 @@ class TokenColumn(ReadColumn):
         """True if it is elsewhere and no key of the keyring opens any token in it: another application's, or bound."""
         return self.elsewhere and not self.under
 
-    def may_need(self, key_id: str) -> bool:
+    @property
+    def bare_unknown(self) -> int:
+        """Cells that are a token that no key of the keyrings opens."""
+        return self.unknown - self.inner_unknown
+
+    def may_need(self, key_id: str, *, any_place: bool) -> bool:
         """True if a token in it is under that key, or may be, so that the key has to stay.
 
-        One that no key opens, wherever in a cell it stands, may be bound to a context that no target names, or be under
-        the key of a row. It counts unless it is elsewhere or ignored. What was not searched is in `Discovery.beyond`.
+        One that no key opens may be bound to a context that no target names, or be under the key of a row: a cell of
+        its own always counts, and with *any_place* so does a part of one. None does that is elsewhere or ignored. What
+        was not searched is in `Discovery.beyond`.
         """
-        return bool(self.under[key_id] or (self.unknown and not self.elsewhere and self.ignored is None))
+        unknown = self.unknown if any_place else self.bare_unknown
+        return bool(self.under[key_id] or (unknown and not self.elsewhere and self.ignored is None))
 
     @property
     def entry_command(self) -> Next:

@@ -98,7 +98,7 @@ class Certificate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     not_looked_at: Annotated[list[str], "What was not read, by name: out of reach, or left out by the policy."]
     unopened: Annotated[
         list[str],
-        "Columns elsewhere that were read, with tokens that no key opens: another application's, or bound ones.",
+        "Columns without a target that were read, with tokens that no key opens: another application's, or bound ones.",
     ]
     gone: Annotated[list[str], "Databases and tables that were dropped before they were searched."]
     proved_unchanged: Annotated[

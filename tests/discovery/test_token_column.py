@@ -75,7 +75,7 @@ UNOPENED: dict[str, str | bytes] = {
 
 
 def test_a_key_has_to_stay_for_what_may_need_it(keyring: Keyring, old: Key, new: Key) -> None:
-    """A token under it anywhere; one that no key opens, wherever it stands in a cell, in the targets' own schemas."""
+    """A token under it anywhere; one that no key opens, in the targets' own schemas, also as a part if that may be."""
     cells = {
         "under it": make_token("x"),
         "under another": make_token("x", "new"),
@@ -87,13 +87,14 @@ def test_a_key_has_to_stay_for_what_may_need_it(keyring: Keyring, old: Key, new:
     found = {name: TokenColumn("a database", "creds", "token") for name in cells}
     for name, cell in cells.items():
         found[name].take([keyring], [cell])
-    near = {name for name, column in found.items() if column.may_need(old.id)}
+    near, bare = ({name for name in cells if found[name].may_need(old.id, any_place=any_)} for any_ in (True, False))
     for one in found.values():
         one.elsewhere = True
 
     unknown = {name for name in cells if name.startswith("unknown")}
     assert near == {*cells} - {"under another"}
-    assert {name for name, column in found.items() if column.may_need(old.id)} == near - unknown
+    assert bare == near - unknown | {"unknown"}
+    assert {name for name in cells if found[name].may_need(old.id, any_place=True)} == near - unknown
     assert {name for name, column in found.items() if column.is_foreign} == {
         name for name in unknown if "inside a token" not in name
     }
@@ -121,7 +122,7 @@ def test_a_cell_of_two_owners_in_one_form_has_no_entry(keyring: Keyring, old: Ke
                 "beside tokens that no key here opens" in way for way in PLAIN.lines(Steps(*found.remedies))
             ) == bool(mixed)
             assert ("beside tokens that no key opens" in shown) == bool(mixed)
-            assert found.may_need(old.id)
+            assert found.may_need(old.id, any_place=False) == (name != "of another one")
 
 
 WRAPPED = {

@@ -218,7 +218,7 @@ class DiscoverJson(Document, kw_only=True):
     beyond: Annotated[list[RemarkJson], "What lies outside of the search."]
     unopened: Annotated[
         list[RemarkJson],
-        "Columns elsewhere that were read, with tokens that no key opens: another application's, or bound ones.",
+        "Columns without a target that were read, with tokens that no key opens: another application's, or bound ones.",
     ]
     gone: Annotated[list[RemarkJson], "Databases and tables that were dropped before they were searched."]
     ignored: Annotated[list[RemarkJson], "The columns that rotation.toml ignores, and why."]
