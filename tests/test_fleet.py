@@ -200,6 +200,22 @@ def test_a_command_that_imports_the_models_is_no_service(tmp_path: Path, ring: K
     engine.dispose()
 
 
+def test_a_thread_that_announces_is_known_from_its_first_word(
+    tmp_path: Path, ring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retirement just after its start waits for the next one; a health endpoint may not be asked for long."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")
+    monkeypatch.setenv("ENCRYPTION_KEY", make_key("old").reveal())
+    fleet.keep_announcing(engine, instance="a thread")
+    assert announce(engine, keyring=ring, instance="an endpoint")
+    [beat] = fleet._process.beats.values()
+    beat.over.set()
+    engine.dispose()
+
+    told = {each.instance: each.is_regular for each in instances(str(engine.url))}
+    assert told == {"a thread": True, "an endpoint": False}
+
+
 def test_threads_share_the_minute(tmp_path: Path, ring: Keyring) -> None:
     """Eight that ask at once write once."""
     engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")

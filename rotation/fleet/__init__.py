@@ -172,7 +172,7 @@ class _Process:
         place = name, keys
         if not self._is_due(place) or (place in self._calls and not self._calls[place].done()):
             return False
-        write = partial(self._write, engine, keyring, place)
+        write = partial(self._write, engine, keyring, place, goes_on=seconds is None)
         if seconds is None:
             return write()
         with self._logging(name):
@@ -233,7 +233,7 @@ class _Process:
         self.announce(beat.engine, None, beat.name, beat.keys, None)
         beat.begun.set()
 
-    def _write(self, engine: sa.Engine | None, keyring: Keyring | None, place: Place) -> bool:
+    def _write(self, engine: sa.Engine | None, keyring: Keyring | None, place: Place, *, goes_on: bool) -> bool:
         name, keys = place
         with self._alone(), self._logging(name):
             if self._is_over:
@@ -242,7 +242,8 @@ class _Process:
             from rotation.fleet.announcement import Announcement  # noqa: PLC0415 - brings SQLAlchemy
 
             entry = self._entries.setdefault(place, Announcement(name, keys))
-            entry.write(engine, keyring or (get_keyring if keys is None else key_set(keys))(), self._others(entry))
+            ring = keyring or (get_keyring if keys is None else key_set(keys))()
+            entry.write(engine, ring, self._others(entry), every=SECONDS if goes_on else None)
             self._prepare_to_leave()
             return True
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from datetime import timedelta
 
 import sqlalchemy as sa
 import structlog
@@ -42,12 +43,15 @@ class Announcement:
         """The ids of the keys in it."""
         return frozenset(self._written[1].states_by_id) if self._written else frozenset()
 
-    def write(self, engine: sa.Engine | None, keyring: Keyring, others: Collection[str]) -> None:
+    def write(
+        self, engine: sa.Engine | None, keyring: Keyring, others: Collection[str], *, every: float | None = None
+    ) -> None:
         """Writes it, with the reads with the keys of *keyring* and with all but those of *others*, by id.
 
+        *every*: the seconds between two writes, if a thread goes on with them.
         Raises LedgerError, and UsageError if there is no ledger to write to.
         """
-        ledger, record = self._open(engine), self._record(keyring)
+        ledger, record = self._open(engine), self._record(keyring, every)
         try:
             record = ledger.announce(record, _reads(record, keyring, others), clock=record.seen)
         except BaseException:
@@ -83,13 +87,18 @@ class Announcement:
             self._ledger = Ledger(self._access)
         return self._ledger
 
-    def _record(self, keyring: Keyring) -> InstanceRecord:
-        ids = {state: [key.id for key, its in keyring.states.items() if its is state] for state in KeyState}
+    def _record(self, keyring: Keyring, every: float | None) -> InstanceRecord:
+        seen, ids = (
+            utc_now(),
+            {state: [key.id for key, its in keyring.states.items() if its is state] for state in KeyState},
+        )
         return InstanceRecord(
             instance=self.name[:200],
             service=service_name(os.environ, self._keys),
             primary=keyring.primary.id,
-            seen=utc_now(),
+            seen=seen,
+            # A thread is sure to go on.
+            seen_before=seen - timedelta(seconds=every) if every else None,
             previous=tuple(ids[KeyState.PREVIOUS]),
             staged=next(iter(ids[KeyState.STAGED]), None),
         )

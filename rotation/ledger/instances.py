@@ -29,7 +29,8 @@ def write_instance(
     """Records an instance and its *reads* that are not zero. A new instance deletes what is long over."""
     values, columns = asdict(record), tables.instances.c
     own = [columns[name] == values[name] for name in ("service", "instance")]
-    update = tables.instances.update().where(*own).values(values | {"seen_before": columns.seen})
+    before = {} if record.seen_before else {"seen_before": columns.seen}
+    update = tables.instances.update().where(*own).values(values | before)
     is_new = not connection.execute(update).rowcount
     if is_new:
         connection.execute(tables.instances.insert().values(values))
@@ -51,7 +52,7 @@ def put_right(record: T, ahead: int | None) -> T:
     return replace(record, **{name: when - timedelta(seconds=ahead) for name, when in wrong.items()})
 
 
-_TIMES = ("seen", "last_opened", "last_refused")
+_TIMES = ("seen", "seen_before", "last_opened", "last_refused")
 
 
 def settle(connection: sa.Connection, now: datetime, latest: datetime) -> None:

@@ -249,7 +249,7 @@ class InstanceRecord:
     previous: tuple[str, ...] = ()
     staged: str | None = None
     seen_before: datetime | None = None
-    """When it had announced itself the time before; None if it has once."""
+    """When it had announced itself the time before; None if it has once. If a thread does so, one beat earlier."""
     ahead: int | None = None
     """The seconds by which its clock is ahead of that of the ledger's server; below zero if it is behind.
 
@@ -258,7 +258,7 @@ class InstanceRecord:
 
     @property
     def is_regular(self) -> bool:
-        """True if it announced itself twice about a minute apart, so that it is likely to do so again."""
+        """True if it announces itself about once a minute: a thread does, or it has twice."""
         return self.seen_before is not None and self.seen - self.seen_before <= REGULAR
 
     @property
