@@ -48,8 +48,7 @@ class Announcement:
     ) -> None:
         """Writes it, with the reads with the keys of *keyring* and with all but those of *others*, by id.
 
-        *every*: the seconds between two writes, if a thread goes on with them.
-        Raises LedgerError, and UsageError if there is no ledger to write to.
+        *every*: the seconds between two writes, if a thread goes on with them. Raises LedgerError, and UsageError if there is no ledger to write to.
         """
         ledger, record = self._open(engine), self._record(keyring, every)
         try:
@@ -88,10 +87,8 @@ class Announcement:
         return self._ledger
 
     def _record(self, keyring: Keyring, every: float | None) -> InstanceRecord:
-        seen, ids = (
-            utc_now(),
-            {state: [key.id for key, its in keyring.states.items() if its is state] for state in KeyState},
-        )
+        seen = utc_now()
+        ids = {state: [key.id for key, its in keyring.states.items() if its is state] for state in KeyState}
         return InstanceRecord(
             instance=self.name[:200],
             service=service_name(os.environ, self._keys),
