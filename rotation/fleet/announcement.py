@@ -48,7 +48,9 @@ class Announcement:
     ) -> None:
         """Writes it, with the reads with the keys of *keyring* and with all but those of *others*, by id.
 
-        *every*: the seconds between two writes, if a thread goes on with them. Raises LedgerError, and UsageError if there is no ledger to write to.
+        *every*: the seconds between two writes, if a thread goes on with them.
+
+        Raises LedgerError, and UsageError if there is no ledger to write to.
         """
         ledger, record = self._open(engine), self._record(keyring, every)
         try:
