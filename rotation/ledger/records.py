@@ -261,6 +261,14 @@ class InstanceRecord:
         """True if it announced itself twice about a minute apart, so that it is likely to do so again."""
         return self.seen_before is not None and self.seen - self.seen_before <= REGULAR
 
+    def is_new(self, now: datetime) -> bool:
+        """True if its process began so lately that it may announce itself each minute, though it has not done so yet.
+
+        One that was killed may have left a word by the same name.
+        """
+        began = self.seen_before is None or self.seen - self.seen_before > LIVE
+        return began and now - self.seen <= REGULAR
+
     @property
     def known(self) -> frozenset[str]:
         """The ids of all keys that it can decrypt with."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from keyring_core import KeyState
 from rotation.context import Context
+from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import InstanceRecord
 from rotation.ledger.session import Session
 from rotation.model.key_use import named
@@ -26,11 +27,13 @@ class Announcements:
         self._context, self._session, self._states = context, session, states
         self._end = time.monotonic() + ANNOUNCED_SECONDS
         self._last = self._seen()
+        self._began = session.attempt(Ledger.time) or utc_now()
 
     def wait(self) -> Sequence[InstanceRecord]:
         """Waits until each has announced itself once more, or has ended; returns the ones that have not in time.
 
-        Only those that announce themselves each minute: others may have no reason to for long. Raises StoppedError.
+        Only those that announce themselves each minute: others may have no reason to for long. One that has just begun
+        may be either, so that it is waited for and may stay silent. Raises StoppedError.
         """
         left = self._left()
         if not left:
@@ -40,11 +43,12 @@ class Announcements:
                 watcher.at_work(f"waiting for one more announcement of {named([each.words for each in left])}")
                 self._context.streams.wait(LOOK_SECONDS)
                 left = self._left()
-        return left
+        return [each for each in left if each.is_regular]
 
     def _left(self) -> list[InstanceRecord]:
-        now = self._seen()
-        return [each for place, each in self._last.items() if each.is_regular and now.get(place) == each]
+        now, began = self._seen(), self._began
+        asked = {place: each for place, each in self._last.items() if each.is_regular or each.is_new(began)}
+        return [each for place, each in asked.items() if now.get(place) == each]
 
     def _seen(self) -> dict[tuple[str, str], InstanceRecord]:
         return {(each.service, each.instance): each for each in self._session.fleet(self._states)}

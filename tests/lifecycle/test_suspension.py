@@ -493,7 +493,7 @@ def test_a_key_that_something_else_reads_with_stays(ready: Shop) -> None:
         ready.rotate("run")
     with freeze_time(BEGAN + timedelta(hours=3)):
         read(ready, BEGAN + timedelta(minutes=30), service="billing")
-        done = ready.keys("retire", OLDER.id, "--no-archive", "--json")
+        done = ready.keys("retire", OLDER.id, "--no-archive", "--json", "--no-wait")
 
     [certificate] = _certificates(ready)
     assert done.code == 0
@@ -580,7 +580,7 @@ def test_a_policy_wants_a_trial(ready: Shop) -> None:
 
     def ask(after: timedelta) -> None:
         with freeze_time(start + after):
-            ran = ready.keys("retire", OLDER.id, "--no-archive", "--json")
+            ran = ready.keys("retire", OLDER.id, "--no-archive", "--json", "--no-wait")
             answers.append("done" if ran.code == 0 else refusals(ran)[0])
 
     ask(timedelta())

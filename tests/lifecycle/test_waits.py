@@ -105,6 +105,21 @@ def test_a_service_that_falls_silent_keeps_the_key(shop: Shop, monkeypatch: pyte
     assert "--no-wait" in json.loads(ran.out)["refused"][0]["remedy"]
 
 
+def test_a_service_that_has_just_begun_is_waited_for(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It read with the key since its only word; one that announces itself at its start alone keeps nothing."""
+    end(shop)
+    announce(shop)
+    done, looked = retire(shop, read)
+    assert (["reads with" in reason for reason, _ in done.refused], looked) == ([True], 1)
+
+    end(shop)
+    assert shop.rotate("run").code == 0
+    announce(shop)
+    monkeypatch.setattr(waits, "ANNOUNCED_SECONDS", 0.1)
+    done, looked = retire(shop, None)
+    assert (done.refused, looked > 0) == ((), True)
+
+
 def test_nobody_waits_for_who_announces_itself_seldom_or_if_told_not_to(shop: Shop) -> None:
     """The output and the certificate say up to when its reads are known."""
     proof = shop.folder / "proof.json"
