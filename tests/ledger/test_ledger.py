@@ -316,6 +316,20 @@ def test_a_command_whose_clock_is_ahead_sees_who_runs(ledger: Ledger, database: 
         assert [each.instance for each in ahead.instances(timedelta(minutes=10))] == ["web-1:7"]
 
 
+def test_a_command_whose_clock_is_ahead_dates_nothing_later_than_the_server(ledger: Ledger, database: Database) -> None:
+    """What services read from now until that time would be from before the run, or from before the promotion."""
+    now, has_server = datetime.now(UTC), database.kind != "sqlite"
+    with Ledger.open(database.url, now=lambda: now + timedelta(days=1)) as ahead:
+        ahead.end_run(ahead.begin_run("run", "billing", NEW, whole=True), "complete")
+        ahead.see_keys({OLD: KeyState.PRIMARY}, "billing")
+        ahead.mark(NEW, "promoted", "billing")
+        ahead.mark_newest(OLD, "billing")
+
+    [run], records = ledger.runs(), ledger.keys()
+    times = [run.started, run.finished, *(key.promotion.latest for key in records if key.promotion)]
+    assert [each and abs(each - now) < timedelta(minutes=1) for each in times] == [has_server] * 4
+
+
 @pytest.mark.by_turns
 def test_the_reads_of_an_instance_are_kept_with_its_last_word(ledger: Ledger, clock: Clock) -> None:
     """Each key's numbers, as they were announced last; a key that was never met has no row."""
