@@ -64,7 +64,7 @@ class Announcement:
         if self._logged != (ledger.name, record.primary):
             self._logged = ledger.name, record.primary
             log.info("rotation.announced", instance=self.name, ledger=ledger.name, primary=record.primary)
-            if record.ahead:
+            if record.has_wrong_clock:
                 log.warning("rotation.clock_differs", instance=self.name, ledger=ledger.name, seconds=record.ahead)
 
     def withdraw(self, others: Collection[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from rotation.ledger import schema as tables
-from rotation.ledger.records import SKEW, InstanceRecord, ReadRecord, records
+from rotation.ledger.records import InstanceRecord, ReadRecord, records
 
 T = TypeVar("T", InstanceRecord, ReadRecord)
 
@@ -40,8 +40,8 @@ def write_instance(
 
 
 def seconds_ahead(local: datetime, server: datetime) -> int | None:
-    """The seconds by which a clock is ahead of that of the ledger's server; None if they are about the same."""
-    return round((local - server).total_seconds()) if abs(local - server) > SKEW else None
+    """The seconds by which a clock is ahead of that of the ledger's server; None if they are the same."""
+    return round((local - server).total_seconds()) or None
 
 
 def put_right(record: T, ahead: int | None) -> T:

@@ -87,7 +87,8 @@ def _of_late(when: datetime) -> str:
 def of_clocks(fleet: Sequence[InstanceRecord]) -> Iterator[str]:
     """A sentence on each service whose clock is wrong."""
     for one in fleet:
-        if one.ahead:
-            where = "ahead of" if one.ahead > 0 else "behind"
-            differs = f"is {span(timedelta(seconds=abs(one.ahead)))} {where} the one of the ledger's server"
+        if one.has_wrong_clock:
+            ahead = timedelta(seconds=one.ahead or 0)
+            where = "ahead of" if ahead > timedelta() else "behind"
+            differs = f"is {span(abs(ahead))} {where} the one of the ledger's server"
             yield f"the clock of {_who(one)} {differs}; its times were put right"

@@ -141,7 +141,7 @@ class Ledger:
         A date that is recorded stays. A key that becomes primary a second time keeps its first promotion, so that a run
         recognizes that its tokens would move backwards; only `mark` records the second one.
         """
-        now = self._now()
+        now = self.time()
         if not self._access.read(lambda connection: FoundKeys(connection, service, now).dates(states)):
             return
 
@@ -157,13 +157,13 @@ class Ledger:
 
         A key that was restored keeps the date of its retirement, as the last one that it had.
         """
-        now = self._now()
+        now = self.time()
         dates = _dates_of(event, now, forced=forced)
         self._access.write(lambda connection: EventWriter(connection, now, by).put_key(key_id, service, event, dates))
 
     def mark_newest(self, key_id: str, service: str) -> None:
         """Records that a key that was found primary counts as promoted after all others, as an operator decided."""
-        now = self._now()
+        now = self.time()
 
         def act(connection: sa.Connection) -> None:
             writer = EventWriter(connection, now)
@@ -181,7 +181,7 @@ class Ledger:
 
         Returns it with its place in the chain, which names this ledger, and with the signature that *sign* makes of it.
         """
-        now, by = self._now(), document.get("by")
+        now, by = self.time(), document.get("by")
         return self._access.write(lambda connection: EventWriter(connection, now, by).put_certificate(document, sign))
 
     def certificates(self) -> list[dict[str, Any]]:
@@ -254,7 +254,8 @@ class Ledger:
     def time(self) -> datetime:
         """The time: by this process's clock, or by that of the ledger's server if that is behind it.
 
-        To a clock that is ahead, what was announced just now would be long over.
+        To a clock that is ahead, what was announced just now would be long over, and a run or a promotion that it dated
+        would leave out the reads of services until that time.
         """
         return self._access.read(lambda connection: min(filter(None, (self._now(), self._access.clock(connection)))))
 
@@ -288,7 +289,7 @@ class Ledger:
 
     def begin_run(self, command: str, service: str, primary: str, *, whole: bool = False) -> int:
         """Records that a run begins, and returns its number. *whole*: of every row of all targets of *service*."""
-        row = {"command": command, "service": service, "started": self._now(), "primary": primary, "counts": {}}
+        row = {"command": command, "service": service, "started": self.time(), "primary": primary, "counts": {}}
         row["whole"] = whole
 
         def act(connection: sa.Connection) -> int:
@@ -299,7 +300,7 @@ class Ledger:
 
     def end_run(self, number: int, outcome: Outcome, counts: Mapping[str, Any] | None = None) -> None:
         """Records how a run ended, and what it counted."""
-        values = {"finished": self._now(), "outcome": outcome, "counts": counts or {}}
+        values = {"finished": self.time(), "outcome": outcome, "counts": counts or {}}
         statement = tables.runs.update().where(tables.runs.c.id == number).values(values)
         self._access.write(lambda connection: connection.execute(statement))
 

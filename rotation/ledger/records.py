@@ -253,8 +253,13 @@ class InstanceRecord:
     ahead: int | None = None
     """The seconds by which its clock is ahead of that of the ledger's server; below zero if it is behind.
 
-    None if they are about the same. The times are of the server's clock then.
+    None if they are the same. The times are by the server's clock.
     """
+
+    @property
+    def has_wrong_clock(self) -> bool:
+        """True if the two differ by more than SKEW."""
+        return timedelta(seconds=abs(self.ahead or 0)) > SKEW
 
     @property
     def is_regular(self) -> bool:
@@ -305,7 +310,7 @@ LIVE = timedelta(minutes=10)
 REGULAR = timedelta(seconds=90)
 """An instance announces itself once a minute, and a write may take some seconds."""
 SKEW = timedelta(minutes=1)
-"""The most by which the clock of a service may differ from that of the ledger's server; less is not put right."""
+"""The most by which the clock of a service may differ from that of the ledger's server without being named."""
 
 
 def in_fleet(instances: Iterable[InstanceRecord], ring: Iterable[str], service: str) -> list[InstanceRecord]:

@@ -270,11 +270,11 @@ def test_an_instance_that_announces_itself_each_minute_is_known(ledger: Ledger) 
     assert seen == [False, True, False, True]
 
 
-@pytest.mark.parametrize("years", [-2, 0, 20])
-def test_times_of_a_wrong_clock_are_put_right(ledger: Ledger, database: Database, years: int) -> None:
+@pytest.mark.parametrize("days", [-700, -0.0005, 0, 7000])
+def test_times_of_a_wrong_clock_are_put_right(ledger: Ledger, database: Database, days: float) -> None:
     """By the clock of the ledger's server, if there is one: with the entry, its last reads, and what they delete."""
     now, has_server = datetime.now(UTC), database.kind != "sqlite"
-    clock, wrong = now + timedelta(days=365 * years), years != 0 and has_server
+    clock, wrong = now + timedelta(days=days), days != 0 and has_server
     ledger.announce(InstanceRecord("web-0:1", "billing", OLD, now), [reads("web-0:1", opened=1, last_opened=now)])
     with Ledger.open(database.url, now=lambda: clock) as service:
         one = InstanceRecord("web-1:7", "billing", OLD, clock)
@@ -283,11 +283,11 @@ def test_times_of_a_wrong_clock_are_put_right(ledger: Ledger, database: Database
         last = max(each.last_opened for each in ledger.reads() if each.last_opened)
         service.withdraw(written, [reads(opened=2, last_opened=clock, seen=clock)])
 
-    assert ("web-1:7" in found) == (years >= 0 or wrong)
-    assert (written.ahead is not None) == wrong
+    assert ("web-1:7" in found) == (days > -1 or wrong)
+    assert (written.ahead is not None, written.has_wrong_clock) == (wrong, wrong and abs(days) > 1)
     assert "web-0:1" in found or not has_server
-    if wrong or years == 0:
-        assert abs(last - now) < timedelta(minutes=1)
+    if wrong or days == 0:
+        assert abs(last - now) < timedelta(seconds=20)
         assert [each.instance for each in ledger.instances(timedelta(days=1))] == ["web-0:1"]
         assert {each.last_opened.year for each in ledger.reads() if each.last_opened} == {now.year}
 
@@ -314,6 +314,20 @@ def test_a_command_whose_clock_is_ahead_sees_who_runs(ledger: Ledger, database: 
 
     with Ledger.open(database.url, now=lambda: now + timedelta(days=1)) as ahead:
         assert [each.instance for each in ahead.instances(timedelta(minutes=10))] == ["web-1:7"]
+
+
+def test_a_command_whose_clock_is_ahead_dates_nothing_later_than_the_server(ledger: Ledger, database: Database) -> None:
+    """What services read from now until that time would be from before the run, or from before the promotion."""
+    now, has_server = datetime.now(UTC), database.kind != "sqlite"
+    with Ledger.open(database.url, now=lambda: now + timedelta(days=1)) as ahead:
+        ahead.end_run(ahead.begin_run("run", "billing", NEW, whole=True), "complete")
+        ahead.see_keys({OLD: KeyState.PRIMARY}, "billing")
+        ahead.mark(NEW, "promoted", "billing")
+        ahead.mark_newest(OLD, "billing")
+
+    [run], records = ledger.runs(), ledger.keys()
+    times = [run.started, run.finished, *(key.promotion.latest for key in records if key.promotion)]
+    assert [each and abs(each - now) < timedelta(minutes=1) for each in times] == [has_server] * 4
 
 
 @pytest.mark.by_turns
