@@ -414,9 +414,12 @@ def _of_unopened(column: TokenColumn, evidence: Evidence) -> Refusal:
     """The refusal for tokens in a target's column that no census counts, and that may be under the key."""
     key_id = evidence.key_id
     place = "rows of the table's past among them" if column.has_history else "a target of another key set"
+    lost = dict.fromkeys(each.keys for each in column.shares if not each.is_loaded)
+    whose = " and ".join(f"[keys.{name}]" if name else "the environment" for name in lost)
     return Refusal(
         f"{column.label}, {place}: {_unopened(column, evidence)}",
         Steps(
+            *([f"the keys of {whose} cannot be loaded here: set them, {AGAIN}. Otherwise:"] if lost else []),
             _run_and_again('name the column in a further [[target]], with the `keys` of this key and others = "leave"'),
             *(column.remedies if column.has_history else ()),
             f"if none of them needs it: --force {key_id}",

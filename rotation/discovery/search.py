@@ -222,7 +222,12 @@ class DatabaseSearch:
             column.key_sets = tuple(dict.fromkeys(target.keys for target in targets))
             column.salted = not self._salted.isdisjoint(column.key_sets)
             column.shares = tuple(
-                Share(target.keys, target.where, bool(target.others) or target.keys in self._salted)
+                Share(
+                    target.keys,
+                    target.where,
+                    leaves=bool(target.others) or target.keys in self._salted,
+                    is_loaded=target.keys in self._key_ids,
+                )
                 for target in targets
             )
             return

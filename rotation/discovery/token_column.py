@@ -51,6 +51,8 @@ class Share(NamedTuple):
     where: str | None = None
     leaves: bool = False
     """True if a token that no search opens is to be expected there: another owner's, or under the key of a row."""
+    is_loaded: bool = True
+    """False if the keys of the set are not known here, so that no search opens what is under them."""
 
 
 class Part(NamedTuple):

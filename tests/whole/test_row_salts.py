@@ -318,6 +318,18 @@ def test_a_secret_of_rows_stays_for_the_target_of_another_key_set(app: App, form
     assert "other.token, a target of another key set: 1 token that no key here opens" in retired.out + retired.err
 
 
+def test_a_set_that_cannot_be_loaded_is_named_before_its_tokens_keep_a_key(app: App) -> None:
+    """To the search they look like bound ones; with that set's keys it opens them."""
+    entry = '[[target]]\nurl = "$DATABASE_URL"\ntable = "other"\ncolumns = ["token"]\nkeys = "raw"\n'
+    cell = Fernet(key_text("new")).encrypt(b"theirs").decode()
+    retired = other_column(app, cell, f'{entry}[keys.raw]\nprimary = {{ secret = "$NOT_SET" }}\n')
+
+    assert retired.code == 1
+    assert "1. the keys of [keys.raw] cannot be loaded here: set them, then run this again" in retired.out
+    app.env.write_text(f"{app.env.read_text()}NOT_SET='{key_text('new')}'\n")
+    assert app.run("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app").code == 0
+
+
 @pytest.mark.parametrize("behind", ["", ";more"])
 def test_a_secret_of_rows_stays_for_an_encoded_token_that_no_target_names(app: App, behind: str) -> None:
     """No search opens one under a key of rows, and with something behind it its end does not show."""
