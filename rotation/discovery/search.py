@@ -137,7 +137,8 @@ class DatabaseSearch:
                 column.url, column.in_other_database, column.elsewhere = url or "", url is None, not near(table.entry)
                 self._judge(survey, table, column, self._targets.get((identity, column.column), ()), reasons)
                 self.discovery.columns.append(column)
-                unopened = column.unknown if column.elsewhere else column.inner_unknown
+                # A sample is of columns to cover, and shows this beside each.
+                unopened = column.unknown if column.elsewhere else column.inner_unknown * self.discovery.full
                 if unopened and column.ignored is None and not column.covered:
                     words = f"{many(unopened, 'token')} that no key opens"
                     self.discovery.unopened.append(Remark(survey.name, label(table.name, column.column), words))

@@ -238,7 +238,8 @@ class EnvironmentKeys:
         for key in change.added:
             here = key if key.id in self.states else self.settings.primary
             source = self.source(here)
-            if source.variable:
+            # Nothing can write to a command: rotation.toml names a variable beside it on purpose.
+            if source.variable or (source.command and self.keys.written):
                 continue
             form, place = ("COMMAND", "comes from a command") if source.command else ("FILE", f"is in {source.place}")
             name = location.variable

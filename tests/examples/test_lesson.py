@@ -25,7 +25,9 @@ def test_the_lesson_ends_with_every_token_under_the_new_key(tmp_path: Path) -> N
     folder = tmp_path / "app"
     folder.mkdir()
     quick = {"ENCRYPTION_RELOAD_SECONDS": "1", "PYTHONPATH": f"{ROOT}:{tmp_path}/at_once"}
-    changed = {"sleep 61": "sleep 1.5", "8000": str(free_port())}
+    # The monitor begins with the last step: otherwise the service may have the next key before the page says so.
+    monitor = "sleep 20; do", "sleep 1; do test -e rotation.toml &&"
+    changed = {"sleep 61": "sleep 1.5", "8000": str(free_port()), **dict([monitor])}
     # Python reads sitecustomize.py when it starts.
     with Typist(folder, quick, changed, warm=False) as typist:
         for _block in typist.type(PAGE):
