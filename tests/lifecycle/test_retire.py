@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from freezegun import freeze_time
 
-from keyring_core import Key, KeyState
+from keyring_core import Key, Keyring, KeyState
 from keyring_core.environment import load_settings
 from rotation.discovery.result import Discovery
 from rotation.model.batch import Batch
@@ -227,6 +227,23 @@ def test_a_bound_column_that_no_target_names_keeps_the_key(shop: Shop) -> None:
         file.write(f'[[target]]\nurl = "{shop.database.url}"\ntable = "webhooks"\ncolumns = ["secret"]\n')
         file.write(f'context = "{CONTEXT}"\n')
     assert refusals(retire(shop)) == [f"webhooks.secret: 1 token under {OLDER.id}"]
+
+
+@pytest.mark.parametrize("binds", [True, False])
+def test_a_token_in_a_document_keeps_the_key_if_it_may_be_bound(shop: Shop, binds: bool) -> None:
+    """A target names a context, though not this one's; otherwise it is another application's, and is listed."""
+    shop.fill([bound("old") if binds else old_token("old")])
+    if binds:
+        shop.config.write_text(f'{shop.config.read_text()}context = "{CONTEXT}"\n')
+    shop.database.execute("CREATE TABLE outbox (id INTEGER PRIMARY KEY, body TEXT)")
+    cell = Keyring(OLDER).bind("outbox.body").encrypt("x") if binds else token("theirs")
+    shop.database.insert("outbox", [{"id": 1, "body": json.dumps({"to": "a", "secret": cell})}])
+    ran = retire(shop)
+
+    words = "1 token that no key here opens" if binds else "1 token that no key opens"
+    listed = refusals(ran) if binds else ran.document["certificate"]["unopened"]
+    assert [words in each for each in listed] == [True]
+    assert ran.code == binds
 
 
 def test_each_refusal_leads_out_of_it(shop: Shop) -> None:
