@@ -36,7 +36,7 @@ BROKER = f"{REDIS_URL.rpartition('/')[0]}/9"
 PYTHON = (sys.executable, "-m")
 STILL = 150
 """Looks at a server that gets no further, after which it has frozen; each takes a tenth of a second."""
-ANSWERS = 200
+ANSWERS = 2000
 """So many answers of some workers, without one of another: that one has frozen."""
 UNANSWERED = 12
 """So many requests in vain, each for REQUEST_SECONDS: no worker answers."""
