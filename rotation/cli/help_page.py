@@ -15,18 +15,8 @@ from rotation.model.text import release
 OPTION_GROUPS = {
     "What to do": (
         *("--app", "--new-key", "--append", "--dry-run", "--yes", "--accept-random", "--allow-demotion", "--fresh"),
-        *(
-            "--by",
-            "--full",
-            "--sample",
-            "--last-census",
-            "--list",
-            "--sql",
-            "--force",
-            "--no-wait",
-            "--allow-weak",
-            "--try",
-        ),
+        *("--by", "--full", "--sample", "--last-census", "--list", "--sql", "--force", "--no-wait"),
+        *("--allow-weak", "--try"),
     ),
     "Keys and files": (
         "--config",

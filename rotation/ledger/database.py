@@ -207,14 +207,14 @@ class LedgerAccess:
 def put(
     connection: sa.Connection, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any], **new: Any
 ) -> bool:
-    """Updates the row with that *key* to *values*; inserts it, with the *new* values too, if it is missing.
+    """Updates the row with that *key* to *values*; inserts it if it is missing, then with the *new* values instead.
 
     Returns whether it was missing.
     """
     row = sa.and_(*(table.c[name] == value for name, value in key.items()))
     if connection.execute(table.update().where(row).values(values)).rowcount:
         return False
-    connection.execute(table.insert().values({**new, **values, **key}))
+    connection.execute(table.insert().values({**values, **new, **key}))
     return True
 
 

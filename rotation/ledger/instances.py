@@ -10,6 +10,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from rotation.ledger import schema as tables
+from rotation.ledger.database import put
 from rotation.ledger.records import InstanceRecord, ReadRecord, records
 
 T = TypeVar("T", InstanceRecord, ReadRecord)
@@ -27,13 +28,10 @@ def write_instance(
     connection: sa.Connection, record: InstanceRecord, reads: Sequence[ReadRecord], now: datetime
 ) -> None:
     """Records an instance and its *reads* that are not zero. A new instance deletes what is long over."""
-    values, columns = asdict(record), tables.instances.c
-    own = [columns[name] == values[name] for name in ("service", "instance")]
-    before = {} if record.seen_before else {"seen_before": columns.seen}
-    update = tables.instances.update().where(*own).values(values | before)
-    is_new = not connection.execute(update).rowcount
-    if is_new:
-        connection.execute(tables.instances.insert().values(values))
+    values = asdict(record)
+    key = {name: values.pop(name) for name in ("service", "instance")}
+    values["seen_before"] = record.seen_before or tables.instances.c.seen
+    is_new = put(connection, tables.instances, key, values, seen_before=record.seen_before)
     _put_reads(connection, reads)
     if is_new:
         _delete_old(connection, now)
@@ -53,20 +51,21 @@ def put_right(record: T, ahead: int | None) -> T:
 
 
 _TIMES = ("seen", "seen_before", "last_opened", "last_refused")
+_TIMED = [(table, [table.c[name] for name in _TIMES if name in table.c]) for table in (tables.instances, tables.reads)]
+"""Each table with the times of services, and these."""
 
 
 def settle(connection: sa.Connection, now: datetime, latest: datetime) -> None:
     """Sets to *now* each time that is later than *latest*: a clock that was ahead wrote it, and it would count on."""
-    for table in (tables.instances, tables.reads):
-        for column in (table.c[name] for name in _TIMES if name in table.c):
+    for table, times in _TIMED:
+        for column in times:
             connection.execute(table.update().where(column > latest).values({column.key: now}))
 
 
 def later_than(connection: sa.Connection, latest: datetime) -> list[tuple[str, str, datetime]]:
     """Service, instance and time of what is later than *latest*."""
     found = []
-    for table in (tables.instances, tables.reads):
-        times = [table.c[name] for name in _TIMES if name in table.c]
+    for table, times in _TIMED:
         query = sa.select(table.c.service, table.c.instance, *times).where(sa.or_(*(each > latest for each in times)))
         found += [(*row[:2], max(filter(None, row[2:]))) for row in connection.execute(query)]
     return found

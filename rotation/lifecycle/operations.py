@@ -169,9 +169,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         missing = [*unchecked(context, session, evidence.fleet), *case.unchecked, *evidence.use.unheard]
         if session.ledger and evidence.promoted is None:
             missing.append(UNDATED.format(evidence.primary))
-        store = f"move {archive}, which holds the key, to the place of your backups' keys"
-        following = Steps(store if archive else CHECK, when=f"{DISTRIBUTE} Then:")
-        done = StepResult(KeyStep.RETIRE, key, "", following, notes=list(missing), search=evidence.search)
+        done = StepResult(KeyStep.RETIRE, key, "", _after(archive), notes=list(missing), search=evidence.search)
         if against and not force:
             done.refused = against
             done.notes += [] if case.is_searched else [NOT_SEARCHED]
@@ -268,6 +266,12 @@ def _of_shared(session: Session, case: Case, *, forced: bool) -> list[str]:
     return notes
 
 
+def _after(archive: Path | str | None) -> Steps:
+    """The steps after a retirement that has kept the key in *archive*."""
+    store = f"move {archive}, which holds the key, to the place of your backups' keys"
+    return Steps(store if archive else CHECK, when=f"{DISTRIBUTE} Then:")
+
+
 def _finish_retirement(context: Context, keys: EnvironmentKeys, key_id: str) -> StepResult | None:
     """Records a retirement whose process died when it had removed the key. None if the ledger knows of none.
 
@@ -285,9 +289,8 @@ def _finish_retirement(context: Context, keys: EnvironmentKeys, key_id: str) -> 
             raise UsageError(f"{key_id} was retired at {to_second(retired)}.", Steps(CHECK))
         return None
     archive = certified.get("archive")
-    store = f"move {archive}, which holds the key, to the place of your backups' keys"
-    following = Steps(store if archive else CHECK, when=f"{DISTRIBUTE} Then:")
-    done = StepResult(KeyStep.RETIRE, GoneKey(key_id), "", following, notes=[] if archive else [NOT_ARCHIVED])
+    notes = [] if archive else [NOT_ARCHIVED]
+    done = StepResult(KeyStep.RETIRE, GoneKey(key_id), "", _after(archive), notes=notes)
     done.said = f"Retired {key_id}: finished what was cut short; its certificate is of {certified.get('retired')}"
     with open_session(context, keys.states) as session:
         done.notes += date(session, done.key, "retired", forced=certified.get("forced") is True)

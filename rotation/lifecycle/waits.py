@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from keyring_core import KeyState
 from rotation.context import Context
@@ -14,6 +15,29 @@ from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.stores.other_writers import OpenTransaction
 from rotation.stores.uncommitted import Uncommitted, uncommitted
+
+T = TypeVar("T")
+
+LOOK_SECONDS = 0.5
+
+
+def _wait(
+    context: Context,
+    left: Sequence[T],
+    look: Callable[[Sequence[T]], Sequence[T]],
+    words: Callable[[Sequence[T]], str],
+    end: float,
+) -> Sequence[T]:
+    """What is *left* at the time *end*, or nothing as soon as nothing is; *look* says what still is, in *words*."""
+    if not left:
+        return ()
+    with context.watch(dry_run=True) as watcher:
+        while left and time.monotonic() < end:
+            watcher.at_work(words(left))
+            context.streams.wait(LOOK_SECONDS)
+            left = look(left)
+    return left
+
 
 ANNOUNCED_SECONDS = 75.0
 """The longest wait for an announcement that comes each minute; a write of it may take ten seconds."""
@@ -32,20 +56,17 @@ class Announcements:
 
         Only those that announce themselves each minute: others may have no reason to for long. Raises StoppedError.
         """
-        left = self._left()
-        if not left:
-            return ()
-        with self._context.watch(dry_run=True) as watcher:
-            while left and time.monotonic() < self._end:
-                services = named([each.words for each in left])
-                watcher.at_work(f"waiting for one more announcement of {services} (not with --no-wait)")
-                self._context.streams.wait(LOOK_SECONDS)
-                left = self._left()
-        return left
 
-    def _left(self) -> list[InstanceRecord]:
-        now = self._seen()
-        return [each for place, each in self._last.items() if each.is_regular and now.get(place) == each]
+        def silent(left: Sequence[InstanceRecord]) -> Sequence[InstanceRecord]:
+            now = self._seen()
+            return [each for each in left if now.get((each.service, each.instance)) == each]
+
+        def words(left: Sequence[InstanceRecord]) -> str:
+            services = named([each.words for each in left])
+            return f"waiting for one more announcement of {services} (not with --no-wait)"
+
+        regular = [each for each in self._last.values() if each.is_regular]
+        return _wait(self._context, silent(regular), silent, words, self._end)
 
     def _seen(self) -> dict[tuple[str, str], InstanceRecord]:
         return {(each.service, each.instance): each for each in self._session.fleet(self._states)}
@@ -53,7 +74,6 @@ class Announcements:
 
 WAIT_SECONDS = 30.0
 """The longest wait for the end of transactions that had written before the census."""
-LOOK_SECONDS = 0.5
 
 
 class OpenWriters:
@@ -72,16 +92,15 @@ class OpenWriters:
 
         Raises StoreError and StoppedError.
         """
-        left, end = self._look().writers, time.monotonic() + WAIT_SECONDS
-        if not left:
-            return ()
-        with self._context.watch(dry_run=True) as watcher:
-            while left and time.monotonic() < end:
-                watcher.at_work(f"waiting for the end of {many(len(left), 'transaction')}: {left[0].words}")
-                self._context.streams.wait(LOOK_SECONDS)
-                still = {one.identity for one in left}
-                left = tuple(one for one in self._look().writers if one.identity in still)
-        return left
+
+        def still_open(left: Sequence[OpenTransaction]) -> Sequence[OpenTransaction]:
+            before = {one.identity for one in left}
+            return [one for one in self._look().writers if one.identity in before]
+
+        def words(left: Sequence[OpenTransaction]) -> str:
+            return f"waiting for the end of {many(len(left), 'transaction')}: {left[0].words}"
+
+        return _wait(self._context, self._look().writers, still_open, words, time.monotonic() + WAIT_SECONDS)
 
     def late(self) -> Sequence[OpenTransaction]:
         """The transactions that were open before the census, have written by now, and are still open.
