@@ -1,13 +1,15 @@
-"""A line to a database server that a test may narrow, slow down or lose."""
+"""A line to a database server that a test may narrow, lengthen, slow down or lose."""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 
 import sqlalchemy as sa
@@ -20,17 +22,22 @@ class Line:
     visitor: socket.socket
     onward: socket.socket | None = None
     lost: bool = False
+    trips: int = 0
+    """How often the visitor has waited for an answer before it sent something."""
+    heard: bool = True
+    """The visitor has got an answer to what it sent last."""
 
 
 class Proxy:
     """Passes each connection on to the server of *url*."""
 
-    def __init__(self, url: str, *, seconds: float = 0, folder: Path | None = None) -> None:
-        """A new connection waits so many *seconds*. With *folder* it is narrow: a socket of PostgreSQL's there.
+    def __init__(self, url: str, *, seconds: float = 0, trip: float = 0, folder: Path | None = None) -> None:
+        """A new connection waits so many *seconds*, and what it asks is answered *trip* seconds later than otherwise.
 
-        Through TCP the system takes some megabytes from a process on this machine before anybody reads them.
+        With *folder* it is narrow: a socket of PostgreSQL's there. Through TCP the system takes some megabytes from a
+        process on this machine before anybody reads them.
         """
-        self._place, self._seconds = sa.make_url(url), seconds
+        self._place, self._seconds, self._trip = sa.make_url(url), seconds, trip
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
         self.lines: list[Line] = []
@@ -44,6 +51,11 @@ class Proxy:
             through = self._place.set(host="127.0.0.1", port=self._listener.getsockname()[1])
         self.url = through.render_as_string(hide_password=False)
         self._begin(self._serve)
+
+    @property
+    def trips(self) -> int:
+        """The round trips of all connections so far, those of their logins included."""
+        return sum(line.trips for line in self.lines)
 
     def lose(self) -> None:
         """Loses the server's side of each connection that is there, and the client does not hear of it.
@@ -87,18 +99,58 @@ class Proxy:
             if self._over.wait(self._seconds):
                 return
             with socket.create_connection((self._place.host or "127.0.0.1", self._place.port or 0)) as line.onward:
+                for side in (visitor, line.onward) if self._trip else ():
+                    side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 back = self._begin(self._pump, line, visitor, line.onward)
                 self._pump(line, line.onward, visitor)
                 back.join()
 
     def _pump(self, line: Line, source: socket.socket, sink: socket.socket) -> None:
+        under_way = _UnderWay(lambda data: self._deliver(line, sink, data), self._trip / 2)
+        late = self._begin(under_way.deliver) if self._trip else None
         with suppress(OSError):
             while data := source.recv(65536):
-                if not line.lost:
-                    sink.sendall(data)
+                if source is line.visitor and line.heard:
+                    line.trips, line.heard = line.trips + 1, False
+                under_way.take(data)
+        under_way.take(b"")
+        if late:
+            late.join()
         if not line.lost:
             _end(source)
             _end(sink)
+
+    def _deliver(self, line: Line, sink: socket.socket, data: bytes) -> None:
+        if sink is line.visitor:
+            line.heard = True
+        if not line.lost:
+            sink.sendall(data)
+
+
+@dataclass
+class _UnderWay:
+    """What travels in one direction: as much as there is, each part for as many *seconds*."""
+
+    arrive: Callable[[bytes], None]
+    seconds: float
+    parts: SimpleQueue[tuple[float, bytes]] = field(default_factory=SimpleQueue)
+
+    def take(self, data: bytes) -> None:
+        """Sends *data* on its way; none is the end."""
+        if self.seconds:
+            self.parts.put((time.monotonic() + self.seconds, data))
+        elif data:
+            self.arrive(data)
+
+    def deliver(self) -> None:
+        """Delivers each part when its time has come, until the end has."""
+        with suppress(OSError):
+            while True:
+                due, data = self.parts.get()
+                time.sleep(max(0.0, due - time.monotonic()))
+                if not data:
+                    return
+                self.arrive(data)
 
 
 def _end(side: socket.socket | None) -> None:
@@ -108,11 +160,11 @@ def _end(side: socket.socket | None) -> None:
 
 
 @contextmanager
-def through_proxy(url: str, *, seconds: float = 0, narrow: bool = False) -> Iterator[Proxy]:
+def through_proxy(url: str, *, seconds: float = 0, trip: float = 0, narrow: bool = False) -> Iterator[Proxy]:
     """A proxy in front of the server of *url*."""
     # A socket's path is bounded.
     with TemporaryDirectory() as folder:
-        proxy = Proxy(url, seconds=seconds, folder=Path(folder) if narrow else None)
+        proxy = Proxy(url, seconds=seconds, trip=trip, folder=Path(folder) if narrow else None)
         try:
             yield proxy
         finally:
