@@ -65,6 +65,7 @@ class MemoryStore:
 
     def __init__(self, cells: dict[Any, Any], between: Callable[[MemoryStore], None] = lambda _: None) -> None:
         self.retries = 0
+        self.travelled = 0.0
         self.tempo = Tempo()
         self.cells = cells
         self.refuses: dict[RowKey, tuple[str, str]] = {}

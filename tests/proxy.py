@@ -99,8 +99,10 @@ class Proxy:
             if self._over.wait(self._seconds):
                 return
             with socket.create_connection((self._place.host or "127.0.0.1", self._place.port or 0)) as line.onward:
-                for side in (visitor, line.onward) if self._trip else ():
-                    side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for side in (visitor, line.onward):
+                    # Otherwise each small part would wait for the receipt of the one before it.
+                    with suppress(OSError):
+                        side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 back = self._begin(self._pump, line, visitor, line.onward)
                 self._pump(line, line.onward, visitor)
                 back.join()

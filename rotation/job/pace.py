@@ -43,7 +43,9 @@ class Pacing:
         self._speed, self._tempo, self._max_rows, self._clock = speed, tempo, max_rows, clock
         self._lock = threading.Lock()
         self._is_fast = False
-        self._quiet, self._since = QUIET_SECONDS, clock()
+        self._quiet = QUIET_SECONDS
+        self._since: float | None = None
+        """The beginning of the quiet time; None before the first write, which cannot tell what was before it."""
         self._saw_others = False
 
     @property
@@ -56,8 +58,13 @@ class Pacing:
         return rows if self._max_rows is None else min(rows, self._max_rows)
 
     @property
+    def least(self) -> int:
+        """The fewest rows of a batch, however long they take."""
+        return min(self._tempo.gentle_rows, self._max_rows or self._tempo.gentle_rows)
+
+    @property
     def rest(self) -> float:
-        """The rest after a batch that wrote, as a multiple of its time."""
+        """The rest after a batch that wrote, as a multiple of its time without the way to the server and back."""
         return 0.0 if self._speed is Speed.FULL or self._is_fast else self._tempo.rest
 
     @property
@@ -77,13 +84,13 @@ class Pacing:
             return
         with self._lock:
             now = self._clock()
-            if others is None:
-                self._since = now
-            elif others:
+            if others:
                 if self._is_fast:
                     self._quiet = min(2 * self._quiet, MOST_QUIET_SECONDS)
                 self._turn(fast=False)
                 self._since, self._saw_others = now, True
+            elif others is None or self._since is None:
+                self._since = now
             elif now - self._since >= self._quiet:
                 self._turn(fast=True)
 
@@ -124,11 +131,57 @@ class Throttle:
             self.wait(PAUSE_SECONDS)
         log.warning("rotation.resumed", pause_file=str(self.pause_file), seconds=round(time.monotonic() - started, 1))
 
-    def rest(self, rows: int, seconds: float) -> None:
-        """Waits after a batch of *rows* that took *seconds* if it was faster than the rate."""
-        if self.max_rate is not None:
-            self.wait(max(0.0, rows / self.max_rate - seconds))
+    def seconds_for(self, rows: int) -> float:
+        """The least time for a batch of *rows*, its rest included."""
+        return 0.0 if self.max_rate is None else rows / self.max_rate
 
     def paused(self) -> bool:
         """True if the pause file exists."""
         return self.pause_file is not None and os.path.exists(self.pause_file)
+
+
+class Rests:
+    """The rest between two batches, at whose end the next one is read: then no time is lost on the way to a server."""
+
+    def __init__(self, throttle: Throttle, travelled: Callable[[], float]) -> None:
+        """*travelled*: seconds that all round trips so far took, which count neither as work nor as rest."""
+        self._throttle, self._travelled = throttle, travelled
+        self._over = time.monotonic()
+        """When the rest is over."""
+        self._began = self._due = self._over
+        """When the batch began to be read, and when it was due."""
+        self._reading = 0.0
+        """Seconds that the last batch took to read."""
+        self.waited = 0.0
+        """Seconds of all waits so far."""
+
+    def worked(self) -> float:
+        """Seconds of a clock that stands still on the way to a server and during a rest: differences count."""
+        return time.monotonic() - self._travelled() - self.waited
+
+    def before_read(self) -> None:
+        """Waits until the next batch, if it is read as fast as the last one, is read when the rest is over."""
+        self._wait(self._over - self._reading - time.monotonic())
+        self._began = time.monotonic()
+        self._due = max(self._began, self._over)
+
+    def after_read(self) -> None:
+        """Waits until the rest is over: then the batch may be written."""
+        self._reading = time.monotonic() - self._began
+        if (left := self._over - time.monotonic()) > 0:
+            self._wait(left)
+
+    def wrote(self, seconds: float) -> None:
+        """A rest of *seconds* begins."""
+        self._over = time.monotonic() + seconds
+
+    def done(self, rows: int) -> None:
+        """The batch had *rows*; if it was faster than the rate, the rest is longer."""
+        self._over = max(self._over, self._due + self._throttle.seconds_for(rows))
+
+    def _wait(self, seconds: float) -> None:
+        started = time.monotonic()
+        try:
+            self._throttle.wait(max(0.0, seconds))
+        finally:
+            self.waited += time.monotonic() - started

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -208,15 +207,14 @@ class TargetRun:
         options = self._opened.options
         rows = min(FIRST_ROWS, options.batch_size or FIRST_ROWS)
         worker = RangeWorker(self._opened._replace(options=replace(options, batch_size=rows, dry_run=True)))
-        started = time.monotonic()
         while (found := _sampled(worker)) is None:
             if fault := worker.shrink():
                 raise fault
-        sample, rows_seen, weight = found
+        sample, rows_seen, seconds, weight = found
         self._seems_done = not (sample.to_rotate or sample.categories)
         missing = self._missing_key(sample, "its first")
         if missing is None:
-            self._worker.expect(rows_seen, time.monotonic() - started, weight)
+            self._worker.expect(rows_seen, seconds, weight)
             return False
         self._list(sample.problems)
         self._end_list(whole=True)
@@ -285,21 +283,25 @@ class TargetRun:
             self._problems.discard()
 
 
-def _sampled(worker: RangeWorker) -> tuple[Counts, int, int] | None:
-    """The counts of the first rows, the number of these and their weight; None if memory is too short for a batch."""
-    sample, rows, weight, started = Counts(), 0, 0, time.monotonic()
+def _sampled(worker: RangeWorker) -> tuple[Counts, int, float, int] | None:
+    """The counts of the first rows, the number of these, the seconds of work and their weight.
+
+    None if memory is too short for a batch.
+    """
+    sample, rows, weight, started = Counts(), 0, 0, worker.rests.worked()
     try:
         for batch in worker.batches(Bounds()):
             sample.add(worker.planner.plan(batch).counts)
             rows, weight = rows + batch.rows, weight + batch.weight
             if sample.tokens >= PROBE_TOKENS or rows >= PROBE_ROWS:
                 break
-            if sample.tokens >= PROBE_LEAST and time.monotonic() - started > RANGE_SECONDS and worker.planner.price:
+            seconds = worker.rests.worked() - started
+            if sample.tokens >= PROBE_LEAST and seconds > RANGE_SECONDS and worker.planner.price:
                 # Keys are derived row by row: 1000 tokens may take minutes.
                 break
     except MemoryError:
         return None
-    return sample, rows, weight
+    return sample, rows, worker.rests.worked() - started, weight
 
 
 def _undone(detector: UndoDetector) -> str:

@@ -16,7 +16,7 @@ from keyring_core.blind_index import BlindIndex
 from rotation.job.batch_results import RANGE_KEPT, REWRITTEN, Trace, count_swaps, traces_of
 from rotation.job.blind_indexes import NO_INDEX, Stale, explained, index_values, stale_rows
 from rotation.job.options import LocalOptions, RunOptions
-from rotation.job.pace import Pacing, Throttle
+from rotation.job.pace import Pacing, Rests, Throttle
 from rotation.model.batch import Batch, BatchSize, Plan, Swaps
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import CHECK_SECONDS, CONTINUE, StoppedError, StoreError
@@ -95,6 +95,7 @@ class RangeDone:
     """With all its problems."""
     rows: int = 0
     seconds: float = 0.0
+    """Of work: without the way to the server and back, and without rests."""
     reached: RowKey | None = None
     """The key of the last row that was done."""
     whole: bool = False
@@ -151,13 +152,16 @@ class RangeWorker:
     ) -> None:
         """With *pace* it shares that with other threads, and plans a batch in *planning*."""
         self.opened, self._throttle = opened, opened.throttle()
-        target, self._store, self._keyring, options, local, takeover = opened
+        target, self._store, keyring, options, local, takeover = opened
+        self._keyring = keyring
         self._dry_run = options.dry_run
         self._locked_since: float | None = None
         """The beginning of the first of the batches in a row of which every row was locked."""
         self._blind_index = BlindIndex(target.index.context, target.index.normalize) if target.index else None
         self._pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
-        self._size = BatchSize(self._most_rows())
+        self.rests = Rests(self._throttle, lambda: self._store.travelled)
+        # Rows whose keys are derived one by one take their time where they are planned: not on the way.
+        self._size = BatchSize(self._most_rows(), least=1 if keyring.salt_columns else self._pace.least)
         self._begun: RowKey | None = None
         """The key behind which the last batch began."""
         self._planning = planning or nullcontext()
@@ -209,9 +213,9 @@ class RangeWorker:
         Never raises a StoreError or StoppedError, which would hide what is done until then: it is in the result.
         """
         done, is_short = RangeDone(), False
-        started, retries = time.monotonic(), self._store.retries
+        started, retries = self.rests.worked(), self._store.retries
         try:
-            done.whole = self._do(bounds, done, follow, started + RANGE_SECONDS)
+            done.whole = self._do(bounds, done, follow, time.monotonic() + RANGE_SECONDS)
         except KeyOrderNeeded:
             done.whole = done.needs_keys = True
         except (StoreError, StoppedError) as error:
@@ -223,7 +227,7 @@ class RangeWorker:
             done.whole = done.needs_keys = True
         elif is_short:
             done.fault = self.shrink()
-        done.seconds = time.monotonic() - started
+        done.seconds = self.rests.worked() - started
         done.retries = self._store.retries - retries
         return done
 
@@ -232,26 +236,26 @@ class RangeWorker:
 
         Raises StoreError if their keys do not grow, and KeyOrderNeeded.
         """
-        throttle, after, forward = self._throttle, bounds.after, Forward(bounds.after)
+        rests, after, forward = self.rests, bounds.after, Forward(bounds.after)
         while after != bounds.upto or after is None:
-            throttle.wait(0)
-            started = time.monotonic()
+            rests.before_read()
+            started = rests.worked()
             self._begun = after
             # A store returns fewer rows than asked for if they are heavy.
             self._size.limit(self._most_rows())
             batch = self._read(bounds._replace(after=after), self._size.rows)
             if batch.last is None:
                 return
-            batch = self.planner.ready(batch, throttle.wait)
+            batch = self.planner.ready(batch, self._throttle.wait)
             after, rows, weight = batch.last, batch.rows, batch.weight
             forward.to(after)
+            rests.after_read()
             yield batch
             # The next one is read without this one in memory.
             del batch
-            seconds = time.monotonic() - started
             # Pages may be empty.
-            self._size.took(rows or self._size.rows, seconds, weight)
-            throttle.rest(rows, seconds)
+            self._size.took(rows or self._size.rows, rests.worked() - started, weight)
+            rests.done(rows)
 
     def shrink(self) -> KeyringError | None:
         """Has the next batch be smaller, as memory was too short for the last one; the error if that had one row."""
@@ -278,11 +282,11 @@ class RangeWorker:
 
     def _do(self, bounds: Bounds, done: RangeDone, follow: Follow, end: float) -> bool:
         """True if nothing of the range is left."""
-        throttle = self._throttle
+        throttle, rests = self._throttle, self.rests
         if throttle.paused():
             return False
         for batch in self.batches(bounds):
-            started = time.monotonic()
+            started, worked = time.monotonic(), rests.worked()
             with self._planning:
                 plan = self.planner.plan(batch)
                 fixes = self.planner.fixes(batch, plan) if batch.misfits else Swaps()
@@ -316,7 +320,7 @@ class RangeWorker:
             wrote = plan.changes or fixes or stale
             del batch, plan, fixes, stale
             if wrote:
-                throttle.wait((time.monotonic() - started) * self._pace.rest)
+                rests.wrote((rests.worked() - worked) * self._pace.rest)
             if time.monotonic() > end or throttle.paused() or len(done.counts.problems) >= RANGE_PROBLEMS:
                 return done.reached == bounds.upto
         return True

@@ -260,12 +260,16 @@ FIRST_ROWS = 1000
 
 @dataclass
 class BatchSize:
-    """Aims at batches of *seconds* and *max_bytes*, of at most *max_rows*. Grows by doubling, shrinks at once."""
+    """Aims at batches of *seconds* and *max_bytes*, of at most *max_rows*. Grows by doubling, shrinks at once.
+
+    Of light rows there are never fewer than *least*, however long they take.
+    """
 
     max_rows: int
     seconds: float = 0.5
     max_bytes: int = BATCH_BYTES
     rows: int = FIRST_ROWS
+    least: int = 1
 
     def __post_init__(self) -> None:
         self.rows = min(self.rows, self.max_rows)
@@ -288,4 +292,5 @@ class BatchSize:
         self.rows = max(self.rows, self._fitting(rows, seconds, size))
 
     def _fitting(self, rows: int, seconds: float, size: int) -> int:
-        return int(min(rows * self.seconds / max(seconds, 1e-6), rows * self.max_bytes / max(size, 1), self.max_rows))
+        by_time = max(rows * self.seconds / max(seconds, 1e-6), self.least)
+        return int(min(by_time, rows * self.max_bytes / max(size, 1), self.max_rows))

@@ -159,6 +159,11 @@ class Access:
         other._turn, other.retries = threading.Lock(), 0
         return other
 
+    @property
+    def travelled(self) -> float:
+        """Seconds that all round trips to the server took so far."""
+        return self._link.line.travelled
+
     def read(self, act: Callable[[sa.Connection], T], mode: Mode = Mode.READ) -> T:
         """The result of *act*, with a connection that cannot write. Raises StoreError."""
         found = self._again(mode, act)

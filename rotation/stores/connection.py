@@ -21,6 +21,7 @@ from rotation.configuration.database_urls import write_url
 from rotation.model.failures import CHECK_SECONDS, StoppedError
 from rotation.stores import watchdog
 from rotation.stores.dialect import READING, Dialect, Mode
+from rotation.stores.line import Line
 from rotation.stores.watchdog import UNANSWERED, BackgroundCall, NoAnswerError, Session, Sign, Watchdog
 
 CONNECT_SECONDS = 7.0
@@ -103,6 +104,7 @@ class Connection:
             # Each statement of a long transaction shows that the server is alive.
             sa.event.listen(self._base, "after_cursor_execute", lambda *_: self._watchdog.answered())
         sa.event.listen(self._base, "connect", self._set_up, insert=True)
+        self.line = Line(self._base if self._guard is None else None)
         # With the same connection, and with transactions of that mode.
         self._engines = {mode: self._base.execution_options() for mode in Mode}
         for mode, engine in self._engines.items():

@@ -80,6 +80,11 @@ class Reader:
         return self._access.retries
 
     @property
+    def travelled(self) -> float:
+        """Seconds that all round trips to the server took so far: in these nobody waits for this run."""
+        return self._access.travelled
+
+    @property
     def tempo(self) -> Tempo:
         """The sizes of batches."""
         return self._dialect.tempo

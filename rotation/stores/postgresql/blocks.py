@@ -5,10 +5,11 @@ The planner's other ways are switched off for the transaction: each would read t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import chain
-from typing import Any
+from contextlib import contextmanager, suppress
+from operator import itemgetter
+from typing import Any, TypeGuard
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -16,10 +17,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
 
 from keyring_core.token_batches import is_token_size
-from rotation.model.batch import Batch, Block, BlockSwap
-from rotation.model.counts import RowKey
+from rotation.model.batch import Batch, Block, BlockSwap, split
 from rotation.stores.blocks import LEAST_ROWS, Swapped, drivers_errors
 from rotation.stores.columns import AsRead, TargetCells
+from rotation.stores.line import LINE
 from rotation.stores.postgresql.catalog import LEAVES, TRANSACTION
 from rotation.stores.postgresql.codecs import bigint_array, numbers_in, uuid_array, uuids_in
 from rotation.stores.postgresql.sessions import first_statement, session_in
@@ -78,7 +79,7 @@ class PostgreSQLBlocks:
         return fits and isinstance(cells.kind, sa.String | sa.LargeBinary) and not isinstance(cells.kind, sa.CHAR)
 
     def read(self, connection: sa.Connection, query: sa.Select[Any], largest: int) -> Batch | None:
-        """By groups of one length; the few rows that fit into none, by their keys."""
+        """By groups of one length; the few rows that fit into none, one by one."""
         inner = query.subquery()
         key, cell = inner.c[self._key.name], inner.c[self._cell.name]
         size = sa.func.octet_length(cell)
@@ -91,7 +92,8 @@ class PostgreSQLBlocks:
         except ValueError:
             # The server aggregated them in another order than the one of the keys.
             return None
-        blocks, apart, null, empty, ends = [], [], 0, 0, []
+        blocks, ends, null, empty = list[Block](), list[Any](), 0, 0
+        apart, unread = list[tuple[Any, Any]](), list[Any]()
         for group_size, count, keys, held_cells in groups:
             ends.append(keys[-1])
             if group_size is None:
@@ -100,15 +102,22 @@ class PostgreSQLBlocks:
                 empty += count
             elif count >= LEAST_ROWS and _fit(group_size, len(keys), held_cells):
                 blocks.append(Block(keys, held_cells, group_size, self._binary))
-            elif group_size > largest:
+            elif group_size > largest or len(apart) + len(unread) + count > MOST_APART:
                 return None
+            elif _is_on_end(held_cells, group_size, count):
+                apart += zip(keys, split(held_cells, group_size, binary=self._binary), strict=True)
             else:
-                apart.append(keys)
-        others = list(chain.from_iterable(apart))
-        if len(others) > MOST_APART:
-            return None
-        keys, cells = self._by_keys(connection, sorted(others)) if others else ([], [])
-        return Batch(keys, cells, blocks, null, empty, (max(ends),) if ends else None)
+                unread += keys
+        apart += self._by_keys(connection, unread) if unread else []
+        apart.sort(key=itemgetter(0))
+        return Batch(
+            [(key,) for key, _ in apart],
+            [cell for _, cell in apart],
+            blocks,
+            null,
+            empty,
+            (max(ends),) if ends else None,
+        )
 
     def _groups(self, connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
         """Size, number of rows, keys and cells of each group, without a Python object for each row."""
@@ -128,10 +137,10 @@ class PostgreSQLBlocks:
             self._shapes[shape.key] = compiled
         return str(compiled), compiled.construct_params(extracted_parameters=shape.bindparams)
 
-    def _by_keys(self, connection: sa.Connection, keys: Sequence[Any]) -> tuple[list[RowKey], list[Any]]:
+    def _by_keys(self, connection: sa.Connection, keys: Sequence[Any]) -> list[tuple[Any, Any]]:
+        """Cells with other letters than ASCII: on end, nothing shows where one begins."""
         query = sa.select(self._key, self._cell).where(self._key.in_([sa.literal(key, AsRead()) for key in keys]))
-        rows = sorted((key, cell) for key, cell in connection.execute(query))
-        return [(key,) for key, _ in rows], [cell for _, cell in rows]
+        return [(key, cell) for key, cell in connection.execute(query)]
 
     def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
         """By number if the keys have no gaps, and otherwise by a search among them. One round trip."""
@@ -139,8 +148,6 @@ class PostgreSQLBlocks:
         with one_trip(connection, settings) as driver:
             done = [driver.execute(*self._statement(swap)) for swap in swaps]
             number = driver.execute(TRANSACTION, {"table": self._name})
-            # Not the driver's own commit: in a pipeline that waits to read while a part of a swap is still to be sent.
-            driver.execute("COMMIT")
         return [each.rowcount for each in done], number.fetchone()[0]
 
     def _statement(self, swap: BlockSwap) -> tuple[str, dict[str, Any]]:
@@ -207,36 +214,49 @@ def _grouped(connection: sa.Connection, query: str, values: Mapping[str, Any]) -
 
 def _fit(size: int, count: int, cells: bytes | None) -> bool:
     """True if *cells* are *count* cells of *size* bytes each, which may be tokens."""
-    return cells is not None and is_token_size(size) and len(cells) == size * count and cells.isascii()
+    return is_token_size(size) and _is_on_end(cells, size, count)
+
+
+def _is_on_end(cells: bytes | None, size: int, count: int) -> TypeGuard[bytes]:
+    """True if *cells* are *count* cells of *size* bytes each."""
+    return cells is not None and len(cells) == size * count and cells.isascii()
 
 
 @contextmanager
 def one_trip(connection: sa.Connection, settings: Mapping[str, str], *, read_only: bool = False) -> Iterator[Any]:
     """The driver's connection, in a transaction with *settings*: what it is given to do travels together at the end.
 
-    Without a COMMIT in it, the transaction is undone. Nothing in it may wait for an answer before all is sent: the
-    server would wait for the rest.
+    So does the end of the transaction: a COMMIT, or with *read_only* a ROLLBACK. Nothing in it may wait for an answer
+    before all is sent: the server would wait for the rest.
     """
     driver: Any = connection.connection.driver_connection
     with drivers_errors(connection):
-        driver.read_only = True if read_only else None
-        driver.isolation_level = None
-        failure: Exception | None = None
+        failure, sent = None, time.perf_counter()
+        # In a pipeline the driver waits for the answer to its own BEGIN; and its own commit waits to read while a part
+        # of a swap is still to be sent.
+        driver.autocommit = True
         try:
             with driver.pipeline():
+                driver.execute("BEGIN READ ONLY" if read_only else "BEGIN")
                 first = driver.execute(first_statement(settings))
                 # The server answers this one at once, whatever follows.
                 driver.pgconn.send_flush_request()
                 connection.info[SESSION] = lambda: session_in(first.pgresult)
                 try:
                     yield driver
+                    driver.execute("ROLLBACK" if read_only else "COMMIT")
                 except Exception as error:
                     # The first one says it. Raised here, the driver would log a warning of those that follow from it.
                     failure = error
         except Exception as error:
             failure = failure or error
+        finally:
+            # Not over a connection that is lost.
+            with suppress(Exception):
+                driver.rollback()
+                driver.autocommit = False
         if failure:
             raise failure
+        connection.info[LINE].waited(time.perf_counter() - sent)
         # What follows on this connection is another transaction.
         del connection.info[SESSION]
-        driver.rollback()
