@@ -23,11 +23,10 @@ from rotation.stores.columns import AsRead, TargetCells
 from rotation.stores.postgresql.catalog import LEAVES, TRANSACTION
 from rotation.stores.postgresql.codecs import bigint_array, numbers_in, uuid_array, uuids_in
 from rotation.stores.postgresql.sessions import first_statement, session_in
+from rotation.stores.postgresql.transactions import LOCK_MILLISECONDS, in_one_trip
 from rotation.stores.watchdog import SESSION
 
 PLAN = {"jit": "off", "enable_seqscan": "off", "enable_sort": "off"}
-LOCK_MILLISECONDS = 1000
-"""Milliseconds that a statement waits for a lock."""
 MOST_APART = 200
 """If more rows of a batch fit into no block, all of them are read one by one."""
 
@@ -214,29 +213,17 @@ def _fit(size: int, count: int, cells: bytes | None) -> bool:
 def one_trip(connection: sa.Connection, settings: Mapping[str, str], *, read_only: bool = False) -> Iterator[Any]:
     """The driver's connection, in a transaction with *settings*: what it is given to do travels together at the end.
 
-    Without a COMMIT in it, the transaction is undone. Nothing in it may wait for an answer before all is sent: the
-    server would wait for the rest.
+    Without a COMMIT in it, the transaction is undone.
     """
-    driver: Any = connection.connection.driver_connection
+    raw: Any = connection.connection.driver_connection
     with drivers_errors(connection):
-        driver.read_only = True if read_only else None
-        driver.isolation_level = None
-        failure: Exception | None = None
-        try:
-            with driver.pipeline():
-                first = driver.execute(first_statement(settings))
-                # The server answers this one at once, whatever follows.
-                driver.pgconn.send_flush_request()
-                connection.info[SESSION] = lambda: session_in(first.pgresult)
-                try:
-                    yield driver
-                except Exception as error:
-                    # The first one says it. Raised here, the driver would log a warning of those that follow from it.
-                    failure = error
-        except Exception as error:
-            failure = failure or error
-        if failure:
-            raise failure
+        with in_one_trip(raw) as driver:
+            driver.execute("BEGIN READ ONLY" if read_only else "BEGIN")
+            first = driver.execute(first_statement(settings))
+            # The server answers this one at once, whatever follows.
+            driver.pgconn.send_flush_request()
+            connection.info[SESSION] = lambda: session_in(first.pgresult)
+            yield driver
         # What follows on this connection is another transaction.
         del connection.info[SESSION]
-        driver.rollback()
+        raw.rollback()
