@@ -184,7 +184,6 @@ class Survey:
         if self.has_snapshots:
 
             def act(connection: sa.Connection) -> T:
-                self._catalog.hold_snapshot(connection)
                 with closing(OneTransaction(connection)) as reads:
                     reading = self._reading(table, reads, courtesy, full=full)
                     found = count(reading)

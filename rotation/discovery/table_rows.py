@@ -73,7 +73,7 @@ class OneTransaction:
         """Each with the driver's cursor."""
 
     def close(self) -> None:
-        """Ends the transaction, and what was not read to its end."""
+        """Ends what was not read to its end."""
         # Over a lost connection each of these fails, and would hide the error that has to be reported.
         for result, cursor in self._results:
             with suppress(Exception):
@@ -81,8 +81,6 @@ class OneTransaction:
             # PyMySQL reads a result to its end before it forgets it, also over a lost connection, and prints the error.
             with suppress(AttributeError):
                 cursor._result.unbuffered_active = False
-        with suppress(sa.exc.SQLAlchemyError):
-            self._connection.exec_driver_sql("ROLLBACK")
 
     def read(self, query: sa.Executable) -> Rows:
         """All rows of *query*."""

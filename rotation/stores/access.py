@@ -6,6 +6,7 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -224,6 +225,10 @@ class Access:
         except NoAnswerError as error:
             failure = self._unanswered(error)
         raise failure
+
+    def in_a_row(self) -> AbstractContextManager[None]:
+        """Goes around reads that follow each other at once, as `Connection.in_a_row`."""
+        return self._link.in_a_row()
 
     def breathe(self) -> None:
         """Raises StoppedError if a stop was requested: a batch with many bad rows takes long."""

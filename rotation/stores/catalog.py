@@ -149,10 +149,6 @@ class Catalog(CellSyntax):
     def largest(self, connection: sa.Connection) -> int | None:
         """The size of the largest cell that this database returns, if that is bounded."""
 
-    def hold_snapshot(self, connection: sa.Connection) -> None:
-        """Begins a transaction that sees one moment from now on, and writes nothing."""
-        raise NotImplementedError
-
     def is_empty(self, source: TableSource) -> bool:
         """True if there is no row, so that no statement about its columns has to be made."""
         return source.first(sa.select(sa.literal_column("1")).select_from(source.table).limit(1)) is None

@@ -94,6 +94,9 @@ class Connection:
         """
         self.dialect, self._url, self._wait, self._before_use = dialect, url, wait, before_use
         self._base = sa.create_engine(url, hide_parameters=True, pool_size=1, max_overflow=0, pool_logging_name=POOL)
+        self._is_in_a_row = False
+        self._kept: sa.Connection | None = None
+        """In a row of transactions the last one, which is still open."""
         self._guard = dialect.guard(url, self._is_stopping)
         """In place of the watchdog, if there is no server."""
         if self._guard is None:
@@ -105,6 +108,7 @@ class Connection:
             sa.event.listen(self._base, "after_cursor_execute", lambda *_: self._watchdog.answered())
         sa.event.listen(self._base, "connect", self._set_up, insert=True)
         self.line = Line(self._base if self._guard is None else None)
+        dialect.listen(self._base)
         # With the same connection, and with transactions of that mode.
         self._engines = {mode: self._base.execution_options() for mode in Mode}
         for mode, engine in self._engines.items():
@@ -126,10 +130,16 @@ class Connection:
         Raises what the driver raises, and NoAnswerError; on SQLite KeyboardInterrupt for a second signal.
         """
         self._before_use(self)
-        connection = None
+        connection, kept, self._kept = None, self._kept, None
         with self._guard.transaction() if self._guard else self._watched(), ExitStack() as ending:
             try:
-                connection = ending.enter_context(self._engines[mode].connect())
+                if kept and mode in READING:
+                    connection = ending.enter_context(kept)
+                    self.dialect.begin(connection, mode)
+                else:
+                    if kept:
+                        kept.close()
+                    connection = ending.enter_context(self._engines[mode].connect())
                 if mode not in READING and mode is not Mode.BARE:
                     ending.enter_context(connection.begin())
             except Exception as error:
@@ -146,9 +156,34 @@ class Connection:
                 # The driver may have stopped in the middle of an answer.
                 connection.invalidate()
                 raise
+            if self._is_in_a_row and mode in READING and not connection.invalidated:
+                self._kept = connection
+                ending.pop_all()
+
+    @contextmanager
+    def in_a_row(self) -> Iterator[None]:
+        """Goes around reading transactions that follow each other at once: each one ends as the next one begins.
+
+        So that costs no round trip of its own. Nobody may be waited for in between. Without a server it changes
+        nothing.
+        """
+        self._is_in_a_row = self._guard is None
+        try:
+            yield
+        finally:
+            self._is_in_a_row = False
+            if kept := self._kept:
+                self._kept = None
+                # Whoever uses the connection next hears that it is lost.
+                with suppress(sa.exc.SQLAlchemyError, NoAnswerError), self._watched():
+                    kept.close()
 
     def disconnect(self) -> None:
         """Closes the connection until it is needed again."""
+        if kept := self._kept:
+            self._kept = None
+            kept.invalidate()
+            kept.close()
         if self._guard is None:
             self._watchdog.close()
         self._base.dispose()
@@ -179,6 +214,7 @@ class Connection:
         if self._guard is None:
             self._watchdog.connected(connection, record.info)
         lasting = self.dialect.set_up(connection)
+        record.info[watchdog.LASTING] = lasting
         if self._guard:
             self._guard.connected(connection)
         elif lasting:

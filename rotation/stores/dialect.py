@@ -185,6 +185,9 @@ class Dialect:
         """Begins a transaction, or sets what holds in it. One connection serves all modes, one after the other."""
         raise NotImplementedError
 
+    def listen(self, engine: sa.Engine) -> None:
+        """Takes part in what the connections of *engine* execute."""
+
     def limit_waits(self, connection: sa.Connection) -> None:
         """Bounds the server's part of a transaction on a service's own *connection*, which is closed after that."""
 

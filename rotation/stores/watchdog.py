@@ -39,6 +39,8 @@ STOPPED = "stopped while the database did not answer"
 SESSION = "rotation.session"
 """The name under which a connection notes how its server knows the transaction in progress: a function, which returns
 None as long as that is not known."""
+LASTING = "rotation.lasting"
+"""The name under which it notes how its server knows all of its transactions; None: it does not."""
 Session = tuple[object, ...]
 """The server, and what it knows the transaction by."""
 
@@ -249,6 +251,6 @@ class Watchdog:
 
     def _begin_probe(self, call: Call) -> BackgroundCall[Sign]:
         seconds, note = self.patience, self._notes.get(SESSION)
-        session = note() if note else self.lasting
+        session = (note() if note else None) or self.lasting
         call.connected = connected = threading.Event()
         return BackgroundCall(lambda: self._probe(seconds, session, connected))

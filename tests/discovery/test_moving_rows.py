@@ -18,7 +18,8 @@ from rotation.discovery.survey import Survey
 from rotation.discovery.table_rows import OneTransaction, TableRows
 from rotation.model.target import Target
 from rotation.stores.cells import CellReader
-from rotation.stores.mysql.catalog import MySQLCatalog
+from rotation.stores.dialect import Mode
+from rotation.stores.mysql.dialect import MySQL
 from tests.databases import Database
 from tests.stores.tokens import make_token, make_tokens
 
@@ -104,14 +105,14 @@ def test_a_table_that_is_altered_after_the_snapshot_is_read_again(
 ) -> None:
     """The older snapshot has no such table; the next one does."""
     database.make_creds(make_tokens(3))
-    targets, hold, altered = [Target(database.url, "creds", "token", "creds")], MySQLCatalog.hold_snapshot, []
+    targets, begin, altered = [Target(database.url, "creds", "token", "creds")], MySQL.begin, []
 
-    def alter_after(self: MySQLCatalog, connection: sa.Connection) -> None:
-        hold(self, connection)
-        if not altered:
+    def alter_after(self: MySQL, connection: sa.Connection, mode: Mode) -> None:
+        begin(self, connection, mode)
+        if mode is Mode.SNAPSHOT and not altered:
             altered.append(database.execute("ALTER TABLE creds ADD more INTEGER, ALGORITHM = COPY"))
 
-    monkeypatch.setattr(MySQLCatalog, "hold_snapshot", alter_after)
+    monkeypatch.setattr(MySQL, "begin", alter_after)
 
     found = discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
 

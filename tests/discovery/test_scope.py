@@ -20,7 +20,7 @@ from rotation.stores import access
 from rotation.stores.mysql import dialect as mysql
 from rotation.stores.mysql.catalog import blind_spot
 from rotation.stores.postgresql import blocks as postgresql_blocks
-from rotation.stores.postgresql import dialect as postgresql
+from rotation.stores.postgresql import transactions
 from tests.conftest import Named
 from tests.databases import Database, mariadb_server, open_database
 from tests.discovery.conftest import Discover, columns, remarks
@@ -339,7 +339,7 @@ def test_a_small_table_without_tokens_is_asked_little(
     assert keys == []
 
 
-POSTGRESQL_LOCKS = ((postgresql, "LOCK_MILLISECONDS", 20), (postgresql_blocks, "LOCK_MILLISECONDS", 20))
+POSTGRESQL_LOCKS = ((transactions, "LOCK_MILLISECONDS", 20), (postgresql_blocks, "LOCK_MILLISECONDS", 20))
 
 
 @SERVERS

@@ -22,7 +22,7 @@ from rotation.stores.databases import served_url
 from rotation.stores.dialect import READING, Mode
 from rotation.stores.mysql import dialect as mysql
 from rotation.stores.postgresql import blocks as postgresql_blocks
-from rotation.stores.postgresql import dialect as postgresql
+from rotation.stores.postgresql import transactions
 from rotation.stores.postgresql.dialect import PostgreSQL
 from rotation.stores.sqlite import dialect as sqlite
 from rotation.stores.store import Store, Written
@@ -42,7 +42,7 @@ def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock is waited for hardly at all; `test_one_connection_serves_readers_and_writers` has the real limits."""
-    monkeypatch.setattr(postgresql, "LOCK_MILLISECONDS", 20)
+    monkeypatch.setattr(transactions, "LOCK_MILLISECONDS", 20)
     monkeypatch.setattr(postgresql_blocks, "LOCK_MILLISECONDS", 20)
     monkeypatch.setattr(mysql, "LOCK_SECONDS", 0)
 

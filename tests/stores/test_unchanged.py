@@ -14,8 +14,9 @@ import sqlalchemy as sa
 
 from rotation.discovery.survey import Survey
 from rotation.discovery.table_rows import TableRows
+from rotation.stores.dialect import Mode
 from rotation.stores.postgresql import other_writers as postgresql_others
-from rotation.stores.postgresql.catalog import PostgreSQLCatalog
+from rotation.stores.postgresql.dialect import PostgreSQL
 from rotation.stores.table_readers import Courtesy
 from tests.chaos.server import own_postgres
 from tests.conftest import Named
@@ -189,16 +190,17 @@ def test_what_alters_it_before_it_is_read_is_noticed(
 ) -> None:
     """The snapshot is older, so that its rows may look as if they were gone."""
     make(postgres, [*create, APART] if create is PARTED else create)
-    hold = PostgreSQLCatalog.hold_snapshot
+    begin = PostgreSQL.begin
 
-    def alter_after(self: PostgreSQLCatalog, connection: sa.Connection) -> None:
-        hold(self, connection)
-        # A snapshot is taken by the first query.
-        connection.exec_driver_sql("SELECT 1")
-        apart(postgres, *statements)
+    def alter_after(self: PostgreSQL, connection: sa.Connection, mode: Mode) -> None:
+        begin(self, connection, mode)
+        if mode is Mode.SNAPSHOT:
+            # A snapshot is taken by the first query.
+            connection.exec_driver_sql("SELECT 1")
+            apart(postgres, *statements)
 
     with monkeypatch.context() as patched:
-        patched.setattr(PostgreSQLCatalog, "hold_snapshot", alter_after)
+        patched.setattr(PostgreSQL, "begin", alter_after)
         witness = read(postgres)
 
     assert witness

@@ -176,12 +176,6 @@ class MySQLCatalog(Catalog):
         del kind
         return f"x'{value.hex()}'"
 
-    def hold_snapshot(self, connection: sa.Connection) -> None:
-        """Of InnoDB's tables. The settings of the session stay as they are."""
-        connection.exec_driver_sql("ROLLBACK")
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-
     def is_empty(self, source: TableSource) -> bool:
         """Rows of the past are rows, too."""
         return not source.entry.has_history and super().is_empty(source)

@@ -19,7 +19,7 @@ from rotation.model.target import Format
 from rotation.planning.inner_tokens import bytes_of
 from rotation.stores.blocks import GridBlocks
 from rotation.stores.columns import BLOCK_BITS, QualifiedName, TargetCells
-from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, READING, BatchSwap, Dialect, Fault, Mode
+from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, BatchSwap, Dialect, Fault, Mode
 from rotation.stores.mysql.catalog import (
     MySQLCatalog,
     as_bytes,
@@ -41,6 +41,9 @@ ELSEWHERE = "(?i)writing to net|to client|semi-?sync ack"
 LOCK_SECONDS = 1
 LOCK_WAIT = "rotation.lock_wait"
 """The name under which a connection notes the seconds that it waits for locks."""
+ISOLATION = "rotation.isolation"
+"""The same for the isolation of its transactions."""
+COMMITTED, REPEATABLE = "READ COMMITTED", "REPEATABLE READ"
 
 ESCAPED = (b"\0", b"\n", b"\r", b"\x1a", b"\\", b"'", b'"')
 UTF8 = "CHARACTER SET utf8mb4"
@@ -224,7 +227,7 @@ class MySQL(Dialect):
                 connection._sock.setsockopt(socket.IPPROTO_TCP, option, value)
         with connection.cursor() as cursor:
             cursor.execute("SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')")
-            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            cursor.execute(_isolation(COMMITTED))
             cursor.execute(_lock_wait(LOCK_SECONDS))
             cursor.execute(f"SET SESSION group_concat_max_len = {LONGEST}")
             # Shards divide keys; without digits behind its point a negative quotient names the next block.
@@ -249,12 +252,19 @@ class MySQL(Dialect):
         return Sign.LIFE if command == "Sleep" or re.search(ELSEWHERE, state or "") else Sign.WORK
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:
-        """The wait for locks belongs to the session, so it is changed only if necessary."""
+        """What belongs to the session is changed only if necessary: the wait for locks, and the isolation."""
         known, seconds = connection.connection.info, 0 if mode is Mode.HURRIED else LOCK_SECONDS
         if known.get(LOCK_WAIT, LOCK_SECONDS) != seconds:
             connection.exec_driver_sql(_lock_wait(seconds))
             known[LOCK_WAIT] = seconds
-        if mode in READING:
+        isolation = REPEATABLE if mode is Mode.SNAPSHOT else COMMITTED
+        if known.get(ISOLATION, COMMITTED) != isolation:
+            connection.exec_driver_sql(_isolation(isolation))
+            known[ISOLATION] = isolation
+        if mode is Mode.SNAPSHOT:
+            # Of InnoDB's tables. As any, it ends the transaction before it in a row.
+            connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        elif mode is Mode.READ:
             # What writes begins by itself, as the session has it: that may be read-only, too.
             connection.exec_driver_sql("START TRANSACTION READ ONLY")
 
@@ -398,3 +408,7 @@ class MySQL(Dialect):
 
 def _lock_wait(seconds: int) -> str:
     return f"SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}"
+
+
+def _isolation(level: str) -> str:
+    return f"SET SESSION TRANSACTION ISOLATION LEVEL {level}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any, TypeGuard
 
@@ -24,11 +24,10 @@ from rotation.stores.line import LINE
 from rotation.stores.postgresql.catalog import LEAVES, TRANSACTION
 from rotation.stores.postgresql.codecs import bigint_array, numbers_in, uuid_array, uuids_in
 from rotation.stores.postgresql.sessions import first_statement, session_in
+from rotation.stores.postgresql.transactions import LOCK_MILLISECONDS, in_one_trip
 from rotation.stores.watchdog import SESSION
 
 PLAN = {"jit": "off", "enable_seqscan": "off", "enable_sort": "off"}
-LOCK_MILLISECONDS = 1000
-"""Milliseconds that a statement waits for a lock."""
 MOST_APART = 200
 """If more rows of a batch fit into no block, all of them are read one by one."""
 
@@ -226,37 +225,18 @@ def _is_on_end(cells: bytes | None, size: int, count: int) -> TypeGuard[bytes]:
 def one_trip(connection: sa.Connection, settings: Mapping[str, str], *, read_only: bool = False) -> Iterator[Any]:
     """The driver's connection, in a transaction with *settings*: what it is given to do travels together at the end.
 
-    So does the end of the transaction: a COMMIT, or with *read_only* a ROLLBACK. Nothing in it may wait for an answer
-    before all is sent: the server would wait for the rest.
+    So does the end of the transaction: a COMMIT, or with *read_only* a ROLLBACK.
     """
-    driver: Any = connection.connection.driver_connection
-    with drivers_errors(connection):
-        failure, sent = None, time.perf_counter()
-        # In a pipeline the driver waits for the answer to its own BEGIN; and its own commit waits to read while a part
-        # of a swap is still to be sent.
-        driver.autocommit = True
-        try:
-            with driver.pipeline():
-                driver.execute("BEGIN READ ONLY" if read_only else "BEGIN")
-                first = driver.execute(first_statement(settings))
-                # The server answers this one at once, whatever follows.
-                driver.pgconn.send_flush_request()
-                connection.info[SESSION] = lambda: session_in(first.pgresult)
-                try:
-                    yield driver
-                    driver.execute("ROLLBACK" if read_only else "COMMIT")
-                except Exception as error:
-                    # The first one says it. Raised here, the driver would log a warning of those that follow from it.
-                    failure = error
-        except Exception as error:
-            failure = failure or error
-        finally:
-            # Not over a connection that is lost.
-            with suppress(Exception):
-                driver.rollback()
-                driver.autocommit = False
-        if failure:
-            raise failure
-        connection.info[LINE].waited(time.perf_counter() - sent)
-        # What follows on this connection is another transaction.
-        del connection.info[SESSION]
+    sent = time.perf_counter()
+    with drivers_errors(connection), in_one_trip(connection.connection.driver_connection) as driver:
+        driver.execute("BEGIN READ ONLY" if read_only else "BEGIN")
+        first = driver.execute(first_statement(settings))
+        # The server answers this one at once, whatever follows.
+        driver.pgconn.send_flush_request()
+        connection.info[SESSION] = lambda: session_in(first.pgresult)
+        yield driver
+        # Not the driver's own commit: in a pipeline that waits to read while a part of a swap is still to be sent.
+        driver.execute("ROLLBACK" if read_only else "COMMIT")
+    connection.info[LINE].waited(time.perf_counter() - sent)
+    # What follows on this connection is another transaction.
+    del connection.info[SESSION]

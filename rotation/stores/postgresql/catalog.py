@@ -12,7 +12,7 @@ from rotation.planning.inner_tokens import SHORTEST, Spelled, forms_of_texts
 from rotation.stores.catalog import Catalog
 from rotation.stores.cells import LEAST, SearchedColumn, TableEntry
 from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn, table_clause
-from rotation.stores.postgresql.file_reader import SAVEPOINT, FileReader, Leaf
+from rotation.stores.postgresql.file_reader import FileReader, Leaf
 from rotation.stores.table_readers import KeylessReader, TableReader, TableSource
 
 HERE = """WITH RECURSIVE here(oid) AS (
@@ -149,11 +149,6 @@ WHERE datname NOT IN (current_database(), 'template0') ORDER BY 1"""
 
 DATABASE_SIZES = """SELECT datname, pg_database_size(oid) FROM pg_database
 WHERE datallowconn AND has_database_privilege(oid, 'CONNECT')"""
-
-# Bytes within an array or a composite type are returned as text in the form that is set. Between two batches their
-# tokens are decrypted, which may take long.
-SNAPSHOT = f"""SET LOCAL bytea_output = 'hex'; SET LOCAL idle_in_transaction_session_timeout = 0;
-SAVEPOINT {SAVEPOINT}"""
 
 LEAVES = f"""{FAMILY} SELECT n.nspname, c.relname, has_table_privilege(c.oid, 'SELECT'),
 COALESCE(pg_relation_size(c.oid), 0) / CAST(current_setting('block_size') AS int),
@@ -311,10 +306,6 @@ class PostgreSQLCatalog(Catalog):
         if kind.is_bytes:
             return f"decode('{value.hex()}', 'hex')"
         return "E'" + value.decode().replace("\\", "\\\\") + "'"
-
-    def hold_snapshot(self, connection: sa.Connection) -> None:
-        """It has begun as one. Settings are of the transaction only, because of poolers."""
-        connection.exec_driver_sql(SNAPSHOT)
 
     def is_empty(self, source: TableSource) -> bool:
         """Its file says so, if it is but one."""

@@ -16,13 +16,14 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
 from rotation.stores.columns import BLOCK_BITS, AsRead, TargetCells
-from rotation.stores.dialect import CLOSED, FULL, NAMELESS, READING, BatchSwap, Dialect, Fault, Mode, Tempo
-from rotation.stores.postgresql.blocks import LOCK_MILLISECONDS, PostgreSQLBlocks, PostgreSQLPages
+from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode, Tempo
+from rotation.stores.postgresql.blocks import PostgreSQLBlocks, PostgreSQLPages
 from rotation.stores.postgresql.catalog import PostgreSQLCatalog
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
 from rotation.stores.postgresql.other_writers import PostgreSQLOthers
-from rotation.stores.postgresql.sessions import first_statement, lasting, sign_of
-from rotation.stores.watchdog import SESSION, Session, Sign
+from rotation.stores.postgresql.sessions import lasting, sign_of
+from rotation.stores.postgresql.transactions import LOCK_MILLISECONDS, begin, execute, execute_many
+from rotation.stores.watchdog import Session, Sign
 
 KEYS = (
     sa.Integer,
@@ -53,8 +54,6 @@ USUAL = {
     "client_encoding": "utf8",
 }
 """Settings of a connection, as in a url."""
-REPEATABLE_READ = 3
-"""As the driver's IsolationLevel has it."""
 UNREACHED = frozenset({"OperationalError", "ConnectionTimeout"})
 """The driver's errors before there is a session."""
 ANSWERS = {
@@ -148,22 +147,13 @@ class PostgreSQL(Dialect):
         return sign_of(connection, session)
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:
-        """A short wait for locks, so that no service waits behind this run; a reader cannot write."""
-        driver: Any = connection.connection.driver_connection
-        # Otherwise as the server has it: a standby's is read-only, too.
-        driver.read_only = True if mode in READING else None
-        driver.isolation_level = REPEATABLE_READ if mode is Mode.SNAPSHOT else None
-        # As a wait, 0 would be for ever.
-        settings = {"lock_timeout": str(1 if mode is Mode.HURRIED else LOCK_MILLISECONDS)}
-        if mode not in READING:
-            # Each row of a batch is found through the index of its key. The planner does not know how many there are,
-            # and a join of the other kinds reads the whole table, batch after batch.
-            settings |= {f"enable_{plan}": "off" for plan in ("hashjoin", "mergejoin", "seqscan")}
-            # A table without an index, read all the same, would seem so costly that the server compiles the statement.
-            settings["jit"] = "off"
-        *_, server, process, began = connection.exec_driver_sql(first_statement(settings)).one()
-        session = (server, process, began)
-        connection.info[SESSION] = lambda: session
+        """It is sent with the first statement."""
+        begin(connection, mode)
+
+    def listen(self, engine: sa.Engine) -> None:
+        """To what is executed: the begin of a transaction goes with it."""
+        sa.event.listen(engine, "do_execute", execute)
+        sa.event.listen(engine, "do_executemany", execute_many)
 
     def limit_waits(self, connection: sa.Connection) -> None:
         """A server that waits for a lock does not notice that its client is gone."""

@@ -21,6 +21,7 @@ from rotation.planning.inner_tokens import SHORTEST, forms_of_texts
 from rotation.stores import table_readers
 from rotation.stores.cells import INDEX_SIZES, CellConditions, SearchedColumn, condition
 from rotation.stores.columns import between
+from rotation.stores.postgresql.transactions import SAVEPOINT
 from rotation.stores.table_readers import Stretch, TableReader, TableSource, all_of
 
 ON_END = 2000
@@ -36,8 +37,6 @@ LAST_BLOCK = 2**32 - 1
 ESCAPED = 4
 """Characters into which PostgreSQL's encode turns a byte, at most."""
 RANGE = "WHERE ctid >= CAST(:start AS tid) AND ctid < CAST(:end AS tid)"
-SAVEPOINT = "keyring_looks"
-"""A look that fails is undone up to here, so that the transaction goes on."""
 OVERTAXED = ("53", "54", "XX", "2201B")
 """The beginning of the SQLSTATE if a statement needs more than the server has: not each limit has a code of its own."""
 

@@ -45,10 +45,11 @@ def session_in(result: Any) -> Session | None:
 
 
 def lasting(connection: Any) -> Session | None:
-    """The server and the process of a driver's new *connection*, if no pooler is between."""
+    """The server and the process of a driver's new *connection*, if no pooler is between; from here on, no statement
+    begins a transaction by itself.
+    """
     connection.autocommit = True
     server, process, _ = connection.execute(f"SELECT {NAMES}").fetchone()
-    connection.autocommit = False
     return (server, process, None) if str(connection.info.backend_pid) == process else None
 
 

@@ -1,0 +1,117 @@
+"""The begin of a transaction on PostgreSQL, which travels with the transaction's first statement: one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+
+from rotation.stores.dialect import READING, Mode
+from rotation.stores.postgresql.sessions import first_statement, session_in
+from rotation.stores.watchdog import LASTING, SESSION, Session
+
+BEGIN = "rotation.begin"
+"""The name under which a connection notes the statements that begin its transaction, until they are sent."""
+LOCK_MILLISECONDS = 1000
+"""Milliseconds that a statement waits for a lock."""
+SAVEPOINT = "keyring_looks"
+"""What fails in a transaction that sees one moment is undone up to here, so that the transaction goes on."""
+# Bytes within an array or a composite type are returned as text in the form that is set. Between two batches their
+# tokens are decrypted, which may take long.
+SNAPSHOT = {"bytea_output": "hex", "idle_in_transaction_session_timeout": "0"}
+
+
+def begin(connection: sa.Connection, mode: Mode) -> None:
+    """A short wait for locks, so that no service waits behind this run; a reader cannot write."""
+    settings = {"lock_timeout": str(1 if mode is Mode.HURRIED else LOCK_MILLISECONDS)}
+    # Otherwise as the server has it: a standby's is read-only, too.
+    characteristics, after = "READ ONLY" if mode in READING else "", []
+    if mode is Mode.SNAPSHOT:
+        characteristics, after = f"ISOLATION LEVEL REPEATABLE READ, {characteristics}", [f"SAVEPOINT {SAVEPOINT}"]
+        settings |= SNAPSHOT
+    elif mode is not Mode.READ:
+        # Each row of a batch is found through the index of its key. The planner does not know how many there are,
+        # and a join of the other kinds reads the whole table, batch after batch.
+        settings |= {f"enable_{plan}": "off" for plan in ("hashjoin", "mergejoin", "seqscan")}
+        # A table without an index, read all the same, would seem so costly that the server compiles the statement.
+        settings["jit"] = "off"
+    statements = [first_statement(settings), *after]
+    driver: Any = connection.connection.driver_connection
+    if driver.autocommit:
+        # In a row of transactions the last one is still open.
+        ending = ["ROLLBACK"] if driver.info.transaction_status else []
+        _notes(connection)[BEGIN] = [*ending, f"BEGIN {characteristics}", *statements]
+        return
+    # A service's own engine, which has begun by itself.
+    for each in [*([f"SET TRANSACTION {characteristics}"] if characteristics else []), *statements]:
+        connection.exec_driver_sql(each)
+
+
+def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+    """SQLAlchemy's event `do_execute`: sends the begin of a transaction with its first statement.
+
+    Alone, if the statement cannot travel with others; and behind a pooler: only the answer to the begin says which
+    session works on the statement, and a pipeline hands out its answers at its end.
+    """
+    connection: sa.Connection = context.root_connection
+    if not _is_to_begin(connection):
+        return False
+    is_server_side = hasattr(cursor, "name")
+    together = connection.info.get(LASTING) is not None and not is_server_side
+    with in_one_trip(cursor.connection) as driver:
+        _send(connection, driver)
+        if together:
+            cursor.execute(statement, parameters)
+    return together
+
+
+def execute_many(cursor: Any, _statement: str, _parameters: Any, context: Any) -> None:
+    """SQLAlchemy's event `do_executemany`: the driver has a pipeline of its own for these."""
+    if _is_to_begin(context.root_connection):
+        with in_one_trip(cursor.connection) as driver:
+            _send(context.root_connection, driver)
+
+
+def _is_to_begin(connection: sa.Connection) -> bool:
+    return BEGIN in _notes(connection)
+
+
+def _send(connection: sa.Connection, driver: Any) -> None:
+    for statement in _notes(connection).pop(BEGIN):
+        cursor = driver.execute(statement)
+        if statement.startswith("SELECT"):
+            connection.info[SESSION] = partial(_named_by, cursor)
+
+
+def _notes(connection: sa.Connection) -> dict[Any, Any]:
+    """Those that also a connection has of which SQLAlchemy asks its first questions."""
+    notes = connection.connection.record_info
+    assert notes is not None  # noqa: S101 - for the type checker: it comes from a pool
+    return notes
+
+
+def _named_by(cursor: Any) -> Session | None:
+    return session_in(cursor.pgresult)
+
+
+@contextmanager
+def in_one_trip(driver: Any) -> Iterator[Any]:
+    """What the *driver*'s connection is given to do travels together at the end. Raises the first error of it.
+
+    Nothing in it may wait for an answer before all is sent: the server would wait for the rest.
+    """
+    failure: Exception | None = None
+    try:
+        with driver.pipeline():
+            try:
+                yield driver
+            except Exception as error:
+                # The first one says it. Raised here, the driver would log a warning of those that follow from it.
+                failure = error
+    except Exception as error:
+        failure = failure or error
+    if failure:
+        raise failure
