@@ -17,6 +17,7 @@ from rotation.model.counts import RowKey
 from rotation.model.report import Report, SoFar, TargetReport
 from rotation.model.target import Target
 from rotation.stores.dialect import Tempo
+from rotation.stores.line import Line
 from rotation.stores.other_writers import Doubt, Unknown
 from rotation.stores.store import Written
 from tests.keys import key_text
@@ -65,7 +66,7 @@ class MemoryStore:
 
     def __init__(self, cells: dict[Any, Any], between: Callable[[MemoryStore], None] = lambda _: None) -> None:
         self.retries = 0
-        self.travelled = 0.0
+        self.line = Line()
         self.tempo = Tempo()
         self.cells = cells
         self.refuses: dict[RowKey, tuple[str, str]] = {}
@@ -107,7 +108,8 @@ class MemoryStore:
         self._between(self)
         return batch_of(found)
 
-    def write(self, swaps: Swaps, blocks: Sequence[BlockSwap] = ()) -> Written:
+    def write(self, swaps: Swaps, blocks: Sequence[BlockSwap] = (), most_rows: int = 0) -> Written:
+        assert most_rows
         assert not blocks
         self.writes += 1
         written = Written()

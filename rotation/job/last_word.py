@@ -42,6 +42,7 @@ class LastWord:
 
     def __init__(self, worker: RangeWorker, report: TargetReport, moved: Moved, undo_detector: UndoDetector) -> None:
         self._planner, self._report, self._moved, self._undo_detector = worker.planner, report, moved, undo_detector
+        self._pace = worker.pace
         self._store, self._primary = worker.opened.store, worker.opened.keyring.primary.id
         self._disturbed = False
         """True if others disturbed a pass that found nothing to do: then the next one counts, disturbed or not."""
@@ -100,7 +101,7 @@ class LastWord:
 
     def _rotate(self, plan: Plan, others: Counts, watch: Watch) -> bool:
         """Writes what *plan* makes of the rows of others; whether nothing stood in the way."""
-        written = self._store.write(plan.swaps, plan.blocks)
+        written = self._store.write(plan.swaps, plan.blocks, self._pace.rows)
         self._store.settle()
         watch.wrote(written.transactions)
         self._moved.cells += plan.changes

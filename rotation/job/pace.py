@@ -13,9 +13,13 @@ from pathlib import Path
 import structlog
 
 from rotation.stores.dialect import Tempo
+from rotation.stores.line import Line
 
 QUIET_SECONDS, MOST_QUIET_SECONDS = 1.0, 300.0
 """Seconds without writes of others before a run speeds up; doubled after each write that met it fast."""
+
+MOST_PARTS, PART_SECONDS = 10, 0.002
+"""Beside services: the batches that are read at once, one more for each of these seconds of a round trip."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,12 +54,16 @@ class Pacing:
 
     @property
     def rows(self) -> int:
-        """The most rows of the next batch."""
+        """The most rows of the next transaction."""
         if self._speed is Speed.FULL:
             rows = self._tempo.full_rows
         else:
             rows = self._tempo.fast_rows if self._is_fast else self._tempo.gentle_rows
         return rows if self._max_rows is None else min(rows, self._max_rows)
+
+    def parts(self, trip: float) -> int:
+        """The batches that are read at once over a line whose round *trip* takes so many seconds."""
+        return 1 if self._max_rows or not self.rest else min(MOST_PARTS, 1 + int(trip / PART_SECONDS))
 
     @property
     def least(self) -> int:
@@ -143,13 +151,13 @@ class Throttle:
 class Rests:
     """The rest between two batches, at whose end the next one is read: then no time is lost on the way to a server."""
 
-    def __init__(self, throttle: Throttle, travelled: Callable[[], float]) -> None:
-        """*travelled*: seconds that all round trips so far took, which count neither as work nor as rest."""
-        self._throttle, self._travelled = throttle, travelled
+    def __init__(self, throttle: Throttle, line: Line) -> None:
+        """What is on its way over the *line* to a server is no work."""
+        self._throttle, self._line = throttle, line
         self._over = time.monotonic()
         """When the rest is over."""
-        self._began = self._due = self._over
-        """When the batch began to be read, and when it was due."""
+        self._began = self._ready = self._over
+        """When the batch began to be read, and when it was read and might be written."""
         self._reading = 0.0
         """Seconds that the last batch took to read."""
         self.waited = 0.0
@@ -157,27 +165,27 @@ class Rests:
 
     def worked(self) -> float:
         """Seconds of a clock that stands still on the way to a server and during a rest: differences count."""
-        return time.monotonic() - self._travelled() - self.waited
+        return time.monotonic() - self._line.travelled - self.waited
 
     def before_read(self) -> None:
         """Waits until the next batch, if it is read as fast as the last one, is read when the rest is over."""
         self._wait(self._over - self._reading - time.monotonic())
         self._began = time.monotonic()
-        self._due = max(self._began, self._over)
 
     def after_read(self) -> None:
         """Waits until the rest is over: then the batch may be written."""
         self._reading = time.monotonic() - self._began
         if (left := self._over - time.monotonic()) > 0:
             self._wait(left)
+        self._ready = time.monotonic()
 
-    def wrote(self, seconds: float) -> None:
-        """A rest of *seconds* begins."""
-        self._over = time.monotonic() + seconds
+    def wrote(self, seconds: float, travelled: float) -> None:
+        """A rest of *seconds* begins; the seconds that the writes *travelled* are a part of it."""
+        self._over = time.monotonic() + seconds - travelled
 
     def done(self, rows: int) -> None:
         """The batch had *rows*; if it was faster than the rate, the rest is longer."""
-        self._over = max(self._over, self._due + self._throttle.seconds_for(rows))
+        self._over = max(self._over, self._ready + self._throttle.seconds_for(rows))
 
     def _wait(self, seconds: float) -> None:
         started = time.monotonic()

@@ -158,10 +158,10 @@ class RangeWorker:
         self._locked_since: float | None = None
         """The beginning of the first of the batches in a row of which every row was locked."""
         self._blind_index = BlindIndex(target.index.context, target.index.normalize) if target.index else None
-        self._pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
-        self.rests = Rests(self._throttle, lambda: self._store.travelled)
+        self.pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
+        self.rests = Rests(self._throttle, self._store.line)
         # Rows whose keys are derived one by one take their time where they are planned: not on the way.
-        self._size = BatchSize(self._most_rows(), least=1 if keyring.salt_columns else self._pace.least)
+        self._size = BatchSize(self._most_rows(), least=1 if keyring.salt_columns else self.pace.least)
         self._begun: RowKey | None = None
         """The key behind which the last batch began."""
         self._planning = planning or nullcontext()
@@ -278,7 +278,9 @@ class RangeWorker:
         return batch
 
     def _most_rows(self) -> int:
-        return self._throttle.limit(self._pace.rows)
+        # A blind index is written row by row, and a key of a row is derived before it: these are not read long before.
+        by_rows = self._blind_index or self._keyring.salt_columns
+        return self._throttle.limit(self.pace.rows * (1 if by_rows else self.pace.parts(self._store.line.trip)))
 
     def _do(self, bounds: Bounds, done: RangeDone, follow: Follow, end: float) -> bool:
         """True if nothing of the range is left."""
@@ -286,7 +288,7 @@ class RangeWorker:
         if throttle.paused():
             return False
         for batch in self.batches(bounds):
-            started, worked = time.monotonic(), rests.worked()
+            started, worked, travelled = time.monotonic(), rests.worked(), self._store.line.travelled
             with self._planning:
                 plan = self.planner.plan(batch)
                 fixes = self.planner.fixes(batch, plan) if batch.misfits else Swaps()
@@ -296,9 +298,9 @@ class RangeWorker:
             written = Written()
             if plan.changes:
                 retries = self._store.retries
-                written = self._store.write(plan.swaps, plan.blocks)
+                written = self._store.write(plan.swaps, plan.blocks, self.pace.rows)
                 # A lock that had to be waited for is somebody's who writes.
-                self._pace.wrote(written.others if self._store.retries == retries else 1)
+                self.pace.wrote(written.others if self._store.retries == retries else 1)
                 refused = written.refused.values()
                 is_locked = len(refused) == plan.changes and all(category == "locked" for category, _ in refused)
                 self._locked_since = (self._locked_since or started) if is_locked else None
@@ -315,12 +317,12 @@ class RangeWorker:
             if self._locked_since and time.monotonic() - self._locked_since > LOCKED_SECONDS:
                 self._locked_since = None
                 raise StoreError(f"{self.opened.target.label}: {LOCKED}. {CONTINUE}")
-            done.pace = "; ".join(filter(None, (self._pace.words, self.planner.price)))
+            done.pace = "; ".join(filter(None, (self.pace.words, self.planner.price)))
             follow(batch.rows, plan.counts.outdated, done.pace)
             wrote = plan.changes or fixes or stale
             del batch, plan, fixes, stale
             if wrote:
-                rests.wrote((rests.worked() - worked) * self._pace.rest)
+                rests.wrote((rests.worked() - worked) * self.pace.rest, self._store.line.travelled - travelled)
             if time.monotonic() > end or throttle.paused() or len(done.counts.problems) >= RANGE_PROBLEMS:
                 return done.reached == bounds.upto
         return True
@@ -334,7 +336,7 @@ class RangeWorker:
         values = [] if dry_run else list(index_values(stale, plan, written))
         indexed = self._store.write_indexes(values)
         if values:
-            self._pace.wrote(indexed.others)
+            self.pace.wrote(indexed.others)
         for value in values:
             if refusal := indexed.refused.get(value.key):
                 indexed.refused[value.key] = explained(value, refusal, self._store)
@@ -362,8 +364,8 @@ class RangeWorker:
         if self._dry_run:
             counts.to_rotate += len(fixes)
             return []
-        written = self._store.write(fixes)
-        self._pace.wrote(written.others)
+        written = self._store.write(fixes, most_rows=self.pace.rows)
+        self.pace.wrote(written.others)
         failed = [key for key in fixes.keys if written.failed(key)]
         counts.rotated += len(fixes) - len(failed)
         counts.unsettled += len(failed)

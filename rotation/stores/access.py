@@ -19,6 +19,7 @@ from rotation.model.text import install
 from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import served_url
 from rotation.stores.dialect import READING, Dialect, Fault, Mode
+from rotation.stores.line import Line
 from rotation.stores.watchdog import NoAnswerError
 
 if TYPE_CHECKING:
@@ -161,9 +162,9 @@ class Access:
         return other
 
     @property
-    def travelled(self) -> float:
-        """Seconds that all round trips to the server took so far."""
-        return self._link.line.travelled
+    def line(self) -> Line:
+        """The line to the server."""
+        return self._link.line
 
     def read(self, act: Callable[[sa.Connection], T], mode: Mode = Mode.READ) -> T:
         """The result of *act*, with a connection that cannot write. Raises StoreError."""

@@ -34,7 +34,7 @@ class BlockAccess(Protocol):
     """Reads and swaps of one target in blocks."""
 
     is_bare: bool
-    """True if a swap begins and ends its transaction itself."""
+    """True if it begins and ends the transactions of its swaps itself."""
 
     def __init__(self, cells: TargetCells) -> None:
         """For cells that it `serves`."""
@@ -50,8 +50,11 @@ class BlockAccess(Protocol):
         worth it; read them one by one.
         """
 
-    def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
-        """Swaps each cell that still holds what was read, all in one transaction."""
+    def swap(self, connection: sa.Connection, transactions: Sequence[Sequence[BlockSwap]]) -> list[Swapped]:
+        """Swaps each cell that still holds what was read, all of some swaps in one transaction.
+
+        Unless it begins these itself, it is given one.
+        """
 
 
 class PageAccess(Protocol):
@@ -140,33 +143,33 @@ def as_block(count: int, first: Any, last: Any, size: int | None, cells: str | b
     return Batch((), (), [Block(range(first, last + 1), data, size, isinstance(cells, bytes))], end=(last,))
 
 
-def grouped(swaps: Sequence[BlockSwap], most: int) -> Iterator[list[BlockSwap]]:
-    """*swaps* in groups of at most *most* bytes, old and new cells together."""
+def grouped(swaps: Sequence[BlockSwap], most: int, most_rows: int) -> Iterator[list[BlockSwap]]:
+    """*swaps* in groups of at most *most* bytes, old and new cells together, and of at most *most_rows*."""
     group: list[BlockSwap] = []
-    weight = 0
+    weight = held = 0
     for swap in swaps:
-        rows = max(1, most // (2 * swap.block.size))
+        rows = max(1, min(most_rows, most // (2 * swap.block.size)))
         for start in range(0, len(swap), rows):
             part = swap if rows >= len(swap) else swap.part(start, min(start + rows, len(swap)))
             own = 2 * len(part.block.cells)
-            if group and weight + own > most:
+            if group and (weight + own > most or held + len(part) > most_rows):
                 yield group
-                group, weight = [], 0
+                group, weight, held = [], 0, 0
             group.append(part)
-            weight += own
+            weight, held = weight + own, held + len(part)
     if group:
         yield group
 
 
-def parted(swaps: Swaps, most: int) -> Iterator[Swaps]:
-    """*swaps* in parts of at most *most* bytes, unless one swap alone is heavier."""
-    if weight_of(swaps.old) + weight_of(swaps.new) <= most:
+def parted(swaps: Swaps, most: int, most_rows: int) -> Iterator[Swaps]:
+    """*swaps* in parts of at most *most_rows*, and of at most *most* bytes, unless one swap alone is heavier."""
+    if weight_of(swaps.old) + weight_of(swaps.new) <= most and len(swaps) <= most_rows:
         yield swaps
         return
     start = weight = 0
     for number, (_, old, new) in enumerate(swaps.rows()):
         own = len(old) + len(new)
-        if number > start and weight + own > most:
+        if number - start == most_rows or (number > start and weight + own > most):
             yield swaps.part(start, number)
             start, weight = number, 0
         weight += own
@@ -228,13 +231,12 @@ class GridBlocks:
         self._left_out, self._to_leave_out = 0, 0 if found is not None else min(2 * self._to_leave_out + 1, 63)
         return found
 
-    def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
+    def swap(self, connection: sa.Connection, transactions: Sequence[Sequence[BlockSwap]]) -> list[Swapped]:
         """On a grid of keys."""
-        found: list[int | None] = []
-        for swap in swaps:
-            if (grid := on_a_grid(swap)) is None:
-                found.append(None)
-                continue
-            values = dict(zip(("first", "last", "old", "new"), grid, strict=True), size=swap.block.size)
-            found.append(connection.exec_driver_sql(self._swap, values).rowcount)
-        return found, None
+        return [([self._swap_one(connection, swap) for swap in swaps], None) for swaps in transactions]
+
+    def _swap_one(self, connection: sa.Connection, swap: BlockSwap) -> int | None:
+        if (grid := on_a_grid(swap)) is None:
+            return None
+        values = dict(zip(("first", "last", "old", "new"), grid, strict=True), size=swap.block.size)
+        return connection.exec_driver_sql(self._swap, values).rowcount

@@ -107,7 +107,7 @@ class Connection:
             # Each statement of a long transaction shows that the server is alive.
             sa.event.listen(self._base, "after_cursor_execute", lambda *_: self._watchdog.answered())
         sa.event.listen(self._base, "connect", self._set_up, insert=True)
-        self.line = Line(self._base if self._guard is None else None)
+        self.line = Line(self._base if self._guard is None else None, dialect.is_open)
         dialect.listen(self._base)
         # With the same connection, and with transactions of that mode.
         self._engines = {mode: self._base.execution_options() for mode in Mode}

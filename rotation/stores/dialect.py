@@ -56,14 +56,15 @@ class Mode(enum.Enum):
     """The purpose of a transaction."""
 
     READ = "it cannot write"
+    ALONE = "one statement that only reads, by itself"
     SNAPSHOT = "it cannot write, and sees one moment, if the database can do that"
     WRITE = "it waits a moment for locks"
     HURRIED = "it writes, and waits for no lock"
     BARE = "its own statements begin and end it"
 
 
-READING = frozenset({Mode.READ, Mode.SNAPSHOT})
-"""The modes of a transaction that cannot write."""
+READING = frozenset({Mode.READ, Mode.ALONE, Mode.SNAPSHOT})
+"""The modes of a transaction that does not write."""
 
 
 class BatchSwap(NamedTuple):
@@ -102,8 +103,10 @@ class Dialect:
     """The SQL for the time of the server, in seconds since 1970; None without a server."""
     tempo: ClassVar[Tempo] = Tempo()
     """The sizes of batches: `python -m benchmarks.latency`."""
-    hurry: ClassVar[str | None] = None
-    """Statement with which a transaction does not wait at its end until it is on disk; then `settle` waits for all."""
+    hurries: ClassVar[bool] = False
+    """True if a transaction may end before it is on disk, by `hurry`; then `settle` waits for all."""
+    is_by_itself: ClassVar[bool] = False
+    """True if a statement in the mode BARE is a transaction by itself."""
     one_connection: ClassVar[bool] = False
     """True if threads do best to take turns with one connection."""
     bounds_texts: ClassVar[bool] = True
@@ -169,6 +172,11 @@ class Dialect:
 
     def guard(self, url: URL, is_stopping: Callable[[], bool]) -> Guard | None:
         """The guard of a connection if there is no server. None: there is one, and a watchdog sees if it answers."""
+
+    def is_open(self, connection: Any) -> bool:
+        """True if a transaction is open on a driver's *connection*, so that to end it takes a round trip."""
+        del connection
+        return True
 
     def hang_up(self, connection: Any) -> None:
         """Ends a driver's *connection* while another thread waits for an answer through it."""
@@ -258,6 +266,15 @@ class Dialect:
 
     def batch_swap(self, cells: TargetCells) -> BatchSwap | None:
         """A statement for a whole batch, if this database is faster with one. None: one statement a row."""
+
+    def swap_at_once(self, connection: sa.Connection, table: sa.TableClause) -> Callable[[], int | None] | None:
+        """Has the next statement end its transaction, in one round trip; a function that then returns its number.
+
+        None if this database cannot do that.
+        """
+
+    def hurry(self, connection: sa.Connection) -> None:
+        """At its end, the transaction that begins does not wait until it is on disk."""
 
     def settle(self, connection: sa.Connection) -> None:
         """Makes sure that at the end of this transaction all earlier ones are on disk, if they `hurry`."""

@@ -22,7 +22,8 @@ from rotation.stores.blocks import LEAST_ROWS, in_blocks
 from rotation.stores.cells import LARGE_CELL
 from rotation.stores.columns import AsRead, Shard, TableFacts, TableState, TargetCells, beyond, free_column, same_key
 from rotation.stores.connection import SharedConnections
-from rotation.stores.dialect import Tempo
+from rotation.stores.dialect import Mode, Tempo
+from rotation.stores.line import Line
 from rotation.stores.other_writers import Scope
 from rotation.stores.target_schema import NOTHING, cautions_of, find_target, model_caution, why_refused
 
@@ -80,9 +81,9 @@ class Reader:
         return self._access.retries
 
     @property
-    def travelled(self) -> float:
-        """Seconds that all round trips to the server took so far: in these nobody waits for this run."""
-        return self._access.travelled
+    def line(self) -> Line:
+        """The line to the server: while something is on its way, nobody waits for this run."""
+        return self._access.line
 
     @property
     def tempo(self) -> Tempo:
@@ -174,7 +175,7 @@ class Reader:
         if self._blocks and limit >= LEAST_ROWS:
             query = sa.select(*self._key, self._cell).where(*conditions).order_by(*self._key).limit(limit)
             blocks = self._blocks
-            found = self._access.read(lambda connection: blocks.read(connection, query, largest))
+            found = self._access.read(lambda connection: blocks.read(connection, query, largest), self._mode)
             if found is not None and found.weight <= BATCH_BYTES:
                 return found
         batch = self._read_rows(conditions, limit, largest)
@@ -199,7 +200,7 @@ class Reader:
             .order_by(*self._key)
             .limit(limit)
         )
-        found = self._access.read(lambda connection: self._dialect.fetch_all(connection, query))
+        found = self._access.read(lambda connection: self._dialect.fetch_all(connection, query), self._mode)
         if not found:
             return Batch((), ())
         columns = list(zip(*found, strict=True))
@@ -369,6 +370,11 @@ class Reader:
         if found is None or found[0] is not None or found[1] is None:
             return (None if found is None else found[0]), None
         return None, found[1]
+
+    @property
+    def _mode(self) -> Mode:
+        """The mode of a transaction of one statement. A condition in SQL may call functions, which could write."""
+        return Mode.ALONE if self._target.where is None else Mode.READ
 
     @property
     def _most_read(self) -> int:

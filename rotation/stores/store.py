@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from itertools import chain
 from typing import Any, NamedTuple
@@ -103,26 +105,31 @@ class Store(Reader):
         other._others = self._others.of_thread()
         return other
 
-    def write(self, swaps: Swaps, blocks: Sequence[BlockSwap] = ()) -> Written:
+    def write(self, swaps: Swaps, blocks: Sequence[BlockSwap] = (), most_rows: int = sys.maxsize) -> Written:
         """Swaps each cell that still holds what was read; if one row is refused, all the others are written.
 
-        One transaction, if the database takes all of it. Heavy swaps are parted: a transaction is bounded in bytes,
-        too.
+        A transaction is bounded in bytes, and has *most_rows*: so many rows are locked at once.
         """
         written = Written()
-        for several in grouped(blocks, self._most_bytes):
-            written.add(self._write_blocks(several))
-        for part in parted(swaps, self._most_bytes) if swaps else ():
+        if self._blocks and blocks:
+            groups = list(grouped(blocks, self._most_bytes, most_rows))
+            for several in [groups] if self._blocks.is_bare else [[group] for group in groups]:
+                written.add(self._write_blocks(several))
+        for part in parted(swaps, self._most_bytes, most_rows) if swaps else ():
             written.add(self._write(part))
         return written
 
-    def _write_blocks(self, swaps: Sequence[BlockSwap]) -> Written:
-        access, begun, failed, hurried = self._blocks, Written(), list(swaps), False
+    def _write_blocks(self, transactions: Sequence[Sequence[BlockSwap]]) -> Written:
+        swaps = list(chain.from_iterable(transactions))
+        access, begun, failed, hurried = self._blocks, Written(), swaps, False
         assert access is not None  # noqa: S101 - for the type checker: nothing is read in blocks otherwise
 
-        def swap_all(connection: sa.Connection) -> tuple[Sequence[int | None], Written]:
-            cells, transaction = access.swap(connection, swaps)
-            return cells, self._done_in(connection, transaction)
+        def swap_all(connection: sa.Connection) -> tuple[list[int | None], Written]:
+            cells, written = list[int | None](), Written()
+            for counts, number in access.swap(connection, transactions):
+                cells += counts
+                written.add(self._done_in(connection, number))
+            return cells, written
 
         try:
             mode = Mode.BARE if access.is_bare else Mode.WRITE
@@ -150,19 +157,30 @@ class Store(Reader):
             range(len(swaps)),
             lambda connection, rows: self._swap(connection, swaps.part(rows.start, rows.stop)),
             lambda row, refusal: Written(refused={swaps.keys[row]: self._in_detail(swaps.new[row], *refusal)}),
-            hurried=hurried,
+            Mode.HURRIED if hurried else self._of_one if self._is_one_statement(swaps) else Mode.WRITE,
         )
+
+    @property
+    def _of_one(self) -> Mode:
+        """The mode of a transaction of one statement that writes."""
+        return Mode.BARE if self._dialect.is_by_itself else Mode.WRITE
+
+    def _is_one_statement(self, swaps: Swaps) -> bool:
+        """True if one statement swaps them, and nothing of it may have to be undone."""
+        return self._is_batched and not (self._triggers or self._odd(swaps))
 
     def _swap(self, connection: sa.Connection, swaps: Swaps) -> Written:
         if len(swaps) == 1 and (words := self._too_large(swaps)):
             raise RowRefusedError("refused", words)
-        if self._dialect.hurry:
-            connection.exec_driver_sql(self._dialect.hurry)
+        self._dialect.hurry(connection)
+        # What is seen afterwards is of another transaction. A cell that a service has rewritten since is lost, too.
+        at_once = self._dialect.swap_at_once(connection, self._table) if self._is_one_statement(swaps) else None
+        number = at_once or partial(self._others.transaction, connection)
         swapped = self._execute(connection, swaps)
         if swapped == len(swaps) and not self._triggers:
-            return self._done_in(connection, self._others.transaction(connection))
+            return self._done_in(connection, number())
         written = self._look_again(connection, swaps)
-        written.add(self._done_in(connection, self._others.transaction(connection)))
+        written.add(self._done_in(connection, number()))
         if swapped and written.lost and self._triggers:
             # A service or a trigger rewrote a cell: writing the rows one by one shows which.
             raise RowRefusedError("not-written", "a trigger changes what is written, and so it was undone")
@@ -170,11 +188,8 @@ class Store(Reader):
 
     def _execute(self, connection: sa.Connection, swaps: Swaps) -> int:
         """The number of cells that were swapped."""
-        # Around its tokens a cell stays as it was, so that the new ones are ASCII if the old ones are.
-        usual = are_all(chain.from_iterable(swaps.keys), int) and (self._cells.of_tokens or are_ascii(swaps.old))
-        alone = len(swaps) == 1 and self._digest(swaps.old[0]) is not None
-        odd = [] if usual and not alone else [row for row in swaps.rows() if alone or self._is_odd(*row)]
-        plain, swapped = swaps, 0
+        odd, plain, swapped = self._odd(swaps), swaps, 0
+        alone = self._is_huge(swaps)
         if odd:
             others = [] if alone else [row for row in swaps.rows() if not self._is_odd(*row)]
             plain = Swaps(*zip(*others, strict=True)) if others else Swaps()
@@ -189,6 +204,16 @@ class Store(Reader):
             sent = self._sent(self._dialect.compact(new) if alone else new)
             swapped += connection.execute(self._update([found], self._is_unchanged(old), sent)).rowcount
         return swapped
+
+    def _odd(self, swaps: Swaps) -> list[tuple[RowKey, str | bytes, str | bytes]]:
+        """Those that each need a statement of their own."""
+        # Around its tokens a cell stays as it was, so that the new ones are ASCII if the old ones are.
+        usual = are_all(chain.from_iterable(swaps.keys), int) and (self._cells.of_tokens or are_ascii(swaps.old))
+        alone = self._is_huge(swaps)
+        return [] if usual and not alone else [row for row in swaps.rows() if alone or self._is_odd(*row)]
+
+    def _is_huge(self, swaps: Swaps) -> bool:
+        return len(swaps) == 1 and self._digest(swaps.old[0]) is not None
 
     def _digest(self, cell: str | bytes) -> ColumnElement[Any] | None:
         """The digest of what the database holds, if only that of *cell* is sent, to be compared with."""
@@ -271,8 +296,7 @@ class Store(Reader):
 
     def _set_indexes(self, connection: sa.Connection, values: Sequence[IndexValue]) -> Written:
         assert self._index is not None  # noqa: S101 - for the type checker: nothing is read beside the cells otherwise
-        if self._dialect.hurry:
-            connection.exec_driver_sql(self._dialect.hurry)
+        self._dialect.hurry(connection)
         lost = set()
         for key, cell, wanted in values:
             is_unchanged = self._column.is_(None) if cell is None else self._is_unchanged(cell)
@@ -286,14 +310,15 @@ class Store(Reader):
 
     def settle(self) -> None:
         """Returns when all that was written is on disk."""
-        if self._dialect.hurry:
+        if self._dialect.hurries:
             self._access.write(self._dialect.settle)
 
     def _open(self, sample: int | None) -> None:
         super()._open(sample)
         if not self._read_only:
             self._check_writable()
-            self._batch_swap = self._dialect.batch_swap(self._cells) or self._swap_of_each()
+            batched = self._dialect.batch_swap(self._cells)
+            self._batch_swap, self._is_batched = batched or self._swap_of_each(), batched is not None
 
     def _swap_of_each(self) -> BatchSwap:
         """The statement for one row, which the driver repeats."""
@@ -319,7 +344,7 @@ class Store(Reader):
 
         # A trigger or a lock on the whole table: each row will say so.
         with suppress(RowRefusedError):
-            self._access.write(rehearse)
+            self._access.write(rehearse, self._of_one)
 
     def _state(self) -> TableState:
         """The state of the table. Raises StoreError if it is not the one that was opened, or if its rows are hidden."""
@@ -402,26 +427,24 @@ def write_by_halves(
     rows: range,
     act: Callable[[sa.Connection, range], Written],
     refused: Callable[[int, tuple[str, str]], Written],
-    *,
-    hurried: bool = False,
+    mode: Mode = Mode.WRITE,
 ) -> Written:
     """Writes *rows* by *act* in one transaction or, if one row is at fault, in several: all other rows.
 
-    *refused* makes the outcome for a row that is at fault, of category and reason. If *hurried*, no lock is waited
-    for.
+    *refused* makes the outcome for a row that is at fault, of category and reason. *mode*: of the first try.
     """
     try:
-        return access.write(lambda connection: act(connection, rows), Mode.HURRIED if hurried else Mode.WRITE)
+        return access.write(lambda connection: act(connection, rows), mode)
     except RowRefusedError as error:
         refusal = error.category, error.reason
     if len(rows) == 1:
         return refused(rows[0], refusal)
     access.breathe()
     # After one wait for a lock, no service must wait again for each half of the batch.
-    hurried = hurried or refusal[0] == "locked"
+    mode = Mode.HURRIED if mode is Mode.HURRIED or refusal[0] == "locked" else Mode.WRITE
     half = len(rows) // 2
-    written = write_by_halves(access, rows[:half], act, refused, hurried=hurried)
-    written.add(write_by_halves(access, rows[half:], act, refused, hurried=hurried))
+    written = write_by_halves(access, rows[:half], act, refused, mode)
+    written.add(write_by_halves(access, rows[half:], act, refused, mode))
     return written
 
 

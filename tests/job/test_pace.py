@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import pytest
 
 from keyring_core import Keyring
-from rotation.job import ranges
+from rotation.job import pace as pace_module
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import MOST_QUIET_SECONDS, Pacing, Speed
 from rotation.job.ranges import Bounds, OpenTarget, RangeWorker
+from rotation.model.batch import Batch, BlockSwap, Swaps
+from rotation.model.counts import RowKey
 from rotation.stores.dialect import Tempo
 from rotation.stores.store import Written
 from tests.conftest import OLD
@@ -37,14 +42,24 @@ def test_a_run_begins_gently(pace: Pacing, clock: Seconds) -> None:
 
 def test_a_run_alone_is_fast_after_a_second(pace: Pacing, clock: Seconds) -> None:
     """Larger batches, and no rests."""
+    pace.wrote(0)
     clock.now = 1.0
     pace.wrote(0)
 
     assert (pace.rows, pace.rest, pace.words) == (100, 0.0, "fast: nobody else writes")
 
 
+def test_the_first_write_says_nothing_of_the_time_before_it(pace: Pacing, clock: Seconds) -> None:
+    """To open a target over a long line takes longer than a second, in which nobody looked."""
+    clock.now = 5.0
+    pace.wrote(0)
+
+    assert pace.words == "gentle: looking whether others write"
+
+
 def test_a_write_of_others_makes_it_gentle_at_once(pace: Pacing, clock: Seconds) -> None:
     """From the next batch on."""
+    pace.wrote(0)
     clock.now = 1.0
     pace.wrote(0)
     pace.wrote(1)
@@ -55,6 +70,7 @@ def test_a_write_of_others_makes_it_gentle_at_once(pace: Pacing, clock: Seconds)
 def test_each_write_that_meets_a_fast_batch_doubles_the_quiet_time(pace: Pacing, clock: Seconds) -> None:
     """So at most one write in each quiet time meets a fast batch; five minutes are the most."""
     waited = []
+    pace.wrote(0)
     for _ in range(12):
         begun = clock.now
         while pace.rest:
@@ -105,20 +121,103 @@ def test_a_given_size_bounds_every_batch(clock: Seconds) -> None:
     assert sizes == {7}
 
 
-@pytest.mark.parametrize(("rest", "rested"), [(7.0, 0.7), (0.0, 0.0)])
-def test_a_run_rests_after_a_write(
-    keyring: Keyring, monkeypatch: pytest.MonkeyPatch, rest: float, rested: float
-) -> None:
+@pytest.fixture
+def day(monkeypatch: pytest.MonkeyPatch) -> Seconds:
+    """The clock by which a run works and rests."""
+    day = Seconds()
+    monkeypatch.setattr(pace_module.time, "monotonic", day)
+    return day
+
+
+class Far(MemoryStore):
+    """A database of which a batch takes *work* seconds to write, and each answer *trip* seconds more."""
+
+    def __init__(self, day: Seconds, rows: int, work: float, trip: float) -> None:
+        super().__init__(dict.fromkeys(range(rows), token(OLD)))
+        self.day, self.work = day, work
+        self.line.waited(trip)
+        self.reads_at: list[float] = []
+        self.writes_at: list[float] = []
+        self.sizes: list[int] = []
+
+    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
+        self._wait(0)
+        self.reads_at.append(self.day.now)
+        return super().read(after, upto, limit)
+
+    def write(self, swaps: Swaps, blocks: Sequence[BlockSwap] = (), most_rows: int = 0) -> Written:
+        self.sizes.append(len(swaps))
+        self.writes_at.append(self.day.now)
+        self._wait(self.work)
+        return super().write(swaps, blocks, most_rows)
+
+    def _wait(self, seconds: float) -> None:
+        self.day.now += seconds + self.line.trip
+        self.line.waited(seconds + self.line.trip)
+
+
+def rotate_far(store: Far, keyring: Keyring, options: RunOptions) -> None:
+    def wait(seconds: float) -> None:
+        store.day.now += seconds
+
+    worker = RangeWorker(OpenTarget(TARGET, store, keyring, options, LocalOptions(wait)))  # type: ignore[arg-type]
+    done = worker.do(Bounds())
+    while not done.whole:
+        done = worker.do(Bounds(done.reached))
+
+
+@pytest.mark.parametrize(("rest", "between"), [(7.0, 0.8), (0.0, 0.1)])
+def test_a_run_rests_after_a_write(keyring: Keyring, day: Seconds, rest: float, between: float) -> None:
     """R22: for a multiple of the time that the batch took."""
-    waited: list[float] = []
-    store = MemoryStore({1: token(OLD)})
-    store.tempo = Tempo(rest=rest)
-    clock = iter(range(100))
-    monkeypatch.setattr(ranges.time, "monotonic", lambda: next(clock) / 10)
+    store = Far(day, 3, work=0.1, trip=0)
+    store.tempo = Tempo(rest=rest, gentle_rows=1)
 
-    RangeWorker(OpenTarget(TARGET, store, keyring, RunOptions(), LocalOptions(waited.append))).do(Bounds())
+    rotate_far(store, keyring, RunOptions(gentle=True))
 
-    assert max(waited) == pytest.approx(rested)
+    assert [later - before for before, later in pairwise(store.writes_at)] == pytest.approx([between] * 2)
+
+
+def test_the_way_to_the_server_is_no_work_and_a_part_of_the_rest(keyring: Keyring, day: Seconds) -> None:
+    """R22: 0.2 s of work are followed by 1.0 s in which nothing is written, most of them on the way."""
+    store = Far(day, 2000, work=0.2, trip=0.3)
+    store.tempo = Tempo(rest=5.0, gentle_rows=100)
+
+    rotate_far(store, keyring, RunOptions(gentle=True))
+
+    assert store.sizes == [1000, 1000]
+    # Written, on the way, at rest, and read so that it is there when the rest is over.
+    assert store.writes_at[1] - store.writes_at[0] == pytest.approx(0.2 + 0.3 + 0.7)
+    assert store.writes_at[1] - store.reads_at[1] == pytest.approx(0)
+
+
+@pytest.mark.parametrize("trip", [0.0, 0.05, 0.15, 5.0])
+def test_a_batch_never_has_fewer_rows_than_the_pace_has(keyring: Keyring, day: Seconds, trip: float) -> None:
+    """However long the way and the work are: over 150 ms it was one row after some batches, and stayed that."""
+    store = Far(day, 1000, work=3.0, trip=trip)
+    store.tempo = Tempo(rest=5.0, gentle_rows=100)
+
+    rotate_far(store, keyring, RunOptions(gentle=True))
+
+    assert min(store.sizes) >= 100
+
+
+@pytest.mark.parametrize(("trip", "parts"), [(0.0, 1), (0.0002, 1), (0.005, 3), (0.02, 10), (0.15, 10)])
+def test_over_a_long_line_several_batches_are_read_at_once(trip: float, parts: int) -> None:
+    """Beside services alone: a batch of a fast run is large, and one of a given size is what was asked for."""
+    paces = [Pacing(Speed.GENTLE, TEMPO), Pacing(Speed.FULL, TEMPO), Pacing(Speed.GENTLE, TEMPO, 5)]
+
+    assert [pace.parts(trip) for pace in paces] == [parts, 1, 1]
+
+
+@pytest.mark.parametrize("trip", [0.0, 0.03, 0.2])
+def test_a_rate_is_kept_over_any_line(keyring: Keyring, day: Seconds, trip: float) -> None:
+    """R22: --max-rate limits the rows per second."""
+    store = Far(day, 200, work=0.01, trip=trip)
+
+    rotate_far(store, keyring, RunOptions(max_rate=100, full_speed=True))
+
+    assert store.sizes == [50] * 4
+    assert [later - before for before, later in pairwise(store.writes_at)] == pytest.approx([0.5] * 3)
 
 
 def test_a_lock_that_others_hold_is_a_write_of_others(keyring: Keyring, clock: Seconds) -> None:
@@ -130,6 +229,7 @@ def test_a_lock_that_others_hold_is_a_write_of_others(keyring: Keyring, clock: S
             return Written(others=0)
 
     pace = Pacing(Speed.ADAPTIVE, TEMPO, clock=clock)
+    pace.wrote(0)
     clock.now = 1.0
     pace.wrote(0)
     RangeWorker(OpenTarget(TARGET, Busy({1: token(OLD)}), keyring, RunOptions(), LocalOptions()), pace).do(Bounds())

@@ -31,6 +31,15 @@ def test_the_next_batch_follows_the_last(rows: int, seconds: float, size: int, t
     assert batches.rows == then
 
 
+def test_a_slow_batch_keeps_its_least_rows() -> None:
+    """By its time: if it is heavy it has fewer."""
+    slow, heavy = (BatchSize(10_000, rows=200, least=100) for _ in range(2))
+    slow.took(200, 50.0, 20_000)
+    heavy.took(200, 50.0, 20 * 1024 * 1024)
+
+    assert (slow.rows, heavy.rows) == (100, 20)
+
+
 def test_a_batch_is_never_larger_than_asked_for() -> None:
     """--batch-size limits the first batch and every later one."""
     size = BatchSize(50)
@@ -63,23 +72,6 @@ def test_the_first_batch_follows_what_was_read_before(seconds: float, size: int,
 def test_a_low_rate_makes_small_batches(rate: float | None, rows: int) -> None:
     """Ten rows a second are five every half second, not a batch of 200 and a long sleep."""
     assert Throttle(max_rate=rate).limit(2000) == rows
-
-
-@pytest.mark.parametrize(
-    ("rate", "took", "waits"),
-    [
-        pytest.param(100, 0.2, [0.3], id="faster than the rate allows: the rest of its time"),
-        pytest.param(100, 0.7, [0.0], id="slower: only a check for a stop"),
-        pytest.param(None, 0.2, [], id="no rate: no wait"),
-    ],
-)
-def test_the_rate_is_kept_by_waiting(rate: float | None, took: float, waits: list[float]) -> None:
-    """R22: --max-rate limits the rows per second."""
-    waited: list[float] = []
-
-    Throttle(waited.append, max_rate=rate).rest(50, took)
-
-    assert waited == pytest.approx(waits)
 
 
 def test_a_run_waits_while_the_pause_file_is_there(tmp_path: Path) -> None:

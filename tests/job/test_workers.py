@@ -317,11 +317,12 @@ def test_threads_share_the_rate(app: Database, cli: Cli, monkeypatch: pytest.Mon
     """R22: each of two has half of --max-rate, for all of its rows."""
     rested: list[tuple[float | None, int]] = []
 
-    def rest(throttle: Throttle, rows: int, _seconds: float) -> None:
+    def seconds_for(throttle: Throttle, rows: int) -> float:
         if threading.current_thread() is not threading.main_thread():
             rested.append((throttle.max_rate, rows))
+        return 0.0
 
-    monkeypatch.setattr(Throttle, "rest", rest)
+    monkeypatch.setattr(Throttle, "seconds_for", seconds_for)
     monkeypatch.setattr(loop, "THREAD_ROWS", 1000)
     monkeypatch.setattr(threads, "cores", lambda: 1)
     options = ("--url", app.url, "--table", "creds", "--column", "token")

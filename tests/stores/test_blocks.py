@@ -652,31 +652,35 @@ def test_on_update_current_timestamp_is_kept(database: Database, gap: int) -> No
 
 
 @by_swapped
-def test_a_heavy_swap_is_parted(
-    database: Database, key: str, keys: Sequence[Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("most", [7, 1000])
+def test_a_large_swap_is_parted(
+    database: Database, key: str, keys: Sequence[Any], most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each transaction is within the bound, and the parts are all that there is."""
+    """Each transaction is within the bounds, in bytes and in rows, and the parts are all that there is."""
     make(database, keys, SHORT, key)
-    weights: list[int] = []
+    weights, sizes = list[int](), list[int]()
     with opened(database) as store:
         plan = plan_of(store)
         access = store._blocks
         assert access is not None
         swap = access.swap
 
-        def weighed(connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Any:
-            weights.append(sum(len(each.block.cells) + len(each.new) for each in swaps))
-            return swap(connection, swaps)
+        def weighed(connection: sa.Connection, transactions: Sequence[Sequence[BlockSwap]]) -> Any:
+            for swaps in transactions:
+                weights.append(sum(len(each.block.cells) + len(each.new) for each in swaps))
+                sizes.append(sum(map(len, swaps)))
+            return swap(connection, transactions)
 
         with monkeypatch.context() as patch:
             patch.setattr(access, "swap", weighed)
             patch.setattr(writer, "BATCH_BYTES", 2500)
-            written = store.write(plan.swaps, plan.blocks)
+            written = store.write(plan.swaps, plan.blocks, most)
 
     stored = database.column()
     assert (written.lost, written.refused) == (set(), {})
     assert secrets_of(stored[each] for each in keys) == secret_names(120)
     assert max(weights) <= 5000
+    assert max(sizes) <= most
     assert sum(weights) == 2 * sum(map(len, SHORT))
 
 

@@ -237,23 +237,34 @@ TRANSIENT = {
 
 @contextmanager
 def commits_fail(times: int, make_error: Callable[[], Exception]) -> Iterator[list[int]]:
-    """The first *times* COMMITs are done, and their answers lost."""
+    """The first *times* transactions are committed, and the answers lost: of COMMIT, or of a statement by itself."""
     from sqlalchemy.engine.default import DefaultDialect
 
-    plain = DefaultDialect.do_commit
+    plain, execute = DefaultDialect.do_commit, DefaultDialect.do_execute
     done: list[int] = []
 
-    def commit(dialect: Any, connection: Any) -> None:
-        plain(dialect, connection)
+    def lose() -> None:
         done.append(1)
         if len(done) <= times:
             raise make_error()
 
+    def commit(dialect: Any, connection: Any) -> None:
+        plain(dialect, connection)
+        lose()
+
+    def by_itself(dialect: Any, cursor: Any, statement: str, *given: Any) -> None:
+        execute(dialect, cursor, statement, *given)
+        is_open = getattr(cursor, "connection", None) is None or not hasattr(cursor.connection, "server_status")
+        if not is_open and statement.startswith("UPDATE") and not cursor.connection.server_status & 1:
+            lose()
+
     DefaultDialect.do_commit = commit  # type: ignore[method-assign]
+    DefaultDialect.do_execute = by_itself  # type: ignore[method-assign]
     try:
         yield done
     finally:
         DefaultDialect.do_commit = plain  # type: ignore[method-assign]
+        DefaultDialect.do_execute = execute  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("name", TRANSIENT)

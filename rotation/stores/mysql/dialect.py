@@ -38,6 +38,8 @@ SERVER = "concat_ws(' ', @@hostname, @@port, @@server_id)"
 PROCESSES = f"SELECT {SERVER}, id, command, state FROM information_schema.processlist"  # noqa: S608 - constants only
 ELSEWHERE = "(?i)writing to net|to client|semi-?sync ack"
 """States of a session that waits for others."""
+IN_TRANSACTION = 1
+"""The bit in the status that the server adds to its answers: a transaction is open that a statement has begun."""
 LOCK_SECONDS = 1
 LOCK_WAIT = "rotation.lock_wait"
 """The name under which a connection notes the seconds that it waits for locks."""
@@ -87,7 +89,12 @@ KEYS = (
 
 
 class MySQLBlocks(GridBlocks):
-    """For a key of one whole number. A batch of keys with gaps or of several lengths is read by rows."""
+    """For a key of one whole number. A batch of keys with gaps or of several lengths is read by rows.
+
+    A swap is one statement, and so a transaction by itself: no row stays locked while its answer is on the way.
+    """
+
+    is_bare = True
 
     def __init__(self, cells: TargetCells) -> None:
         key, cell = _named(cells.key[0]), _named(cells.qualified.column)
@@ -134,6 +141,7 @@ class MySQL(Dialect):
     product = "MariaDB"
     extra = "mysql"
     name_quote = "`"
+    is_by_itself = True
     clock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000"
     refusals: ClassVar[Mapping[Any, str]] = {
         6: "the server lost a temporary file: two servers must not share a folder for these (tmpdir)",
@@ -204,6 +212,10 @@ class MySQL(Dialect):
         cause = getattr(error, "original_exception", None)
         return isinstance(cause, TimeoutError) or (self.code(error) == 2013 and "timed out" in str(error))
 
+    def is_open(self, connection: Any) -> bool:
+        """By the server's last word on it; a row that is read says nothing of it."""
+        return bool(connection.server_status & IN_TRANSACTION)
+
     def hang_up(self, connection: Any) -> None:
         """The driver offers nothing for that."""
         with suppress(Exception):
@@ -225,6 +237,8 @@ class MySQL(Dialect):
             # What was sent and never arrived; and a server that took this one's place knows nothing of the connection.
             for option, value in LINE.items():
                 connection._sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        # A statement by itself is a transaction; others begin with one.
+        connection.autocommit(value=True)
         with connection.cursor() as cursor:
             cursor.execute("SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')")
             cursor.execute(_isolation(COMMITTED))
@@ -261,12 +275,25 @@ class MySQL(Dialect):
         if known.get(ISOLATION, COMMITTED) != isolation:
             connection.exec_driver_sql(_isolation(isolation))
             known[ISOLATION] = isolation
+        driver: Any = connection.connection.driver_connection
         if mode is Mode.SNAPSHOT:
             # Of InnoDB's tables. As any, it ends the transaction before it in a row.
             connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         elif mode is Mode.READ:
-            # What writes begins by itself, as the session has it: that may be read-only, too.
             connection.exec_driver_sql("START TRANSACTION READ ONLY")
+        elif mode not in {Mode.ALONE, Mode.BARE} and driver.get_autocommit():
+            # As the session has it: that may be read-only, too.
+            connection.exec_driver_sql("START TRANSACTION")
+
+    def listen(self, engine: sa.Engine) -> None:
+        """Where no transaction is open there is nothing to roll back, and no round trip to make for that."""
+        roll_back = engine.dialect.do_rollback
+
+        def roll_back_what_is_open(connection: Any) -> None:
+            if self.is_open(connection):
+                roll_back(connection)
+
+        engine.dialect.do_rollback = roll_back_what_is_open  # type: ignore[method-assign, assignment]
 
     def limit_waits(self, connection: sa.Connection) -> None:
         """For the session, which ends after that."""

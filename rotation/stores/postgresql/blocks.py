@@ -141,13 +141,18 @@ class PostgreSQLBlocks:
         query = sa.select(self._key, self._cell).where(self._key.in_([sa.literal(key, AsRead()) for key in keys]))
         return [(key, cell) for key, cell in connection.execute(query)]
 
-    def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
-        """By number if the keys have no gaps, and otherwise by a search among them. One round trip."""
+    def swap(self, connection: sa.Connection, transactions: Sequence[Sequence[BlockSwap]]) -> list[Swapped]:
+        """By number if the keys have no gaps, and otherwise by a search among them. All in one round trip."""
         settings = {"lock_timeout": str(LOCK_MILLISECONDS), "synchronous_commit": "off", **PLAN}
+        done: list[tuple[list[Any], Any]] = []
         with one_trip(connection, settings) as driver:
-            done = [driver.execute(*self._statement(swap)) for swap in swaps]
-            number = driver.execute(TRANSACTION, {"table": self._name})
-        return [each.rowcount for each in done], number.fetchone()[0]
+            for swaps in transactions:
+                if done:
+                    driver.execute("COMMIT")
+                    _begin(connection, driver, settings)
+                cells = [driver.execute(*self._statement(swap)) for swap in swaps]
+                done.append((cells, driver.execute(TRANSACTION, {"table": self._name})))
+        return [([each.rowcount for each in cells], number.fetchone()[0]) for cells, number in done]
 
     def _statement(self, swap: BlockSwap) -> tuple[str, dict[str, Any]]:
         block = swap.block
@@ -229,14 +234,18 @@ def one_trip(connection: sa.Connection, settings: Mapping[str, str], *, read_onl
     """
     sent = time.perf_counter()
     with drivers_errors(connection), in_one_trip(connection.connection.driver_connection) as driver:
-        driver.execute("BEGIN READ ONLY" if read_only else "BEGIN")
-        first = driver.execute(first_statement(settings))
-        # The server answers this one at once, whatever follows.
-        driver.pgconn.send_flush_request()
-        connection.info[SESSION] = lambda: session_in(first.pgresult)
+        _begin(connection, driver, settings, read_only=read_only)
         yield driver
         # Not the driver's own commit: in a pipeline that waits to read while a part of a swap is still to be sent.
         driver.execute("ROLLBACK" if read_only else "COMMIT")
     connection.info[LINE].waited(time.perf_counter() - sent)
     # What follows on this connection is another transaction.
     del connection.info[SESSION]
+
+
+def _begin(connection: sa.Connection, driver: Any, settings: Mapping[str, str], *, read_only: bool = False) -> None:
+    driver.execute("BEGIN READ ONLY" if read_only else "BEGIN")
+    first, before = driver.execute(first_statement(settings)), connection.info.get(SESSION)
+    # The server answers this one at once, whatever follows.
+    driver.pgconn.send_flush_request()
+    connection.info[SESSION] = lambda: session_in(first.pgresult) or (before and before())

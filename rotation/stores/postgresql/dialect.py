@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, cast
 
@@ -18,11 +18,18 @@ from rotation.model.batch import Swaps
 from rotation.stores.columns import BLOCK_BITS, AsRead, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode, Tempo
 from rotation.stores.postgresql.blocks import PostgreSQLBlocks, PostgreSQLPages
-from rotation.stores.postgresql.catalog import PostgreSQLCatalog
+from rotation.stores.postgresql.catalog import TRANSACTION, PostgreSQLCatalog
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
 from rotation.stores.postgresql.other_writers import PostgreSQLOthers
 from rotation.stores.postgresql.sessions import lasting, sign_of
-from rotation.stores.postgresql.transactions import LOCK_MILLISECONDS, begin, execute, execute_many
+from rotation.stores.postgresql.transactions import (
+    LOCK_MILLISECONDS,
+    begin,
+    begin_with,
+    end_with_next,
+    execute,
+    execute_many,
+)
 from rotation.stores.watchdog import Session, Sign
 
 KEYS = (
@@ -80,8 +87,7 @@ class PostgreSQL(Dialect):
     extra = "postgres"
     clock = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
     tempo = Tempo(gentle_rows=100, rest=5.0)
-    # Asynchronous commit: https://www.postgresql.org/docs/current/wal-async-commit.html.
-    hurry = "SET LOCAL synchronous_commit = off"
+    hurries = True
     refusals: ClassVar[Mapping[Any, str]] = {
         "22P05": "its encoding lacks a character that was sent; write names (ROTATION_SERVICE, --by) in ASCII letters, "
         "or take a database in UTF8",
@@ -127,6 +133,10 @@ class PostgreSQL(Dialect):
     def is_late(self, error: BaseException) -> bool:
         """It has a class of its own for that."""
         return type(error).__name__ == "ConnectionTimeout"
+
+    def is_open(self, connection: Any) -> bool:
+        """The driver knows it from each answer."""
+        return bool(connection.info.transaction_status)
 
     def hang_up(self, connection: Any) -> None:
         """Below libpq, which nobody may use from two threads."""
@@ -244,6 +254,15 @@ class PostgreSQL(Dialect):
             } | {"old": _texts(cast(Sequence[str], swaps.old)), "new": _texts(cast(Sequence[str], swaps.new))}
 
         return BatchSwap(statement, parameters)
+
+    def swap_at_once(self, connection: sa.Connection, table: sa.TableClause) -> Callable[[], int | None]:
+        """With the number of the transaction, by a pipeline."""
+        name = connection.dialect.identifier_preparer.format_table(table)
+        return end_with_next(connection, TRANSACTION, {"table": name})
+
+    def hurry(self, connection: sa.Connection) -> None:
+        """Asynchronous commit: https://www.postgresql.org/docs/current/wal-async-commit.html."""
+        begin_with(connection, "SET LOCAL synchronous_commit = off")
 
     def settle(self, connection: sa.Connection) -> None:
         """A commit that wrote something waits for the log up to its own end. A server may be set not to wait at all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -13,8 +13,9 @@ from rotation.stores.dialect import READING, Mode
 from rotation.stores.postgresql.sessions import first_statement, session_in
 from rotation.stores.watchdog import LASTING, SESSION, Session
 
-BEGIN = "rotation.begin"
-"""The name under which a connection notes the statements that begin its transaction, until they are sent."""
+BEGIN, END = "rotation.begin", "rotation.end"
+"""The names under which a connection notes the statements that begin its transaction, until they are sent, and what is
+to end it behind the next one."""
 LOCK_MILLISECONDS = 1000
 """Milliseconds that a statement waits for a lock."""
 SAVEPOINT = "keyring_looks"
@@ -32,7 +33,7 @@ def begin(connection: sa.Connection, mode: Mode) -> None:
     if mode is Mode.SNAPSHOT:
         characteristics, after = f"ISOLATION LEVEL REPEATABLE READ, {characteristics}", [f"SAVEPOINT {SAVEPOINT}"]
         settings |= SNAPSHOT
-    elif mode is not Mode.READ:
+    elif mode not in READING:
         # Each row of a batch is found through the index of its key. The planner does not know how many there are,
         # and a join of the other kinds reads the whole table, batch after batch.
         settings |= {f"enable_{plan}": "off" for plan in ("hashjoin", "mergejoin", "seqscan")}
@@ -50,6 +51,21 @@ def begin(connection: sa.Connection, mode: Mode) -> None:
         connection.exec_driver_sql(each)
 
 
+def begin_with(connection: sa.Connection, statement: str) -> None:
+    """Has the transaction begin with *statement*, too. None of it has been executed yet."""
+    _notes(connection)[BEGIN].append(statement)
+
+
+def end_with_next(connection: sa.Connection, question: str, values: Mapping[str, Any]) -> Callable[[], Any]:
+    """Has *question* and a COMMIT travel with the next statement; the function then returns the answer.
+
+    So no row is locked while anything is on its way.
+    """
+    answers: list[Any] = []
+    _notes(connection)[END] = question, values, answers
+    return lambda: answers[0].fetchone()[0]
+
+
 def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
     """SQLAlchemy's event `do_execute`: sends the begin of a transaction with its first statement.
 
@@ -57,15 +73,23 @@ def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
     session works on the statement, and a pipeline hands out its answers at its end.
     """
     connection: sa.Connection = context.root_connection
-    if not _is_to_begin(connection):
-        return False
     is_server_side = hasattr(cursor, "name")
-    together = connection.info.get(LASTING) is not None and not is_server_side
+    begins, end = _is_to_begin(connection), _notes(connection).pop(END, None)
+    together = begins and connection.info.get(LASTING) is not None and not is_server_side
+    if begins and not together:
+        with in_one_trip(cursor.connection) as driver:
+            _send(connection, driver)
+    if not (together or end):
+        return False
     with in_one_trip(cursor.connection) as driver:
-        _send(connection, driver)
         if together:
-            cursor.execute(statement, parameters)
-    return together
+            _send(connection, driver)
+        cursor.execute(statement, parameters)
+        if end:
+            question, values, answers = end
+            answers.append(driver.execute(question, values))
+            driver.execute("COMMIT")
+    return True
 
 
 def execute_many(cursor: Any, _statement: str, _parameters: Any, context: Any) -> None:
