@@ -184,7 +184,7 @@ class Access:
             raise self._refusal(found) or self.failure(found)
         return found
 
-    def try_reading(self, query: sa.Select[object]) -> DBAPIError | None:
+    def try_reading(self, query: sa.Executable) -> DBAPIError | None:
         """The driver's error, if *query* makes one."""
         found = self._again(Mode.READ, lambda connection: connection.execute(query).all(), attempts=1)
         return found if isinstance(found, DBAPIError) else None

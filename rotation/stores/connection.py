@@ -33,6 +33,8 @@ ADDRESSES = 2
 TOTAL_SECONDS = 20.0
 """Seconds to wait for all silent servers together, before each further one gets LEAST_SECONDS."""
 LEAST_SECONDS = 1.0
+KEPT_SECONDS = 1.0
+"""In a row a transaction that takes longer ends at once."""
 REMEMBERED_SECONDS = 60.0
 """Seconds for which a server that did not answer is not asked again."""
 
@@ -130,7 +132,7 @@ class Connection:
         Raises what the driver raises, and NoAnswerError; on SQLite KeyboardInterrupt for a second signal.
         """
         self._before_use(self)
-        connection, kept, self._kept = None, self._kept, None
+        began, connection, kept, self._kept = time.monotonic(), None, self._kept, None
         with self._guard.transaction() if self._guard else self._watched(), ExitStack() as ending:
             try:
                 if kept and mode in READING:
@@ -156,7 +158,8 @@ class Connection:
                 # The driver may have stopped in the middle of an answer.
                 connection.invalidate()
                 raise
-            if self._is_in_a_row and mode in READING and not connection.invalidated:
+            is_short = time.monotonic() - began < KEPT_SECONDS
+            if self._is_in_a_row and is_short and mode in READING and not connection.invalidated:
                 self._kept = connection
                 ending.pop_all()
 
@@ -164,8 +167,8 @@ class Connection:
     def in_a_row(self) -> Iterator[None]:
         """Goes around reading transactions that follow each other at once: each one ends as the next one begins.
 
-        So that costs no round trip of its own. Nobody may be waited for in between. Without a server it changes
-        nothing.
+        So that costs no round trip of its own, unless the transaction took long. Nobody may be waited for in between.
+        Without a server it changes nothing.
         """
         self._is_in_a_row = self._guard is None
         try:

@@ -226,12 +226,12 @@ class MySQL(Dialect):
             for option, value in LINE.items():
                 connection._sock.setsockopt(socket.IPPROTO_TCP, option, value)
         with connection.cursor() as cursor:
-            cursor.execute("SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')")
-            cursor.execute(_isolation(COMMITTED))
-            cursor.execute(_lock_wait(LOCK_SECONDS))
-            cursor.execute(f"SET SESSION group_concat_max_len = {LONGEST}")
             # Shards divide keys; without digits behind its point a negative quotient names the next block.
-            cursor.execute("SET SESSION div_precision_increment = 4")
+            cursor.execute(
+                f"{_lock_wait(LOCK_SECONDS)}, sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES'), "
+                f"group_concat_max_len = {LONGEST}, div_precision_increment = 4"
+            )
+            cursor.execute(_isolation(COMMITTED))
             cursor.execute(f"SELECT {SERVER}, connection_id(), version()")
             server, number, version = cursor.fetchone()
         is_own = connection.get_server_info().removeprefix("5.5.5-") == version
