@@ -103,6 +103,10 @@ class Survey:
         """Goes around what is asked of it at once, as `Connection.in_a_row`."""
         return self._access.in_a_row()
 
+    def end_last(self) -> None:
+        """Ends the last of its transactions in a row."""
+        self._access.end_last()
+
     def twin(self, links: SharedConnections) -> Survey:
         """The same database through another connection, of *links*, for a thread."""
         other = copy.copy(self)

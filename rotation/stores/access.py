@@ -230,6 +230,10 @@ class Access:
         """Goes around reads that follow each other at once, as `Connection.in_a_row`."""
         return self._link.in_a_row()
 
+    def end_last(self) -> None:
+        """Ends the last of them, as `Connection.end_last`."""
+        self._link.end_last()
+
     def breathe(self) -> None:
         """Raises StoppedError if a stop was requested: a batch with many bad rows takes long."""
         self._sleep(0)

@@ -33,8 +33,6 @@ ADDRESSES = 2
 TOTAL_SECONDS = 20.0
 """Seconds to wait for all silent servers together, before each further one gets LEAST_SECONDS."""
 LEAST_SECONDS = 1.0
-KEPT_SECONDS = 1.0
-"""In a row a transaction that takes longer ends at once."""
 REMEMBERED_SECONDS = 60.0
 """Seconds for which a server that did not answer is not asked again."""
 
@@ -132,7 +130,7 @@ class Connection:
         Raises what the driver raises, and NoAnswerError; on SQLite KeyboardInterrupt for a second signal.
         """
         self._before_use(self)
-        began, connection, kept, self._kept = time.monotonic(), None, self._kept, None
+        connection, kept, self._kept = None, self._kept, None
         with self._guard.transaction() if self._guard else self._watched(), ExitStack() as ending:
             try:
                 if kept and mode in READING:
@@ -158,8 +156,7 @@ class Connection:
                 # The driver may have stopped in the middle of an answer.
                 connection.invalidate()
                 raise
-            is_short = time.monotonic() - began < KEPT_SECONDS
-            if self._is_in_a_row and is_short and mode in READING and not connection.invalidated:
+            if self._is_in_a_row and mode in READING and not connection.invalidated:
                 self._kept = connection
                 ending.pop_all()
 
@@ -167,19 +164,23 @@ class Connection:
     def in_a_row(self) -> Iterator[None]:
         """Goes around reading transactions that follow each other at once: each one ends as the next one begins.
 
-        So that costs no round trip of its own, unless the transaction took long. Nobody may be waited for in between.
-        Without a server it changes nothing.
+        So that costs no round trip of its own. Before somebody else is waited for, `end_last` is called. Without a
+        server it changes nothing.
         """
         self._is_in_a_row = self._guard is None
         try:
             yield
         finally:
             self._is_in_a_row = False
-            if kept := self._kept:
-                self._kept = None
-                # Whoever uses the connection next hears that it is lost.
-                with suppress(sa.exc.SQLAlchemyError, NoAnswerError), self._watched():
-                    kept.close()
+            self.end_last()
+
+    def end_last(self) -> None:
+        """Ends the last transaction of a row, if it is still open."""
+        if kept := self._kept:
+            self._kept = None
+            # Whoever uses the connection next hears that it is lost.
+            with suppress(sa.exc.SQLAlchemyError, NoAnswerError), self._watched():
+                kept.close()
 
     def disconnect(self) -> None:
         """Closes the connection until it is needed again."""
