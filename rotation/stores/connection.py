@@ -178,7 +178,7 @@ class Connection:
         """Ends the last transaction of a row, if it is still open."""
         if kept := self._kept:
             self._kept = None
-            # Whoever uses the connection next hears that it is lost.
+            # What uses the connection next finds out that it is lost.
             with suppress(sa.exc.SQLAlchemyError, NoAnswerError), self._watched():
                 kept.close()
 

@@ -36,6 +36,8 @@ BESIDE = {"discover": 60, "check": 90, "keys retire": 160}
 """The same for all else, whatever the number of tables."""
 A_DATABASE = 20
 """The same for another database of a PostgreSQL server, which a retirement enters."""
+UNSURE = 5
+"""A connection says that it ends, and that may come before the last answer has: it counts as a trip or not."""
 
 
 @contextmanager
@@ -80,8 +82,8 @@ def test_a_further_table_costs_few_round_trips(database: Database, tmp_path: Pat
             found.append({command: trips(*argv) for command, argv in COMMANDS.items()})
 
     more = {command: found[1][command] - found[0][command] for command in COMMANDS}
-    most = A_TABLE[database.kind]
-    assert {command for command in COMMANDS if more[command] > (many - few) * most[command]} == set(), found
+    most = {command: (many - few) * trips + UNSURE for command, trips in A_TABLE[database.kind].items()}
+    assert {command for command in COMMANDS if more[command] > most[command]} == set(), found
 
 
 def test_all_else_costs_few_round_trips(database: Database, tmp_path: Path) -> None:

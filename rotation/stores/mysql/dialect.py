@@ -258,7 +258,8 @@ class MySQL(Dialect):
             connection.exec_driver_sql(_lock_wait(seconds))
             known[LOCK_WAIT] = seconds
         isolation = REPEATABLE if mode is Mode.SNAPSHOT else COMMITTED
-        if known.get(ISOLATION, COMMITTED) != isolation:
+        # What reads no one moment may have either: between two snapshots it would be set twice.
+        if mode is not Mode.READ and known.get(ISOLATION, COMMITTED) != isolation:
             connection.exec_driver_sql(_isolation(isolation))
             known[ISOLATION] = isolation
         if mode is Mode.SNAPSHOT:

@@ -68,7 +68,7 @@ class FileReader(TableReader):
         leaves: Sequence[Leaf],
         only: sa.TableClause | None = None,
         *,
-        look: Look | None = None,
+        look: BlockLook | None = None,
     ) -> None:
         """*only*: the table of the one leaf, if it is read by itself. *look*: at all of it, if it is small."""
         # Not quoted: no column of the table's own can be called so.
@@ -160,7 +160,7 @@ class FileReader(TableReader):
         return [table == sa.literal(int(address[0])), tid == sa.cast(sa.literal(address[1], sa.Text), _Tid())]
 
 
-class Look(NamedTuple):
+class BlockLook(NamedTuple):
     """What a look at some blocks shows."""
 
     rows: int
@@ -193,7 +193,7 @@ class _Looks:
         self._queries = [sa.text(_look_at(conditions, group, table)) for group in groups]
         self._count = sa.text(f"SELECT count(*) FROM {_as_text(table)} {RANGE}")  # noqa: S608 - quoted identifiers
 
-    def at(self, start: int, end: int | None) -> Look:
+    def at(self, start: int, end: int | None) -> BlockLook:
         """Between two blocks; None: to the last one. What overtaxes the server is too much."""
         places = {"start": f"({start},0)", "end": f"({LAST_BLOCK if end is None else end},0)"}
         source = self._source
@@ -202,13 +202,13 @@ class _Looks:
         )
         if found is None:
             rows = source.first(self._count.bindparams(**places))
-            return Look(rows, [True] * len(source.cells.kinds), 2 * MOST_BYTES)
+            return BlockLook(rows, [True] * len(source.cells.kinds), 2 * MOST_BYTES)
         return _look_of(found)
 
 
-def _look_of(found: Rows) -> Look:
+def _look_of(found: Rows) -> BlockLook:
     """The look of which each query has *found* a row."""
-    look = Look(found[0][0], [is_wanted for row in found for is_wanted in row[2:]], max(row[1] for row in found))
+    look = BlockLook(found[0][0], [is_wanted for row in found for is_wanted in row[2:]], max(row[1] for row in found))
     return look._replace(wanted=[True] * len(look.wanted)) if look.is_too_much else look
 
 
@@ -223,7 +223,7 @@ def _unless_overtaxed(source: TableSource, act: Callable[[], T]) -> T | None:
     return None
 
 
-def leaves_of(source: TableSource, leaves: str) -> tuple[list[Leaf], Look | None]:
+def leaves_of(source: TableSource, leaves: str) -> tuple[list[Leaf], BlockLook | None]:
     """The tables with rows of *source*, which the query *leaves* finds; with a look at all of a small one, in one trip.
 
     Of one that others may be read with, or with too many columns for one statement, there is no such look.
