@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from rotation.stores.postgresql import file_reader
+from rotation.stores.postgresql import catalog, file_reader
+from rotation.stores.table_readers import TableSource
 from tests.databases import Database
 from tests.stores.test_cell_conditions import as_text, found
 
@@ -121,6 +122,23 @@ def test_a_look_for_which_the_server_lacks_memory_is_made_smaller(
     cells, counted = found(database)
 
     assert ([as_text(row[-1]) for row in cells], counted) == ([TOKEN] * (rows // 100), rows)
+
+
+def test_the_look_at_a_small_table_is_not_compiled(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large table it reads nothing, but as the server reckons it costs as much as all of it."""
+    url = sa.make_url(database.url).update_query_dict({"options": "-cjit=on -cjit_above_cost=0 -csearch_path=public"})
+    database.execute("CREATE TABLE cells (id INTEGER PRIMARY KEY, cell TEXT)", "INSERT INTO cells VALUES (1, 'a')")
+    leaves_of, compiles = catalog.leaves_of, []
+
+    def ask(source: TableSource, leaves: str) -> object:
+        compiles.append(source.first(sa.text("SHOW jit")))
+        return leaves_of(source, leaves)
+
+    monkeypatch.setattr(catalog, "leaves_of", ask)
+
+    found(replace(database, url=url.render_as_string(hide_password=False)))
+
+    assert compiles == ["off"]
 
 
 @pytest.mark.parametrize("full", [True, False])

@@ -43,6 +43,8 @@ LOCK_WAIT = "rotation.lock_wait"
 """The name under which a connection notes the seconds that it waits for locks."""
 ISOLATION = "rotation.isolation"
 """The same for the isolation of its transactions."""
+IN_TRANSACTION = 1
+"""A bit of the status in each answer of the server."""
 COMMITTED, REPEATABLE = "READ COMMITTED", "REPEATABLE READ"
 
 ESCAPED = (b"\0", b"\n", b"\r", b"\x1a", b"\\", b"'", b'"')
@@ -268,6 +270,10 @@ class MySQL(Dialect):
         elif mode is Mode.READ:
             # What writes begins by itself, as the session has it: that may be read-only, too.
             connection.exec_driver_sql("START TRANSACTION READ ONLY")
+
+    def may_be_open(self, connection: Any) -> bool:
+        """By the last answer of the server. The driver itself would ask it each time."""
+        return bool(connection.server_status & IN_TRANSACTION)
 
     def limit_waits(self, connection: sa.Connection) -> None:
         """For the session, which ends after that."""
