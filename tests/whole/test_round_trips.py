@@ -28,8 +28,8 @@ COMMANDS = {
     "keys retire": ("keys", "retire", OLDER.id, "--no-archive", "--no-wait"),
 }
 A_TABLE = {
-    "postgresql": {"discover": 2, "check": 2, "run": 0, "keys retire": 4},
-    "mariadb": {"discover": 4, "check": 4, "run": 0, "keys retire": 8},
+    "postgresql": {"discover": 1, "check": 1, "run": 0, "keys retire": 2},
+    "mariadb": {"discover": 3, "check": 3, "run": 0, "keys retire": 6},
 }
 """The most round trips of each command for a table with a few rows; `keys retire` searches twice."""
 BESIDE = {"discover": 60, "check": 90, "keys retire": 160}
