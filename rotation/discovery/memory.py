@@ -46,6 +46,8 @@ class SearchMemory:
         is_empty = not any(each.parts or each.indexes or each.large or each.given_up for each in columns)
         if reading.witness is None or not is_empty or not _shows_all(table):
             return
+        # The ledger may have to be waited for.
+        survey.end_last()
         searched = SearchedTable(reading.began, reading.rows, reading.witness)
         self._keep(_place(survey, table, keyrings), searched)
 

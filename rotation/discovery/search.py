@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -131,20 +131,24 @@ class DatabaseSearch:
                 lambda entry: self._progress.leave_out((survey.identity, entry.schema, entry.table)),
             )
         )
-        for (table, identity), outcome in self._outcomes(survey, tables):
-            reasons = self._see(survey, table, identity)
-            for column in () if identity in self._seen else self._search_table(survey, table, identity, outcome):
-                column.url, column.in_other_database, column.elsewhere = url or "", url is None, not near(table.entry)
-                self._judge(survey, table, column, self._targets.get((identity, column.column), ()), reasons)
-                self.discovery.columns.append(column)
-                # A sample is of columns to cover, and shows this beside each.
-                unopened = column.unknown if column.elsewhere else column.inner_unknown * self.discovery.full
-                if unopened and column.ignored is None and not column.covered:
-                    words = f"{many(unopened, 'token')} that no key opens"
-                    self.discovery.unopened.append(Remark(survey.name, label(table.name, column.column), words))
+        # Beside threads this connection is asked little, and waits for them.
+        row = nullcontext() if self._full_speed else survey.in_a_row()
+        with row:
+            for (table, identity), outcome in self._outcomes(survey, tables):
+                reasons = self._see(survey, table, identity)
+                for column in () if identity in self._seen else self._search_table(survey, table, identity, outcome):
+                    column.url, column.in_other_database = url or "", url is None
+                    column.elsewhere = not near(table.entry)
+                    self._judge(survey, table, column, self._targets.get((identity, column.column), ()), reasons)
+                    self.discovery.columns.append(column)
+                    # A sample is of columns to cover, and shows this beside each.
+                    unopened = column.unknown if column.elsewhere else column.inner_unknown * self.discovery.full
+                    if unopened and column.ignored is None and not column.covered:
+                        words = f"{many(unopened, 'token')} that no key opens"
+                        self.discovery.unopened.append(Remark(survey.name, label(table.name, column.column), words))
+            beyond += [Remark(survey.name, *part) for part in survey.unsearchable()]
         unasked = survey.schemas(lambda entry: not wanted(entry)) - survey.schemas(wanted)
         words = "not asked for; without --schema every schema is searched"
-        beyond += [Remark(survey.name, *part) for part in survey.unsearchable()]
         beyond += [Remark(survey.name, f"schema {schema}", words) for schema in sorted(map(str, unasked))]
         self._name_left_out(survey, sorted(map(str, left_out)))
 

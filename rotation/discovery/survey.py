@@ -6,7 +6,7 @@ import copy
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -38,6 +38,8 @@ from rotation.stores.target_schema import base_type, find_target, find_unique, q
 
 SCHEMAS = 4
 """Schemas whose columns are kept: a server may have one for each of thousands of customers."""
+TOGETHER = 100
+"""Tables of which one statement asks whether this user may read all columns."""
 SAMPLE_SECONDS = 5.0
 """The sample of a table ends after this time."""
 MOST = {True: 64 * 1024 * 1024, False: 1024 * 1024}
@@ -72,23 +74,38 @@ class Survey:
         self.has_snapshots = self._catalog.has_snapshots
         """True if each table is read in a transaction of its own, so that several may be read at once."""
         try:
-            identity: tuple[object, ...] | None = self._access.read(self._catalog.identity)
+            identity, entries, self._forms, self._largest = self._access.read(self._look_around)
             self.identity = identity or (self.name,)
             """The same for two urls that show the same tables."""
-            self._entries = {(one.schema, one.table): one for one in self._access.read(self._catalog.entries)}
+            self._entries = {(one.schema, one.table): one for one in entries}
             self._of_schemas: dict[str | None, Mapping[str, list[SearchedColumn]] | None] = {}
             """The columns of the last schemas' tables; None: one table is at fault, so that each is asked by itself."""
-            self._forms = self._access.read(lambda connection: self._catalog.forms(connection, SPELLED))
+            self._partly: set[TableEntry] = set()
+            """Of the tables at work, those of which this user may read some columns only."""
             self._of_indexes: Sequence[Spelled] = ()
-            self._largest = self._access.read(self._catalog.largest)
             self._conditions = cache(self._made_conditions)
         except BaseException:
             self.close()
             raise
 
+    def _look_around(
+        self, connection: sa.Connection
+    ) -> tuple[tuple[object, ...] | None, list[TableEntry], Sequence[Spelled], int | None]:
+        catalog = self._catalog
+        identity, entries = catalog.identity(connection), catalog.entries(connection)
+        return identity, entries, catalog.forms(connection, SPELLED), catalog.largest(connection)
+
     def close(self) -> None:
         """Gives up the connections."""
         self._access.close()
+
+    def in_a_row(self) -> AbstractContextManager[None]:
+        """Goes around what is asked of it at once, as `Connection.in_a_row`."""
+        return self._access.in_a_row()
+
+    def end_last(self) -> None:
+        """Ends the last of its transactions in a row."""
+        self._access.end_last()
 
     def twin(self, links: SharedConnections) -> Survey:
         """The same database through another connection, of *links*, for a thread."""
@@ -140,11 +157,15 @@ class Survey:
         self, wanted: Callable[[TableEntry], bool], leave_out: Callable[[TableEntry], None] = lambda _: None
     ) -> Iterator[SearchableTable]:
         """The `entries` that can be searched, or are to be remarked on; the others go to *leave_out*."""
-        for entry in self.entries(wanted):
-            if table := self._hold(entry, list(self._read_with(entry, wanted))):
-                yield table
-            else:
-                leave_out(entry)
+        entries = list(self.entries(wanted))
+        for start in range(0, len(entries), TOGETHER):
+            some = entries[start : start + TOGETHER]
+            self._partly = set(self._partly_readable([entry for entry in some if entry.readable]))
+            for entry in some:
+                if table := self._hold(entry, list(self._read_with(entry, wanted))):
+                    yield table
+                else:
+                    leave_out(entry)
 
     def unsearchable(self) -> list[tuple[str, str]]:
         """The parts of the database that no table shows to this user, each with the reason."""
@@ -258,9 +279,7 @@ class Survey:
             lambda query: not isinstance(self._try(query), RefusedStatement),
             courtesy,
         )
-        readers = []
-        if not self._catalog.is_empty(source):
-            readers = [self._catalog.whole(source)] if full else self._catalog.parts(source)
+        readers = self._catalog.readers(source, full=full)
         windows: list[tuple[TableReader, Callable[[], Stretch]]] = []
         unsampled = []
         for reader in readers:
@@ -321,11 +340,23 @@ class Survey:
             return "the privilege for it is missing: grant SELECT on it"
         if names:
             return f"this user may not read {', '.join(names)}: grant SELECT on the table"
-        every = self._catalog.every_column(entry)
-        tried = None if every is None else self._try(every, past_locks=True)
-        if isinstance(tried, RefusedStatement) and not tried.is_locked:
+        if entry in self._partly:
             return "this user may read some of its columns only, and does not see the others: grant SELECT on the table"
         return None
+
+    def _partly_readable(self, entries: Sequence[TableEntry]) -> Iterator[TableEntry]:
+        """Those of *entries* of which this user may not read all columns; all are asked at once, then parts of them."""
+        every = self._catalog.every_column(entries) if entries else None
+        if every is None:
+            return
+        if len(entries) == 1:
+            tried = self._try(every, past_locks=True)
+            if isinstance(tried, RefusedStatement) and not tried.is_locked:
+                yield entries[0]
+        elif self._access.try_reading(every) is not None:
+            middle = len(entries) // 2
+            for half in (entries[:middle], entries[middle:]):
+                yield from self._partly_readable(half)
 
     def _key(self, entry: TableEntry) -> tuple[str, ...]:
         return self._attempt(lambda connection: self._key_of(connection, entry))[0] or ()

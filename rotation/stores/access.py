@@ -185,7 +185,7 @@ class Access:
             raise self._refusal(found) or self.failure(found)
         return found
 
-    def try_reading(self, query: sa.Select[object]) -> DBAPIError | None:
+    def try_reading(self, query: sa.Executable) -> DBAPIError | None:
         """The driver's error, if *query* makes one."""
         found = self._again(Mode.READ, lambda connection: connection.execute(query).all(), attempts=1)
         return found if isinstance(found, DBAPIError) else None
@@ -230,6 +230,10 @@ class Access:
     def in_a_row(self) -> AbstractContextManager[None]:
         """Goes around reads that follow each other at once, as `Connection.in_a_row`."""
         return self._link.in_a_row()
+
+    def end_last(self) -> None:
+        """Ends the last of them, as `Connection.end_last`."""
+        self._link.end_last()
 
     def breathe(self) -> None:
         """Raises StoppedError if a stop was requested: a batch with many bad rows takes long."""

@@ -138,8 +138,11 @@ class Catalog(CellSyntax):
         """The columns of every table of a schema, or of that *table*, by its name; one that has vanished has none."""
         raise NotImplementedError
 
-    def every_column(self, entry: TableEntry) -> sa.TextClause | None:
-        """A query that is refused if `columns` leaves some out, which this user may not read; None: it never does."""
+    def every_column(self, entries: Sequence[TableEntry]) -> sa.TextClause | None:
+        """A query that is refused if `columns` leaves some out of one of *entries*, which this user may not read.
+
+        None: it never does.
+        """
 
     def forms(self, connection: sa.Connection, forms: Sequence[Spelled]) -> Sequence[Spelled]:
         """*forms* as cells hold them."""
@@ -149,14 +152,9 @@ class Catalog(CellSyntax):
     def largest(self, connection: sa.Connection) -> int | None:
         """The size of the largest cell that this database returns, if that is bounded."""
 
-    def is_empty(self, source: TableSource) -> bool:
-        """True if there is no row, so that no statement about its columns has to be made."""
-        return source.first(sa.select(sa.literal_column("1")).select_from(source.table).limit(1)) is None
+    def readers(self, source: TableSource, *, full: bool) -> list[TableReader]:
+        """The readers of all of the table, with its history; or for a sample, without: each part by itself.
 
-    def whole(self, source: TableSource) -> TableReader:
-        """The reader of all of the table, with its history."""
+        None if there is no row, so that no statement about its columns has to be made.
+        """
         raise NotImplementedError
-
-    def parts(self, source: TableSource) -> list[TableReader]:
-        """The readers for a sample, without its history: each part by itself, if it has parts."""
-        return [self.whole(source)]

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
 from keyring_core import KeyringError
 from rotation.configuration.database_urls import write_url
@@ -93,7 +93,10 @@ class Connection:
         *wait* sleeps, and raises StoppedError if a stop was requested.
         """
         self.dialect, self._url, self._wait, self._before_use = dialect, url, wait, before_use
-        self._base = sa.create_engine(url, hide_parameters=True, pool_size=1, max_overflow=0, pool_logging_name=POOL)
+        self._base = sa.create_engine(
+            url, hide_parameters=True, pool_size=1, max_overflow=0, pool_logging_name=POOL, pool_reset_on_return=None
+        )
+        sa.event.listen(self._base, "reset", self._undo)
         self._is_in_a_row = False
         self._kept: sa.Connection | None = None
         """In a row of transactions the last one, which is still open."""
@@ -164,19 +167,23 @@ class Connection:
     def in_a_row(self) -> Iterator[None]:
         """Goes around reading transactions that follow each other at once: each one ends as the next one begins.
 
-        So that costs no round trip of its own. Nobody may be waited for in between. Without a server it changes
-        nothing.
+        So that costs no round trip of its own. Before somebody else is waited for, `end_last` is called. Without a
+        server it changes nothing.
         """
         self._is_in_a_row = self._guard is None
         try:
             yield
         finally:
             self._is_in_a_row = False
-            if kept := self._kept:
-                self._kept = None
-                # Whoever uses the connection next hears that it is lost.
-                with suppress(sa.exc.SQLAlchemyError, NoAnswerError), self._watched():
-                    kept.close()
+            self.end_last()
+
+    def end_last(self) -> None:
+        """Ends the last transaction of a row, if it is still open."""
+        if kept := self._kept:
+            self._kept = None
+            # What uses the connection next finds out that it is lost.
+            with suppress(sa.exc.SQLAlchemyError, NoAnswerError), self._watched():
+                kept.close()
 
     def disconnect(self) -> None:
         """Closes the connection until it is needed again."""
@@ -219,6 +226,11 @@ class Connection:
             self._guard.connected(connection)
         elif lasting:
             self._watchdog.lasting = lasting
+
+    def _undo(self, connection: Any, _record: ConnectionPoolEntry, state: PoolResetState) -> None:
+        """Ends what a transaction that was not SQLAlchemy's left open on a driver's *connection*."""
+        if not state.transaction_was_reset and self.dialect.may_be_open(connection):
+            connection.rollback()
 
     def _open(self, arguments: Any, options: Any) -> Any:
         """A new connection of the driver. Made in another thread: a name lookup, for one, cannot be interrupted."""

@@ -267,15 +267,20 @@ class KeylessReader(TableReader):
         self._query = sa.select(*source.cells.whole()).select_from(self._table)
 
     def whole(self) -> Iterator[Stretch]:
-        """In two statements, since no key says where to go on: rows with a large cell one by one."""
-        large = sa.func.coalesce(sa.func.sum(sa.case((self._has_large, 1), else_=0)), 0)
-        [(rows, has_large)] = self._reads.read(sa.select(sa.func.count(), large).select_from(self._table))
+        """In one statement if nothing is wanted, and otherwise in two: no key says where to go on.
+
+        Rows with a large cell are read one by one.
+        """
+        large, wanted = self._has_large, self._source.cells.is_wanted()
+        counts = [sa.func.coalesce(sa.func.sum(sa.case((each, 1), else_=0)), 0) for each in (large, wanted)]
+        [(rows, has_large, is_wanted)] = self._reads.read(sa.select(sa.func.count(), *counts).select_from(self._table))
         yield Stretch(rows, ())
-        wanted = self._query.where(self._source.cells.is_wanted())
-        for found in self._reads.stream(wanted.where(sa.not_(self._has_large)), STREAM_ROWS):
-            yield Stretch(0, found)
-        for found in self._reads.stream(wanted.where(self._has_large), 1) if has_large else ():
-            yield Stretch(0, found)
+        if is_wanted:
+            query = self._query.where(wanted)
+            for found in self._reads.stream(query.where(sa.not_(large)), STREAM_ROWS):
+                yield Stretch(0, found)
+            for found in self._reads.stream(query.where(large), 1) if has_large else ():
+                yield Stretch(0, found)
 
     def samples(self, count: int) -> list[Callable[[], Stretch]] | None:
         """One statement that reads on until it has enough rows; it leaves out rows with a large cell."""

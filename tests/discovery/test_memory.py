@@ -32,6 +32,9 @@ class Proved(NamedTuple):
         """Always."""
         return True
 
+    def end_last(self) -> None:
+        """Nothing is open."""
+
 
 def remembered(table: SearchableTable = TABLE, *, witness: Any = 1, **found: Any) -> dict[str, SearchedTable]:
     """The memory after *found* in the column of *table*."""

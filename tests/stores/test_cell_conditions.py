@@ -168,8 +168,8 @@ def test_a_sample_reads_each_small_partition_once(
     monkeypatch.setattr(
         file_reader.FileReader,
         "__init__",
-        lambda reader, source, leaves, *only: init(
-            reader, source, [leaf._replace(has_ranges=has_ranges) for leaf in leaves], *only
+        lambda reader, source, leaves, *only, **look: init(
+            reader, source, [leaf._replace(has_ranges=has_ranges) for leaf in leaves], *only, **look
         ),
     )
     database.execute(

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from rotation.stores.postgresql import file_reader
+from rotation.stores.postgresql import catalog, file_reader
+from rotation.stores.table_readers import TableSource
 from tests.databases import Database
 from tests.stores.test_cell_conditions import as_text, found
 
@@ -76,7 +77,7 @@ END $$"""
 """Reads a cell; fails if a statement with a word in it reads more of them."""
 
 
-def held(database: Database, **failing: object) -> None:
+def held(database: Database, rows: int = 1000, **failing: object) -> None:
     """Makes a table of a type that is read by `as_text`, in which every hundredth row has a token."""
     database.execute(
         "CREATE TYPE held AS (content text)",
@@ -84,7 +85,7 @@ def held(database: Database, **failing: object) -> None:
         "CREATE CAST (held AS text) WITH FUNCTION as_text(held)",
         "CREATE TABLE cells (id INTEGER, cell held)",
         f"INSERT INTO cells SELECT n, CAST(ROW(CASE WHEN n % 100 = 0 THEN '{TOKEN}' ELSE {XS} END) AS held) "
-        "FROM generate_series(1, 1000) AS n",
+        f"FROM generate_series(1, {rows}) AS n",
     )
 
 
@@ -109,15 +110,51 @@ def test_no_look_puts_more_on_end_than_its_bound(
     assert ([TOKEN in as_text(row[-1]) for row in cells], counted) == ([True], rows)
 
 
+@pytest.mark.parametrize("rows", [1000, 300])
 @pytest.mark.parametrize("most", [0, 100])
 @pytest.mark.parametrize("code", ["53200", "54000", "XX000"])
-def test_a_look_for_which_the_server_lacks_memory_is_made_smaller(database: Database, code: str, most: int) -> None:
-    """Down to one block, and then to one row; every row is read once, in the same transaction."""
-    held(database, of="string_agg", most=most, code=code)
+def test_a_look_for_which_the_server_lacks_memory_is_made_smaller(
+    database: Database, code: str, most: int, rows: int
+) -> None:
+    """Down to one block, and then to one row; every row is read once, in the same transaction. So is a small table."""
+    held(database, rows, of="string_agg", most=most, code=code)
 
     cells, counted = found(database)
 
-    assert ([as_text(row[-1]) for row in cells], counted) == ([TOKEN] * 10, 1000)
+    assert ([as_text(row[-1]) for row in cells], counted) == ([TOKEN] * (rows // 100), rows)
+
+
+def test_the_look_at_a_small_table_is_not_compiled(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large table it reads nothing, but as the server reckons it costs as much as all of it."""
+    url = sa.make_url(database.url).update_query_dict({"options": "-cjit=on -cjit_above_cost=0 -csearch_path=public"})
+    database.execute("CREATE TABLE cells (id INTEGER PRIMARY KEY, cell TEXT)", "INSERT INTO cells VALUES (1, 'a')")
+    leaves_of, compiles = catalog.leaves_of, []
+
+    def ask(source: TableSource, leaves: str) -> object:
+        compiles.append(source.first(sa.text("SHOW jit")))
+        return leaves_of(source, leaves)
+
+    monkeypatch.setattr(catalog, "leaves_of", ask)
+
+    found(replace(database, url=url.render_as_string(hide_password=False)))
+
+    assert compiles == ["off"]
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_table_of_any_size_is_read_once(database: Database, monkeypatch: pytest.MonkeyPatch, *, full: bool) -> None:
+    """The first look at a small one comes with its size; a larger one is looked at block by block."""
+    monkeypatch.setattr(file_reader, "FIRST_BLOCKS", 2)
+    for rows in (0, 1, 60, 120):
+        database.execute(
+            "DROP TABLE IF EXISTS cells",
+            "CREATE TABLE cells (id INTEGER PRIMARY KEY, note TEXT, cell TEXT)",
+            f"INSERT INTO cells SELECT n, {XS}, '{TOKEN}' FROM generate_series(1, {rows}) AS n",
+        )
+
+        cells, counted = found(database, full=full)
+
+        assert ([as_text(row[-1]) for row in cells], counted) == ([TOKEN] * rows, rows)
 
 
 def test_a_cell_is_read_once_for_all_its_marks(database: Database) -> None:

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from keyring_core import Keyring
+from rotation.discovery.discover import DatabaseUrl, discover
+from rotation.discovery.memory import SearchMemory
 from rotation.discovery.survey import Survey
 from rotation.discovery.table_rows import TableRows
 from rotation.stores.dialect import Mode
@@ -205,6 +208,21 @@ def test_what_alters_it_before_it_is_read_is_noticed(
 
     assert witness
     assert not is_unchanged(postgres, witness)
+
+
+def test_nothing_is_open_while_a_table_is_remembered(postgres: Database, keyring: Keyring) -> None:
+    """The ledger may be locked, and the search would hold its tables for as long."""
+    make(postgres, ONE)
+    query, user, opened = (
+        "SELECT state FROM pg_stat_activity WHERE usename = :user",
+        sa.make_url(postgres.url).username,
+        [],
+    )
+    memory = SearchMemory({}, lambda *_: opened.append(postgres.rows(query, user=user)))
+    place = DatabaseUrl(postgres.url, postgres.url)
+    discover([place], [], keyring, lambda url: Survey(url, sleep=lambda _: None), full=True, schemas=(), memory=memory)
+
+    assert opened == [[("idle",)]]
 
 
 NO_WITNESS = {

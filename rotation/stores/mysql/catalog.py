@@ -6,7 +6,7 @@ A schema is a database, and a user sees only what it may read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -144,9 +144,10 @@ class MySQLCatalog(Catalog):
             found.setdefault(named, []).append(column)
         return found
 
-    def every_column(self, entry: TableEntry) -> sa.TextClause:
+    def every_column(self, entries: Sequence[TableEntry]) -> sa.TextClause:
         """A user who may not read all columns is refused `SELECT *`."""
-        return sa.text(f"SELECT * FROM {quoted_pair(entry)} LIMIT 0")  # noqa: S608 - quoted identifiers
+        parts = (f"SELECT 1 FROM (SELECT * FROM {quoted_pair(entry)} LIMIT 0) AS every" for entry in entries)  # noqa: S608 - quoted identifiers
+        return sa.text(" UNION ALL ".join(parts))
 
     def largest(self, connection: sa.Connection) -> int | None:
         """A packet: the database returns no larger value."""
@@ -176,27 +177,21 @@ class MySQLCatalog(Catalog):
         del kind
         return f"x'{value.hex()}'"
 
-    def is_empty(self, source: TableSource) -> bool:
-        """Rows of the past are rows, too."""
-        return not source.entry.has_history and super().is_empty(source)
-
-    def whole(self, source: TableSource) -> TableReader:
-        """With its history, in which a key names more than one row."""
-        if not source.entry.has_history:
-            return self._of_now(source)
-        return KeylessReader(source, table=sa.text(f"{quoted_pair(source.entry)} FOR SYSTEM_TIME ALL"))
-
-    def parts(self, source: TableSource) -> list[TableReader]:
-        """Partitions are no tables of their own."""
-        return [self._of_now(source)]
-
-    def _of_now(self, source: TableSource) -> TableReader:
+    def readers(self, source: TableSource, *, full: bool) -> list[TableReader]:
+        """One: partitions are no tables of their own. With its history a key names more than one row."""
+        entry, few = source.entry, table_readers.WINDOWS * table_readers.WINDOW_ROWS
+        if full and entry.has_history:
+            return [KeylessReader(source, table=sa.text(f"{quoted_pair(entry)} FOR SYSTEM_TIME ALL"))]
+        rows: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(source.table).limit(1)
         # The server's estimate may be a day old.
-        few = table_readers.WINDOWS * table_readers.WINDOW_ROWS
-        has_more = source.first(sa.select(sa.literal_column("1")).select_from(source.table).limit(1).offset(few))
+        sizes = sa.select(rows.scalar_subquery(), rows.offset(few).scalar_subquery())
+        [(has_rows, has_more)] = source.reads.read(sizes)
+        # Rows of the past are rows, too.
+        if not has_rows and not entry.has_history:
+            return []
         if has_more and (key := source.key()):
-            return KeyReader(source, [free_column(name) for name in key])
-        return KeylessReader(source, max(source.entry.rows or 0, few + 1) if has_more else 0)
+            return [KeyReader(source, [free_column(name) for name in key])]
+        return [KeylessReader(source, max(entry.rows or 0, few + 1) if has_more else 0)]
 
 
 def quoted_pair(entry: TableEntry) -> str:

@@ -45,6 +45,8 @@ LOCK_WAIT = "rotation.lock_wait"
 """The name under which a connection notes the seconds that it waits for locks."""
 ISOLATION = "rotation.isolation"
 """The same for the isolation of its transactions."""
+IN_TRANSACTION = 1
+"""A bit of the status in each answer of the server."""
 COMMITTED, REPEATABLE = "READ COMMITTED", "REPEATABLE READ"
 
 ESCAPED = (b"\0", b"\n", b"\r", b"\x1a", b"\\", b"'", b'"')
@@ -240,12 +242,12 @@ class MySQL(Dialect):
         # A statement by itself is a transaction; others begin with one.
         connection.autocommit(value=True)
         with connection.cursor() as cursor:
-            cursor.execute("SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')")
-            cursor.execute(_isolation(COMMITTED))
-            cursor.execute(_lock_wait(LOCK_SECONDS))
-            cursor.execute(f"SET SESSION group_concat_max_len = {LONGEST}")
             # Shards divide keys; without digits behind its point a negative quotient names the next block.
-            cursor.execute("SET SESSION div_precision_increment = 4")
+            cursor.execute(
+                f"{_lock_wait(LOCK_SECONDS)}, sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES'), "
+                f"group_concat_max_len = {LONGEST}, div_precision_increment = 4"
+            )
+            cursor.execute(_isolation(COMMITTED))
             cursor.execute(f"SELECT {SERVER}, connection_id(), version()")
             server, number, version = cursor.fetchone()
         is_own = connection.get_server_info().removeprefix("5.5.5-") == version
@@ -272,7 +274,8 @@ class MySQL(Dialect):
             connection.exec_driver_sql(_lock_wait(seconds))
             known[LOCK_WAIT] = seconds
         isolation = REPEATABLE if mode is Mode.SNAPSHOT else COMMITTED
-        if known.get(ISOLATION, COMMITTED) != isolation:
+        # What reads no one moment may have either: between two snapshots it would be set twice.
+        if mode is not Mode.READ and known.get(ISOLATION, COMMITTED) != isolation:
             connection.exec_driver_sql(_isolation(isolation))
             known[ISOLATION] = isolation
         driver: Any = connection.connection.driver_connection
@@ -294,6 +297,10 @@ class MySQL(Dialect):
                 roll_back(connection)
 
         engine.dialect.do_rollback = roll_back_what_is_open  # type: ignore[method-assign, assignment]
+
+    def may_be_open(self, connection: Any) -> bool:
+        """By the last answer of the server. The driver itself would ask it each time."""
+        return bool(connection.server_status & IN_TRANSACTION)
 
     def limit_waits(self, connection: sa.Connection) -> None:
         """For the session, which ends after that."""

@@ -12,7 +12,7 @@ from rotation.planning.inner_tokens import SHORTEST, Spelled, forms_of_texts
 from rotation.stores.catalog import Catalog
 from rotation.stores.cells import LEAST, SearchedColumn, TableEntry
 from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn, table_clause
-from rotation.stores.postgresql.file_reader import FileReader, Leaf
+from rotation.stores.postgresql.file_reader import FileReader, leaves_of
 from rotation.stores.table_readers import KeylessReader, TableReader, TableSource
 
 HERE = """WITH RECURSIVE here(oid) AS (
@@ -151,10 +151,11 @@ DATABASE_SIZES = """SELECT datname, pg_database_size(oid) FROM pg_database
 WHERE datallowconn AND has_database_privilege(oid, 'CONNECT')"""
 
 LEAVES = f"""{FAMILY} SELECT n.nspname, c.relname, has_table_privilege(c.oid, 'SELECT'),
-COALESCE(pg_relation_size(c.oid), 0) / CAST(current_setting('block_size') AS int),
+COALESCE(f.size, 0) / CAST(current_setting('block_size') AS int) AS blocks, COALESCE(f.size = 0, false),
 CASE WHEN relpages > 0 THEN reltuples / relpages END,
 c.relkind <> 'f' AND a.amname = 'heap' AND CAST(current_setting('server_version_num') AS int) >= 140000
-FROM family f JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+FROM (SELECT oid, pg_relation_size(oid) AS size FROM family) f
+JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_am a ON a.oid = c.relam WHERE c.relkind IN ('r', 'm', 'f')"""  # noqa: S608 - constants only
 
 TEXTS = frozenset({"text", "varchar"})
@@ -307,28 +308,21 @@ class PostgreSQLCatalog(Catalog):
             return f"decode('{value.hex()}', 'hex')"
         return "E'" + value.decode().replace("\\", "\\\\") + "'"
 
-    def is_empty(self, source: TableSource) -> bool:
-        """Its file says so, if it is but one."""
-        if source.entry.by_columns or source.entry.has_parts:
-            return False
-        size = sa.text("SELECT pg_relation_size(CAST(:name AS regclass))")
-        return bool(source.first(size.bindparams(name=self.table(source.entry))) == 0)
+    def readers(self, source: TableSource, *, full: bool) -> list[TableReader]:
+        """By the places of rows: with its partitions, since the right to read a table includes them, read through it.
 
-    def whole(self, source: TableSource) -> TableReader:
-        """With its partitions: the right to read a table includes its partitions, read through it."""
+        For a sample each part by itself, if this user may read it so.
+        """
+        entry = source.entry
         # The right to read some columns does not include the place of a row.
-        return KeylessReader(source) if source.entry.by_columns else FileReader(source, self._leaves(source))
-
-    def parts(self, source: TableSource) -> list[TableReader]:
-        """Block by block, if this user may read each part by itself."""
-        leaves = self._leaves(source)
-        if not all(leaf.is_readable for leaf in leaves):
-            return [self.whole(source)]
-        return [FileReader(source, [leaf], table_clause(leaf.schema, leaf.table)) for leaf in leaves]
-
-    def _leaves(self, source: TableSource) -> list[Leaf]:
-        names = {"schema": source.entry.schema, "table": source.entry.table}
-        return [Leaf(*row) for row in source.reads.read(sa.text(LEAVES).bindparams(**names))]
+        if full and entry.by_columns:
+            return [KeylessReader(source)]
+        leaves, look = leaves_of(source, LEAVES)
+        if not (entry.by_columns or entry.has_parts) and leaves and all(leaf.is_empty for leaf in leaves):
+            return []
+        if not full and all(leaf.is_readable for leaf in leaves):
+            return [FileReader(source, [leaf], table_clause(leaf.schema, leaf.table), look=look) for leaf in leaves]
+        return [KeylessReader(source) if entry.by_columns else FileReader(source, leaves, look=look)]
 
 
 def _with_partitions(entries: Sequence[TableEntry]) -> list[TableEntry]:

@@ -12,14 +12,14 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.planning.inner_tokens import SHORTEST, forms_of_texts
 from rotation.stores import table_readers
-from rotation.stores.cells import INDEX_SIZES, CellConditions, SearchedColumn, condition
+from rotation.stores.cells import INDEX_SIZES, CellConditions, Rows, SearchedColumn, condition
 from rotation.stores.columns import between
 from rotation.stores.postgresql.transactions import SAVEPOINT
 from rotation.stores.table_readers import Stretch, TableReader, TableSource, all_of
@@ -40,6 +40,8 @@ RANGE = "WHERE ctid >= CAST(:start AS tid) AND ctid < CAST(:end AS tid)"
 OVERTAXED = ("53", "54", "XX", "2201B")
 """The beginning of the SQLSTATE if a statement needs more than the server has: not each limit has a code of its own."""
 
+T = TypeVar("T")
+
 
 class Leaf(NamedTuple):
     """A table that holds rows: itself, a partition, or one that inherits."""
@@ -49,6 +51,8 @@ class Leaf(NamedTuple):
     is_readable: bool
     """True if this user may read it by itself."""
     blocks: int
+    is_empty: bool
+    """True if its file has no block, so that there is no row."""
     density: float | None
     """Rows in a block, about; None if the server does not know."""
     has_ranges: bool
@@ -58,14 +62,25 @@ class Leaf(NamedTuple):
 class FileReader(TableReader):
     """Rows by their place: all of them, range by range, or a sample of blocks."""
 
-    def __init__(self, source: TableSource, leaves: Sequence[Leaf], only: sa.TableClause | None = None) -> None:
-        """*only*: the table of the one leaf, if it is read by itself."""
+    def __init__(
+        self,
+        source: TableSource,
+        leaves: Sequence[Leaf],
+        only: sa.TableClause | None = None,
+        *,
+        look: BlockLook | None = None,
+    ) -> None:
+        """*only*: the table of the one leaf, if it is read by itself. *look*: at all of it, if it is small."""
         # Not quoted: no column of the table's own can be called so.
         super().__init__(source, [sa.literal_column("tableoid"), sa.literal_column("ctid")])
-        self._leaves, self._only = leaves, only
+        self._leaves, self._only, self._look = leaves, only, look
 
     def whole(self) -> Iterator[Stretch]:
         """By ranges of blocks, in each table of the family the same; the last one has no end."""
+        look = self._look
+        if look and not any(look.wanted):
+            yield Stretch(look.rows, ())
+            return
         if not all(leaf.has_ranges for leaf in self._leaves):
             # It would be read from its beginning for each range.
             yield from self._streamed()
@@ -77,10 +92,10 @@ class FileReader(TableReader):
             size = max(1, min(size, blocks - start))
             end = start + size if start + size < blocks else None
             started = time.monotonic()
-            look = looks.at(start, end)
+            look = look or looks.at(start, end)
             is_slow = time.monotonic() - started > self._source.courtesy.seconds
             if look.is_too_much and size > 1:
-                size = look.next_size(size, most, is_slow=is_slow)
+                size, look = look.next_size(size, most, is_slow=is_slow), None
                 continue
             if any(look.wanted):
                 for rows in self._reads.stream(self._wanted(look.wanted, start, end), table_readers.STREAM_ROWS):
@@ -88,7 +103,7 @@ class FileReader(TableReader):
             yield Stretch(look.rows, ())
             if end is None:
                 return
-            start, size = end, look.next_size(size, most, is_slow=is_slow)
+            start, size, look = end, look.next_size(size, most, is_slow=is_slow), None
 
     def _name(self) -> str:
         syntax = self._source.cells.conditions.syntax
@@ -145,7 +160,7 @@ class FileReader(TableReader):
         return [table == sa.literal(int(address[0])), tid == sa.cast(sa.literal(address[1], sa.Text), _Tid())]
 
 
-class _Look(NamedTuple):
+class BlockLook(NamedTuple):
     """What a look at some blocks shows."""
 
     rows: int
@@ -175,33 +190,67 @@ class _Looks:
         """*table*: its name in SQL, or the part of it that is read by itself."""
         self._source, conditions, kinds = source, source.cells.conditions, source.cells.kinds
         groups = (kinds[start : start + MOST_COLUMNS] for start in range(0, len(kinds), MOST_COLUMNS))
-        self._queries = [_look_at(conditions, group, table) for group in groups]
+        self._queries = [sa.text(_look_at(conditions, group, table)) for group in groups]
         self._count = sa.text(f"SELECT count(*) FROM {_as_text(table)} {RANGE}")  # noqa: S608 - quoted identifiers
 
-    def at(self, start: int, end: int | None) -> _Look:
+    def at(self, start: int, end: int | None) -> BlockLook:
         """Between two blocks; None: to the last one. What overtaxes the server is too much."""
         places = {"start": f"({start},0)", "end": f"({LAST_BLOCK if end is None else end},0)"}
-        source, each = self._source, [True] * len(self._source.cells.kinds)
-        try:
-            found = [source.reads.read(query.bindparams(**places))[0] for query in self._queries]
-        except sa.exc.DBAPIError as error:
-            if not str(getattr(error.orig, "sqlstate", None)).startswith(OVERTAXED):
-                raise
-            source.reads.ask(lambda connection: connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}"))
-            return _Look(source.first(self._count.bindparams(**places)), each, 2 * MOST_BYTES)
-        look = _Look(found[0][0], [is_wanted for row in found for is_wanted in row[2:]], max(row[1] for row in found))
-        return look._replace(wanted=each) if look.is_too_much else look
+        source = self._source
+        found = _unless_overtaxed(
+            source, lambda: [source.reads.read(query.bindparams(**places))[0] for query in self._queries]
+        )
+        if found is None:
+            rows = source.first(self._count.bindparams(**places))
+            return BlockLook(rows, [True] * len(source.cells.kinds), 2 * MOST_BYTES)
+        return _look_of(found)
 
 
-def _look_at(conditions: CellConditions, kinds: Sequence[SearchedColumn], table: str) -> sa.TextClause:
-    """The query for the number of rows, the bytes to put on end, and for each column whether it is wanted.
+def _look_of(found: Rows) -> BlockLook:
+    """The look of which each query has *found* a row."""
+    look = BlockLook(found[0][0], [is_wanted for row in found for is_wanted in row[2:]], max(row[1] for row in found))
+    return look._replace(wanted=[True] * len(look.wanted)) if look.is_too_much else look
+
+
+def _unless_overtaxed(source: TableSource, act: Callable[[], T]) -> T | None:
+    """The result of *act*; None if that needs more than the server has: then the transaction goes on."""
+    try:
+        return act()
+    except sa.exc.DBAPIError as error:
+        if not str(getattr(error.orig, "sqlstate", None)).startswith(OVERTAXED):
+            raise
+    source.reads.ask(lambda connection: connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}"))
+    return None
+
+
+def leaves_of(source: TableSource, leaves: str) -> tuple[list[Leaf], BlockLook | None]:
+    """The tables with rows of *source*, which the query *leaves* finds; with a look at all of a small one, in one trip.
+
+    Of one that others may be read with, or with too many columns for one statement, there is no such look.
+    """
+    names = {"schema": source.entry.schema, "table": source.entry.table}
+    conditions, kinds = source.cells.conditions, source.cells.kinds
+    if not (source.entry.by_columns or source.entry.has_parts) and len(kinds) <= MOST_COLUMNS:
+        # Of a larger one no row is read: the condition is about none.
+        small = _look_at(conditions, kinds, conditions.syntax.table(source.entry), f"WHERE blocks <= {FIRST_BLOCKS}")
+        both = sa.text(f"SELECT leaf.*, look.* FROM ({leaves}) AS leaf CROSS JOIN LATERAL ({small}) AS look")  # noqa: S608 - quoted identifiers
+        found = _unless_overtaxed(source, lambda: source.reads.read(both.bindparams(**names)))
+        if found:
+            end = len(Leaf._fields)
+            leaf, look = Leaf(*found[0][:end]), _look_of([found[0][end:]])
+            return [leaf], look if leaf.blocks <= FIRST_BLOCKS else None
+    return [Leaf(*row) for row in source.reads.read(sa.text(leaves).bindparams(**names))], None
+
+
+def _look_at(conditions: CellConditions, kinds: Sequence[SearchedColumn], table: str, where: str = RANGE) -> str:
+    """The SQL for the number of rows, the bytes to put on end, and for each column whether it is wanted.
 
     It adds the bytes up row by row, and puts no more on end than MOST_BYTES: how much some blocks hold is not known
     before, since a cell may be compressed in them, or be kept elsewhere.
     """
     columns = [_on_end(conditions, kind, number) for number, kind in enumerate(kinds)]
     cells = ", ".join(f'{conditions.syntax.cell(kind)} AS "c{number}"' for number, kind in enumerate(kinds))
-    read = f"SELECT {_as_text(cells)} FROM {_as_text(table)} {RANGE}"  # noqa: S608 - quoted identifiers
+    read = f"SELECT {_as_text(cells)} FROM {_as_text(table)} {where}"  # noqa: S608 - quoted identifiers
     tests, weights, made = zip(*columns, strict=True)
     weight = f"sum({' + '.join(weights)})"
     if all(kind.is_text or kind.is_bytes for kind in kinds):
@@ -210,7 +259,7 @@ def _look_at(conditions: CellConditions, kinds: Sequence[SearchedColumn], table:
     else:
         # What a cell is read as is made once.
         read, upto = f"{read} OFFSET 0", f"{weight} OVER (ROWS UNBOUNDED PRECEDING)"
-    return sa.text(
+    return (
         f"SELECT n, weight, {_as_text(', '.join(tests))} FROM ("  # noqa: S608 - quoted identifiers
         f"SELECT count(*) AS n, COALESCE(max(upto), 0) AS weight, {_as_text(', '.join(made))} FROM ("
         f"SELECT *, {upto} AS upto FROM ({read}) AS cells OFFSET 0) AS cells OFFSET 0) AS ends"

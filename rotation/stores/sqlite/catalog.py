@@ -130,19 +130,23 @@ class SQLiteCatalog(Catalog):
     def _bytes(self, kind: SearchedColumn) -> str:
         return f"CAST({self.quote(kind.name)} AS BLOB)"
 
-    def whole(self, source: TableSource) -> TableReader:
-        """By the number of a row if it has one: that has few gaps, and is never NULL."""
+    def readers(self, source: TableSource, *, full: bool) -> list[TableReader]:
+        """One, by the number of a row if it has one: that has few gaps, and is never NULL."""
+        del full
+        if source.first(sa.select(sa.literal_column("1")).select_from(source.table).limit(1)) is None:
+            return []
         taken = {name.lower() for name in source.names}
         free = [name for name in ROW_NUMBERS if name not in taken]
         for name in free:
             # Not quoted: SQLite takes a quoted name that is no column for a text.
             number: ColumnElement[Any] = sa.literal_column(name)
             if source.takes(sa.select(number).select_from(source.table).limit(1)):
-                return KeyReader(source, [number])
+                return [KeyReader(source, [number])]
         if free and (key := source.key()):
             # WITHOUT ROWID, so no part of its key is NULL.
-            return KeyReader(source, [free_column(name) for name in key])
-        return KeylessReader(source, int(source.first(sa.select(sa.func.count()).select_from(source.table)) or 0))
+            return [KeyReader(source, [free_column(name) for name in key])]
+        rows = source.first(sa.select(sa.func.count()).select_from(source.table))
+        return [KeylessReader(source, int(rows or 0))]
 
 
 def _recoded(form: Spelled, encoding: str) -> Spelled:
