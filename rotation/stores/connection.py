@@ -229,7 +229,7 @@ class Connection:
 
     def _undo(self, connection: Any, _record: ConnectionPoolEntry, state: PoolResetState) -> None:
         """Ends what a transaction that was not SQLAlchemy's left open on a driver's *connection*."""
-        if not state.transaction_was_reset and self.dialect.may_be_open(connection):
+        if not state.transaction_was_reset and self.dialect.is_open(connection):
             connection.rollback()
 
     def _open(self, arguments: Any, options: Any) -> Any:

@@ -196,11 +196,6 @@ class Dialect:
     def listen(self, engine: sa.Engine) -> None:
         """Takes part in what the connections of *engine* execute."""
 
-    def may_be_open(self, connection: Any) -> bool:
-        """False if a driver's *connection* has no transaction in progress, so that there is nothing to undo."""
-        del connection
-        return True
-
     def limit_waits(self, connection: sa.Connection) -> None:
         """Bounds the server's part of a transaction on a service's own *connection*, which is closed after that."""
 

@@ -298,10 +298,6 @@ class MySQL(Dialect):
 
         engine.dialect.do_rollback = roll_back_what_is_open  # type: ignore[method-assign, assignment]
 
-    def may_be_open(self, connection: Any) -> bool:
-        """By the last answer of the server. The driver itself would ask it each time."""
-        return bool(connection.server_status & IN_TRANSACTION)
-
     def limit_waits(self, connection: sa.Connection) -> None:
         """For the session, which ends after that."""
         connection.exec_driver_sql(_lock_wait(LOCK_SECONDS))
