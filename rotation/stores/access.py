@@ -302,7 +302,7 @@ class Access:
         error = state.outcome.exception() if state.outcome else None
         is_told = wait.is_due(error)
         if isinstance(error, DBAPIError) and is_told:
-            wait.tell(words_of(error, self.dialect))
+            wait.tell(words_of(error, self.dialect), briefly=True)
         code = self.dialect.code(error.orig) if isinstance(error, DBAPIError) and error.orig else None
         # The first one is news; a server that is down would fill a mail with the others before the error.
         note = log.warning if state.attempt_number == 1 and not is_told else log.info

@@ -37,6 +37,10 @@ UNREACHABLE = {
     errno.ETIMEDOUT: SILENT,
 }
 """The words for an admin, by the system's error, if no packet reached a server."""
+CUT = (
+    "the server cannot be reached: its host is down, no route leads to the host, or a proxy on the way has no server; "
+    "look at host and port in the url, and at the network"
+)
 IS_JSON = 'the column\'s type is JSON, not text or binary; for tokens inside it, set format = "embedded"'
 
 

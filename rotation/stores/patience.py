@@ -5,6 +5,7 @@ Only for one that has answered the command before: a wrong host, port or passwor
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -26,7 +27,7 @@ FIRST_PAUSE, MOST_PAUSE = 0.5, 5.0
 RELAPSES = 5
 """A statement that fails so often though its server answers again may be what brings the server down."""
 TOLD_SECONDS = 60.0
-"""For which a thread says nothing of a server of which another one has said it."""
+"""After a server is back, for which a lost connection is no news."""
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -43,7 +44,8 @@ class Patience:
         """Servers that have answered; with True: that have taken a write."""
         self._vain: set[Hashable] = set()
         """Servers that were waited for in vain, and that have not answered since."""
-        self._told: dict[Hashable, float] = {}
+        self._back: dict[Hashable, float] = {}
+        """When it was said that a server is back; infinity if it was said that it went away."""
 
     def knows(self, server: Hashable, *, written: bool = False) -> bool:
         """True if *server* has answered; *written*: if it has taken a write."""
@@ -65,19 +67,22 @@ class Patience:
         """True if *server* was waited for in vain."""
         return server in self._vain
 
-    def tells(self, server: Hashable) -> bool:
-        """True for the first thread that finds out that *server* went away: it says so."""
+    def tells(self, server: Hashable, *, briefly: bool) -> bool:
+        """True for the first thread that finds out that *server* went away: it says so, and that it is back.
+
+        *briefly*: until now a connection was lost, which may have been cut with that of another thread.
+        """
         with self._lock:
-            now = time.monotonic()
-            if now - self._told.get(server, -TOLD_SECONDS) < TOLD_SECONDS:
+            back = self._back.get(server, -math.inf)
+            if back > time.monotonic() - (TOLD_SECONDS if briefly else 0):
                 return False
-            self._told[server] = now
+            self._back[server] = math.inf
             return True
 
-    def silence(self, server: Hashable) -> None:
-        """*server* answers again: the next thread that finds it gone says so."""
+    def is_back(self, server: Hashable) -> None:
+        """It was said that *server* is back."""
         with self._lock:
-            self._told.pop(server, None)
+            self._back[server] = time.monotonic()
 
 
 IMPATIENT = Patience()
@@ -90,8 +95,8 @@ class Wait:
     def __init__(self, patience: Patience, link: Connection, whose: str, name: str) -> None:
         """*whose*: the target or the ledger that is waited for, in the database of that *name*."""
         self._patience, self._link, self._facts = patience, link, {"target": whose, "database": name}
-        self._told: float | None = None
-        """When this one has said that it waits."""
+        self._since: float | None = None
+        """When this one has said that it waits; None if it has not."""
 
     def is_due(self, error: BaseException | None) -> bool:
         """True if *error* says that a server which answered before went away, or takes no writes any more."""
@@ -106,10 +111,10 @@ class Wait:
             return patience.knows(server, written=True)
         return error.connection_invalidated or dialect.is_gone(error.orig or error)
 
-    def tell(self, fault: str) -> None:
+    def tell(self, fault: str, *, briefly: bool = False) -> None:
         """Says once that the server went away, by what *fault*, and how long it is waited for."""
-        if self._told is None and self._patience.tells(self._link.server):
-            self._told = time.monotonic()
+        if self._patience.tells(self._link.server, briefly=briefly):
+            self._since = time.monotonic()
             seconds = round(self._patience.longest.total_seconds())
             since, remedy = to_second(datetime.now(UTC)), f"{OPTION} changes the time"
             log.warning("rotation.server_gone", **self._facts, fault=fault, since=since, waits=seconds, option=remedy)
@@ -132,9 +137,9 @@ class Wait:
         if error:
             raise error
         self._patience.answered(self._link.server, written=mode not in READING)
-        if self._told is not None:
-            self._patience.silence(self._link.server)
-            log.warning("rotation.server_back", **self._facts, seconds=round(time.monotonic() - self._told, 1))
+        if self._since is not None:
+            self._patience.is_back(self._link.server)
+            log.warning("rotation.server_back", **self._facts, seconds=round(time.monotonic() - self._since, 1))
         assert found is not None  # noqa: S101 - for the type checker
         return found[0]
 

@@ -18,6 +18,7 @@ from rotation.model.batch import Swaps
 from rotation.stores.columns import BLOCK_BITS, AsRead, TargetCells
 from rotation.stores.dialect import (
     CLOSED,
+    CUT,
     FULL,
     NAMELESS,
     READING,
@@ -212,7 +213,7 @@ class PostgreSQL(Dialect):
                 return CLOSED
             if _answer(error):
                 return "the server refuses the connection, and its log says why; check database, user and password"
-            return self.unreachable(error) or "the server cannot be reached, or ended the connection at once"
+            return self.unreachable(error)
         return super().words(error)
 
     def is_gone(self, error: BaseException) -> bool:
@@ -222,9 +223,10 @@ class PostgreSQL(Dialect):
         return super().is_gone(error)
 
     def unreachable(self, error: BaseException) -> str | None:
-        """By the system's own words, which libpq passes on."""
-        words = str(error) if type(error).__name__ in UNREACHED else ""
-        return next((found for number, found in UNREACHABLE.items() if os.strerror(number) in words), None)
+        """By the system's own words, which libpq passes on; not all of them come through."""
+        if self.code(error) or type(error).__name__ not in UNREACHED or _answer(error) or _is_nameless(error):
+            return None
+        return next((found for number, found in UNREACHABLE.items() if os.strerror(number) in str(error)), CUT)
 
     def lacks_memory(self, error: BaseException) -> bool:
         """By the words of libpq, which are not the server's own: these have an SQLSTATE."""
