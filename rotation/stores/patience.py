@@ -80,7 +80,7 @@ class Patience:
             return True
 
     def is_back(self, server: Hashable) -> None:
-        """It was said that *server* is back."""
+        """Nobody waits for *server* any more: if it goes away again, that is news."""
         with self._lock:
             self._back[server] = time.monotonic()
 
@@ -134,11 +134,12 @@ class Wait:
         found, error = _tried(first)
         if error and self.is_due(error):
             found, error = self._wait(again, error, sleep, words)
+        if self._since is not None:
+            self._patience.is_back(self._link.server)
         if error:
             raise error
         self._patience.answered(self._link.server, written=mode not in READING)
         if self._since is not None:
-            self._patience.is_back(self._link.server)
             log.warning("rotation.server_back", **self._facts, seconds=round(time.monotonic() - self._since, 1))
         assert found is not None  # noqa: S101 - for the type checker
         return found[0]
