@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 
-from rotation.job.batch_results import RANGE_KEPT, UndoDetector, count_swaps, traces_of
+from rotation.job.batch_results import RANGE_KEPT, Moved, UndoDetector, count_swaps, traces_of
 from rotation.job.ranges import RangeWorker
 from rotation.model.batch import Plan
 from rotation.model.counts import Counts, Times
 from rotation.model.report import WHOLE, TargetReport
 from rotation.model.target import Format
 from rotation.stores.other_writers import CellTotals, Changed, Doubt, Unknown
-from rotation.stores.servers import Fact, is_one
 from rotation.stores.store import Watch
 
 MOST_LOOKS = 5
@@ -25,33 +24,6 @@ UNSETTLED = ("rewritten", "locked")
 """Problems that the next pass may find gone."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass
-class Moved:
-    """The number of cells that a run has written to a target so far, and that a server has not lost since."""
-
-    cells: int = 0
-    taken_over: int = 0
-    """Cells that were no token before."""
-    reindexed: int = 0
-    """Cells whose index is of another text than before."""
-    servers: set[Fact] = field(default_factory=set)
-    """The facts of the servers of the last pass."""
-
-    def add(self, counts: Counts) -> None:
-        """A pass has written what *counts* says."""
-        self.cells += counts.rotated
-        self.taken_over += counts.taken_over
-        self.reindexed += counts.reindexed
-
-    def look(self, counts: Counts, servers: set[Fact]) -> None:
-        """Before `add`: if the server changed since the last pass began, what *counts* has written was lost by it."""
-        if not is_one(self.servers | servers):
-            self.cells = max(0, self.cells - counts.rotated)
-            self.taken_over = max(0, self.taken_over - counts.taken_over)
-            self.reindexed = max(0, self.reindexed - counts.reindexed)
-        self.servers = servers
 
 
 class LastWord:

@@ -14,10 +14,10 @@ from itertools import takewhile
 import structlog
 
 from keyring_core import DamagedToken, UndecryptableToken
-from rotation.job.batch_results import UndoDetector
+from rotation.job.batch_results import Moved, UndoDetector
 from rotation.job.checkpoints import Reached
 from rotation.job.executors import RangeExecutor, in_order
-from rotation.job.last_word import LastWord, Moved, unsettled_in
+from rotation.job.last_word import LastWord, unsettled_in
 from rotation.job.ranges import (
     FIRST_RANGE,
     MOST_ROWS,

@@ -199,7 +199,7 @@ class LedgerAccess:
     ) -> T:
         """The result of *act*. Raises what that raises, and StoppedError."""
         first = partial(retry, act, is_transient, attempts=attempts, longest=2)
-        if not isinstance(self._link, Connection):
+        if not (self._patience.longest and isinstance(self._link, Connection) and self._link.dialect.has_server):
             return first()
         wait = Wait(self._patience, self._link, "ledger", self.name)
         return wait.outlast(first, act, mode, self._sleep, self._words)

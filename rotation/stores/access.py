@@ -139,6 +139,7 @@ class Access:
         self._sleep, self._patience = sleep, patience
         self._read_only = read_only
         self.dialect, self._url = served_url(url, self._whose)
+        self._waits = bool(patience.longest) and self.dialect.has_server
         self.name = self.dialect.describe(self._url)
         """The database, fit for a message."""
         self._turn = threading.Lock()
@@ -245,7 +246,8 @@ class Access:
     def permanent(self, words: str) -> StoreError:
         """The StoreError that ends the work on this target."""
         following = "Nothing was written." if self._read_only else CONTINUE
-        return StoreError(f"{self._label} in {self.name}: {words}{self._wait().in_vain()}. {following}")
+        waited = wait.in_vain() if (wait := self._wait()) else ""
+        return StoreError(f"{self._label} in {self.name}: {words}{waited}. {following}")
 
     def _refusal(self, error: DBAPIError) -> RowRefusedError | None:
         cause = error.orig or error
@@ -269,7 +271,7 @@ class Access:
                 return act(connection)
 
         silence: NoAnswerError | None = None
-        wait = self._wait()
+        wait = None if attempts == 1 else self._wait()
         first = partial(
             retry,
             once,
@@ -279,7 +281,7 @@ class Access:
             before_sleep=partial(self._log_retry, wait),
         )
         try:
-            return first() if attempts == 1 else wait.outlast(first, once, mode, self._sleep, self._in_words)
+            return wait.outlast(first, once, mode, self._sleep, self._in_words) if wait else first()
         except DBAPIError as error:
             # Whatever is raised for it must not have it as its context.
             if not self.dialect.lacks_memory(error.orig or error):
@@ -291,21 +293,21 @@ class Access:
     def _unanswered(self, silence: NoAnswerError) -> KeyringError:
         return StoppedError(STOPPED) if silence.stopped else self.permanent(str(silence))
 
-    def _wait(self) -> Wait:
-        return Wait(self._patience, self._link, self._label, self.name)
+    def _wait(self) -> Wait | None:
+        return Wait(self._patience, self._link, self._label, self.name) if self._waits else None
 
-    def _in_words(self, error: Exception) -> str:
+    def _in_words(self, error: BaseException | None) -> str:
         return words_of(error, self.dialect) if isinstance(error, DBAPIError) else str(error)
 
-    def _log_retry(self, wait: Wait, state: tenacity.RetryCallState) -> None:
+    def _log_retry(self, wait: Wait | None, state: tenacity.RetryCallState) -> None:
         self.retries += 1
         error = state.outcome.exception() if state.outcome else None
-        is_told = wait.is_due(error)
-        if isinstance(error, DBAPIError) and is_told:
-            wait.tell(words_of(error, self.dialect), briefly=True)
+        is_due = wait is not None and wait.is_due(error)
+        if wait and is_due:
+            wait.tell(self._in_words(error), briefly=True)
         code = self.dialect.code(error.orig) if isinstance(error, DBAPIError) and error.orig else None
         # The first one is news; a server that is down would fill a mail with the others before the error.
-        note = log.warning if state.attempt_number == 1 and not is_told else log.info
+        note = log.warning if state.attempt_number == 1 and not is_due else log.info
         note(
             "rotation.retry",
             target=self._label,

@@ -388,7 +388,7 @@ class Watch:
         # Last: what altered the table may have hidden something from the question, too.
         state = self._state()
         self.reached(state.server)
-        if not is_one(self.servers()):
+        if (facts := self.servers()) and not is_one(facts):
             return Unknown(OTHER_SERVER, Doubt.ALTERED)
         if state != self._begun:
             return Unknown("the table was altered meanwhile", Doubt.ALTERED)

@@ -1,4 +1,4 @@
-"""How MariaDB and MySQL are told from another server, and from themselves before a restart. Any user may ask."""
+"""The marks of a MariaDB or MySQL server, and of its start. Any user may ask for them."""
 
 from __future__ import annotations
 

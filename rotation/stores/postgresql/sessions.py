@@ -65,7 +65,7 @@ def started(server: object) -> tuple[Fact]:
 
 
 def recovery(recovered: object) -> Fact:
-    """The fact that tells a server from itself before a crash, if it kept its start."""
+    """The fact that is new after a crash, even if the server kept its start."""
     return ("recovery", str(recovered))
 
 
