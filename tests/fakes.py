@@ -18,7 +18,8 @@ from rotation.model.report import Report, SoFar, TargetReport
 from rotation.model.target import Target
 from rotation.stores.dialect import Tempo
 from rotation.stores.line import Line
-from rotation.stores.other_writers import Doubt, Unknown
+from rotation.stores.other_writers import Changed, Doubt, Unknown
+from rotation.stores.servers import Fact
 from rotation.stores.store import Written
 from tests.keys import key_text
 
@@ -39,7 +40,7 @@ def batch_of(rows: Sequence[tuple[RowKey, Any]]) -> Batch:
 class Unwatched:
     """Nothing shows what others write."""
 
-    name = None
+    name: str | None = None
 
     def wrote(self, transactions: Iterable[int]) -> None:
         """Takes no notice."""
@@ -47,7 +48,13 @@ class Unwatched:
     def allow(self, writes: int) -> None:
         """Takes no notice."""
 
-    def changed(self, *, wrote: bool = True) -> Unknown:
+    def reached(self, facts: Iterable[Fact]) -> None:
+        """Takes no notice."""
+
+    def servers(self) -> set[Fact]:
+        return set()
+
+    def changed(self, *, wrote: bool = True) -> Changed | Unknown:
         return Unknown("nothing shows it", Doubt.SPAN)
 
 
@@ -131,6 +138,9 @@ class MemoryStore:
 
     def settle(self) -> None:
         pass
+
+    def servers(self) -> set[Fact]:
+        return set()
 
     def watch(self, *, reads_only: bool = False) -> Unwatched:
         return Unwatched()

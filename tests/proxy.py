@@ -26,6 +26,8 @@ class Line:
     """How often the visitor has waited for an answer before it sent something."""
     heard: bool = True
     """The visitor has got an answer to what it sent last."""
+    deaf: bool = False
+    """Whether the next answer of the server is lost."""
 
 
 class Proxy:
@@ -42,7 +44,11 @@ class Proxy:
         self._threads: list[threading.Thread] = []
         self.lines: list[Line] = []
         """All connections so far."""
+        self._deaf: bytes | None = None
+        """Words of a client whose next answer is lost."""
         self._listener = socket.socket(socket.AF_UNIX if folder else socket.AF_INET)
+        if not folder:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(str(folder / ".s.PGSQL.1") if folder else ("127.0.0.1", 0))
         self._listener.listen(64)
         if folder:
@@ -50,7 +56,7 @@ class Proxy:
         else:
             through = self._place.set(host="127.0.0.1", port=self._listener.getsockname()[1])
         self.url = through.render_as_string(hide_password=False)
-        self._begin(self._serve)
+        self._serving = self._begin(self._serve)
 
     @property
     def trips(self) -> int:
@@ -71,6 +77,26 @@ class Proxy:
         for line in self.lines:
             _end(line.visitor)
             _end(line.onward)
+
+    def shut(self) -> None:
+        """Refuses new connections until `open`, as a port at which nothing listens, and ends each that is there."""
+        self._place_here = self._listener.getsockname()
+        _end(self._listener)
+        self._serving.join(300)
+        self._listener.close()
+        self.cut()
+
+    def open(self) -> None:
+        """Takes connections again, after `shut`."""
+        self._listener = socket.socket(socket.AF_INET)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(self._place_here)
+        self._listener.listen(64)
+        self._serving = self._begin(self._serve)
+
+    def lose_answer(self, words: bytes) -> None:
+        """Passes the next request with those *words* on, and ends its connection when the answer comes."""
+        self._deaf = words
 
     def close(self) -> None:
         """Ends every connection."""
@@ -95,7 +121,8 @@ class Proxy:
                 self._begin(self._carry, line)
 
     def _carry(self, line: Line) -> None:
-        with line.visitor as visitor:
+        # The server itself may be away.
+        with suppress(ConnectionError), line.visitor as visitor:
             if self._over.wait(self._seconds):
                 return
             with socket.create_connection((self._place.host or "127.0.0.1", self._place.port or 0)) as line.onward:
@@ -114,6 +141,10 @@ class Proxy:
             while data := source.recv(65536):
                 if source is line.visitor and line.heard:
                     line.trips, line.heard = line.trips + 1, False
+                if line.deaf and source is line.onward:
+                    break
+                if source is line.visitor and self._deaf and self._deaf in data:
+                    self._deaf, line.deaf = None, True
                 under_way.take(data)
         under_way.take(b"")
         if late:

@@ -39,7 +39,7 @@ OPTION_GROUPS = {
     ),
     "Speed": (
         *("--full-speed", "--gentle", "--batch-size", "--max-rate", "--workers", "--dask", "--shard"),
-        "--pause-file",
+        *("--wait-for-server", "--pause-file"),
     ),
     "Output": (
         *("--format", "--html", "--prometheus", "--problems", "--show-key"),

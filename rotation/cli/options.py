@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
@@ -99,6 +100,17 @@ class FilePath(click.Path):
         if value == "":
             self.fail("it is empty; name a file, or leave the option out", param, ctx)
         return super().convert(value, param, ctx)
+
+
+def length_of_time(text: str) -> timedelta:
+    """The time that *text* spells as rotation.toml does; 0 needs no unit. Raises BadParameter."""
+    from rotation.configuration.policy import Duration
+
+    try:
+        return Duration.parse("0s" if text == "0" else text)
+    except ValueError as error:
+        fault = str(error)
+    raise click.BadParameter(fault)
 
 
 def path_option(name: str, **settings: Any) -> _Decorator:
@@ -211,6 +223,15 @@ pace_options = adding(
     click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster; its workers do the work."),
     click.option("--shard", metavar="I/N", help="Only the I-th of N parts, from 0: N such jobs share a table."),
     click.option("--fresh", is_flag=True, help="Start again from the first row, even if the ledger has a checkpoint."),
+    click.option(
+        "--wait-for-server",
+        type=length_of_time,
+        metavar="TIME",
+        default="5m",
+        show_default=True,
+        help="How long to wait for a server that restarts or fails over in the middle of the run, such as 90s or 1h; "
+        "0 gives up after some seconds.",
+    ),
     path_option("--pause-file", help="While this file exists, the run pauses, with no transaction open."),
     path_option("--problems", help="File for all problems, as JSON lines; the screen shows the first twenty."),
 )

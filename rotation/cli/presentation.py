@@ -14,8 +14,8 @@ from rotation.model.streams import Streams
 
 PROGRESS = "rotation.output.progress"
 """The logger of the lines that come every few seconds."""
-RETRIES = "rotation.stores.access"
-"""The logger of what is tried again after a transient error."""
+RETRIES = "rotation.stores.access", "rotation.stores.patience"
+"""The loggers of what is tried again after a transient error."""
 FORMATS = {"text": "console", "json": "json"}
 """The values of --log-format, and what configure_logging calls each."""
 
@@ -45,4 +45,5 @@ def start_log(level: int = logging.WARNING, log_format: str = FORMATS["text"], *
     configure_logging(stream=sys.stderr, level=level, renderer=log_format, guard_stdio=True)
     logging.getLogger(PROGRESS).setLevel(min(level, logging.INFO) if progress else level)
     # What fails in the end is an error of its own.
-    logging.getLogger(RETRIES).setLevel(level if progress else logging.ERROR)
+    for name in RETRIES:
+        logging.getLogger(name).setLevel(level if progress else logging.ERROR)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from keyring_core.tokens import iv_of, timestamp_of
 from rotation.model.batch import NO_KEY, Plan
 from rotation.model.counts import Counts, RowKey
+from rotation.stores.servers import Fact, is_one
 from rotation.stores.store import Written
 
 REWRITTEN = "rewritten", "a service changed, moved or deleted it meanwhile"
@@ -78,6 +80,33 @@ class Trace(NamedTuple):
     issued: int
     iv: bytes
     rotated: bool
+
+
+@dataclass
+class Moved:
+    """The number of cells that a run has written to a target so far, and that a server has not lost since."""
+
+    cells: int = 0
+    taken_over: int = 0
+    """Cells that were no token before."""
+    reindexed: int = 0
+    """Cells whose index is of another text than before."""
+    servers: set[Fact] = field(default_factory=set)
+    """The facts of the servers of the last pass."""
+
+    def add(self, counts: Counts) -> None:
+        """A pass has written what *counts* says."""
+        self.cells += counts.rotated
+        self.taken_over += counts.taken_over
+        self.reindexed += counts.reindexed
+
+    def look(self, counts: Counts, servers: set[Fact]) -> None:
+        """Before `add`: if the server changed since the last pass began, what *counts* has written was lost by it."""
+        if self.servers and not is_one(self.servers | servers):
+            self.cells = max(0, self.cells - counts.rotated)
+            self.taken_over = max(0, self.taken_over - counts.taken_over)
+            self.reindexed = max(0, self.reindexed - counts.reindexed)
+        self.servers = servers
 
 
 class UndoDetector:

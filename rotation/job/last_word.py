@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 
-from rotation.job.batch_results import RANGE_KEPT, UndoDetector, count_swaps, traces_of
+from rotation.job.batch_results import RANGE_KEPT, Moved, UndoDetector, count_swaps, traces_of
 from rotation.job.ranges import RangeWorker
 from rotation.model.batch import Plan
 from rotation.model.counts import Counts, Times
@@ -24,17 +24,6 @@ UNSETTLED = ("rewritten", "locked")
 """Problems that the next pass may find gone."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass
-class Moved:
-    """The number of cells that a run has written to a target so far."""
-
-    cells: int = 0
-    taken_over: int = 0
-    """Cells that were no token before."""
-    reindexed: int = 0
-    """Cells whose index is of another text than before."""
 
 
 class LastWord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,6 +44,8 @@ class RunSettings:
     """Rows a second, at most."""
     pause_file: Path | None = None
     """The run waits while this file is there."""
+    wait_for_server: timedelta = timedelta(minutes=5)
+    """How long a server is waited for that answered and then went away; 0: not at all."""
     problems: Path | None = None
     """File for all problems, as JSON lines."""
     allow_demotion: bool = False

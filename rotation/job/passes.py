@@ -13,10 +13,10 @@ from itertools import takewhile
 import structlog
 
 from keyring_core import DamagedToken, UndecryptableToken
-from rotation.job.batch_results import UndoDetector
+from rotation.job.batch_results import Moved, UndoDetector
 from rotation.job.checkpoints import Reached
 from rotation.job.executors import RangeExecutor, in_order
-from rotation.job.last_word import LastWord, Moved, unsettled_in
+from rotation.job.last_word import LastWord, unsettled_in
 from rotation.job.ranges import (
     FIRST_RANGE,
     MOST_ROWS,
@@ -132,6 +132,7 @@ class TargetRun:
                 counts.add(done.counts)
                 self._undo_detector.take(done.traces)
                 watch.wrote(done.transactions)
+                watch.reached(done.servers)
                 if bounds.after == reached.key:
                     # Only ranges without a gap before them count: other workers may have done later ones.
                     key = bounds.upto if done.whole else done.reached or reached.key
@@ -159,11 +160,10 @@ class TargetRun:
             self._list(nameless.problems)
             counts.add(nameless)
         self._end_list(whole=True)
+        self._moved.look(counts, watch.servers())
         report.counts = _in_view_of_earlier_passes(counts, self._moved)
         report.passes = number
-        self._moved.cells += counts.rotated
-        self._moved.taken_over += counts.taken_over
-        self._moved.reindexed += counts.reindexed
+        self._moved.add(counts)
         log.info(
             "rotation.pass",
             target=report.target.label,

@@ -24,6 +24,7 @@ from rotation.model.target import Target
 from rotation.planning.planner import Planner
 from rotation.planning.takeover import NOTHING, Takeover
 from rotation.stores.columns import Forward
+from rotation.stores.servers import Fact
 from rotation.stores.store import Store, Written
 
 RANGE_SECONDS = 2.0
@@ -106,6 +107,8 @@ class RangeDone:
     """In words, at the end."""
     transactions: list[int] = field(default_factory=list)
     """Those that wrote, by their numbers."""
+    servers: set[Fact] = field(default_factory=set)
+    """The facts of the servers that it was led to."""
     fault: KeyringError | None = None
     """The reason for an early end, if going on at once would not help."""
     needs_keys: bool = False
@@ -229,6 +232,7 @@ class RangeWorker:
             done.fault = self.shrink()
         done.seconds = self.rests.worked() - started
         done.retries = self._store.retries - retries
+        done.servers = self._store.servers()
         return done
 
     def batches(self, bounds: Bounds) -> Iterator[Batch]:

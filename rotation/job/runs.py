@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ from rotation.model.key_use import KeyUse
 from rotation.model.outputs import Output
 from rotation.model.report import Report
 from rotation.model.target import Target
+from rotation.stores.patience import IMPATIENT, Patience
 from rotation.stores.store import Store
 
 SALTED_SAMPLE = 40
@@ -62,7 +64,7 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
             local = LocalOptions(problems=listed, checkpoints=partial(_checkpoints, recorder, settings))
             return _job(part, RunOptions(**vars(settings), history=history), local)
 
-        return _recorded(context, parts, job, workers, dry_run=settings.dry_run)
+        return _recorded(context, parts, job, settings, workers)
 
 
 def problems_output(context: Context, targets: Sequence[Target], settings: RunSettings) -> Output | None:
@@ -110,7 +112,8 @@ def status(context: Context, targets: Sequence[Target]) -> Report:
     def job(part: _Part, recorder: RunRecorder) -> Job:
         return _job(part, RunOptions(dry_run=True, history=recorder.history(part.keyring)), LocalOptions())
 
-    return _recorded(context, _parts(context, targets), job, dry_run=True)
+    settings = RunSettings(dry_run=True, wait_for_server=timedelta())
+    return _recorded(context, _parts(context, targets), job, settings)
 
 
 def census(context: Context, targets: Sequence[Target], keyring: Keyring, *, sample: int | None = None) -> Report:
@@ -137,15 +140,15 @@ def _recorded(
     context: Context,
     parts: Sequence[_Part],
     job: Callable[[_Part, RunRecorder], Job],
+    settings: RunSettings,
     workers: Workers | int = 1,
-    *,
-    dry_run: bool,
 ) -> Report:
     """The report of all *parts*, each of which the ledger records."""
+    patience = Patience(settings.wait_for_server)
     with ExitStack() as closing:
-        recorders = [closing.enter_context(_recording(part, dry_run=dry_run)) for part in parts]
+        recorders = [closing.enter_context(_recording(part, patience, dry_run=settings.dry_run)) for part in parts]
         jobs = [job(part, recorder) for part, recorder in zip(parts, recorders, strict=True)]
-        reports = _rotate(context, jobs, workers)
+        reports = _rotate(context, jobs, workers, patience)
         for recorder, report, part in zip(recorders, reports, parts, strict=True):
             recorder.keep(report)
             report.uses = recorder.uses(part)
@@ -157,7 +160,9 @@ def _recorded(
     return done
 
 
-def _rotate(context: Context, jobs: Sequence[Job], workers: Workers | int = 1) -> list[Report]:
+def _rotate(
+    context: Context, jobs: Sequence[Job], workers: Workers | int = 1, patience: Patience = IMPATIENT
+) -> list[Report]:
     """`rotate_jobs` with the connections and the progress display of *context*; one job reads only if all do."""
     options = jobs[0].options
     keyrings = {target.keys: job.keyring for job in jobs for target in job.targets}
@@ -173,6 +178,7 @@ def _rotate(context: Context, jobs: Sequence[Job], workers: Workers | int = 1) -
             links=context.links,
             companions=companion_values(dict(target.companions), keyrings[target.keys].primary),
             salts=salts,
+            patience=patience,
         )
 
     with context.watch(dry_run=options.dry_run) as watcher:
@@ -180,11 +186,12 @@ def _rotate(context: Context, jobs: Sequence[Job], workers: Workers | int = 1) -
 
 
 @contextmanager
-def _recording(part: _Part, *, dry_run: bool) -> Iterator[RunRecorder]:
+def _recording(part: _Part, patience: Patience, *, dry_run: bool) -> Iterator[RunRecorder]:
     """A recorder. A run whose database fails has failed; one whose arguments or targets do not fit has not begun."""
     context, keyring = part.context, part.keyring
     with Session.open(context.open_ledger, context.service, OnFailure.WARN, context.streams.warn) as session:
         if session.ledger:
+            session.ledger.wait_for_server(patience, context.streams.wait)
             session.see_keys(keyring.states_by_id, context.clock_skew())
         # A dry run, like a census, is no run of its own.
         recorder = RunRecorder(session, keyring.primary.id, _begun=dry_run)

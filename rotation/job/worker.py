@@ -29,6 +29,7 @@ from rotation.planning.takeover import Takeover
 from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import identify
 from rotation.stores.key_cells import read_cell
+from rotation.stores.patience import Patience
 from rotation.stores.store import Store
 
 stop_request = Stopping()
@@ -169,6 +170,7 @@ def _open(of: Task) -> RangeWorker:
                 shard=options.part,
                 companions=companion_values(dict(target.companions), keyring.primary),
                 salts=keyring.salt_columns,
+                patience=Patience(options.wait_for_server, is_known=True),
             )
             if store.number() != of.number:
                 store.close()

@@ -25,13 +25,14 @@ from keyring_core.sources import variable_in
 from rotation.configuration.urls import find_url, url_of
 from rotation.ledger.engines import Engine, ServiceEngine
 from rotation.ledger.schema import VERSION, VERSION_QUERY, migrate, read_version
-from rotation.model.failures import StoreError, UsageError
+from rotation.model.failures import StoppedError, StoreError, UsageError
 from rotation.model.next_steps import quoted
 from rotation.model.text import install
 from rotation.stores.access import ATTEMPTS, fault_of, retry, words_of
 from rotation.stores.connection import Connection
 from rotation.stores.databases import find_dialect, parse_url, refuse_odd_files
 from rotation.stores.dialect import NO_DATABASE, Dialect, Fault, Mode
+from rotation.stores.patience import IMPATIENT, Patience, Wait
 from rotation.stores.watchdog import NoAnswerError
 
 UNMADE = (
@@ -75,6 +76,12 @@ class LedgerAccess:
         """*path*: the ledger's file, if it is one."""
         self._link, self.name = link, name
         self._dialect, self._attempts, self._path = dialect, attempts, path
+        self._patience = IMPATIENT
+        self._sleep: Callable[[float], None] = time.sleep
+
+    def wait_for_server(self, patience: Patience, sleep: Callable[[float], None]) -> None:
+        """From now on waits with *patience* for a server that goes away; *sleep* raises StoppedError."""
+        self._patience, self._sleep = patience, sleep
 
     def migrate(self, begin: Callable[[sa.Connection], object]) -> int:
         """Makes the tables, or migrates them to this program's version; returns the one before, 0 without tables.
@@ -179,10 +186,23 @@ class LedgerAccess:
             return isinstance(error, IntegrityError) or fault_of(error, self._dialect) in faults
 
         try:
-            return retry(partial(self._link.transact, mode, act), is_transient, attempts=attempts, longest=2)
+            return self._outlast(partial(self._link.transact, mode, act), mode, is_transient, attempts)
         except (SQLAlchemyError, NoAnswerError, ImportError, ValueError, KeyError, TypeError) as error:
             words = self._words(error)
+        except StoppedError:
+            # The run ends, with a report.
+            words = "the command was stopped while it waited for the server"
         raise self.fault(words)
+
+    def _outlast(
+        self, act: Callable[[], T], mode: Mode, is_transient: Callable[[BaseException], bool], attempts: int
+    ) -> T:
+        """The result of *act*. Raises what that raises, and StoppedError."""
+        first = partial(retry, act, is_transient, attempts=attempts, longest=2)
+        if not (self._patience.longest and isinstance(self._link, Connection) and self._link.dialect.has_server):
+            return first()
+        wait = Wait(self._patience, self._link, "ledger", self.name)
+        return wait.outlast(first, act, mode, self._sleep, self._words)
 
     def _words(self, error: Exception) -> str:
         if isinstance(error, DBAPIError):

@@ -38,6 +38,7 @@ from rotation.model.key_use import UNNAMED
 from rotation.model.searched_table import REMEMBERED, SearchedTable
 from rotation.model.text import to_second
 from rotation.stores.access import ATTEMPTS
+from rotation.stores.patience import Patience
 
 T = TypeVar("T")
 
@@ -124,6 +125,10 @@ class Ledger:
     def close(self) -> None:
         """Closes the connections."""
         self._access.close()
+
+    def wait_for_server(self, patience: Patience, wait: Callable[[float], None]) -> None:
+        """From now on waits with *patience* for a server that goes away; *wait* raises StoppedError."""
+        self._access.wait_for_server(patience, wait)
 
     def latest(self) -> datetime | None:
         """The latest time in it, of keys, runs and censuses. Services' clocks do not count."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -20,6 +21,8 @@ from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import served_url
 from rotation.stores.dialect import READING, Dialect, Fault, Mode
 from rotation.stores.line import Line
+from rotation.stores.patience import IMPATIENT, Patience, Wait
+from rotation.stores.servers import Fact
 from rotation.stores.watchdog import NoAnswerError
 
 if TYPE_CHECKING:
@@ -117,7 +120,7 @@ class RefusedStatement(NamedTuple):
 class Access:
     """Reads and writes through one connection. No error of a driver leaves it: it may hold a token."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - how it reaches its database, and how it waits
         self,
         url: str,
         label: str | None,
@@ -125,17 +128,20 @@ class Access:
         read_only: bool,
         sleep: Callable[[float], None],
         links: SharedConnections | None = None,
+        patience: Patience = IMPATIENT,
     ) -> None:
         """Raises UsageError for a *url* that cannot work; messages name the target by *label*, None for a search.
 
-        With *links* it shares their connection to that url, and does not close it.
+        With *links* it shares their connection to that url, and does not close it. *patience*: of the command, with a
+        server that goes away.
         """
         self.retries = 0
         self._label = label or "every table"
         self._whose = f"target {label}" if label else "the database to search"
-        self._sleep = sleep
+        self._sleep, self._patience = sleep, patience
         self._read_only = read_only
         self.dialect, self._url = served_url(url, self._whose)
+        self._waits = bool(patience.longest) and self.dialect.has_server
         self.name = self.dialect.describe(self._url)
         """The database, fit for a message."""
         self._turn = threading.Lock()
@@ -239,6 +245,10 @@ class Access:
         """Raises StoppedError if a stop was requested: a batch with many bad rows takes long."""
         self._sleep(0)
 
+    def servers(self) -> set[Fact]:
+        """The facts of the servers that transactions had since the last call."""
+        return self._link.servers()
+
     def close(self) -> None:
         """Closes the connection, unless others share it."""
         if self._own:
@@ -251,7 +261,8 @@ class Access:
     def permanent(self, words: str) -> StoreError:
         """The StoreError that ends the work on this target."""
         following = "Nothing was written." if self._read_only else CONTINUE
-        return StoreError(f"{self._label} in {self.name}: {words}. {following}")
+        waited = wait.in_vain() if (wait := self._wait()) else ""
+        return StoreError(f"{self._label} in {self.name}: {words}{waited}. {following}")
 
     def _refusal(self, error: DBAPIError) -> RowRefusedError | None:
         cause = error.orig or error
@@ -269,37 +280,55 @@ class Access:
         A reader tries again after a lock, too; a writer leaves the row to the next pass.
         """
         transient = {Fault.TRANSIENT, Fault.LOCKED} if mode in READING else {Fault.TRANSIENT}
+        began = last = time.monotonic()
 
         def once() -> T:
+            nonlocal last
+            last = time.monotonic()
             with self._turn, self._link.transaction(mode) as connection:
                 return act(connection)
 
         silence: NoAnswerError | None = None
+        wait = None if attempts == 1 else self._wait()
+        first = partial(
+            retry,
+            once,
+            lambda error: fault_of(error, self.dialect) in transient,
+            attempts=attempts,
+            sleep=self._sleep,
+            before_sleep=partial(self._log_retry, wait),
+        )
         try:
-            return retry(
-                once,
-                lambda error: fault_of(error, self.dialect) in transient,
-                attempts=attempts,
-                sleep=self._sleep,
-                before_sleep=self._log_retry,
-            )
+            return wait.outlast(first, once, mode, self._sleep, self._in_words) if wait else first()
         except DBAPIError as error:
             # Whatever is raised for it must not have it as its context.
             if not self.dialect.lacks_memory(error.orig or error):
                 return error
         except NoAnswerError as error:
             silence = error
+        finally:
+            # The tries before the last one, and the pauses, are no work on any row.
+            self._link.line.lost(last - began)
         raise self._unanswered(silence) if silence else MemoryError
 
     def _unanswered(self, silence: NoAnswerError) -> KeyringError:
         return StoppedError(STOPPED) if silence.stopped else self.permanent(str(silence))
 
-    def _log_retry(self, state: tenacity.RetryCallState) -> None:
+    def _wait(self) -> Wait | None:
+        return Wait(self._patience, self._link, self._label, self.name) if self._waits else None
+
+    def _in_words(self, error: BaseException | None) -> str:
+        return words_of(error, self.dialect) if isinstance(error, DBAPIError) else str(error)
+
+    def _log_retry(self, wait: Wait | None, state: tenacity.RetryCallState) -> None:
         self.retries += 1
         error = state.outcome.exception() if state.outcome else None
+        is_due = wait is not None and wait.is_due(error)
+        if wait and is_due:
+            wait.tell(self._in_words(error), briefly=True)
         code = self.dialect.code(error.orig) if isinstance(error, DBAPIError) and error.orig else None
         # The first one is news; a server that is down would fill a mail with the others before the error.
-        note = log.warning if state.attempt_number == 1 else log.info
+        note = log.warning if state.attempt_number == 1 and not is_due else log.info
         note(
             "rotation.retry",
             target=self._label,

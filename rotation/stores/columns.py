@@ -16,6 +16,7 @@ from sqlalchemy.sql import quoted_name
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 
 from rotation.model.failures import CONTINUE, StoreError, UsageError
+from rotation.stores.servers import Fact
 
 
 class AsRead(sa.types.UserDefinedType[Any]):
@@ -134,6 +135,8 @@ class TableState(NamedTuple):
     """Another one after each change that may have led a pass elsewhere for a while, or hidden rows from it."""
     hidden: bool = False
     """True if rows may be hidden from this user."""
+    server: tuple[Fact, ...] = ()
+    """The server that says so."""
 
 
 class TableFacts(NamedTuple):

@@ -22,7 +22,8 @@ from rotation.model.failures import CHECK_SECONDS, StoppedError
 from rotation.stores import watchdog
 from rotation.stores.dialect import READING, Dialect, Mode
 from rotation.stores.line import Line
-from rotation.stores.watchdog import UNANSWERED, BackgroundCall, NoAnswerError, Session, Sign, Watchdog
+from rotation.stores.servers import SERVER, Fact
+from rotation.stores.watchdog import SILENT, UNANSWERED, BackgroundCall, NoAnswerError, Session, Sign, Watchdog
 
 CONNECT_SECONDS = 7.0
 """Seconds to wait for one address of a server to accept a connection; a url's `connect_timeout` replaces it."""
@@ -45,11 +46,11 @@ logging.getLogger(f"sqlalchemy.pool.impl.QueuePool.{POOL}").setLevel(logging.CRI
 
 
 class SilentServers:
-    """The servers that did not answer lately, and the seconds that each was waited for."""
+    """The servers that did not answer lately, the seconds that each was waited for, and the reason in words."""
 
     def __init__(self) -> None:
         """Knows no server yet."""
-        self._found: dict[Any, tuple[float, float]] = {}
+        self._found: dict[Any, tuple[float, float, str]] = {}
         self._lock = threading.Lock()
 
     def seconds_for(self, server: Any, wanted: float) -> float:
@@ -59,18 +60,23 @@ class SilentServers:
             self._found = {name: at for name, at in self._found.items() if now - at[0] < REMEMBERED_SECONDS}
             if server in self._found:
                 return 0
-            left = TOTAL_SECONDS - sum(waited for _, waited in self._found.values())
+            left = TOTAL_SECONDS - sum(waited for _, waited, _ in self._found.values())
         return wanted if not self._found else min(wanted, max(left, LEAST_SECONDS))
 
-    def record(self, server: Any, waited: float) -> None:
-        """Records that *server* did not answer for *waited* seconds."""
+    def record(self, server: Any, waited: float, words: str = SILENT) -> None:
+        """Records that *server* did not answer for *waited* seconds, and why in *words*."""
         with self._lock:
-            self._found[server] = time.monotonic(), waited
+            self._found[server] = time.monotonic(), waited, words
 
-    def forget(self) -> None:
-        """Removes all servers."""
+    def words_for(self, server: Any) -> str:
+        """The words that were recorded for *server*."""
         with self._lock:
-            self._found.clear()
+            return self._found[server][2] if server in self._found else SILENT
+
+    def forget(self, server: Any = None) -> None:
+        """Removes *server*, so that it is asked again; without one, all."""
+        with self._lock:
+            self._found = {name: at for name, at in self._found.items() if server is not None and name != server}
 
 
 known_silent = SilentServers()
@@ -113,6 +119,8 @@ class Connection:
         self.line = Line(self._base if self._guard is None else None, dialect.is_open)
         dialect.listen(self._base)
         # With the same connection, and with transactions of that mode.
+        self._servers: set[Fact] = set()
+        """The facts of the servers that it led to since somebody asked."""
         self._engines = {mode: self._base.execution_options() for mode in Mode}
         for mode, engine in self._engines.items():
             sa.event.listen(engine, "begin", partial(dialect.begin, mode=mode))
@@ -155,6 +163,7 @@ class Connection:
                 raise NoAnswerError(f"what answers there does not speak as a {self.dialect.product} server does")
             try:
                 yield connection
+                self._servers.update(connection.info.get(SERVER, ()))
             except MemoryError:
                 # The driver may have stopped in the middle of an answer.
                 connection.invalidate()
@@ -195,6 +204,16 @@ class Connection:
             self._watchdog.close()
         self._base.dispose()
 
+    def renew(self) -> None:
+        """Has the next transaction connect again, wherever the name leads by then, though the server was silent."""
+        self.disconnect()
+        known_silent.forget(self.server)
+
+    def servers(self) -> set[Fact]:
+        """The facts of the servers that transactions had since the last call."""
+        found, self._servers = self._servers, set()
+        return found
+
     @contextmanager
     def _watched(self) -> Iterator[None]:
         """Goes around a transaction on a server. Raises NoAnswerError if the watchdog has ended it."""
@@ -220,12 +239,14 @@ class Connection:
     def _set_up(self, connection: Any, record: ConnectionPoolEntry) -> None:
         if self._guard is None:
             self._watchdog.connected(connection, record.info)
-        lasting = self.dialect.set_up(connection)
-        record.info[watchdog.LASTING] = lasting
+        peer = self.dialect.set_up(connection)
+        record.info[watchdog.LASTING] = peer and peer.session
         if self._guard:
             self._guard.connected(connection)
-        elif lasting:
-            self._watchdog.lasting = lasting
+        elif peer:
+            self._watchdog.lasting = peer.session
+            record.info[SERVER] = peer.facts
+            self._servers.update(peer.facts)
 
     def _undo(self, connection: Any, _record: ConnectionPoolEntry, state: PoolResetState) -> None:
         """Ends what a transaction that was not SQLAlchemy's left open on a driver's *connection*."""
@@ -234,9 +255,9 @@ class Connection:
 
     def _open(self, arguments: Any, options: Any) -> Any:
         """A new connection of the driver. Made in another thread: a name lookup, for one, cannot be interrupted."""
-        limit = known_silent.seconds_for(self._server, self._limit())
+        limit = known_silent.seconds_for(self.server, self._limit())
         if not limit:
-            raise NoAnswerError
+            raise NoAnswerError(known_silent.words_for(self.server))
         self._watchdog.connecting()
         began = time.monotonic()
         call = BackgroundCall(lambda: self._connect(arguments, options, CONNECT_SECONDS))
@@ -254,14 +275,18 @@ class Connection:
             self._watchdog.connect_seconds = time.monotonic() - began
             return made
         except Exception as error:
+            waited, words = time.monotonic() - began, SILENT
             if not self.dialect.is_late(error):
-                raise
-        raise self._silent(time.monotonic() - began)
+                # A system that looks for a host for seconds does so again in each try: that is a silent server, too.
+                words = self.dialect.unreachable(error) or ""
+                if not words or waited < LEAST_SECONDS:
+                    raise
+        raise self._silent(waited, words)
 
-    def _silent(self, waited: float) -> NoAnswerError:
+    def _silent(self, waited: float, words: str = SILENT) -> NoAnswerError:
         """Records that the server did not answer for *waited* seconds."""
-        known_silent.record(self._server, waited)
-        return NoAnswerError()
+        known_silent.record(self.server, waited, words)
+        return NoAnswerError(words)
 
     def _connect(self, arguments: Any, options: Any, seconds: float) -> Any:
         return self._base.dialect.connect(*arguments, **{**options, **self.dialect.in_time(self._url, seconds)})
@@ -303,7 +328,8 @@ class Connection:
         return seconds * max(hosts, ADDRESSES) + 1
 
     @property
-    def _server(self) -> tuple[object, ...]:
+    def server(self) -> tuple[object, ...]:
+        """The place of the server, as the url names it."""
         query = self._url.query
         return self._url.host, self._url.port, query.get("host"), query.get("port"), query.get("unix_socket")
 

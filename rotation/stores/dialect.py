@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,12 +22,25 @@ from rotation.stores.blocks import BlockAccess, PageAccess, fetch_all
 from rotation.stores.catalog import Catalog
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.other_writers import OtherWriters
-from rotation.stores.watchdog import Guard, Session, Sign
+from rotation.stores.servers import Peer
+from rotation.stores.watchdog import SILENT, Guard, Session, Sign
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
 CLOSED = "nothing listens at this port: look whether the server runs, and at the port in the url"
 NAMELESS = "no server of this name is known: look at the host in the url"
 NO_DATABASE = "the url names no database: end it with /NAME"
+UNREACHABLE = {
+    errno.EHOSTUNREACH: "no route leads to the host: it is down, or the network or a firewall refuses to lead there; "
+    "look at the host in the url, and at the network",
+    errno.ENETUNREACH: "this machine has no route to the network of the host: look at the network or VPN of this "
+    "machine, and at the host in the url",
+    errno.ETIMEDOUT: SILENT,
+}
+"""The words for an admin, by the system's error, if no packet reached a server."""
+CUT = (
+    "the server cannot be reached: its host is down, no route leads to the host, or a proxy on the way has no server; "
+    "look at host and port in the url, and at the network"
+)
 IS_JSON = 'the column\'s type is JSON, not text or binary; for tokens inside it, set format = "embedded"'
 
 
@@ -125,6 +139,10 @@ class Dialect:
     """The same for a row that another transaction holds."""
     row: ClassVar[frozenset[Any]] = frozenset()
     """The same for a value that is refused in one row."""
+    gone: ClassVar[frozenset[Any]] = frozenset()
+    """The same if the server went away, and may come back: a run waits for it."""
+    read_only: ClassVar[frozenset[Any]] = frozenset()
+    """The same if the server takes no writes, as one whose place another one has taken."""
 
     def prepare_url(self, url: URL) -> URL:
         """*url* for the driver of this dialect. Raises UsageError for what cannot work."""
@@ -153,11 +171,8 @@ class Dialect:
         address = f"{url.host or 'localhost'}:{url.port}" if url.port else url.host or "localhost"
         return f"{self.product} database {url.database or '(default)'} on {address}"
 
-    def set_up(self, connection: Any) -> Session | None:
-        """Prepares a driver's new *connection*, for transactions of any mode.
-
-        Returns how its server knows all of them; None if each transaction notes that itself, under SESSION.
-        """
+    def set_up(self, connection: Any) -> Peer | None:
+        """Prepares a driver's new *connection*, for transactions of any mode, and returns the server there, if any."""
         raise NotImplementedError
 
     def in_time(self, url: URL, seconds: float) -> Mapping[str, Any]:
@@ -209,11 +224,27 @@ class Dialect:
 
     def fault(self, error: BaseException) -> Fault:
         """The meaning of a driver's *error*, by its code or, of an SQLSTATE, by its class: the first two letters."""
-        code = self.code(error)
         for fault, codes in ((Fault.LOCKED, self.locked), (Fault.TRANSIENT, self.transient), (Fault.ROW, self.row)):
-            if code in codes or str(code)[:2] in codes:
+            if self._is_in(error, codes):
                 return fault
         return Fault.PERMANENT
+
+    def is_gone(self, error: BaseException) -> bool:
+        """True if a driver's *error* says that a server which answered before went away."""
+        return self._is_in(error, self.gone)
+
+    def is_read_only(self, error: BaseException) -> bool:
+        """True if a driver's *error* says that the server takes no writes."""
+        return self._is_in(error, self.read_only)
+
+    def _is_in(self, error: BaseException, codes: frozenset[Any]) -> bool:
+        code = self.code(error)
+        return code in codes or str(code)[:2] in codes
+
+    def unreachable(self, error: BaseException) -> str | None:
+        """The words for an admin if a driver's *error* says that no packet reached a server."""
+        del error
+        return None
 
     def words(self, error: BaseException) -> str | None:
         """The words for an admin for a driver's *error*; None for one that is not foreseen."""

@@ -22,7 +22,7 @@ class Line:
     def __init__(self, engine: sa.Engine | None = None, is_open: Callable[[Any], bool] = bool) -> None:
         """Counts each wait over *engine*: for a statement, and for the end of a transaction that *is_open*."""
         self.travelled = 0.0
-        """Seconds that all round trips so far took together."""
+        """Seconds that all round trips so far took together, and all waits for a server that was away."""
         self._trip = UNKNOWN
         if engine is None:
             return
@@ -52,6 +52,10 @@ class Line:
         """An answer came, after so many *seconds* if that was measured."""
         self._trip = min(self._trip, seconds)
         self.travelled += self.trip
+
+    def lost(self, seconds: float) -> None:
+        """So long there was no answer to be had."""
+        self.travelled += seconds
 
     def _begin(self, notes: dict[Any, Any]) -> None:
         # A new connection may take another way.

@@ -41,7 +41,7 @@ class Doubt(enum.Enum):
 
     SPAN = "each row was as the pass found it when it was read, and no other pass could say more"
     DISTURBED = "the same, but nobody may disturb the next pass"
-    ALTERED = "nothing: it may have read another table, or not all of the rows"
+    ALTERED = "nothing: it may have read another table or not all of the rows, or what was written may be lost"
 
 
 class Unknown(NamedTuple):

@@ -25,6 +25,8 @@ from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Mode, Tempo
 from rotation.stores.line import Line
 from rotation.stores.other_writers import Scope
+from rotation.stores.patience import IMPATIENT, Patience
+from rotation.stores.servers import Fact
 from rotation.stores.target_schema import NOTHING, cautions_of, find_target, model_caution, why_refused
 
 AROUND = 64
@@ -53,11 +55,13 @@ class Reader:
         links: SharedConnections | None = None,
         companions: Mapping[str, str] = NOTHING,
         salts: tuple[str, ...] = (),
+        patience: Patience = IMPATIENT,
     ) -> None:
         """All rows of *target*, or the ones of *shard*, or about *sample* rows that the database chooses at random.
 
         With *links* it shares a connection with the other stores of a command. *companions*: the values of the target's
         companion columns; a store that only reads need not know them. *salts*: the columns with the salts of its keys.
+        *patience*: of the command, with a server that goes away.
 
         Raises UsageError if the target does not fit its database, StoreError if the database cannot be reached.
         """
@@ -67,7 +71,9 @@ class Reader:
         self._read_only = read_only
         self._in_blocks = False
         """True if a shard's rows are runs of whole numbers."""
-        self._access = Access(target.url, target.label, read_only=read_only, sleep=sleep, links=links)
+        self._access = Access(
+            target.url, target.label, read_only=read_only, sleep=sleep, links=links, patience=patience
+        )
         self._dialect = self._access.dialect
         try:
             self._open(sample)
@@ -89,6 +95,10 @@ class Reader:
     def tempo(self) -> Tempo:
         """The sizes of batches."""
         return self._dialect.tempo
+
+    def servers(self) -> set[Fact]:
+        """The facts of the servers that it was led to since the last call."""
+        return self._access.servers()
 
     def key_names(self) -> tuple[str, ...]:
         """The columns that name a row."""

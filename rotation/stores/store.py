@@ -25,11 +25,16 @@ from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import BatchSwap, Mode
 from rotation.stores.other_writers import Changed, Doubt, OtherWriters, Unknown
 from rotation.stores.reader import Reader
+from rotation.stores.servers import Fact, is_one
 
 HUGE = 1024 * 1024
 """Characters or bytes of a cell that is swapped by a statement of its own."""
 MOST_SALTED = 50
 """Rows of others that are planned at once if each may have a key of its own, which takes long to derive."""
+OTHER_SERVER = (
+    "the server restarted meanwhile, or another one answered, so what was written may be lost; if a proxy leads to "
+    "several servers, name one of them in the url"
+)
 LOOK_ROWS = 200
 """Rows that one query looks up by their keys; SQLite bounds the depth of a condition."""
 
@@ -379,7 +384,9 @@ class Watch:
 
         *fires*: a write fires triggers. *beside*: more than cells is read. *most*: of more rows a pass is to be made.
         """
+        access.servers()
         self._access, self._state, self._others, self._begun = access, state, others, state()
+        self._facts = {*self._begun.server}
         # A server that is too old, or a role with rights on some columns only, refuses the statement.
         self._proves = proves and access.attempt(others.begin) is True
         self._fires, self._beside, self._most = fires, beside, most
@@ -404,9 +411,22 @@ class Watch:
         """
         found = self._asked(wrote=wrote)
         # Last: what altered the table may have hidden something from the question, too.
-        if self._state() != self._begun:
+        state = self._state()
+        self.reached(state.server)
+        if (facts := self.servers()) and not is_one(facts):
+            return Unknown(OTHER_SERVER, Doubt.ALTERED)
+        if state != self._begun:
             return Unknown("the table was altered meanwhile", Doubt.ALTERED)
         return found
+
+    def reached(self, facts: Iterable[Fact]) -> None:
+        """A part of the pass was done with the server of these *facts*, also in another thread or process."""
+        self._facts.update(facts)
+
+    def servers(self) -> set[Fact]:
+        """The facts of all servers that the pass was led to."""
+        self.reached(self._access.servers())
+        return self._facts
 
     def _asked(self, *, wrote: bool) -> Changed | Unknown:
         if not self._proves:

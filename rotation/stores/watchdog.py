@@ -53,6 +53,8 @@ class NoAnswerError(Exception):
     def __init__(self, words: str = SILENT, *, stopped: bool = False) -> None:
         super().__init__(STOPPED if stopped else words)
         self.stopped = stopped
+        self.is_silence = not stopped and words not in {UNANSWERED, NO_THREAD}
+        """True if a server that is well again would answer."""
 
 
 class Guard(Protocol):

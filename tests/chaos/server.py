@@ -40,12 +40,16 @@ class Server:
         self._command = [*ending, *command]
         # The kernel sends that signal when the thread that started the server ends, so one thread lives as long.
         self._starter = ThreadPoolExecutor(1)
-        self._start()
+        self.start()
 
     def restart(self, mode: str) -> None:
         """*mode* "fast" ends every connection; "immediate" is a crash with a recovery."""
+        self.stop(mode)
+        self.start()
+
+    def stop(self, mode: str) -> None:
+        """The same, without a start."""
         self._stop(self._fast if mode == "fast" else self._crash)
-        self._start()
 
     def processes(self) -> list[int]:
         """The ids of its processes."""
@@ -59,7 +63,8 @@ class Server:
         self._stop(self._crash)
         self._starter.shutdown()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Starts it, and waits until it accepts connections."""
         with self._log.open("ab") as log:
             start = partial(subprocess.Popen, self._command, user=self._user, stdout=log, stderr=log, cwd="/")
             self._process: subprocess.Popen[Any] = self._starter.submit(start).result()

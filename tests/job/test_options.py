@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -36,6 +36,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("batch_size", "workers", "sample", "max_rate"), NUMBERS),
     **dict.fromkeys(("pause_file", "problems", "env_file"), PATHS),
     "dask": st.none() | st.just("tcp://scheduler:8786"),
+    "wait_for_server": st.timedeltas(timedelta(), timedelta(days=1)),
     "shard": st.none() | st.just("0/3"),
     "history": HISTORIES,
     "keys": KEYS,

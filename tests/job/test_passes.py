@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 
 import pytest
 from structlog.testing import capture_logs
@@ -16,7 +15,7 @@ from rotation.model.batch import Batch
 from rotation.model.counts import RowKey
 from rotation.model.failures import StoreError
 from rotation.stores.other_writers import Changed
-from tests.fakes import TARGET, MemoryStore, Silence, batch_of, run, token
+from tests.fakes import TARGET, MemoryStore, Silence, Unwatched, batch_of, run, token
 from tests.keys import key_text, mistyped
 
 
@@ -92,16 +91,13 @@ def test_a_service_that_adds_rows_with_an_old_key_is_told_of(keyring: Keyring) -
     assert "a service encrypts with an older key" in str(report.targets[0].stopped)
 
 
-class Undoing:
+class Undoing(Unwatched):
     """Another rotation: whenever the run looks what others wrote, it has put the token of row 1 back."""
 
     name = "undoing"
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-
-    def wrote(self, transactions: Iterable[int]) -> None:
-        """Takes no notice."""
 
     def changed(self, *, wrote: bool = True) -> Changed:
         self._store.cells[1] = token("old")

@@ -270,7 +270,8 @@ def test_a_server_that_freezes_ends_a_run(server: Server, how: str, environ: dic
     database = server.database
     database.execute("DROP TABLE IF EXISTS creds")
     database.make_creds([OLD] * 400)
-    with start(database, environ, tmp_path, "--max-rate", "100", "--batch-size", "10", limits=limits) as command:
+    options = ["--max-rate", "100", "--batch-size", "10", *(() if signalled else ("--wait-for-server", "0"))]
+    with start(database, environ, tmp_path, *options, limits=limits) as command:
         # So the first batch is known to be done.
         command.until(lambda: _moved(database) > 10, "the second batch")
         database.engine.dispose()

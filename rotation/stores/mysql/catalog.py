@@ -223,8 +223,14 @@ def server(connection: sa.Connection) -> list[tuple[str, str]]:
 
 def made(connection: sa.Connection, qualified: QualifiedName) -> str:
     """When the table was made or rebuilt or, on MariaDB, renamed; in seconds."""
-    found = f"CREATE_TIME FROM information_schema.TABLES WHERE {OF_TABLE}"
-    return str(connection.scalar(_about(found, qualified)))
+    return made_beside(connection, qualified, "NULL")[0]
+
+
+def made_beside(connection: sa.Connection, qualified: QualifiedName, expression: str) -> tuple[str, Any]:
+    """The same, and the value of another *expression* of SQL."""
+    found = f"(SELECT CREATE_TIME FROM information_schema.TABLES WHERE {OF_TABLE}), {expression}"  # noqa: S608 - ours
+    made, value = connection.execute(_about(found, qualified)).one()
+    return str(made), value
 
 
 def largest_packet(connection: sa.Connection) -> int | None:

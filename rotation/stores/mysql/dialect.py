@@ -19,7 +19,7 @@ from rotation.model.target import Format
 from rotation.planning.inner_tokens import bytes_of
 from rotation.stores.blocks import GridBlocks
 from rotation.stores.columns import BLOCK_BITS, QualifiedName, TargetCells
-from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, BatchSwap, Dialect, Fault, Mode
+from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, UNREACHABLE, BatchSwap, Dialect, Fault, Mode
 from rotation.stores.mysql.catalog import (
     MySQLCatalog,
     as_bytes,
@@ -30,11 +30,12 @@ from rotation.stores.mysql.catalog import (
     quote,
 )
 from rotation.stores.mysql.other_writers import MySQLOthers
+from rotation.stores.mysql.servers import INCARNATION, SERVER, fact
+from rotation.stores.servers import Peer
 from rotation.stores.watchdog import Session, Sign
 
 LONGEST = 16 * 1024 * 1024
 """Bytes that the server puts together; beyond them it would cut without an error."""
-SERVER = "concat_ws(' ', @@hostname, @@port, @@server_id)"
 PROCESSES = f"SELECT {SERVER}, id, command, state FROM information_schema.processlist"  # noqa: S608 - constants only
 ELSEWHERE = "(?i)writing to net|to client|semi-?sync ack"
 """States of a session that waits for others."""
@@ -168,17 +169,24 @@ class MySQL(Dialect):
         1792: "the transaction is read-only",
         1836: "the server is read-only",
         2003: "the server cannot be reached",
+        1047: "this node of the cluster takes no statements yet",
+        1053: "the server is shutting down",
+        1927: "the connection was lost",
         2006: "the connection was lost",
         2013: "the connection was lost",
+        9001: "the proxy has no connection to its server",
     }
     denials: ClassVar[frozenset[Any]] = frozenset({1142, 1143, 1227})
     absences: ClassVar[frozenset[Any]] = frozenset({1049})
     locked: ClassVar[frozenset[Any]] = frozenset({1205})
-    # 0 the connection is closed, 6 a temporary file is gone, 1020 changed since read, 1040, 1203 and 1226 none to
-    # spare, 1053 shutdown, 1213 deadlock, 1412 altered since the snapshot, 1927 and 3024 killed, 2002..2055 connection.
-    transient: ClassVar[frozenset[Any]] = frozenset(
-        {0, 6, 1020, 1040, 1053, 1203, 1213, 1226, 1412, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3024}
+    # 0 the connection is closed, 1040, 1203 and 1226 none to spare, 1047 a node of Galera is not ready, 1053 shutdown,
+    # 1927 killed, 2002..2055 connection, 9001 ProxySQL has no server.
+    gone: ClassVar[frozenset[Any]] = frozenset(
+        {0, 1040, 1047, 1053, 1203, 1226, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 9001}
     )
+    read_only: ClassVar[frozenset[Any]] = frozenset({1290, 1836})
+    # 6 a temporary file is gone, 1020 changed since read, 1213 deadlock, 1412 altered since the snapshot, 3024 killed.
+    transient: ClassVar[frozenset[Any]] = gone | {6, 1020, 1213, 1412, 3024}
     # 1048 NULL, 1062 unique, 1242 a trigger's subquery, 1264 range, 1265 cut, 1292 and 1366 not of the type, 1406 too
     # long, 1451 and 1452 foreign key, 1644 a SIGNAL, 3819 and 4025 check.
     row: ClassVar[frozenset[Any]] = frozenset(
@@ -227,7 +235,7 @@ class MySQL(Dialect):
         """Its function has a name of its own."""
         return sa.func.rand(type_=sa.Float)
 
-    def set_up(self, connection: Any) -> Session | None:
+    def set_up(self, connection: Any) -> Peer:
         """Strict mode, or a value that is too long is cut with a warning only.
 
         The server's greeting has its version and the session's number. If they are its own, no proxy speaks for it,
@@ -248,10 +256,11 @@ class MySQL(Dialect):
                 f"group_concat_max_len = {LONGEST}, div_precision_increment = 4"
             )
             cursor.execute(_isolation(COMMITTED))
-            cursor.execute(f"SELECT {SERVER}, connection_id(), version()")
-            server, number, version = cursor.fetchone()
+            cursor.execute(f"SELECT {SERVER}, {INCARNATION}, connection_id(), version()")
+            server, began, number, version = cursor.fetchone()
         is_own = connection.get_server_info().removeprefix("5.5.5-") == version
-        return (server, number) if is_own and connection.thread_id() == number % 2**32 else None
+        session = (server, number) if is_own and connection.thread_id() == number % 2**32 else None
+        return Peer(fact(began), session)
 
     def sign_of(self, connection: Any, session: Session) -> Sign:
         """By the list of processes, in which a user sees its own sessions."""
@@ -317,7 +326,14 @@ class MySQL(Dialect):
         cause = getattr(error, "original_exception", None)
         if isinstance(cause, socket.gaierror):
             return NAMELESS
-        return CLOSED if isinstance(cause, ConnectionRefusedError) else super().words(error)
+        if isinstance(cause, ConnectionRefusedError):
+            return CLOSED
+        return self.unreachable(error) or super().words(error)
+
+    def unreachable(self, error: BaseException) -> str | None:
+        """By the driver's own error."""
+        cause = getattr(error, "original_exception", None)
+        return UNREACHABLE.get(cause.errno or 0) if isinstance(cause, OSError) else None
 
     def constraint(self, error: BaseException) -> str | None:
         """From the message, which is English whatever the user's language only by default; else None."""

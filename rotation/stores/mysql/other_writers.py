@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from rotation.stores.columns import QualifiedName, TableState
-from rotation.stores.mysql.catalog import made
+from rotation.stores.mysql.catalog import made_beside
+from rotation.stores.mysql.servers import INCARNATION, fact
 from rotation.stores.other_writers import Look, OpenTransaction, OtherWriters, Scope, age_in_words, text_literal
 
 COUNTERS = ("insert", "insert_select", "update", "update_multi", "delete", "delete_multi", "replace", "load")
@@ -106,7 +107,8 @@ class MySQLOthers(OtherWriters):
     @staticmethod
     def state(connection: sa.Connection, schema: str | None, table: str) -> TableState:
         """By its time alone: a table's number is shown only to a user with the privilege PROCESS."""
-        return TableState(version=made(connection, QualifiedName(schema, table, "")))
+        version, began = made_beside(connection, QualifiedName(schema, table, ""), INCARNATION)
+        return TableState(version=version, server=fact(began))
 
     def count(self, connection: sa.Connection, transaction: int | None) -> int | None:
         """Statements of other sessions since the last look."""

@@ -24,7 +24,7 @@ from rotation.stores.line import LINE
 from rotation.stores.postgresql.catalog import LEAVES, TRANSACTION
 from rotation.stores.postgresql.codecs import bigint_array, numbers_in, uuid_array, uuids_in
 from rotation.stores.postgresql.sessions import first_statement, session_in
-from rotation.stores.postgresql.transactions import LOCK_MILLISECONDS, in_one_trip
+from rotation.stores.postgresql.transactions import LOCK_MILLISECONDS, in_one_trip, note_server
 from rotation.stores.watchdog import SESSION
 
 PLAN = {"jit": "off", "enable_seqscan": "off", "enable_sort": "off"}
@@ -239,6 +239,7 @@ def one_trip(connection: sa.Connection, settings: Mapping[str, str], *, read_onl
         # Not the driver's own commit: in a pipeline that waits to read while a part of a swap is still to be sent.
         driver.execute("ROLLBACK" if read_only else "COMMIT")
     connection.info[LINE].waited(time.perf_counter() - sent)
+    note_server(connection)
     # What follows on this connection is another transaction.
     del connection.info[SESSION]
 

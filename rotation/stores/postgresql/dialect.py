@@ -16,12 +16,12 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
 from rotation.stores.columns import BLOCK_BITS, AsRead, TargetCells
-from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode, Tempo
+from rotation.stores.dialect import CLOSED, CUT, FULL, NAMELESS, UNREACHABLE, BatchSwap, Dialect, Fault, Mode, Tempo
 from rotation.stores.postgresql.blocks import PostgreSQLBlocks, PostgreSQLPages
 from rotation.stores.postgresql.catalog import TRANSACTION, PostgreSQLCatalog
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
 from rotation.stores.postgresql.other_writers import PostgreSQLOthers
-from rotation.stores.postgresql.sessions import lasting, sign_of
+from rotation.stores.postgresql.sessions import peer_of, sign_of
 from rotation.stores.postgresql.transactions import (
     LOCK_MILLISECONDS,
     begin,
@@ -30,6 +30,7 @@ from rotation.stores.postgresql.transactions import (
     execute,
     execute_many,
 )
+from rotation.stores.servers import Peer
 from rotation.stores.watchdog import Session, Sign
 
 KEYS = (
@@ -69,6 +70,8 @@ ANSWERS = {
     r"password|authentication failed|role .* does not exist|not permitted to log in|pg_hba\.conf": "28000",
     r"permission denied for database": "42501",
     r"database .* does not exist|not currently accepting": "3D000",
+    # PgBouncer's own while its server is away, unless it repeats an answer of that server, as the ones above.
+    r"server_login_retry|cannot connect to server|query_wait_timeout|server conn crashed|shutting down": "08006",
 }
 """The server's answers to a connection attempt, each with the SQLSTATE that the driver does not pass on."""
 
@@ -99,6 +102,7 @@ class PostgreSQL(Dialect):
         "53100": "the disk is full",
         "53200": "the server has not enough memory",
         "53300": FULL,
+        "08006": "the pooler has no connection to its server",
         "55P03": "another transaction holds a lock",
         "57014": "a statement was cancelled (a statement_timeout?)",
         "57P01": "the connection was lost",
@@ -107,6 +111,8 @@ class PostgreSQL(Dialect):
     unforeseen = "the database failed, and the server's log says why"
     denials: ClassVar[frozenset[Any]] = frozenset({"42501"})
     transient: ClassVar[frozenset[Any]] = frozenset({"08", "40", "57P01", "57P02", "57P03", "53300", "25P03"})
+    gone: ClassVar[frozenset[Any]] = frozenset({"08", "57P01", "57P02", "57P03", "53300"})
+    read_only: ClassVar[frozenset[Any]] = frozenset({"25006"})
     locked: ClassVar[frozenset[Any]] = frozenset({"55P03"})
     # 21 and 22 data, 23 constraint, 27 a trigger, 44 WITH CHECK OPTION, P0 a trigger's RAISE, 54000 too much for an
     # index.
@@ -143,14 +149,14 @@ class PostgreSQL(Dialect):
         with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
 
-    def set_up(self, connection: Any) -> Session | None:
+    def set_up(self, connection: Any) -> Peer:
         """Nothing of it is the server's to remember."""
         # Prepared statements do not survive a pooler either.
         connection.prepare_threshold = None
         if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
             take_any_text(connection)
         register(connection)
-        return lasting(connection)
+        return peer_of(connection)
 
     def sign_of(self, connection: Any, session: Session) -> Sign:
         """Each transaction has noted its own names."""
@@ -192,10 +198,22 @@ class PostgreSQL(Dialect):
                 return NAMELESS
             if "Connection refused" in str(error):
                 return CLOSED
-            return (
-                "the server cannot be reached or refuses the connection; check host, port, database, user and password"
-            )
+            if _answer(error):
+                return "the server refuses the connection, and its log says why; check database, user and password"
+            return self.unreachable(error)
         return super().words(error)
+
+    def is_gone(self, error: BaseException) -> bool:
+        """Also if no server answers; a name that was known before may be looked up in vain during a failover."""
+        if self.code(error) is None and type(error).__name__ in UNREACHED:
+            return _answer(error) is None
+        return super().is_gone(error)
+
+    def unreachable(self, error: BaseException) -> str | None:
+        """By the system's own words, which libpq passes on; not all of them come through."""
+        if self.code(error) or type(error).__name__ not in UNREACHED or _answer(error) or _is_nameless(error):
+            return None
+        return next((found for number, found in UNREACHABLE.items() if os.strerror(number) in str(error)), CUT)
 
     def lacks_memory(self, error: BaseException) -> bool:
         """By the words of libpq, which are not the server's own: these have an SQLSTATE."""

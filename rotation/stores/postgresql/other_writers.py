@@ -15,7 +15,7 @@ import threading
 import time
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -35,6 +35,7 @@ from rotation.stores.other_writers import (
     text_literal,
 )
 from rotation.stores.postgresql.catalog import FAMILY, TRANSACTION
+from rotation.stores.postgresql.sessions import RECOVERED, SERVER, recovery, started
 
 SPAN = 2**31 - 2**20
 """Transactions in which ages can be told apart; beyond 2**31 they wrap."""
@@ -72,7 +73,8 @@ ALTERED = """concat_ws(',', pg_relation_filenode(c.oid), c.xmin, n.xmin,
 rename), each of its columns (to leave a family or join it alters them), and what fires on an UPDATE."""
 
 MEMBERS = sa.text(f"""{FAMILY} SELECT c.oid IN (SELECT oid FROM here), CAST(c.oid AS text), {ALTERED},
-    row_security_active(c.oid), c.relkind = 'p' OR (c.relkind = 'r' AND a.amname = 'heap')
+    row_security_active(c.oid), c.relkind = 'p' OR (c.relkind = 'r' AND a.amname = 'heap'),
+    {SERVER}, {RECOVERED}
 FROM pg_class c JOIN family f ON f.oid = c.oid JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_am a ON a.oid = c.relam
 ORDER BY c.oid""")  # noqa: S608 - constants only
@@ -143,10 +145,12 @@ class PostgreSQLOthers(OtherWriters):
         """Of the family, since it is read as one table; rows are hidden by the policies of the table itself."""
         members = family(connection, schema, table)
         first = [member for member in members if member.is_first]
+        server = [(*started(member.started), recovery(member.recovered)) for member in members[:1]]
         return TableState(
             "".join(member.oid for member in first),
             [(member.oid, member.altered) for member in members],
             any(member.hidden for member in first),
+            tuple(chain(*server)),
         )
 
     def begin(self, connection: sa.Connection) -> bool:
@@ -343,6 +347,9 @@ class Member(NamedTuple):
     """True if its rows may be hidden from this user."""
     is_plain: bool
     """True if its rows are kept in the usual way."""
+    started: str
+    """The server that says so, by its start and by its last recovery."""
+    recovered: str
 
 
 def family(connection: sa.Connection, schema: str | None, table: str) -> list[Member]:

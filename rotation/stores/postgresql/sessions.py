@@ -13,9 +13,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rotation.stores.servers import Fact, Peer
 from rotation.stores.watchdog import Session, Sign
 
 SERVER = "CAST(extract(epoch FROM pg_postmaster_start_time()) AS text)"
+RECOVERED = "coalesce(CAST(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) AS text), '')"
+"""A recovery after a crash, which may keep the start of the server, resets the statistics. Any user may ask."""
 NAMES = f"{SERVER}, CAST(pg_backend_pid() AS text), CAST(extract(epoch FROM now()) AS text)"
 FOUND = f"""SELECT {SERVER}, a.pid IS NULL, a.state, concat_ws(' ', a.wait_event_type, a.wait_event),
 CAST(extract(epoch FROM a.xact_start) AS text)
@@ -44,13 +47,28 @@ def session_in(result: Any) -> Session | None:
     return tuple(result.get_value(0, column).decode() for column in range(result.nfields)[-3:])
 
 
-def lasting(connection: Any) -> Session | None:
-    """The server and the process of a driver's new *connection*, if no pooler is between; from here on, no statement
-    begins a transaction by itself.
+def peer_of(connection: Any) -> Peer:
+    """The server of a driver's new *connection*, and its process there, if no pooler is between.
+
+    From here on, no statement begins a transaction by itself.
     """
     connection.autocommit = True
-    server, process, _ = connection.execute(f"SELECT {NAMES}").fetchone()
-    return (server, process, None) if str(connection.info.backend_pid) == process else None
+    server, process, _, recovered = connection.execute(f"SELECT {NAMES}, {RECOVERED}").fetchone()
+    session = (server, process, None) if str(connection.info.backend_pid) == process else None
+    return Peer((*started(server), recovery(recovered)), session)
+
+
+def started(server: object) -> tuple[Fact]:
+    """The fact that each transaction notes: the start of its *server*, since a pooler may lead the next one elsewhere.
+
+    A direct connection ends with the server, also in a crash.
+    """
+    return (("start", str(server)),)
+
+
+def recovery(recovered: object) -> Fact:
+    """The fact that is new after a crash, even if the server kept its start."""
+    return ("recovery", str(recovered))
 
 
 def sign_of(connection: Any, session: Session) -> Sign:

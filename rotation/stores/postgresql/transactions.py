@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from rotation.stores.dialect import READING, Mode
-from rotation.stores.postgresql.sessions import first_statement, session_in
+from rotation.stores.postgresql.sessions import first_statement, session_in, started
+from rotation.stores.servers import SERVER
 from rotation.stores.watchdog import LASTING, SESSION, Session
 
 BEGIN, END = "rotation.begin", "rotation.end"
@@ -80,6 +81,7 @@ def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
     if begins and not together:
         with in_one_trip(cursor.connection) as driver:
             _send(connection, driver)
+        note_server(connection)
     if not (together or end):
         return False
     with in_one_trip(cursor.connection) as driver:
@@ -90,6 +92,7 @@ def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
             question, values, answers = end
             answers.append(driver.execute(question, values))
             driver.execute("COMMIT")
+    note_server(connection)
     return True
 
 
@@ -98,6 +101,14 @@ def execute_many(cursor: Any, _statement: str, _parameters: Any, context: Any) -
     if _is_to_begin(context.root_connection):
         with in_one_trip(cursor.connection) as driver:
             _send(context.root_connection, driver)
+        note_server(context.root_connection)
+
+
+def note_server(connection: sa.Connection) -> None:
+    """Notes which server the transaction of *connection* is on: behind a pooler it may be another than the last one."""
+    note = connection.info.get(SESSION)
+    if note and (session := note()):
+        connection.info[SERVER] = started(session[0])
 
 
 def _is_to_begin(connection: sa.Connection) -> bool:
