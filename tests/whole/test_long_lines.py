@@ -1,0 +1,99 @@
+"""A run over a long line to its server: few round trips, small transactions, and no lock that waits for an answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+import pytest
+
+from keyring_core import Keyring
+from rotation.planning.planner import Planner
+from rotation.stores.mysql import other_writers
+from rotation.stores.store import Store
+from tests.conftest import Cli
+from tests.databases import Database
+from tests.fakes import TARGET
+from tests.keys import key_text
+from tests.proxy import Proxy, through_proxy
+from tests.stores.tokens import make_token, make_tokens, report, rotate, secret_names, secrets_of
+
+pytestmark = [
+    pytest.mark.database,
+    pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True),
+]
+
+KEYRING = Keyring(key_text("new"), [key_text("old")])
+TRIP = 0.02
+OPENING = 90
+"""The most trips of all that a run does for a target beside its batches."""
+LOCKED = {"postgresql": 100, "mariadb": 200}
+"""The most rows of a transaction beside services."""
+ROWS = 2000
+KINDS = {"one length": 0, "many lengths": 40, "with others of the service": 1}
+"""The cells of a table: how many lengths they have beside the usual one."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("pace", ["--gentle", "--full-speed"])
+def test_a_run_makes_few_round_trips(database: Database, cli: Cli, kind: str, pace: str) -> None:
+    """Over 20 ms they take longer than the work; beside a service it was a batch a row after a while."""
+    secrets = [f"{number:04}" + "x" * 16 * (number % (KINDS[kind] + 1)) for number in range(ROWS)]
+    database.make_creds([make_token(secret) for secret in secrets])
+
+    with through_proxy(database.url, trip=TRIP) as proxy:
+        ran = rotate(cli, replace(database, url=proxy.url), pace)
+
+    assert (ran.code, report(ran)["rotated"]) == (0, ROWS)
+    assert secrets_of(cell for _, cell in sorted(database.column().items())) == secrets
+    # A transaction with rows of a length of their own may take another trip. On MariaDB each has one, a pass reads
+    # all rows again, and the server is asked ten times a second what others write.
+    batches = ROWS // LOCKED[database.kind]
+    assert proxy.trips <= OPENING + {"postgresql": 2, "mariadb": 4}[database.kind] * batches
+
+
+@contextmanager
+def far_store(database: Database, trip: float = 0.002) -> Iterator[tuple[Proxy, Store]]:
+    """The table `creds`, over a line of that *trip*."""
+    with (
+        through_proxy(database.url, trip=trip) as proxy,
+        closing(Store(replace(TARGET, url=proxy.url), read_only=False, sleep=time.sleep)) as store,
+    ):
+        yield proxy, store
+
+
+FORMS = {
+    "in blocks": ("INTEGER", lambda number: number),
+    "by rows": ("INTEGER", lambda number: number * 1000),
+}
+"""How the table is read and swapped: the type of its key, and the key of each row."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_read_and_a_swap_take_a_round_trip_each(
+    database: Database, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The swap's end travels with it: no row stays locked while an answer is on its way."""
+    monkeypatch.setattr(other_writers, "LOOK_SECONDS", 3600.0)
+    kind, key = FORMS[form]
+    database.execute(f"CREATE TABLE creds (id {kind} PRIMARY KEY, token VARCHAR(255))")
+    tokens = make_tokens(100)
+    database.insert("creds", [{"id": key(number), "token": token} for number, token in enumerate(tokens)])
+
+    with far_store(database) as (proxy, store):
+        # What a session sets once, and the first look at what others write.
+        batch = store.read(None, None, 1)
+        first = Planner(KEYRING).plan(batch)
+        store.write(first.swaps, first.blocks)
+        before = proxy.trips
+        batch = store.read(batch.last, None, 99)
+        read = proxy.trips
+        plan = Planner(KEYRING).plan(batch)
+        written = store.write(plan.swaps, plan.blocks)
+        swapped = proxy.trips
+
+    assert (plan.changes, written.lost, written.refused) == (99, set(), {})
+    assert swapped - read == 1
+    assert read - before == {"in blocks": 1, "by rows": 2}[form] if database.kind == "mariadb" else 1
+    assert secrets_of(cell for _, cell in sorted(database.column().items())) == secret_names(100)
