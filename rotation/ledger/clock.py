@@ -57,7 +57,7 @@ class LedgerClock:
             except LedgerError:
                 if self._server is None:
                     raise
-                # Whoever needs the ledger next hears that it fails. For each target of a check it is not waited for.
+                # The next step that needs the ledger reports the fault. It is not waited for at each target of a check.
                 found = self._server + timedelta(seconds=max(passed, 0))
             self._server, self._asked_at, passed = found, time.monotonic(), 0.0
         return self._server + timedelta(seconds=passed)
