@@ -374,7 +374,7 @@ class Context:
         if place is None or not (make or place.file is None or place.file.exists()):
             return None
         self.check_ledger(place)
-        ledger = Ledger.open(place.url, place=place, wait=self.streams.wait)
+        ledger = Ledger.open(place.url, place=place, wait=self.streams.wait, skew=self.clock_skew())
         if ledger.migrated:
             self.streams.warn(ledger.migrated)
         return ledger

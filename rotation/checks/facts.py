@@ -11,8 +11,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keyring_core import KeyState
+from rotation.ledger.clock import Clocks
 from rotation.ledger.key_uses import KnownUse
-from rotation.ledger.records import next_promotion, took_over
+from rotation.ledger.records import history_of, next_promotion, took_over
 from rotation.model.counts import Counts
 from rotation.model.next_steps import Next, Remedy, retire_step
 from rotation.retirement import Evidence, of_censuses
@@ -102,8 +103,8 @@ class Facts:
     """The reads that services announced, with every key."""
     complete_run: datetime | None = None
     """The end of the last run that left every token of all targets under the primary key."""
-    latest: datetime | None = None
-    """The latest time in the ledger."""
+    clocks: Clocks | None = None
+    """The time of the ledger, the latest one in it, and what the two are to this machine's clock."""
     search: Discovery | None = None
     """The search for token columns; None if there was none, or it failed."""
     search_fault: str | None = None
@@ -154,6 +155,7 @@ class Facts:
             search=self.search,
             search_fault=None if self.search else self.search_fault,
             fleet=self.instances,
+            now=now,
             use=self.key_use(key_id, policy, now),
         )
 
@@ -191,6 +193,11 @@ class Facts:
         """When the primary key took over; None if that is unknown, as after keys were put back by hand."""
         return took_over(self.primary or "", self.older, self.records, self.service)
 
+    def newer(self, policy: Policy) -> Mapping[str, Promotion]:
+        """The previous keys that were promoted later than the primary key."""
+        skew = policy.max_clock_skew
+        return history_of(self.primary or "", self.older, self.records, self.service, skew=skew).newer
+
     @property
     def promoted(self) -> datetime | None:
         """The latest time at which the primary key may have taken over; younger tokens were written after it."""
@@ -215,7 +222,7 @@ class Facts:
             # It was a previous key when it was first seen; a staged one was replaced between two checks.
             known = (self.promoted, None if record.staged else record.first_seen)
             return min((when for when in known if when), default=None)
-        following = next_promotion(record.promotion, self.own.values())
+        following = next_promotion(record, self.own.values())
         return following.latest if following else self.promoted
 
     def previous_in_targets(self) -> Iterator[tuple[TargetFacts, str]]:

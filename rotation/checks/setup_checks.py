@@ -10,12 +10,12 @@ from keyring_core.environment import SUSPENDED
 from keyring_core.names import printable
 from rotation.checks.facts import ARCHIVE, Facts, Finding, Level
 from rotation.configuration.policy import Policy
+from rotation.ledger.clock import CLOCK_REMEDY, SERVICE_CLOCK_REMEDY
 from rotation.ledger.database import SHAPE_REMEDY, UNKNOWN_SHAPE
 from rotation.ledger.key_uses import of_clocks
 from rotation.ledger.records import KeyRecord
-from rotation.ledger.session import CLOCK_REMEDY, SERVICE_CLOCK_REMEDY, clock_fault
 from rotation.model.key_use import in_words
-from rotation.model.next_steps import CHECK, DISCOVER, RUN, STATUS, Next, Remedy, Repeats, Steps
+from rotation.model.next_steps import CHECK, DISCOVER, RUN, STATUS, Next, Remedy, Repeats, Steps, demotion_steps
 from rotation.model.text import many, span, to_minute
 from rotation.retirement import LOOK_ELSEWHERE, refusals
 
@@ -56,12 +56,15 @@ def check_ledger(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]
 
 
 def check_clock(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
-    """The clock is behind the latest time in the ledger, so ages are wrong; or a service's differs from the ledger's.
+    """The clock is behind the latest time in the ledger, so ages are wrong; or two machines' clocks differ.
 
     Remedy: set the clock of that machine by NTP (`timedatectl`).
     """
-    fault = clock_fault(facts.latest, now, policy.max_clock_skew)
-    found = [Finding(Level.WARNING, "clock", fault, CLOCK_REMEDY)] if fault else []
+    found = []
+    if facts.clocks:
+        faults = facts.clocks.faults(policy.max_clock_skew, now)
+        found += [Finding(Level.WARNING, "clock", fault, remedy) for fault, remedy in faults]
+        found += [Finding(Level.OK, "clock", facts.clocks.note, CLOCK_REMEDY)] if facts.clocks.note else []
     services = [*facts.late_times, *of_clocks(facts.instances)]
     return found + [Finding(Level.WARNING, "clock", words, SERVICE_CLOCK_REMEDY) for words in services]
 
@@ -249,7 +252,7 @@ def check_previous_keys(facts: Facts, policy: Policy, now: datetime) -> list[Fin
 def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> Finding | None:
     since = facts.superseded(key_id)
     if since is None:
-        return _undated("the previous key", key_id)
+        return _not_replaced(facts, key_id, policy)
     late, tokens = now - since > policy.max_previous_age, facts.under[key_id]
     against = refusals(facts.evidence(key_id, policy, now))
     limit = f"replaced {span(now - since)} ago, and the limit is {span(policy.max_previous_age)}; " if late else ""
@@ -263,6 +266,24 @@ def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> F
         return Finding(level, key_id, f"{limit}kept for {against[0].reason}{more}", against[0].remedy)
     message = f"{limit}no token that was read needs it; keys retire reads the rest first"
     return Finding(level, key_id, message, facts.retire_step(key_id))
+
+
+def _not_replaced(facts: Facts, key_id: str, policy: Policy) -> Finding:
+    """The finding on a previous key of which nobody knows when another one took over from it."""
+    newer = facts.newer(policy)
+    if newer:
+        newest, promotion = max(newer.items(), key=lambda item: item[1].latest)
+        message = (
+            f"{newest} was promoted ({promotion.words()}) later than the primary key {facts.primary}, so the ledger "
+        )
+        message += f"does not know when {key_id} was replaced: {promotion.causes}"
+        steps = demotion_steps(newest, facts.key_set, may_be_clock=promotion.is_close)
+        return Finding(Level.UNKNOWN, key_id, message, steps)
+    if facts.ledger_fault or facts.ledger_unwritten or facts.primary not in facts.own:
+        return _undated("the previous key", key_id)
+    message = f"the ledger does not know when {facts.primary} took over from it"
+    record = facts.keys_step("promote", facts.primary or "", when="if it is right, have that recorded as before today:")
+    return Finding(Level.UNKNOWN, key_id, message, record)
 
 
 def check_key_reads(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:

@@ -29,7 +29,7 @@ def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Findi
     """
     found = []
     left = Counter[str]()
-    newer = history_of(facts.primary or "", facts.older, facts.records, facts.service).newer
+    newer = facts.newer(policy)
     for target, key_id in facts.previous_in_targets():
         left[target.label] += target.counts.under[key_id]
     for label, tokens in left.items():
@@ -187,9 +187,10 @@ def _put_back(label: str, tokens: int, newer: Mapping[str, Promotion], facts: Fa
     key_id, promotion = max(newer.items(), key=lambda item: item[1].latest)
     message = (
         f"{many(tokens, 'token')} under previous keys, and {key_id} was promoted ({promotion.words()}) later than the "
-        f"primary key {facts.primary}: the keys look swapped, or this configuration is an old one"
+        f"primary key {facts.primary}: {promotion.causes}"
     )
-    return Finding(Level.WARNING, label, message, demotion_steps(key_id, facts.key_set))
+    steps = demotion_steps(key_id, facts.key_set, may_be_clock=promotion.is_close)
+    return Finding(Level.WARNING, label, message, steps)
 
 
 def _new_unreadable(target: TargetFacts) -> int:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -106,10 +107,11 @@ def _examine(
             facts = replace(
                 facts_without_targets(session, keys, context), ledger_unwritten=unwritten, late_times=tuple(late_times)
             )
+        clock = session.date if facts.ledger_fault is None else utc_now
         if keys.keyring:
-            facts = census_targets(facts, context, targets, keys.keyring, columns, sample=sample)
+            facts = census_targets(facts, context, targets, keys.keyring, columns, sample=sample, clock=clock)
         # The clock is read last, so that a token written meanwhile is not in the future.
-        verdict = Verdict.of(facts, policy, utc_now())
+        verdict = Verdict.of(facts, policy, clock())
         if facts.ledger_fault is None:
             session.fault = None
             session.keep(kept(facts))
@@ -142,13 +144,15 @@ def overview(
             facts = last_censuses(facts, own)
             policy = structs.replace(policy, off={**NOT_IN_A_CENSUS, **policy.off})
         else:
-            facts = census_targets(facts, context, own, keys.keyring, partial(search_columns, context, targets))
+            columns = partial(search_columns, context, targets)
+            facts = census_targets(facts, context, own, keys.keyring, columns, clock=session.date)
         runs: Sequence[RunRecord] = ()
         certificates: Sequence[Mapping[str, Any]] = ()
         if session.ledger is not None and facts.ledger_fault is None:
             certificates = [one for one in session.ledger.certificates() if one.get("service") == session.service]
             runs = session.ledger.last_runs(PAGE_RUNS, session.service)
-    return Overview(Verdict.of(facts, policy, utc_now()), own, runs, certificates)
+        verdict = Verdict.of(facts, policy, session.date())
+    return Overview(verdict, own, runs, certificates)
 
 
 NO_LEDGER = f"there is none: {NAME_LEDGER}"
@@ -262,6 +266,7 @@ def census_targets(  # noqa: PLR0913 - what to count, with what
     columns: Columns,
     *,
     sample: int | None = None,
+    clock: Callable[[], datetime] = utc_now,
 ) -> Facts:
     """*facts*, with a new census of each target, and the token columns without a target. Raises StoppedError."""
     counted: list[TargetFacts] = []
@@ -278,7 +283,7 @@ def census_targets(  # noqa: PLR0913 - what to count, with what
         if report.stopped is not None:
             unreached[title] = report.stopped
             continue
-        census = census_record(report, keyring.primary.id, facts.service, utc_now(), sampled=sample is not None)
+        census = census_record(report, keyring.primary.id, facts.service, clock(), sampled=sample is not None)
         census = carried(census, facts.known)
         before = next((each for each in facts.checked if each.place == census.place), None)
         counted.append(TargetFacts(census, before, title))
@@ -330,7 +335,7 @@ def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -
         "instances": tuple(use.fleet),
         "reads": tuple(use.reads),
         "complete_run": use.run,
-        "latest": ledger.latest(),
+        "clocks": ledger.clocks(),
         "cut_short": frozenset(ledger.cut_short(service, states) if states else ()),
         "archives": {one["key"]: path for one in certificates if isinstance(path := one.get("archive"), str)},
     }

@@ -21,7 +21,7 @@ from rotation.job.workers import Workers, open_workers
 from rotation.kept_files import outputs_of
 from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.ledger import Outcome
-from rotation.ledger.records import history_of, lacking
+from rotation.ledger.records import SKEW, history_of, lacking
 from rotation.ledger.session import OnFailure, Session
 from rotation.model.counts import PARTS
 from rotation.model.failures import StoppedError, UsageError
@@ -226,7 +226,8 @@ class RunRecorder:
         """The past of the keys, from the ledger; with *allow_demotion* the primary key counts as the newest."""
         others = [key.id for key in keyring.states if key is not keyring.primary]
         records = self.session.attempt(lambda ledger: ledger.keys())
-        history = UNKNOWN if records is None else history_of(self.primary, others, records, self.session.service)
+        service, skew = self.session.service, self.session.ledger.skew if self.session.ledger else SKEW
+        history = UNKNOWN if records is None else history_of(self.primary, others, records, service, skew=skew)
         if not (allow_demotion and history.newer):
             return history
         self._goes_back = True

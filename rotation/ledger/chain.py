@@ -169,7 +169,7 @@ class Chain(NamedTuple):
 Columns: TypeAlias = dict[str, Any]
 """Columns of a key, with each time as text."""
 
-_COLUMNS = [field.name for field in fields(KeyRecord) if field.name not in {"id", "service"}]
+_COLUMNS = [field.name for field in fields(KeyRecord) if field.name not in {"id", "service", "promoted_in"}]
 
 
 def columns_of(record: KeyRecord) -> Columns:

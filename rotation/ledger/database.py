@@ -111,10 +111,14 @@ class LedgerAccess:
         words = OLDER.format(found, VERSION) if found else UNMADE
         raise self.fault(f"{words} ({failure.reason if failure else 'another process is at it'})")
 
-    def clock(self, connection: sa.Connection) -> datetime | None:
-        """The time of the database's server; None if it has none, or if nobody knows how to ask it."""
-        if self._dialect is None or self._dialect.clock is None:
-            return None
+    @property
+    def has_clock(self) -> bool:
+        """True if the database has a server, and this program knows how to ask it for its time."""
+        return self._dialect is not None and self._dialect.clock is not None
+
+    def clock(self, connection: sa.Connection) -> datetime:
+        """The time of the database's server; only if it `has_clock`."""
+        assert self._dialect is not None  # noqa: S101 - for the type checker
         return datetime.fromtimestamp(
             float(connection.exec_driver_sql(f"SELECT {self._dialect.clock}").scalar_one()), UTC
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
@@ -16,6 +16,22 @@ Dates: TypeAlias = "dict[str, datetime | None]"
 
 PROMOTION = ("promoted", "promoted_after", "promoted_before")
 """The columns that hold a promotion: one date, or the two bounds of a span."""
+
+
+def promotions() -> sa.Select[Any]:
+    """Selects all keys, each with the number of the event of its last promotion.
+
+    The events are in the order in which they happened, whatever the clocks said meanwhile.
+    """
+    events = tables.events.c
+    # The text of a document: an event of a key that was found has a promotion, or another state.
+    sets = sa.type_coerce(events.document, sa.Text)
+    has_promotion = sa.or_(*(sets.like(f'%"{column}": "%') for column in ("promoted", "promoted_before")))
+    number = sa.func.max(events.number).label("promoted_in")
+    last = sa.select(events.service, events.key_id, number).where(has_promotion)
+    found = last.group_by(events.service, events.key_id).subquery()
+    own = sa.and_(found.c.service == tables.keys.c.service, found.c.key_id == tables.keys.c.id)
+    return tables.records_of(tables.keys).add_columns(found.c.promoted_in).outerjoin(found, own)
 
 
 class FoundKeys:

@@ -41,10 +41,9 @@ class KnownUse:
         """The use of one key; *days* is the policy's `suspend_days`."""
         older = [each for each, state in states.items() if state.is_superseded]
         promoted = took_over(_primary(states), older, self.records, self.service)
-        now = self.now or utc_now()
         known = [when for when in (self.run, promoted and promoted.latest) if when]
-        # Of a clock that was ahead: to count reads from then on would leave out all that come before.
-        ahead = [when for when in known if when > now + SKEW]
+        # To count reads from then on would leave out all that come before.
+        ahead = [when for when in known if self.is_late(when)]
         since = max((when for when in known if when not in ahead), default=None)
         own = next((one for one in self.records if (one.id, one.service) == (key_id, self.service)), None)
         is_suspended = states.get(key_id) is KeyState.SUSPENDED
@@ -55,14 +54,19 @@ class KnownUse:
             since=since,
             # A run from before that promotion, if the key was primary before, moved nothing to it since.
             by_run=since is not None and since == self.run,
+            run=self.run,
             unheard=[*_of_stale(stale, since), *map(_of_late, ahead), *of_clocks(self.fleet)],
             asked=[f"{_who(one)}, up to {to_second(one.seen)}" for one in sorted(asked, key=lambda one: one.seen)],
             opening=[one.words for one in self.fleet if is_suspended and key_id in one.known],
             is_suspended=is_suspended,
             suspended=own.suspended if own else None,
             days=days,
-            now=now,
+            now=self.now or utc_now(),
         )
+
+    def is_late(self, when: datetime) -> bool:
+        """True if *when* is still to come: a clock that was ahead wrote it, and it counts for nothing."""
+        return when > (self.now or utc_now()) + SKEW
 
 
 def _primary(states: Mapping[str, KeyState]) -> str:

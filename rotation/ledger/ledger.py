@@ -20,9 +20,10 @@ from keyring_core.keys import KeyState
 from keyring_core.names import printable
 from rotation.ledger import schema as tables
 from rotation.ledger.chain import CERTIFIED, Chain, EventRecord, last_events
+from rotation.ledger.clock import Clocks, LedgerClock
 from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url, put
 from rotation.ledger.events import EventWriter, Sign, read_chain
-from rotation.ledger.found_keys import PROMOTION, FoundKeys
+from rotation.ledger.found_keys import PROMOTION, Dates, FoundKeys, promotions
 from rotation.ledger.instances import (
     delete_instance,
     later_than,
@@ -33,7 +34,7 @@ from rotation.ledger.instances import (
     settle,
     write_instance,
 )
-from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord, records
+from rotation.ledger.records import SKEW, CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord, records
 from rotation.model.key_use import UNNAMED
 from rotation.model.searched_table import REMEMBERED, SearchedTable
 from rotation.model.text import to_second
@@ -74,10 +75,13 @@ def service_name(environ: Mapping[str, str], key_set: str | None = None) -> str:
 class Ledger:
     """An open ledger. Every method raises LedgerError if the database fails; many processes may write at once."""
 
-    def __init__(self, access: LedgerAccess, now: Callable[[], datetime] = utc_now) -> None:
-        """Makes or migrates the tables, and begins the chain. Raises LedgerError, NewerLedgerError."""
-        self._access, self._now = access, now
-        self.before = access.migrate(lambda connection: EventWriter(connection, now()))
+    def __init__(self, access: LedgerAccess, now: Callable[[], datetime] = utc_now, skew: timedelta = SKEW) -> None:
+        """Makes or migrates the tables, and begins the chain. Raises LedgerError, NewerLedgerError.
+
+        *now* is this machine's clock, and *skew* the most by which two clocks may differ.
+        """
+        self._access, self._clock, self.skew = access, LedgerClock(access, now, skew), skew
+        self.before = access.migrate(lambda connection: EventWriter(connection, self._clock.time(connection)))
         """The version of its tables when it was opened; 0 if there were none."""
 
     @property
@@ -103,15 +107,17 @@ class Ledger:
         now: Callable[[], datetime] = utc_now,
         wait: Callable[[float], None] = time.sleep,
         place: LedgerPlace | None = None,
+        skew: timedelta = SKEW,
     ) -> Ledger:
         """The ledger at an SQLAlchemy *url*. Raises UsageError for a url that cannot work, and LedgerError.
 
         *wait* sleeps, and raises StoppedError if a stop was requested. *place*: what names that url, for messages.
+        *now* and *skew* as for a Ledger.
         """
         place = place or LedgerPlace(url, LEDGER_URL)
         access = open_url(place, ATTEMPTS, wait=wait)
         try:
-            return cls(access, now)
+            return cls(access, now, skew)
         except BaseException:
             access.close()
             raise
@@ -130,14 +136,13 @@ class Ledger:
         """From now on waits with *patience* for a server that goes away; *wait* raises StoppedError."""
         self._access.wait_for_server(patience, wait)
 
-    def latest(self) -> datetime | None:
-        """The latest time in it, of keys, runs and censuses. Services' clocks do not count."""
-        keys, runs = tables.keys.c, tables.runs.c
-        dates = (keys.first_seen, keys.staged, keys.promoted, keys.promoted_before, keys.retired)
-        columns = (*dates, runs.started, runs.finished, tables.censuses.c.taken)
-        queries = [sa.select(sa.func.max(column)) for column in columns]
-        found = self._access.read(lambda connection: [connection.scalar(query) for query in queries])
-        return max((date for date in found if date), default=None)
+    def clocks(self) -> Clocks:
+        """Its time, the latest one in it, and how far this machine's clock is from its server's."""
+        return self._clock.compare()
+
+    def date(self) -> datetime:
+        """The date of what happens now: the time, or the latest one in it if that is a moment later."""
+        return self._clock.date()
 
     def see_keys(self, states: Mapping[str, KeyState], service: str) -> None:
         """Records the keys of an environment, by id, if they are new or in a state that was not recorded yet.
@@ -146,31 +151,37 @@ class Ledger:
         A date that is recorded stays. A key that becomes primary a second time keeps its first promotion, so that a run
         recognizes that its tokens would move backwards; only `mark` records the second one.
         """
-        now = self.time()
-        if not self._access.read(lambda connection: FoundKeys(connection, service, now).dates(states)):
-            return
+
+        def found(connection: sa.Connection, now: datetime) -> dict[str, Dates]:
+            return FoundKeys(connection, service, now).dates(states)
 
         def act(connection: sa.Connection) -> None:
+            now = self._clock.date(connection)
             writer = EventWriter(connection, now)
-            for key_id, dates in FoundKeys(connection, service, now).dates(states).items():
+            for key_id, dates in found(connection, now).items():
                 writer.put_key(key_id, service, FOUND, dates)
 
-        self._access.write(act)
+        if self._access.read(lambda connection: found(connection, self._clock.local())):
+            self._access.write(act)
 
     def mark(self, key_id: str, event: Event, service: str, *, forced: bool = False, by: str | None = None) -> None:
         """Records a step on a key just now: its date, or the end of its suspension, and who made it.
 
         A key that was restored keeps the date of its retirement, as the last one that it had.
         """
-        now = self.time()
-        dates = _dates_of(event, now, forced=forced)
-        self._access.write(lambda connection: EventWriter(connection, now, by).put_key(key_id, service, event, dates))
+
+        def act(connection: sa.Connection) -> None:
+            now = self._clock.date(connection)
+            dates = _dates_of(event, now, forced=forced)
+            EventWriter(connection, now, by).put_key(key_id, service, event, dates)
+
+        self._access.write(act)
 
     def mark_newest(self, key_id: str, service: str) -> None:
         """Records that a key that was found primary counts as promoted after all others, as an operator decided."""
-        now = self.time()
 
         def act(connection: sa.Connection) -> None:
+            now = self._clock.date(connection)
             writer = EventWriter(connection, now)
             writer.put_key(key_id, service, NEWEST, FoundKeys(connection, service, now).as_newest(key_id))
 
@@ -178,16 +189,17 @@ class Ledger:
 
     def keys(self) -> list[KeyRecord]:
         """All keys that were ever recorded, the oldest record first."""
-        query = tables.records_of(tables.keys).order_by(tables.keys.c.first_seen, tables.keys.c.id)
-        return self._records(KeyRecord, query)
+        return self._records(KeyRecord, promotions().order_by(tables.keys.c.first_seen, tables.keys.c.id))
 
     def keep_certificate(self, document: Mapping[str, Any], sign: Sign | None = None) -> dict[str, Any]:
         """Keeps the certificate of a retirement, as an event; its `key` is the key's id, and `by` who retired it.
 
         Returns it with its place in the chain, which names this ledger, and with the signature that *sign* makes of it.
         """
-        now, by = self.time(), document.get("by")
-        return self._access.write(lambda connection: EventWriter(connection, now, by).put_certificate(document, sign))
+        by = document.get("by")
+        return self._access.write(
+            lambda connection: EventWriter(connection, self._clock.date(connection), by).put_certificate(document, sign)
+        )
 
     def certificates(self) -> list[dict[str, Any]]:
         """All certificates, the oldest first."""
@@ -233,11 +245,11 @@ class Ledger:
         """
 
         def act(connection: sa.Connection) -> InstanceRecord:
-            server = self._access.clock(connection) if clock else None
+            server = self._access.clock(connection) if clock and self._access.has_clock else None
             ahead = seconds_ahead(clock, server) if clock and server else None
             written = replace(put_right(record, ahead), ahead=ahead)
             right = [put_right(each, ahead) for each in reads]
-            write_instance(connection, written, right, min(filter(None, (self._now(), server))))
+            write_instance(connection, written, right, server or self._clock.local())
             return written
 
         return self._access.write_if_current(act)
@@ -257,25 +269,18 @@ class Ledger:
             access.write(lambda connection: put_together(connection, found))
 
     def time(self) -> datetime:
-        """The time: by this process's clock, or by that of the ledger's server if that is behind it.
-
-        To a clock that is ahead, what was announced just now would be long over, and a run or a promotion that it dated
-        would leave out the reads of services until that time.
-        """
-        return self._access.read(lambda connection: min(filter(None, (self._now(), self._access.clock(connection)))))
+        """The time: by the clock of the ledger's server, or by this machine's if it has none."""
+        return self._clock.time()
 
     def settle(self, skew: timedelta) -> list[str]:
         """Sets to now the times of services that are later than the server's by more than *skew*; returns whose.
 
         Without a server it does nothing.
         """
-
-        def find(connection: sa.Connection) -> tuple[datetime | None, list[tuple[str, str, datetime]]]:
-            now = self._access.clock(connection)
-            return now, later_than(connection, now + skew) if now else []
-
-        now, found = self._access.read(find)
-        if now and found:
+        if not self._access.has_clock:
+            return []
+        now = self._clock.time()
+        if found := self._access.read(lambda connection: later_than(connection, now + skew)):
             self._access.write(lambda connection: settle(connection, now, now + skew))
         return [printable(f"{service} on {instance}: {to_second(when)}") for service, instance, when in found]
 
@@ -289,15 +294,15 @@ class Ledger:
         """The reads of all instances, also of those that ended; with *within* only what was announced in that time."""
         query = tables.records_of(tables.reads).order_by(*tables.reads.primary_key)
         if within is not None:
-            query = query.where(tables.reads.c.seen >= self._now() - within)
+            query = query.where(tables.reads.c.seen >= self.time() - within)
         return self._records(ReadRecord, query)
 
     def begin_run(self, command: str, service: str, primary: str, *, whole: bool = False) -> int:
         """Records that a run begins, and returns its number. *whole*: of every row of all targets of *service*."""
-        row = {"command": command, "service": service, "started": self.time(), "primary": primary, "counts": {}}
-        row["whole"] = whole
+        row = {"command": command, "service": service, "primary": primary, "counts": {}, "whole": whole}
 
         def act(connection: sa.Connection) -> int:
+            row["started"] = self._clock.date(connection)
             [number] = connection.execute(tables.runs.insert().values(row)).inserted_primary_key or (0,)
             return int(number)
 
@@ -305,9 +310,13 @@ class Ledger:
 
     def end_run(self, number: int, outcome: Outcome, counts: Mapping[str, Any] | None = None) -> None:
         """Records how a run ended, and what it counted."""
-        values = {"finished": self.time(), "outcome": outcome, "counts": counts or {}}
-        statement = tables.runs.update().where(tables.runs.c.id == number).values(values)
-        self._access.write(lambda connection: connection.execute(statement))
+        statement = tables.runs.update().where(tables.runs.c.id == number)
+
+        def act(connection: sa.Connection) -> None:
+            values = {"finished": self._clock.date(connection), "outcome": outcome, "counts": counts or {}}
+            connection.execute(statement.values(values))
+
+        self._access.write(act)
 
     def runs(self, limit: int = 20, command: str | None = None, service: str | None = None) -> list[RunRecord]:
         """The last runs, of one *command* and *service* or of all, the newest first."""
@@ -352,17 +361,17 @@ class Ledger:
     def keep_censuses(self, censuses: Iterable[CensusRecord]) -> None:
         """Replaces the last census of each of these targets, all of them or none. Those of checks are kept apart."""
         rows = {
-            _digest(json.dumps([*census.place, *(["check"] if census.checked else [])])): {
-                "taken": census.taken,
-                "document": census.document(),
-            }
-            for census in censuses
+            _digest(json.dumps([*census.place, *(["check"] if census.checked else [])])): census for census in censuses
         }
         if not rows:
             return
 
         def act(connection: sa.Connection) -> None:
-            for place, values in rows.items():
+            number = connection.scalar(sa.select(sa.func.max(tables.runs.c.id))) or 0
+            for place, census in rows.items():
+                # One that is known keeps its number: it was counted before.
+                numbered = census if census.number is not None else replace(census, number=number)
+                values = {"taken": census.taken, "document": numbered.document()}
                 put(connection, tables.censuses, {"place": place}, values)
 
         self._access.write(act)
@@ -372,7 +381,7 @@ class Ledger:
         query = sa.select(tables.censuses.c.taken, tables.censuses.c.document)
         rows = self._access.read(lambda connection: [tuple(row) for row in connection.execute(query)])
         found = self._access.parsed(rows, lambda row: CensusRecord.of_document(*row), "a census")
-        taken = sorted(found, key=lambda census: census.taken)
+        taken = sorted(found, key=lambda census: census.order)
         kept = [one for one in taken if (one.checked or not checked) and not (one.sampled and whole)]
         last = {census.place: census for census in kept}
         return sorted(last.values(), key=lambda census: (census.service, census.name, census.label))
@@ -397,7 +406,7 @@ class Ledger:
 
     def _is_remembered(self) -> sa.ColumnElement[bool]:
         """Not if it is of the future either, since a clock that is ahead would make it last."""
-        now = self._now()
+        now = self._clock.local()
         return tables.searches.c.taken.between(now - REMEMBERED, now)
 
     def reach(self, plan: str, upto: str) -> None:
@@ -406,7 +415,7 @@ class Ledger:
         A plan is any text that names target, primary key and shard, or a retirement; *upto* is text that only its
         command reads.
         """
-        values = {"upto_key": upto, "reached": self._now()}
+        values = {"upto_key": upto, "reached": self._clock.local()}
         self._access.write(lambda connection: put(connection, tables.progress, {"plan": _digest(plan)}, values))
 
     def reached(self, plan: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from types import UnionType
 from typing import Any, TypeAlias, TypeVar, get_origin, get_type_hints
@@ -71,6 +71,19 @@ class KeyRecord(KeyDates):
     first_seen: datetime
     event: int | None = None
     """The number of its last event in the chain; None if it has had none since the chain began."""
+    promoted_in: int | None = None
+    """The number of the event of its last promotion; None if the chain has none."""
+
+    @property
+    def promotion_order(self) -> tuple[int, datetime]:
+        """A value to sort keys by their promotions; a key without one comes before all others.
+
+        That is the order of their events, since a clock may have been wrong; what is older than the chain has dates
+        alone. For a key that was found primary the latest possible time counts: keys were seen in that order.
+        """
+        return (
+            (self.promoted_in or 0, self.promotion.latest) if self.promotion else (-1, datetime.min.replace(tzinfo=UTC))
+        )
 
     @property
     def in_use_since(self) -> datetime:
@@ -133,6 +146,16 @@ class CensusRecord:
     """The first rows with a problem: {"key": {"id": 7}, "category": "truncated"}."""
     unreadable_rows: str = ""
     """Packed marks of all rows whose cells cannot be read; the ledger keeps them for a check's census."""
+    number: int | None = None
+    """The number of the last run or check that had begun when it was recorded; None before that, and in old ledgers."""
+
+    @property
+    def order(self) -> tuple[int, bool, datetime]:
+        """A value to sort censuses of one place by: a clock may have been wrong, and runs have numbers.
+
+        A run that ended before another one began has read what that one's census counted meanwhile, or moved it.
+        """
+        return self.number or 0, self.number is not None and self.by_run, self.taken
 
     @property
     def place(self) -> CensusPlace:
@@ -165,6 +188,8 @@ class CensusRecord:
         for name in _LEFT_OUT_IF_NONE:
             if not document[name]:
                 del document[name]
+        if self.number is None:
+            del document["number"]
         return document | {
             "target": self.name,
             "problems": get_redactor().redact_value(self.problems[:KEPT_CENSUS_PROBLEMS]),
@@ -196,13 +221,14 @@ class CensusRecord:
 
 _KEPT = (
     *("service", "complete", "sampled", "checked", "by_run"),
-    *("identity", "unexplained", "home", "seen"),
+    *("identity", "unexplained", "home", "seen", "number"),
 )
 _SHAPE: Mapping[str, type[Any] | UnionType] = {
     **dict.fromkeys(("service", "target", "database", "table", "column"), str),
     **dict.fromkeys(("identity", "home", "seen", "unreadable_rows"), str),
     **dict.fromkeys(("complete", "sampled", "checked", "by_run"), bool),
     "where": str | None,
+    "number": int,
     "unexplained": dict,
     "problems": list,
 }
@@ -324,17 +350,18 @@ def lacking(instances: Iterable[InstanceRecord], key_id: str) -> list[InstanceRe
     return [one for one in instances if key_id not in one.known]
 
 
-def history_of(primary: str, previous: Collection[str], records: Iterable[KeyRecord], service: str) -> History:
-    """The history of *service*'s keys in *records*, for a run with these keys."""
+def history_of(
+    primary: str, previous: Collection[str], records: Iterable[KeyRecord], service: str, *, skew: timedelta = SKEW
+) -> History:
+    """The history of *service*'s keys in *records*, for a run with these keys; clocks may differ by *skew*."""
     own = {record.id: record for record in records if record.service == service}
     newest = own.get(primary)
     # A primary key without a promotion was a previous key when it was first seen, so it is older than promoted ones.
-    # For a key that was found primary the latest possible time counts: keys were seen in that order.
     newer = {
-        key_id: promotion
+        key_id: promotion._replace(is_close=_may_be_clock(newest, own[key_id], skew))
         for key_id in previous
         if newest and key_id in own and (promotion := own[key_id].promotion)
-        if newest.promotion is None or newest.promotion.latest < promotion.latest
+        if newest.promotion_order < own[key_id].promotion_order
     }
     retired = []
     for record in own.values():
@@ -344,6 +371,13 @@ def history_of(primary: str, previous: Collection[str], records: Iterable[KeyRec
             begin, end = earliest.timestamp() if earliest else None, record.retired.timestamp()
             retired.append(Retired(record.id, begin, end, record.forced))
     return History(newer, tuple(retired))
+
+
+def _may_be_clock(one: KeyRecord, other: KeyRecord, skew: timedelta) -> bool:
+    """True if only the dates say which of the two was promoted first, and they are no further apart than *skew*."""
+    if not (one.promotion and other.promotion) or one.promoted_in != other.promoted_in:
+        return False
+    return abs(one.promotion.latest - other.promotion.latest) <= skew
 
 
 def missing(known: Collection[str], records: Iterable[KeyRecord], service: str) -> list[KeyRecord]:
@@ -363,7 +397,11 @@ def took_over(primary: str, previous: Collection[str], records: Iterable[KeyReco
     return own[primary].promotion
 
 
-def next_promotion(own: Promotion, records: Iterable[KeyRecord]) -> Promotion | None:
-    """The first promotion after *own*, by the latest times at which they can have been: another key took over then."""
-    later = [each.promotion for each in records if each.promotion and each.promotion.latest > own.latest]
-    return min(later, key=lambda promotion: (promotion.latest, not promotion.exact), default=None)
+def next_promotion(own: KeyRecord, records: Iterable[KeyRecord]) -> Promotion | None:
+    """The first promotion after the one of *own*, by the latest times at which they can have been."""
+    later = [
+        (each.promotion_order, not each.promotion.exact, each.promotion)
+        for each in records
+        if each.promotion and each.promotion_order > own.promotion_order
+    ]
+    return min(later, key=lambda one: one[:2])[-1] if later else None

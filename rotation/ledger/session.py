@@ -16,6 +16,7 @@ from enum import Enum
 from typing import NamedTuple, TypeVar
 
 from keyring_core import KeyState
+from rotation.ledger.clock import SERVICE_CLOCK_REMEDY
 from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord, census_record, in_fleet
@@ -24,9 +25,6 @@ from rotation.model.report import Report
 from rotation.model.target import TargetId
 
 T = TypeVar("T")
-
-CLOCK_REMEDY = "set this machine's clock by NTP: timedatectl"
-SERVICE_CLOCK_REMEDY = "set the clock of that service's machine by NTP: timedatectl"
 
 
 class OnFailure(Enum):
@@ -93,12 +91,23 @@ class Session:
             self.ledger = None
 
     def see_keys(self, states: Mapping[str, KeyState], skew: timedelta) -> None:
-        """Records the keys as they are now; warns before that if the clock is behind the ledger by more than *skew*."""
-        if fault := clock_fault(self.attempt(Ledger.latest), utc_now(), skew):
-            self.warn(f"Warning: {fault}. Next: {CLOCK_REMEDY}")
+        """Records the keys as they are now; warns before that of clocks that differ by more than *skew*."""
+        if clocks := self.attempt(Ledger.clocks):
+            for fault, remedy in clocks.faults(skew):
+                self.warn(f"Warning: {fault}. Next: {remedy}")
+            if clocks.note:
+                self.warn(f"Note: {clocks.note}.")
         for words in self.settle(skew):
             self.warn(f"Warning: {words}. Next: {SERVICE_CLOCK_REMEDY}")
         self.attempt(lambda ledger: ledger.see_keys(states, self.service))
+
+    def time(self) -> datetime:
+        """The time of the ledger; without one this machine's."""
+        return self.attempt(Ledger.time) or utc_now()
+
+    def date(self) -> datetime:
+        """The date of what is found now: the time, or the latest one in the ledger if that is a moment later."""
+        return self.attempt(Ledger.date) or utc_now()
 
     def settle(self, skew: timedelta) -> list[str]:
         """Sets to now what services announced with a time that is later than the server's by more than *skew*.
@@ -123,7 +132,7 @@ class Session:
 
         Each keeps the tokens that the *known* census of its place found and that no run has moved.
         """
-        now = utc_now()
+        now = self.date()
         # One shard's counts are not the target's.
         read = [part for part in report.targets if part.stopped is None and report.shard is None]
         censuses = [census_record(part, report.primary, self.service, now, by_run=by_run) for part in read]
@@ -143,13 +152,6 @@ class Session:
             self.warn(f"Warning: {words}")
 
 
-def clock_fault(latest: datetime | None, now: datetime, skew: timedelta) -> str | None:
-    """A sentence about a clock that is behind the ledger's *latest* time by more than *skew*; None if it is not."""
-    if latest is None or latest - now <= skew:
-        return None
-    return f"the clock says {now:%Y-%m-%d %H:%M} UTC, and the ledger holds an entry of {latest:%Y-%m-%d %H:%M} UTC"
-
-
 class Unexplained(NamedTuple):
     """Tokens under one key in one column."""
 
@@ -160,7 +162,10 @@ class Unexplained(NamedTuple):
 
 
 def carried(census: CensusRecord, known: Iterable[CensusRecord]) -> CensusRecord:
-    """*census*, with the tokens that the *known* one of the same place counted and that no run explains."""
+    """*census*, with the tokens that the *known* one of the same place counted and that no run explains.
+
+    What is known was recorded before: no clock is asked whether it was.
+    """
     before = next((other for other in known if other.place == census.place), None)
     if before is None:
         return census
@@ -223,7 +228,7 @@ def _seen(census: CensusRecord) -> datetime:
 
 def _explains(later: CensusRecord, before: CensusRecord, tokens: int) -> bool:
     """True if *later* is of a run that read those *tokens*, and so has moved them if it had to."""
-    if not later.by_run or later.service != before.service or later.taken < before.taken:
+    if not later.by_run or later.service != before.service:
         return False
     if (later.target.table, later.target.column) != (before.target.table, before.target.column):
         return False

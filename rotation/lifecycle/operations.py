@@ -14,7 +14,7 @@ from keyring_core.environment import PREVIOUS, STAGED
 from rotation.configuration.targets import columns_of, own_targets
 from rotation.context import Context
 from rotation.kept_files import outputs_of
-from rotation.ledger.ledger import Ledger, utc_now
+from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import history_of
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.archived_keys import find_archived
@@ -50,7 +50,9 @@ from rotation.model.outputs import Output
 from rotation.model.target import Target
 from rotation.model.text import many, to_second
 
-UNDATED = "the ledger does not know when {} was promoted, so it was not checked whether older keys still make tokens"
+UNDATED = "the ledger does not know when {} was promoted"
+NEWER = "by the ledger {} was promoted ({}) later than the primary key {}"
+NOT_COMPARED = "so it was not checked whether older keys still make tokens"
 NOT_ARCHIVED = "This key is not archived. Without it, backups from before today cannot be read"
 NOT_SEARCHED = (
     "more reasons may follow: of all other columns only a sample was searched; every row, in every database that this "
@@ -93,10 +95,15 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
         done = StepResult(KeyStep.PROMOTE, primary, f"{was} is the primary key already", RUN)
         with open_session(context, keys.states) as session:
             records = session.attempt(Ledger.keys) or ()
-            if history_of(was, [*keys.states], records, session.service).newer:
+            own = {record.id: record for record in records if record.service == session.service}
+            if history_of(was, [*keys.states], own.values(), session.service).newer:
                 # The process that went back to it died before it recorded that: a run would go forward again.
                 done.said, done.following = f"Promoted {was}: finished what was cut short", then_run()
                 done.notes = mark(session, done)
+            elif was in own and own[was].promotion is None:
+                # It was a previous key when the ledger met it, and somebody made it primary by hand.
+                session.attempt(lambda ledger: ledger.mark_newest(was, session.service))
+                done.notes = [f"the ledger did not know when {was} was promoted: it has that as before now"]
         return done
     key = find_key(keys.settings, key_id or keys.staged().id)
     step = KeyStep.PROMOTE if key == keys.settings.staged else KeyStep.GO_BACK
@@ -110,7 +117,7 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
             done.notes.append(f"this goes back from {was} to {key.id}; do not go back to a key that leaked")
             back = Next(("keys", "promote", was, "--force", was), f"if {key.id} leaked, return:", context.key_set)
             done.following = Steps(back, RUN.after("otherwise:"), when=f"{DISTRIBUTE} Then:")
-        against = [*promotion_refusals(fleet, key.id, utc_now()), *losses(context, keys, step, key)]
+        against = [*promotion_refusals(fleet, key.id, session.time()), *losses(context, keys, step, key)]
         if against and not force:
             done.refused = against
             return done
@@ -168,7 +175,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         keys.check_unchanged()
         missing = [*unchecked(context, session, evidence.fleet), *case.unchecked, *evidence.use.unheard]
         if session.ledger and evidence.promoted is None:
-            missing.append(UNDATED.format(evidence.primary))
+            missing.append(_undated(session, keys, evidence.primary))
         done = StepResult(KeyStep.RETIRE, key, "", _after(archive), notes=list(missing), search=evidence.search)
         if against and not force:
             done.refused = against
@@ -176,7 +183,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
             return done
         done.notes += [f"reads are known of {named(evidence.use.asked, '; ')}"] if evidence.use.asked else []
         done.certificate = certificate(
-            evidence, census, session.service, utc_now(), overridden=against, unchecked=missing, by=session.by
+            evidence, census, session.service, session.date(), overridden=against, unchecked=missing, by=session.by
         )
         done.said = f"Retired {key.id}: forced"
         if not against:
@@ -264,6 +271,16 @@ def _of_shared(session: Session, case: Case, *, forced: bool) -> list[str]:
         else:
             notes.append(f"{one.words}, is made of the same secret, and stays: it has a place of its own there")
     return notes
+
+
+def _undated(session: Session, keys: EnvironmentKeys, primary: str) -> str:
+    """A note on a primary key of which the ledger does not know when it took over."""
+    newer = history_of(primary, [*keys.states], session.attempt(Ledger.keys) or (), session.service).newer
+    if not newer:
+        step = f"if it is the right one, `keyring-rotate keys promote {primary}` records that"
+        return f"{UNDATED.format(primary)}, {NOT_COMPARED}; {step}"
+    newest, promotion = max(newer.items(), key=lambda item: item[1].latest)
+    return f"{NEWER.format(newest, promotion.words(), primary)}, {NOT_COMPARED}"
 
 
 def _after(archive: Path | str | None) -> Steps:

@@ -139,7 +139,7 @@ def _use(context: Context, session: Session, key: Key, keyring: Keyring) -> dict
     """The part of the evidence that services announce."""
     states = keyring.states_by_id
     known = session.attempt(lambda ledger: KnownUse.of(ledger, states, session.service)) or KnownUse()
-    return {"fleet": known.fleet, "use": known.use(key.id, states, context.suspend_days())}
+    return {"fleet": known.fleet, "now": session.time(), "use": known.use(key.id, states, context.suspend_days())}
 
 
 def _announce(context: Context, reasons: Sequence[Refusal]) -> None:

@@ -139,7 +139,7 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
     by: str | None = None,
 ) -> Certificate:
     """The proof, for a later audit; for a forced retirement, the reasons that were overridden."""
-    search, use, (earliest, latest) = evidence.search, evidence.use, evidence.promoted or (None, None)
+    search, use, (earliest, latest, _) = evidence.search, evidence.use, evidence.promoted or (None, None, False)
     is_known = evidence.promoted is not None and evidence.promoted.exact
     return Certificate(
         key=evidence.key_id,

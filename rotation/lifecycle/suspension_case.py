@@ -103,6 +103,6 @@ def _uncounted(
             found.append(f"{label}: the ledger has no count of it")
         elif place not in whole:
             found.append(f"{label}: only a sample of it was counted")
-        elif promoted and whole[place].taken < promoted.latest:
+        elif promoted and whole[place].taken < promoted.latest and not known.is_late(promoted.latest):
             found.append(f"{label}: its last count is from before {primary} became the primary key")
     return found

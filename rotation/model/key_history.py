@@ -18,6 +18,8 @@ class Promotion(NamedTuple):
 
     earliest: datetime | None
     latest: datetime
+    is_close: bool = False
+    """True if it was later than the primary key's, perhaps because a clock was wrong."""
 
     @classmethod
     def of(cls, exact: datetime | None, after: datetime | None, before: datetime | None) -> Promotion | None:
@@ -37,6 +39,15 @@ class Promotion(NamedTuple):
         if self.exact:
             return latest
         return f"between {self.earliest:{form}} and {latest}" if self.earliest else f"before {latest}"
+
+    @property
+    def causes(self) -> str:
+        """The possible causes, in words, if it is later than the one of the primary key."""
+        if self.is_close:
+            return (
+                "the keys look swapped, this configuration is an old one, or a clock was wrong: the two dates are close"
+            )
+        return "the keys look swapped, or this configuration is an old one"
 
 
 class Retired(NamedTuple):

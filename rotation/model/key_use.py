@@ -58,6 +58,8 @@ class KeyUse:
     """Reads after this time count against the key; None: all of them."""
     by_run: bool = False
     """True if that is the end of the last complete run; otherwise the primary key took over then."""
+    run: datetime | None = None
+    """The end of the last complete run, also if by its date it does not count; None if there was none."""
     unheard: Sequence[str] = ()
     """Sentences on the running instances whose reads since then are not known."""
     asked: Sequence[str] = ()

@@ -114,11 +114,12 @@ def read_the_rest(key_id: str, key_set: str | None = None, *, salted: Collection
     return Steps(retire_step(key_id, key_set, salted=salted), when=when)
 
 
-def demotion_steps(key_id: str, key_set: str | None = None) -> Steps:
+def demotion_steps(key_id: str, key_set: str | None = None, *, may_be_clock: bool = False) -> Steps:
     """The remedy for tokens under the previous key *key_id*, which became primary later than today's primary key."""
+    why = "if a clock was wrong, or you go back on purpose:" if may_be_clock else "if you go back on purpose:"
     return Steps(
         Next(("keys", "promote", key_id), "if the keys are swapped:", key_set),
-        Next(("run", "--allow-demotion"), "if you go back on purpose:"),
+        Next(("run", "--allow-demotion"), why),
     )
 
 

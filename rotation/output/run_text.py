@@ -313,11 +313,10 @@ def _demotions(report: Report) -> Iterator[Text | Steps]:
         if tokens := report.under(key_id):
             yield Text(
                 f"{many(tokens, 'token')} {be(tokens)} under {key_id}, promoted {promoted.words()}: later "
-                f"than the primary key {report.primary}. They were left: the keys look swapped, or this configuration "
-                "is an old one.",
+                f"than the primary key {report.primary}. They were left: {promoted.causes}.",
                 "bold red",
             )
-            yield demotion_steps(key_id, report.key_set)
+            yield demotion_steps(key_id, report.key_set, may_be_clock=promoted.is_close)
 
 
 def _may_need_keys(counts: Counts) -> bool:

@@ -15,6 +15,7 @@ from keyring_core import KeyState
 from rotation.checks.facts import Facts, Level, Result, SeenFile
 from rotation.checks.verdict import CHECKS, check_names, list_checks, run_checks
 from rotation.configuration.policy import Duration, Policy
+from rotation.ledger.clock import Clocks
 from rotation.ledger.records import InstanceRecord, ReadRecord
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import PLAIN
@@ -126,7 +127,7 @@ CASES = {
     "ledger answers": Case("ledger", OK, {}),
     "ledger does not answer": Case("ledger", UNKNOWN, {"ledger_fault": "is locked"}, "is locked"),
     "ledger cannot be written": Case("ledger", UNKNOWN, {"ledger_unwritten": "is read-only"}, "is read-only"),
-    "clock with the ledger": Case("clock", OK, {"latest": NOW + timedelta(seconds=60)}),
+    "clock with the ledger": Case("clock", OK, {"clocks": Clocks(NOW, NOW + timedelta(seconds=60))}),
     "clock of a service": Case(
         "clock",
         WARNING,
@@ -134,7 +135,9 @@ CASES = {
         "the clock of web on web-1 is 2 hours behind the one of the ledger's server",
     ),
     "clock of what is still to come": Case("clock", WARNING, {"late_times": ("a time of web",)}, "a time of web"),
-    "clock behind the ledger": Case("clock", WARNING, {"latest": NOW + timedelta(seconds=61)}, "2026-06-15 02:01 UTC"),
+    "clock behind the ledger": Case(
+        "clock", WARNING, {"clocks": Clocks(NOW, NOW + timedelta(seconds=61))}, "2026-06-15 02:01 UTC"
+    ),
     "cells of another package": Case(
         "tokens_left", WARNING, {"targets": (target(taken_over=2, to_rotate=2),)}, "2 cells of another package"
     ),

@@ -33,16 +33,16 @@ from rotation.ledger.chain import (
 from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Ledger
 from tests.databases import Database
-from tests.ledger.test_ledger import NEW, OLD, T0, Clock, clock
+from tests.ledger.test_ledger import NEW, OLD, T0, Clock, clock, opened_by
 
 pytestmark = pytest.mark.database
 __all__ = ["clock"]
 
 
 @pytest.fixture
-def ledger(database: Database, clock: Clock) -> Iterator[Ledger]:
+def ledger(database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     """A rotation: two keys, the older one suspended and retired with a certificate."""
-    with Ledger.open(database.url, now=clock) as opened:
+    with opened_by(clock, database, monkeypatch) as opened:
         opened.see_keys({OLD: KeyState.PRIMARY}, "billing")
         for day, (key_id, event) in enumerate([(NEW, "staged"), (NEW, "promoted"), (OLD, "suspended")], 1):
             clock.step(days=1)

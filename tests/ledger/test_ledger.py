@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,9 +58,18 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def ledger(database: Database, clock: Clock) -> Iterator[Ledger]:
+@contextmanager
+def opened_by(clock: Clock, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+    """A ledger whose time is that of *clock*: here, and on its server if it has one."""
     with Ledger.open(database.url, now=clock) as opened:
+        monkeypatch.setattr(opened._access, "clock", lambda _: clock())
+        monkeypatch.setattr("rotation.ledger.clock.ASK_AGAIN_SECONDS", 0)
+        yield opened
+
+
+@pytest.fixture
+def ledger(database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+    with opened_by(clock, database, monkeypatch) as opened:
         yield opened
 
 
@@ -221,7 +230,7 @@ def test_the_last_census_of_each_target_is_kept(ledger: Ledger) -> None:
         ledger.keep_censuses([other])
 
     assert len(ledger.censuses()) == 4
-    assert last in ledger.censuses()
+    assert replace(last, number=0) in ledger.censuses()
 
 
 @pytest.mark.by_turns

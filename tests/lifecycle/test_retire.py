@@ -193,7 +193,38 @@ def test_where_no_promotion_is_dated_it_says_so(shop: Shop) -> None:
 
     [note] = [note for note in ran.document["certificate"]["unchecked"] if "promoted" in note]
     assert note.startswith(f"the ledger does not know when {OLD.id} was promoted")
+    assert f"`keyring-rotate keys promote {OLD.id}` records that" in note
     assert note in ran.document["notes"]
+
+
+def test_a_promotion_that_nobody_dated_is_recorded_once_somebody_says_that_it_is_right(shop: Shop) -> None:
+    """As the note of a retirement and the finding of a check advise; then neither comes again."""
+    shop.fill([old_token("old")])
+    with shop.ledger() as ledger:
+        ledger.see_keys({OLD.id: KeyState.PREVIOUS, OLDER.id: KeyState.STAGED}, "default")
+    checked, promoted = shop.rotate("check"), shop.keys("promote", OLD.id)
+    again, retired = shop.rotate("check"), shop.keys("retire", OLDER.id, "--no-archive")
+
+    assert f"the ledger does not know when {OLD.id} took over from it" in checked.out
+    assert f"keyring-rotate keys promote {OLD.id}" in checked.out
+    assert f"the ledger did not know when {OLD.id} was promoted: it has that as before now" in promoted.out
+    assert (checked.code, promoted.code, again.code, retired.code) == (3, 0, 0, 0)
+    assert "does not know" not in again.out + retired.out
+
+
+def test_a_previous_key_that_was_promoted_later_is_named(shop: Shop) -> None:
+    """The keys of an older file: it is not said that the ledger had no date, or could not be written."""
+    shop.fill([old_token("old")])
+    with shop.ledger() as ledger:
+        ledger.see_keys({OLD.id: KeyState.PRIMARY}, "default")
+        ledger.mark(OLDER.id, "promoted", "default")
+    checked = " ".join(shop.rotate("check").out.split())
+    retired = shop.keys("retire", OLDER.id, "--no-archive")
+
+    assert f"later than the primary key {OLD.id}, so the ledger does not know when {OLDER.id} was replaced" in checked
+    assert f"keyring-rotate keys promote {OLDER.id}" in checked
+    assert "a ledger that it can write" not in checked
+    assert f"by the ledger {OLDER.id} was promoted (" in retired.out
 
 
 def test_a_column_that_no_target_names_keeps_the_key(shop: Shop) -> None:

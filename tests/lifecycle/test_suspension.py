@@ -150,6 +150,18 @@ def test_a_sample_is_no_count(shop: Shop, counted: list[str], reason: str | None
     assert [each.partition(",")[0] for each in refusals(ran)] == ([reason] if reason else [])
 
 
+def test_a_promotion_that_is_still_to_come_makes_no_count_an_old_one(shop: Shop) -> None:
+    """A clock that was ahead wrote it; otherwise no run would help until that time."""
+    shop.write_env(f"ENCRYPTION_KEY={key_text('older')}\n")
+    shop.fill([old_token("older")])
+    shop.keys("stage")
+    with freeze_time(datetime.now(UTC) + timedelta(days=1), tick=True):
+        shop.keys("promote")
+    shop.rotate("run")
+
+    assert shop.keys("suspend", OLDER.id).code == 0
+
+
 def test_a_count_from_before_the_primary_key_took_over_is_no_count(shop: Shop) -> None:
     """Services wrote under the older key until then, and no later count has seen it."""
     shop.write_env(f"ENCRYPTION_KEY={key_text('older')}\n")
@@ -461,6 +473,15 @@ def test_a_restored_key_is_dated(ready: Shop) -> None:
     since = _since(ready)
     assert (ran.code, since) == (0, None)
     assert ready.settings().previous == (OLDER,)
+
+
+def test_a_read_that_is_close_to_the_run_may_be_from_before_it(ready: Shop) -> None:
+    """By a clock that differs: the reason says that, and keeps the key all the same."""
+    with freeze_time(BEGAN + timedelta(hours=1)):
+        read(ready, BEGAN + timedelta(seconds=30), service="billing")
+        [reason] = refusals(ready.keys("retire", OLDER.id, "--no-archive", "--json"))
+
+    assert reason.endswith(f"holds tokens under {OLDER.id}, or a clock was wrong: the times are close")
 
 
 def test_a_key_that_something_else_reads_with_stays(ready: Shop) -> None:

@@ -21,6 +21,7 @@ from rotation.checks.facts import Level, worst
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.configuration.policy import Duration, Policy
+from rotation.ledger.clock import Clocks
 from rotation.model.next_steps import PLAIN
 from rotation.output.check_text import render
 from rotation.output.documents.found import CheckJson
@@ -154,7 +155,7 @@ def test_no_output_masks_a_key_id(named: Named, tmp_path: Path) -> None:
 
 def test_an_age_is_not_negative() -> None:
     """A key that is promoted in the future, by a clock that is behind, is 0 seconds old in every output."""
-    verdict = Verdict.of(facts(promoted=NOW + DAY, latest=NOW + DAY), Policy(), NOW)
+    verdict = Verdict.of(facts(promoted=NOW + DAY, clocks=Clocks(NOW, NOW + DAY)), Policy(), NOW)
 
     assert "primary_key_age=0s;" in line(verdict)
     assert verdict.age(KeyState.PRIMARY) == 0 * DAY

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from freezegun import freeze_time
 
 from keyring_core import Key
@@ -73,6 +74,26 @@ def test_the_message_names_the_way_out(shop: Shop, new: Key, old: Key) -> None:
     )
     assert f"Next: 1. if the keys are swapped: keyring-rotate keys promote {new.id}" in words
     assert "2. if you go back on purpose: keyring-rotate run --allow-demotion" in words
+
+
+def test_dates_that_are_close_may_be_of_a_wrong_clock(shop: Shop, database: Database, new: Key, old: Key) -> None:
+    """R08: a ledger from before the events has dates alone; with the advice the run ends, and so does the next one."""
+    keys = "UPDATE keyring_ledger_keys SET promoted_after = NULL, promoted_before = '2026-05-02T00:0{}:00.000000Z'"
+    with sa.create_engine(shop.ledger).begin() as ledger:
+        ledger.exec_driver_sql("DELETE FROM keyring_ledger_events WHERE number > 1")
+        for key, minute in (new, 0), (old, 1):
+            ledger.exec_driver_sql(f"{keys.format(minute)} WHERE id = '{key.id}'")
+    database.execute("UPDATE creds SET token = :token WHERE id = 1", token=token("old", "secret 0"))
+
+    ran, checked = (shop.on("2026-05-03", RIGHT, command, as_json=False) for command in ("run", "check"))
+    ended = [shop.on("2026-05-03", RIGHT, "run", *more).code for more in (["--allow-demotion"], [])]
+
+    words = "the keys look swapped, this configuration is an old one, or a clock was wrong: the two dates are close"
+    for each in ran, checked:
+        assert words in " ".join(each.out.split())
+        assert "2. if a clock was wrong, or you go back on purpose: keyring-rotate run --allow-demotion" in each.out
+    assert (ran.code, ended) == (1, [0, 0])
+    assert shop.under("new") == secret_names(ROWS)
 
 
 @pytest.mark.parametrize("command", [("status",), ("run", "--dry-run")], ids=["status", "dry-run"])

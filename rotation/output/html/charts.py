@@ -209,7 +209,7 @@ def spans(key: KeyRecord, keys: Iterable[KeyRecord], now: datetime) -> list[KeyS
     # Each change of state with True if it was at an unknown time before.
     end = (key.retired or now, False)
     if key.promotion:
-        following = next_promotion(key.promotion, keys)
+        following = next_promotion(key, keys)
         begun, replaced = change(key.promotion), change(following) if following else end
         staged = [("staged", (key.staged, False), begun)] if key.staged else []
         states = [*staged, ("primary", begun, replaced), ("previous", replaced, end)]
