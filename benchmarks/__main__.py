@@ -1,7 +1,8 @@
 """`python -m benchmarks [--quick]`: every measurement, and below all tables each aim with what was reached.
 
 The whole takes about half an hour; --quick takes a tenth of the rows and says little about large tables.
-What a run costs the services beside it has a command of its own: `python -m benchmarks.latency`.
+What a run costs the services beside it, and what a long line to the database costs a run, have commands of their own:
+`python -m benchmarks.latency` and `python -m benchmarks.network`.
 """
 
 from __future__ import annotations

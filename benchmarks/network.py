@@ -1,4 +1,4 @@
-"""A run, and other commands, over a line to the database: rows a second by its round trip, and trips by the command.
+"""A run over a line to its database, rows a second by the round trip; and the round trips of whole commands.
 
 python -m benchmarks.network [--rows 20000] [--seconds 20] [--trips 0,5,20,50,100,150] [postgresql mariadb]
 
@@ -29,6 +29,7 @@ import sqlalchemy as sa
 from benchmarks.command import ROOT, keys_of_run
 from benchmarks.goals import Goal, show
 from benchmarks.latency import RATE, fill, quantiles
+from benchmarks.trips import table as trips_of_commands
 from keyring_core import Keyring
 from tests.databases import Database, open_database
 from tests.keys import key_text
@@ -96,7 +97,10 @@ def main(argv: Sequence[str]) -> None:
             goals.append(
                 Goal(f"{BESIDE}, rows a second at 100 ms ({kind})", rates[100], FAR[kind], at_least=True, unit="")
             )
-    show(goals)
+    heads, *lines = (rows := trips_of_commands())[0]
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    print("".join(f"| {' | '.join(line)} |\n" for line in lines))
+    show([*goals, *rows[1]])
 
 
 def cell(found: Ran) -> str:
