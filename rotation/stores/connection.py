@@ -22,7 +22,16 @@ from rotation.model.failures import CHECK_SECONDS, StoppedError
 from rotation.stores import watchdog
 from rotation.stores.dialect import READING, Dialect, Mode
 from rotation.stores.servers import SERVER, Fact
-from rotation.stores.watchdog import SILENT, UNANSWERED, BackgroundCall, NoAnswerError, Session, Sign, Watchdog
+from rotation.stores.watchdog import (
+    SESSION,
+    SILENT,
+    UNANSWERED,
+    BackgroundCall,
+    NoAnswerError,
+    Session,
+    Sign,
+    Watchdog,
+)
 
 CONNECT_SECONDS = 7.0
 """Seconds to wait for one address of a server to accept a connection; a url's `connect_timeout` replaces it."""
@@ -148,7 +157,7 @@ class Connection:
                 raise NoAnswerError(f"what answers there does not speak as a {self.dialect.product} server does")
             try:
                 yield connection
-                self._servers.update(connection.info.get(SERVER, ()))
+                self._note_server(connection)
             except MemoryError:
                 # The driver may have stopped in the middle of an answer.
                 connection.invalidate()
@@ -200,8 +209,16 @@ class Connection:
             self._guard.connected(connection)
         elif peer:
             self._watchdog.lasting = peer.session
-            record.info[SERVER] = peer.facts
             self._servers.update(peer.facts)
+            if peer.session:
+                record.info[SERVER] = peer.facts
+
+    def _note_server(self, connection: sa.Connection) -> None:
+        """Notes the server of a transaction: that of the connection or, behind a pooler, the one that it has named."""
+        facts = connection.info.get(SERVER)
+        if facts is None and (note := connection.info.get(SESSION)) and (session := note()):
+            facts = self.dialect.facts_of(session)
+        self._servers.update(facts or ())
 
     def _open(self, arguments: Any, options: Any) -> Any:
         """A new connection of the driver. Made in another thread: a name lookup, for one, cannot be interrupted."""

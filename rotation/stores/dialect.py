@@ -22,7 +22,7 @@ from rotation.stores.blocks import BlockAccess, PageAccess, fetch_all
 from rotation.stores.catalog import Catalog
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.other_writers import OtherWriters
-from rotation.stores.servers import Peer
+from rotation.stores.servers import Fact, Peer
 from rotation.stores.watchdog import SILENT, Guard, Session, Sign
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
@@ -188,6 +188,11 @@ class Dialect:
     def hang_up(self, connection: Any) -> None:
         """Ends a driver's *connection* while another thread waits for an answer through it."""
         raise NotImplementedError
+
+    def facts_of(self, session: Session) -> tuple[Fact, ...]:
+        """The facts of the server of a *session* that a transaction has noted, under SESSION."""
+        del session
+        return ()
 
     def sign_of(self, connection: Any, session: Session) -> Sign:
         """What the server says of the transaction *session* through a driver's other *connection*.

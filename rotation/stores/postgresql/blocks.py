@@ -22,8 +22,7 @@ from rotation.stores.blocks import LEAST_ROWS, Swapped, drivers_errors
 from rotation.stores.columns import AsRead, TargetCells
 from rotation.stores.postgresql.catalog import LEAVES, TRANSACTION
 from rotation.stores.postgresql.codecs import bigint_array, numbers_in, uuid_array, uuids_in
-from rotation.stores.postgresql.sessions import first_statement, session_in, started
-from rotation.stores.servers import SERVER
+from rotation.stores.postgresql.sessions import first_statement, session_in
 from rotation.stores.watchdog import SESSION
 
 PLAN = {"jit": "off", "enable_seqscan": "off", "enable_sort": "off"}
@@ -238,8 +237,6 @@ def one_trip(connection: sa.Connection, settings: Mapping[str, str], *, read_onl
             failure = failure or error
         if failure:
             raise failure
-        if session := session_in(first.pgresult):
-            connection.info[SERVER] = started(session[0])
         # What follows on this connection is another transaction.
         del connection.info[SESSION]
         driver.rollback()

@@ -34,7 +34,7 @@ from rotation.stores.postgresql.catalog import PostgreSQLCatalog
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
 from rotation.stores.postgresql.other_writers import PostgreSQLOthers
 from rotation.stores.postgresql.sessions import first_statement, peer_of, sign_of, started
-from rotation.stores.servers import SERVER, Peer
+from rotation.stores.servers import Fact, Peer
 from rotation.stores.watchdog import SESSION, Session, Sign
 
 KEYS = (
@@ -161,6 +161,10 @@ class PostgreSQL(Dialect):
         register(connection)
         return peer_of(connection)
 
+    def facts_of(self, session: Session) -> tuple[Fact, ...]:
+        """By the first of its names."""
+        return started(session[0])
+
     def sign_of(self, connection: Any, session: Session) -> Sign:
         """Each transaction has noted its own names."""
         return sign_of(connection, session)
@@ -182,7 +186,6 @@ class PostgreSQL(Dialect):
         *_, server, process, began = connection.exec_driver_sql(first_statement(settings)).one()
         session = (server, process, began)
         connection.info[SESSION] = lambda: session
-        connection.info[SERVER] = started(server)
 
     def limit_waits(self, connection: sa.Connection) -> None:
         """A server that waits for a lock does not notice that its client is gone."""
