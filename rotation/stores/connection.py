@@ -23,7 +23,15 @@ from rotation.stores import watchdog
 from rotation.stores.dialect import READING, Dialect, Mode
 from rotation.stores.line import Line
 from rotation.stores.servers import SERVER, Fact
-from rotation.stores.watchdog import SILENT, UNANSWERED, BackgroundCall, NoAnswerError, Session, Sign, Watchdog
+from rotation.stores.watchdog import (
+    SILENT,
+    UNANSWERED,
+    BackgroundCall,
+    NoAnswerError,
+    Session,
+    Sign,
+    Watchdog,
+)
 
 CONNECT_SECONDS = 7.0
 """Seconds to wait for one address of a server to accept a connection; a url's `connect_timeout` replaces it."""
@@ -163,7 +171,7 @@ class Connection:
                 raise NoAnswerError(f"what answers there does not speak as a {self.dialect.product} server does")
             try:
                 yield connection
-                self._servers.update(connection.info.get(SERVER, ()))
+                self._servers.update(connection.info.get(SERVER) or ())
             except MemoryError:
                 # The driver may have stopped in the middle of an answer.
                 connection.invalidate()
@@ -245,8 +253,9 @@ class Connection:
             self._guard.connected(connection)
         elif peer:
             self._watchdog.lasting = peer.session
-            record.info[SERVER] = peer.facts
             self._servers.update(peer.facts)
+            if peer.session:
+                record.info[SERVER] = peer.facts
 
     def _undo(self, connection: Any, _record: ConnectionPoolEntry, state: PoolResetState) -> None:
         """Ends what a transaction that was not SQLAlchemy's left open on a driver's *connection*."""

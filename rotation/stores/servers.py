@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rotation.stores.watchdog import Session
 
 SERVER = "rotation.server"
-"""The name under which a connection notes the facts of the server that it leads to."""
+"""The name under which a connection notes the facts of its server, unless a pooler or a proxy is between."""
 Fact = tuple[str, str]
 """What is known of a server: the name of the fact, and its value, which another server or another start has not."""
 

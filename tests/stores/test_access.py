@@ -12,6 +12,8 @@ from rotation.model.failures import StoreError
 from rotation.stores import access
 from rotation.stores.access import Access, RefusedStatement, fault_of, words_of
 from rotation.stores.dialect import Fault
+from rotation.stores.postgresql.dialect import PostgreSQL
+from rotation.stores.servers import is_one
 from rotation.stores.sqlite.dialect import SQLite
 
 pytestmark = pytest.mark.database
@@ -91,3 +93,65 @@ def test_a_database_that_is_dropped_meanwhile_ends_no_search(
             store.attempt(lambda _: None)
 
     assert len(tries) == (access.ATTEMPTS if statement else 1)
+
+
+class OperationalError(Exception):
+    """As psycopg's, before there is a session."""
+
+    sqlstate = None
+
+
+TO_DB = 'connection to server at "10.0.0.1", port 6432 failed: '
+REFUSALS = {
+    "a pooler without its server": (
+        "FATAL:  server login has been failing, cached error: connect failed (server_login_retry)",
+        (Fault.TRANSIENT, True, "the pooler has no connection to its server"),
+    ),
+    "an older pooler": (
+        "FATAL:  pgbouncer cannot connect to server",
+        (Fault.TRANSIENT, True, "the pooler has no connection to its server"),
+    ),
+    "a pooler that repeats a refused login": (
+        'FATAL:  server login has been failing, cached error: password authentication failed for user "u" '
+        "(server_login_retry)",
+        (Fault.PERMANENT, False, "user or password is wrong"),
+    ),
+    "a pooler that repeats that there is no such database": (
+        'FATAL:  server login has been failing, cached error: database "a" does not exist (server_login_retry)',
+        (Fault.PERMANENT, False, "there is no such database"),
+    ),
+    "a start": (
+        "FATAL:  the database system is starting up",
+        (Fault.TRANSIENT, True, "the server is starting or shutting down"),
+    ),
+    "an answer of another kind": ("FATAL:  no", (Fault.PERMANENT, False, "the server refuses the connection, and")),
+    "no route": ("No route to host\n\tIs the server", (Fault.TRANSIENT, True, "no route leads to the host")),
+    "no network": ("Network is unreachable", (Fault.TRANSIENT, True, "this machine has no route to the network")),
+    "no packet": ("Connection timed out", (Fault.TRANSIENT, True, "the server does not answer")),
+    "an end without a word": (
+        "server closed the connection unexpectedly",
+        (Fault.TRANSIENT, True, "the server cannot be reached: its host is down, no route"),
+    ),
+}
+"""What libpq says of a connection that is not made; what it means, whether a run waits, and what an admin reads."""
+
+
+@pytest.mark.parametrize(("said", "meant"), REFUSALS.values(), ids=REFUSALS)
+def test_a_connection_that_is_not_made_has_its_reason(said: str, meant: tuple[Fault, bool, str]) -> None:
+    """A run waits for a server that may come back, and never for a login; only that speaks of a password."""
+    dialect, error = PostgreSQL(), OperationalError(f"connection failed: {TO_DB}{said}")
+    fault, waits, words = meant
+
+    assert (dialect.fault(error), dialect.is_gone(error)) == (fault, waits)
+    assert str(dialect.words(error)).startswith(words)
+    assert waits is ("password" not in str(dialect.words(error)) and fault is Fault.TRANSIENT)
+
+
+def test_a_server_that_began_again_is_another_one() -> None:
+    """A fact that not every look shows makes no difference; one that has two values does."""
+    start, recovery = ("start", "1"), ("recovery", "5")
+
+    assert is_one([])
+    assert is_one([start, recovery, start])
+    assert not is_one([start, recovery, ("recovery", "6")])
+    assert not is_one([start, ("start", "2")])

@@ -59,10 +59,7 @@ def peer_of(connection: Any) -> Peer:
 
 
 def started(server: object) -> tuple[Fact]:
-    """The fact that each transaction notes: the start of its *server*, since a pooler may lead the next one elsewhere.
-
-    A direct connection ends with the server, also in a crash.
-    """
+    """The start of a *server*, as a fact."""
     return (("start", str(server)),)
 
 

@@ -105,9 +105,9 @@ def execute_many(cursor: Any, _statement: str, _parameters: Any, context: Any) -
 
 
 def note_server(connection: sa.Connection) -> None:
-    """Notes which server the transaction of *connection* is on: behind a pooler it may be another than the last one."""
+    """Notes which server a transaction behind a pooler was on: it may be another than the one before."""
     note = connection.info.get(SESSION)
-    if note and (session := note()):
+    if connection.info.get(LASTING) is None and note and (session := note()):
         connection.info[SERVER] = started(session[0])
 
 
