@@ -14,12 +14,10 @@ from keyring_core import Keyring
 from tests.databases import Database
 from tests.lifecycle.shop import OLDER, Shop
 from tests.proxy import through_proxy
+from tests.stores.pgbouncer import pooled
 
-pytestmark = [
-    pytest.mark.database,
-    pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True),
-    pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning"),
-]
+pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
+SERVERS = pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 
 COMMANDS = {
     "discover": ("discover",),
@@ -71,6 +69,7 @@ ROWS = "(1, 'a note', 'a body'), (2, 'another', NULL)"
 SHAPES = {"usual": ("PRIMARY KEY", ROWS), "without a key": ("", ROWS), "empty": ("PRIMARY KEY", "")}
 
 
+@SERVERS
 @pytest.mark.parametrize(("key", "values"), SHAPES.values(), ids=SHAPES)
 def test_a_further_table_costs_few_round_trips(database: Database, tmp_path: Path, key: str, values: str) -> None:
     """Whatever its kind: what a command asks of it is asked at once."""
@@ -86,6 +85,7 @@ def test_a_further_table_costs_few_round_trips(database: Database, tmp_path: Pat
     assert {command for command in COMMANDS if more[command] > most[command]} == set(), found
 
 
+@SERVERS
 def test_all_else_costs_few_round_trips(database: Database, tmp_path: Path) -> None:
     """A command makes its connection, asks what there is, and looks into the table with tokens."""
     with estate(database, tmp_path / "shop", 200) as trips:
@@ -93,6 +93,16 @@ def test_all_else_costs_few_round_trips(database: Database, tmp_path: Path) -> N
 
     found["keys retire"] -= A_DATABASE * neighbours(database)
     assert {command for command, most in BESIDE.items() if found[command] > most} == set(), found
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_pooler_serves_transactions_that_follow_each_other(database: Database, tmp_path: Path) -> None:
+    """It has one connection to the server, and each begin waits for its answer."""
+    with pooled(database, pool_size=1) as behind, estate(behind, tmp_path / "shop", 10) as trips:
+        add_tables(database, 20, *SHAPES["usual"])
+        found = {command: trips(*argv) for command, argv in COMMANDS.items()}
+
+    assert found["discover"] <= 2 * 21 + BESIDE["discover"]
 
 
 def neighbours(database: Database) -> int:

@@ -151,12 +151,12 @@ DATABASE_SIZES = """SELECT datname, pg_database_size(oid) FROM pg_database
 WHERE datallowconn AND has_database_privilege(oid, 'CONNECT')"""
 
 LEAVES = f"""{FAMILY} SELECT n.nspname, c.relname, has_table_privilege(c.oid, 'SELECT'),
-COALESCE(f.size, 0) / CAST(current_setting('block_size') AS int) AS blocks, COALESCE(f.size = 0, false),
+COALESCE(size, 0) / CAST(current_setting('block_size') AS int) AS blocks, COALESCE(size = 0, false),
 CASE WHEN relpages > 0 THEN reltuples / relpages END,
 c.relkind <> 'f' AND a.amname = 'heap' AND CAST(current_setting('server_version_num') AS int) >= 140000
-FROM (SELECT oid, pg_relation_size(oid) AS size FROM family) f
-JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_am a ON a.oid = c.relam WHERE c.relkind IN ('r', 'm', 'f')"""  # noqa: S608 - constants only
+FROM family f JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_am a ON a.oid = c.relam CROSS JOIN LATERAL (SELECT pg_relation_size(c.oid) AS size) AS file
+WHERE c.relkind IN ('r', 'm', 'f')"""  # noqa: S608 - constants only
 
 TEXTS = frozenset({"text", "varchar"})
 """Types that are text already."""
