@@ -49,7 +49,7 @@ class Pacing:
         self._is_fast = False
         self._quiet = QUIET_SECONDS
         self._since: float | None = None
-        """The beginning of the quiet time; None before the first write, which cannot tell what was before it."""
+        """The beginning of the quiet time; None before the first write, before which nobody looked."""
         self._saw_others = False
 
     @property

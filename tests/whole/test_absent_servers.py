@@ -224,7 +224,8 @@ def test_a_commit_whose_answer_is_lost_counts_once(database: Database, environ: 
         start(replace(database, url=proxy.url), environ, tmp_path, *SLOWLY, limits=AT_ONCE) as command,
     ):
         command.until(lambda: _moved(database) > CURRENT, "the second batch")
-        proxy.lose_answer(b"COMMIT")
+        # On MariaDB a swap of one statement is a transaction by itself.
+        proxy.lose_answer({"postgresql": b"COMMIT", "mariadb": b"UPDATE"}[database.kind])
         code, document = command.end()
 
     [target] = document["targets"]
