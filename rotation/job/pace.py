@@ -163,6 +163,11 @@ class Rests:
         self.waited = 0.0
         """Seconds of all waits so far."""
 
+    @property
+    def travelled(self) -> float:
+        """Seconds of all that was on its way so far."""
+        return self._line.travelled
+
     def worked(self) -> float:
         """Seconds of a clock that stands still on the way to a server and during a rest: differences count."""
         return time.monotonic() - self._line.travelled - self.waited

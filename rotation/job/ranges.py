@@ -24,6 +24,7 @@ from rotation.model.target import Target
 from rotation.planning.planner import Planner
 from rotation.planning.takeover import NOTHING, Takeover
 from rotation.stores.columns import Forward
+from rotation.stores.line import Line
 from rotation.stores.servers import Fact
 from rotation.stores.store import Store, Written
 
@@ -162,9 +163,11 @@ class RangeWorker:
         """The beginning of the first of the batches in a row of which every row was locked."""
         self._blind_index = BlindIndex(target.index.context, target.index.normalize) if target.index else None
         self.pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
-        self.rests = Rests(self._throttle, self._store.line)
-        # Rows whose keys are derived one by one take their time where they are planned: not on the way.
-        self._size = BatchSize(self._most_rows(), least=1 if keyring.salt_columns else self.pace.least)
+        # A blind index is written row by row, each with a way of its own, and keys of rows are derived one by one: the
+        # rows of such a batch follow all the time that it takes.
+        self._by_rows = bool(self._blind_index or keyring.salt_columns)
+        self.rests = Rests(self._throttle, Line() if self._by_rows else self._store.line)
+        self._size = BatchSize(self._most_rows(), least=1 if self._by_rows else self.pace.least)
         self._begun: RowKey | None = None
         """The key behind which the last batch began."""
         self._planning = planning or nullcontext()
@@ -282,9 +285,8 @@ class RangeWorker:
         return batch
 
     def _most_rows(self) -> int:
-        # A blind index is written row by row, and a key of a row is derived before it: these are not read long before.
-        by_rows = self._blind_index or self._keyring.salt_columns
-        return self._throttle.limit(self.pace.rows * (1 if by_rows else self.pace.parts(self._store.line.trip)))
+        parts = 1 if self._by_rows else self.pace.parts(self._store.line.trip)
+        return self._throttle.limit(self.pace.rows * parts)
 
     def _do(self, bounds: Bounds, done: RangeDone, follow: Follow, end: float) -> bool:
         """True if nothing of the range is left."""
@@ -292,7 +294,7 @@ class RangeWorker:
         if throttle.paused():
             return False
         for batch in self.batches(bounds):
-            started, worked, travelled = time.monotonic(), rests.worked(), self._store.line.travelled
+            started, worked, travelled = time.monotonic(), rests.worked(), rests.travelled
             with self._planning:
                 plan = self.planner.plan(batch)
                 fixes = self.planner.fixes(batch, plan) if batch.misfits else Swaps()
@@ -326,7 +328,7 @@ class RangeWorker:
             wrote = plan.changes or fixes or stale
             del batch, plan, fixes, stale
             if wrote:
-                rests.wrote((rests.worked() - worked) * self.pace.rest, self._store.line.travelled - travelled)
+                rests.wrote((rests.worked() - worked) * self.pace.rest, rests.travelled - travelled)
             if time.monotonic() > end or throttle.paused() or len(done.counts.problems) >= RANGE_PROBLEMS:
                 return done.reached == bounds.upto
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import errno
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -84,9 +85,11 @@ READING = frozenset({Mode.READ, Mode.ALONE, Mode.SNAPSHOT})
 class BatchSwap(NamedTuple):
     """The statement that swaps a batch, and its parameters for some swaps: for all at once, or one set a row."""
 
-    statement: Executable | str
-    """As str, in the driver's own words."""
+    statement: Executable | str | Callable[[int], str]
+    """As str, in the driver's own words; or made for a number of rows."""
     parameters: Callable[[Swaps], Any]
+    most: int = sys.maxsize
+    """The most rows of a statement."""
 
 
 class Dialect:

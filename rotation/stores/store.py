@@ -172,7 +172,8 @@ class Store(Reader):
 
     def _is_one_statement(self, swaps: Swaps) -> bool:
         """True if one statement swaps them, and nothing of it may have to be undone."""
-        return self._is_batched and not (self._triggers or self._odd(swaps))
+        fits = self._is_batched and len(swaps) <= self._batch_swap.most
+        return fits and not (self._triggers or self._odd(swaps))
 
     def _swap(self, connection: sa.Connection, swaps: Swaps) -> Written:
         if len(swaps) == 1 and (words := self._too_large(swaps)):
@@ -199,16 +200,22 @@ class Store(Reader):
             others = [] if alone else [row for row in swaps.rows() if not self._is_odd(*row)]
             plain = Swaps(*zip(*others, strict=True)) if others else Swaps()
         if plain:
-            statement, parameters = self._batch_swap
-            if isinstance(statement, str):
-                swapped = connection.exec_driver_sql(statement, parameters(plain)).rowcount
-            else:
-                swapped = connection.execute(statement, parameters(plain)).rowcount
+            most = self._batch_swap.most
+            parts = [plain.part(start, start + most) for start in range(0, len(plain), most)]
+            swapped = sum(self._execute_plain(connection, part) for part in parts)
         for key, old, new in odd:
             found = same_key(self._key, self._parts(key))
             sent = self._sent(self._dialect.compact(new) if alone else new)
             swapped += connection.execute(self._update([found], self._is_unchanged(old), sent)).rowcount
         return swapped
+
+    def _execute_plain(self, connection: sa.Connection, swaps: Swaps) -> int:
+        statement, parameters, _ = self._batch_swap
+        if callable(statement):
+            statement = statement(len(swaps))
+        if isinstance(statement, str):
+            return connection.exec_driver_sql(statement, parameters(swaps)).rowcount
+        return connection.execute(statement, parameters(swaps)).rowcount
 
     def _odd(self, swaps: Swaps) -> list[tuple[RowKey, str | bytes, str | bytes]]:
         """Those that each need a statement of their own."""

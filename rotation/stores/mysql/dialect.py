@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -41,6 +42,8 @@ ELSEWHERE = "(?i)writing to net|to client|semi-?sync ack"
 """States of a session that waits for others."""
 IN_TRANSACTION = 1
 """The bit in the status that the server adds to its answers: a transaction is open that a statement has begun."""
+MOST_CASES = 200
+"""Rows of a statement with a case for each: its time grows with their square."""
 LOCK_SECONDS = 1
 LOCK_WAIT = "rotation.lock_wait"
 """The name under which a connection notes the seconds that it waits for locks."""
@@ -368,10 +371,10 @@ class MySQL(Dialect):
         """MySQL's JSON as text; MariaDB's is text."""
         return sa.cast(column, mysql.CHAR) if isinstance(kind, sa.JSON) else column
 
-    def batch_swap(self, cells: TargetCells) -> BatchSwap | None:
+    def batch_swap(self, cells: TargetCells) -> BatchSwap:
         """UPDATE joined with JSON_TABLE, for keys of integers: text would drag its collation into the join."""
         if not all(isinstance(kind, sa.Integer) for kind in cells.key_kinds) or is_binary(cells.kind):
-            return None
+            return _swap_by_cases(cells)
 
         def named(column: str) -> str:
             return f"t.{quote(column)}"
@@ -458,3 +461,33 @@ def _lock_wait(seconds: int) -> str:
 
 def _isolation(level: str) -> str:
     return f"SET SESSION TRANSACTION ISOLATION LEVEL {level}"
+
+
+def _swap_by_cases(cells: TargetCells) -> BatchSwap:
+    """UPDATE with a case for each row: each key is compared with a value as it was read, in the column's collation."""
+    place, cell = cells.qualified, _named(cells.qualified.column)
+    schema = f"{_named(place.schema)}." if place.schema else ""
+    held = cell if is_binary(cells.kind) else as_bytes(cell)
+    sets = cells.sets_as_text(_named)
+
+    @cache
+    def statement(rows: int) -> str:
+        found = [
+            " AND ".join(f"{_named(name)} = %(key{part}_{row})s" for part, name in enumerate(cells.key))
+            for row in range(rows)
+        ]
+        new = " ".join(f"WHEN {key} THEN %(new{row})s" for row, key in enumerate(found))
+        rows_found = " OR ".join(f"({key} AND {held} = %(old{row})s)" for row, key in enumerate(found))
+        return (
+            f"UPDATE {schema}{_named(place.table)} SET {', '.join([f'{cell} = CASE {new} END', *sets])} "  # noqa: S608 - quoted names
+            f"WHERE {rows_found}"
+        )
+
+    def parameters(swaps: Swaps) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for row, (key, old, new) in enumerate(swaps.rows()):
+            found |= {f"key{part}_{row}": value for part, value in enumerate(key)}
+            found |= {f"old{row}": old, f"new{row}": new}
+        return found
+
+    return BatchSwap(statement, parameters, MOST_CASES)
