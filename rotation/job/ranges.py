@@ -167,7 +167,9 @@ class RangeWorker:
         # rows of such a batch follow all the time that it takes.
         self._by_rows = bool(self._blind_index or keyring.salt_columns)
         self.rests = Rests(self._throttle, Line() if self._by_rows else self._store.line)
-        self._size = BatchSize(self._most_rows(), least=1 if self._by_rows else self.pace.least)
+        # Without a server, all time is work: while a batch is written, nobody else can write to the file.
+        has_line = self._store.line.trip and not self._by_rows
+        self._size = BatchSize(self._most_rows(), least=self.pace.least if has_line else 1)
         self._begun: RowKey | None = None
         """The key behind which the last batch began."""
         self._planning = planning or nullcontext()
@@ -257,12 +259,14 @@ class RangeWorker:
             after, rows, weight = batch.last, batch.rows, batch.weight
             forward.to(after)
             rests.after_read()
-            yield batch
+            try:
+                yield batch
+            finally:
+                # Also for the last one of a range. Pages may be empty.
+                self._size.took(rows or self._size.rows, rests.worked() - started, weight)
+                rests.done(rows)
             # The next one is read without this one in memory.
             del batch
-            # Pages may be empty.
-            self._size.took(rows or self._size.rows, rests.worked() - started, weight)
-            rests.done(rows)
 
     def shrink(self) -> KeyringError | None:
         """Has the next batch be smaller, as memory was too short for the last one; the error if that had one row."""

@@ -190,7 +190,7 @@ def test_the_way_to_the_server_is_no_work_and_a_part_of_the_rest(keyring: Keyrin
     assert store.writes_at[1] - store.reads_at[1] == pytest.approx(0)
 
 
-@pytest.mark.parametrize("trip", [0.0, 0.05, 0.15, 5.0])
+@pytest.mark.parametrize("trip", [0.0001, 0.05, 0.15, 5.0])
 def test_a_batch_never_has_fewer_rows_than_the_pace_has(keyring: Keyring, day: Seconds, trip: float) -> None:
     """However long the way and the work are: over 150 ms it was one row after some batches, and stayed that."""
     store = Far(day, 1000, work=3.0, trip=trip)
@@ -199,6 +199,15 @@ def test_a_batch_never_has_fewer_rows_than_the_pace_has(keyring: Keyring, day: S
     rotate_far(store, keyring, RunOptions(gentle=True))
 
     assert min(store.sizes) >= 100
+
+
+def test_without_a_server_a_batch_follows_all_of_its_time(keyring: Keyring, day: Seconds) -> None:
+    """While it is written, nobody else can write to the file."""
+    store = Far(day, 1000, work=3.0, trip=0.0)
+
+    rotate_far(store, keyring, RunOptions(gentle=True))
+
+    assert min(store.sizes) < 10
 
 
 @pytest.mark.parametrize(("trip", "parts"), [(0.0, 1), (0.0002, 1), (0.005, 3), (0.02, 10), (0.15, 10)])
