@@ -35,6 +35,8 @@ OTHER_SERVER = (
     "the server restarted meanwhile, or another one answered, so what was written may be lost; if a proxy leads to "
     "several servers, name one of them in the url"
 )
+ON_THE_WAY_SECONDS = 0.2
+"""The most time that rows stay locked while statements for others of the same transaction are on their way."""
 LOOK_ROWS = 200
 """Rows that one query looks up by their keys; SQLite bounds the depth of a condition."""
 
@@ -185,6 +187,9 @@ class Store(Reader):
         swapped = self._execute(connection, swaps)
         if swapped == len(swaps) and not self._triggers:
             return self._done_in(connection, number())
+        if at_once:
+            # That transaction is over: this look, too, waits for a lock on the table no longer than others.
+            self._dialect.begin(connection, Mode.READ)
         written = self._look_again(connection, swaps)
         written.add(self._done_in(connection, number()))
         if swapped and written.lost and self._triggers:
@@ -297,14 +302,18 @@ class Store(Reader):
 
     def write_indexes(self, values: Sequence[IndexValue]) -> Written:
         """Sets the blind index of each row whose cell is still the same."""
-        if not values:
-            return Written()
-        return write_by_halves(
-            self._access,
-            range(len(values)),
-            lambda connection, rows: self._set_indexes(connection, values[rows.start : rows.stop]),
-            lambda row, refusal: Written(refused={values[row].key: refusal}),
-        )
+        # Each has a statement, and so a round trip, of its own.
+        trip = self._access.line.trip
+        written, most = Written(), max(1, int(ON_THE_WAY_SECONDS / trip)) if trip else len(values) or 1
+        for start in range(0, len(values), most):
+            part = write_by_halves(
+                self._access,
+                range(start, min(start + most, len(values))),
+                lambda connection, rows: self._set_indexes(connection, values[rows.start : rows.stop]),
+                lambda row, refusal: Written(refused={values[row].key: refusal}),
+            )
+            written.add(part)
+        return written
 
     def _set_indexes(self, connection: sa.Connection, values: Sequence[IndexValue]) -> Written:
         assert self._index is not None  # noqa: S101 - for the type checker: nothing is read beside the cells otherwise

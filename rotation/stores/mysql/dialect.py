@@ -253,10 +253,11 @@ class MySQL(Dialect):
         # A statement by itself is a transaction; others begin with one.
         connection.autocommit(value=True)
         with connection.cursor() as cursor:
-            # Shards divide keys; without digits behind its point a negative quotient names the next block.
+            # Shards divide keys; without digits behind its point a negative quotient names the next block. Chained, the
+            # end of a transaction would begin another like it, in which a statement is none by itself.
             cursor.execute(
                 f"{_lock_wait(LOCK_SECONDS)}, sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES'), "
-                f"group_concat_max_len = {LONGEST}, div_precision_increment = 4"
+                f"group_concat_max_len = {LONGEST}, div_precision_increment = 4, completion_type = NO_CHAIN"
             )
             cursor.execute(_isolation(COMMITTED))
             cursor.execute(f"SELECT {SERVER}, {INCARNATION}, connection_id(), version()")
