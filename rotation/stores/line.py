@@ -35,6 +35,8 @@ class Line:
         sa.event.listen(engine, "connect", lambda _, record: self._begin(record.info))
         sa.event.listen(engine, "before_cursor_execute", send)
         sa.event.listen(engine, "after_cursor_execute", lambda *_: self.waited(time.perf_counter() - began))
+        # A refusal is an answer, too. What fails before it is sent says nothing of the way.
+        sa.event.listen(engine, "handle_error", lambda context: None if context.is_disconnect else self.waited())
 
         def end(connection: sa.Connection) -> None:
             if not connection.invalidated and is_open(connection.connection.driver_connection):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,9 @@ import sqlalchemy as sa
 from rotation.model.batch import Swaps
 from rotation.model.target import Index, Target
 from rotation.stores import store as writer
+from rotation.stores.connection import Connection
+from rotation.stores.databases import served_url
+from rotation.stores.dialect import Mode
 from rotation.stores.postgresql import transactions
 from rotation.stores.store import IndexValue, Store
 from tests.conftest import Cli
@@ -67,6 +70,22 @@ def test_few_rows_are_locked_while_indexes_are_on_their_way(database: Database) 
     assert sum(sent) == 60
     assert max(sent) <= writer.ON_THE_WAY_SECONDS / TRIP
     assert database.rows("SELECT DISTINCT token_index FROM creds") == [("ours",)]
+
+
+@on_servers
+def test_a_refusal_is_on_its_way_like_any_answer(database: Database) -> None:
+    """Otherwise a run would rest after each row that is refused, as if the way there and back were work."""
+    database.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY)", "INSERT INTO creds VALUES (1)")
+    with through_proxy(database.url, trip=TRIP) as proxy:
+        link = Connection(*served_url(proxy.url, "this test"))
+        link.transact(Mode.BARE, lambda connection: connection.scalar(sa.text("SELECT 1")))
+        before, trips = link.line.travelled, proxy.trips
+        with suppress(sa.exc.IntegrityError), link.transaction(Mode.WRITE) as connection:
+            connection.execute(sa.text("INSERT INTO creds VALUES (1)"))
+        travelled, trips = link.line.travelled - before, proxy.trips - trips
+        link.disconnect()
+
+    assert round(travelled / link.line.trip) == trips
 
 
 @on_postgresql
