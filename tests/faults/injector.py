@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
 from rotation.job.passes import ExecutorFor, TargetRun
+from rotation.stores.postgresql.transactions import execute, execute_many
 from tests.databases import Database
 
 FIRST_COMMIT = 18
@@ -83,13 +84,11 @@ def failing(nth: int, fault: Fault, *, opening: bool) -> Iterator[Injected]:
             raise
 
     def do_execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-        connection = _connection_of(cursor)
-        call(connection, lambda: context.dialect.do_execute(cursor, statement, parameters, context))
+        call(_connection_of(cursor), lambda: _execute(cursor, statement, parameters, context))
         return True
 
     def do_executemany(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-        connection = _connection_of(cursor)
-        call(connection, lambda: context.dialect.do_executemany(cursor, statement, parameters, context))
+        call(_connection_of(cursor), lambda: _execute_many(cursor, statement, parameters, context))
         return True
 
     def do_commit(_dialect: object, connection: Any) -> None:
@@ -117,6 +116,18 @@ def failing(nth: int, fault: Fault, *, opening: bool) -> Iterator[Injected]:
         finally:
             for name, act in events.items():
                 sa.event.remove(sa.Engine, name, act)
+
+
+def _execute(cursor: Any, statement: str, parameters: Any, context: Any) -> None:
+    # On PostgreSQL the begin of a transaction, and the end of a swap, travel with a statement.
+    if context.dialect.driver != "psycopg" or not execute(cursor, statement, parameters, context):
+        context.dialect.do_execute(cursor, statement, parameters, context)
+
+
+def _execute_many(cursor: Any, statement: str, parameters: Any, context: Any) -> None:
+    if context.dialect.driver == "psycopg":
+        execute_many(cursor, statement, parameters, context)
+    context.dialect.do_executemany(cursor, statement, parameters, context)
 
 
 class _SQLiteConnection(sqlite3.Connection):

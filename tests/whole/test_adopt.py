@@ -233,10 +233,10 @@ def test_a_service_that_writes_meanwhile_wins(database: Database, theirs: str | 
     class Interrupted(Store):
         """A service writes before this store does."""
 
-        def write(self, swaps: Swaps, blocks: Sequence[BlockSwap] = ()) -> Written:
+        def write(self, swaps: Swaps, blocks: Sequence[BlockSwap] = (), most_rows: int = 0) -> Written:
             while update:
                 database.execute(update.pop(), token=theirs)
-            return super().write(swaps, blocks)
+            return super().write(swaps, blocks, most_rows)
 
     target = Target(database.url, "creds", "token", "creds", adopts=Adopts.PLAINTEXT)
     store = Interrupted(target, read_only=False, sleep=lambda _: None)

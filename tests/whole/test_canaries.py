@@ -245,7 +245,7 @@ def test_a_crash_in_the_middle_shows_no_secret(database: Database, canaries: Can
         "from rotation.stores.store import Store\n"
         "from rotation.cli.main import entry\n"
         "import os\n"
-        "def crash(self, swaps, blocks=()):\n"
+        "def crash(self, swaps, *_):\n"
         "    key = os.environ['ENCRYPTION_KEY']\n"
         "    raise RuntimeError(f'{swaps.old[0]} {swaps.new[0]} {key} {key.encode()!r}', swaps)\n"
         "Store.write = crash\n"
