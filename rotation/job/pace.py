@@ -21,6 +21,9 @@ QUIET_SECONDS, MOST_QUIET_SECONDS = 1.0, 300.0
 MOST_PARTS, PART_SECONDS = 10, 0.002
 """Beside services: the batches that are read at once, one more for each of these seconds of a round trip."""
 
+HELD_SECONDS, HELD_ROWS = 0.5, 10
+"""The most time for which the rows of a transaction stay locked, unless these are fewer."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -51,15 +54,22 @@ class Pacing:
         self._since: float | None = None
         """The beginning of the quiet time; None before the first write, before which nobody looked."""
         self._saw_others = False
+        self._in_time = self._tempo.full_rows
+        """The rows that are written in HELD_SECONDS."""
 
     @property
     def rows(self) -> int:
-        """The most rows of the next transaction."""
+        """The most rows of the next batch, unless several are read at once."""
         if self._speed is Speed.FULL:
             rows = self._tempo.full_rows
         else:
             rows = self._tempo.fast_rows if self._is_fast else self._tempo.gentle_rows
         return rows if self._max_rows is None else min(rows, self._max_rows)
+
+    @property
+    def rows_at_once(self) -> int:
+        """The most rows of the next transaction."""
+        return self.rows if self._speed is Speed.FULL else min(self.rows, self._in_time)
 
     def parts(self, trip: float) -> int:
         """The batches that are read at once over a line whose round *trip* takes so many seconds."""
@@ -85,6 +95,10 @@ class Pacing:
         if self._is_fast:
             return "fast: nobody else writes"
         return "gentle: others write" if self._saw_others else "gentle: looking whether others write"
+
+    def took(self, rows: int, seconds: float) -> None:
+        """To write so many *rows* was so many *seconds* of work: behind a slow trigger fewer are locked at once."""
+        self._in_time = max(HELD_ROWS, int(rows * HELD_SECONDS / max(seconds, 1e-6)))
 
     def wrote(self, others: int | None) -> None:
         """A batch was written; *others* have written so often since the last one, None if that is unknown."""

@@ -307,8 +307,9 @@ class RangeWorker:
                 raise KeyOrderNeeded
             written = Written()
             if plan.changes:
-                retries = self._store.retries
-                written = self._store.write(plan.swaps, plan.blocks, self.pace.rows)
+                retries, planned = self._store.retries, rests.worked()
+                written = self._store.write(plan.swaps, plan.blocks, self.pace.rows_at_once)
+                self.pace.took(plan.changes, rests.worked() - planned)
                 # A lock that had to be waited for is somebody's who writes.
                 self.pace.wrote(written.others if self._store.retries == retries else 1)
                 refused = written.refused.values()
@@ -374,7 +375,7 @@ class RangeWorker:
         if self._dry_run:
             counts.to_rotate += len(fixes)
             return []
-        written = self._store.write(fixes, most_rows=self.pace.rows)
+        written = self._store.write(fixes, most_rows=self.pace.rows_at_once)
         self.pace.wrote(written.others)
         failed = [key for key in fixes.keys if written.failed(key)]
         counts.rotated += len(fixes) - len(failed)

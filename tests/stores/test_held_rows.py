@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from rotation.job.pace import HELD_SECONDS
 from rotation.model.batch import Swaps
+from rotation.model.streams import Streams
 from rotation.model.target import Index, Target
 from rotation.stores import store as writer
 from rotation.stores.connection import Connection
@@ -70,6 +72,27 @@ def test_few_rows_are_locked_while_indexes_are_on_their_way(database: Database) 
     assert sum(sent) == 60
     assert max(sent) <= writer.ON_THE_WAY_SECONDS / TRIP
     assert database.rows("SELECT DISTINCT token_index FROM creds") == [("ours",)]
+
+
+@on_postgresql
+def test_few_rows_are_locked_while_each_takes_long(
+    database: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a slow trigger: from the second batch on, a transaction has the rows of half a second."""
+    monkeypatch.setattr(Streams, "wait", lambda self, seconds: None)
+    database.make_creds(make_tokens(200))
+    database.execute(
+        "CREATE TABLE fired (id INTEGER, transaction BIGINT)",
+        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$"
+        " BEGIN PERFORM pg_sleep(0.01); INSERT INTO fired VALUES (NEW.id, txid_current()); RETURN NEW; END $$",
+        "CREATE TRIGGER slowly BEFORE UPDATE ON creds FOR EACH ROW EXECUTE FUNCTION slowly()",
+    )
+
+    ran = rotate(cli, database, "--gentle")
+
+    rows = [count for (count,) in database.rows("SELECT count(*) FROM fired GROUP BY transaction ORDER BY min(id)")]
+    assert (ran.code, rows[0], sum(rows)) == (0, 100, 200)
+    assert max(rows[1:]) <= HELD_SECONDS / 0.01
 
 
 @on_servers
