@@ -90,7 +90,7 @@ class LastWord:
 
     def _rotate(self, plan: Plan, others: Counts, watch: Watch) -> bool:
         """Writes what *plan* makes of the rows of others; whether nothing stood in the way."""
-        written = self._store.write(plan.swaps, plan.blocks, self._pace.rows)
+        written = self._store.write(plan.swaps, plan.blocks, self._pace.rows_at_once)
         self._store.settle()
         watch.wrote(written.transactions)
         self._moved.cells += plan.changes
