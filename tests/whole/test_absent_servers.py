@@ -89,7 +89,14 @@ def warnings(command: Command) -> list[str]:
 
 
 @on_servers
-@pytest.mark.parametrize("way", [(), ("--full-speed",), ("--workers", "2")], ids=["default", "threads", "workers"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param((), id="default"),
+        pytest.param(("--full-speed",), id="threads", marks=pytest.mark.long),
+        pytest.param(("--workers", "2"), id="workers", marks=pytest.mark.long),
+    ],
+)
 def test_a_run_waits_for_a_server_that_is_away(
     database: Database, way: tuple[str, ...], environ: dict[str, str], tmp_path: Path
 ) -> None:
@@ -169,7 +176,7 @@ def test_a_run_waits_for_its_ledger(database: Database, environ: dict[str, str],
     assert "Nothing more of this command is recorded" not in command.log
 
 
-@pytest.mark.parametrize("mode", ["fast", "immediate"])
+@pytest.mark.parametrize("mode", [pytest.param("fast", marks=pytest.mark.long), "immediate"])
 def test_a_restart_in_the_first_pass_is_survived(
     server: Server, mode: str, environ: dict[str, str], tmp_path: Path
 ) -> None:
@@ -354,7 +361,7 @@ FAR = {
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
-@pytest.mark.parametrize("host", FAR)
+@pytest.mark.parametrize("host", [pytest.param(host, marks=pytest.mark.long) for host in FAR])
 def test_a_host_that_no_route_leads_to_is_no_matter_of_the_password(
     scheme: str, host: str, environ: dict[str, str], tmp_path: Path
 ) -> None:
