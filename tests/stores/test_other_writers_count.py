@@ -134,6 +134,7 @@ def _cells(store: Store) -> list[tuple[Any, Any]]:
 def _at_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """MariaDB is asked at each write."""
     monkeypatch.setattr(mysql, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(mysql, "LOOK_SHARE", 0)
 
 
 @pytest.mark.usefixtures("_at_each_look")
@@ -213,12 +214,13 @@ class Counters:
     """A server's counters."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.others, self.now, self.asked = 1000, 100.0, 0
+        self.others, self.now, self.asked, self.takes = 1000, 100.0, 0, 0.0
         monkeypatch.setattr(mysql, "_by_others", self._by_others)
         monkeypatch.setattr(mysql.time, "monotonic", lambda: self.now)
 
     def _by_others(self, _connection: object) -> int:
         self.asked += 1
+        self.now += self.takes
         return self.others
 
 
@@ -250,6 +252,18 @@ def test_the_server_is_not_asked_at_each_write(counters: Counters) -> None:
     assert [look(seen, counters, others=2, seconds=0.04) for _ in range(2)] == [0, 0]
     assert counters.asked == asked
     assert look(seen, counters, others=1, seconds=0.04) == 5
+
+
+def test_over_a_long_line_the_server_is_asked_less_often(counters: Counters) -> None:
+    """Ten times as long as a look takes, but twice a second at least: a run that hears of nobody goes fast."""
+    seen = MySQLOthers(NO_SCOPE)
+    counters.takes = 0.02
+    look(seen, counters)
+
+    assert [look(seen, counters, others=1, seconds=seconds) for seconds in (0.19, 0.02)] == [0, 2]
+    counters.takes = 3.0
+    look(seen, counters)
+    assert [look(seen, counters, others=1, seconds=seconds) for seconds in (0.49, 0.02)] == [0, 2]
 
 
 def test_statements_that_are_allowed_are_forgiven_once(counters: Counters) -> None:

@@ -47,6 +47,8 @@ def begin(connection: sa.Connection, mode: Mode) -> None:
         # In a row of transactions the last one is still open.
         ending = ["ROLLBACK"] if driver.info.transaction_status else []
         _notes(connection)[BEGIN] = [*ending, f"BEGIN {characteristics}", *statements]
+        # Of a statement that was never sent.
+        _notes(connection).pop(END, None)
         return
     # A service's own engine, which has begun by itself.
     for each in [*([f"SET TRANSACTION {characteristics}"] if characteristics else []), *statements]:
