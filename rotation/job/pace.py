@@ -172,8 +172,8 @@ class Rests:
         """When the rest is over."""
         self._began = self._ready = self._over
         """When the batch began to be read, and when it was read and might be written."""
-        self._reading = 0.0
-        """Seconds that the last batch took to read."""
+        self._reading = self._read_work = self._worked_before = 0.0
+        """Seconds that the last batch took to read, and those of them that were work."""
         self.waited = 0.0
         """Seconds of all waits so far."""
 
@@ -189,18 +189,18 @@ class Rests:
     def before_read(self) -> None:
         """Waits until the next batch, if it is read as fast as the last one, is read when the rest is over."""
         self._wait(self._over - self._reading - time.monotonic())
-        self._began = time.monotonic()
+        self._began, self._worked_before = time.monotonic(), self.worked()
 
     def after_read(self) -> None:
         """Waits until the rest is over: then the batch may be written."""
-        self._reading = time.monotonic() - self._began
+        self._reading, self._read_work = time.monotonic() - self._began, self.worked() - self._worked_before
         if (left := self._over - time.monotonic()) > 0:
             self._wait(left)
         self._ready = time.monotonic()
 
     def wrote(self, seconds: float, travelled: float) -> None:
-        """A rest of *seconds* begins; the seconds that the writes *travelled* are a part of it."""
-        self._over = time.monotonic() + seconds - travelled
+        """A rest of *seconds* begins; the seconds that the writes *travelled* are a part of it, and to read is none."""
+        self._over = time.monotonic() + seconds + self._read_work - travelled
 
     def done(self, rows: int) -> None:
         """The batch had *rows*; if it was faster than the rate, the rest is longer."""
