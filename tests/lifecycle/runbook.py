@@ -24,6 +24,7 @@ from keyring_core import Keyring
 from keyring_core.environment import Settings, load_settings
 from rotation.cli.main import main
 from rotation.ledger import schema
+from rotation.ledger.database import LedgerAccess
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord, ReadRecord
 from tests.databases import Database, open_database
@@ -82,6 +83,8 @@ class Stage:
             new = staticmethod(lambda: make_key(f"runbook {next(made)}"))
             stack.enter_context(mock.patch("keyring_core.keys.Key.generate", new))
             self.clock = stack.enter_context(freeze_time(BEGIN, tick=True))
+            # The ledger's server has the same clock as all hosts.
+            stack.enter_context(mock.patch.object(LedgerAccess, "clock", side_effect=lambda *_: datetime.now(UTC)))
             return PART.sub(self._play_part, text)
 
     def _play_part(self, part: re.Match[str]) -> str:
