@@ -18,18 +18,12 @@ from benchmarks.goals import Goal, show
 from keyring_core import Keyring
 from tests.chaos.server import own_postgres
 from tests.databases import Database, open_database
-from tests.lifecycle.shop import OLDER, Shop
+from tests.lifecycle.shop import ASKING, OLDER, Shop
 from tests.proxy import Proxy, through_proxy
 
 TOKENS, TABLES, TRIP = 1000, 100, 0.002
 BESIDE = 60
 """Trips for all else than tables."""
-COMMANDS = {
-    "discover": ("discover",),
-    "check": ("check",),
-    "run": ("run",),
-    "keys retire": ("keys", "retire", OLDER.id, "--no-archive", "--no-wait"),
-}
 A_TABLE = {
     "postgresql": {"discover": 2, "check": 2, "keys retire": 4},
     "mariadb": {"discover": 4, "check": 4, "keys retire": 8},
@@ -78,7 +72,7 @@ def _costs(kind: str) -> Iterator[Cost]:
         with through_proxy(database.url, trip=TRIP) as proxy:
             shop = Shop(Path(folder), replace(database, url=proxy.url))
             shop.fill(Keyring(OLDER).encrypt_many(f"secret {number}" for number in range(TOKENS)))
-            for name, argv in COMMANDS.items():
+            for name, argv in ASKING.items():
                 yield Cost(kind, name, _trips(proxy, shop, argv))
 
 

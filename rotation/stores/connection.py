@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from keyring_core import KeyringError
 from rotation.configuration.database_urls import write_url
@@ -107,10 +107,8 @@ class Connection:
         *wait* sleeps, and raises StoppedError if a stop was requested.
         """
         self.dialect, self._url, self._wait, self._before_use = dialect, url, wait, before_use
-        self._base = sa.create_engine(
-            url, hide_parameters=True, pool_size=1, max_overflow=0, pool_logging_name=POOL, pool_reset_on_return=None
-        )
-        sa.event.listen(self._base, "reset", self._undo)
+        self._base = sa.create_engine(url, hide_parameters=True, pool_size=1, max_overflow=0, pool_logging_name=POOL)
+        _roll_back_what_is_open(self._base, dialect)
         self._is_in_a_row = False
         self._kept: sa.Connection | None = None
         """In a row of transactions the last one, which is still open."""
@@ -257,11 +255,6 @@ class Connection:
             if peer.session:
                 record.info[SERVER] = peer.facts
 
-    def _undo(self, connection: Any, _record: ConnectionPoolEntry, state: PoolResetState) -> None:
-        """Ends what a transaction that was not SQLAlchemy's left open on a driver's *connection*."""
-        if not state.transaction_was_reset and self.dialect.is_open(connection):
-            connection.rollback()
-
     def _open(self, arguments: Any, options: Any) -> Any:
         """A new connection of the driver. Made in another thread: a name lookup, for one, cannot be interrupted."""
         limit = known_silent.seconds_for(self.server, self._limit())
@@ -348,6 +341,17 @@ class Connection:
         except StoppedError:
             return True
         return False
+
+
+def _roll_back_what_is_open(engine: sa.Engine, dialect: Dialect) -> None:
+    """Without a transaction there is nothing to roll back, and no round trip to make for it."""
+    roll_back = engine.dialect.do_rollback
+
+    def roll_back_if_open(dbapi_connection: PoolProxiedConnection) -> None:
+        if dialect.is_open(dbapi_connection.driver_connection):
+            roll_back(dbapi_connection)
+
+    engine.dialect.do_rollback = roll_back_if_open  # type: ignore[method-assign]
 
 
 class SharedConnections:

@@ -37,6 +37,8 @@ OTHER_SERVER = (
 )
 ON_THE_WAY_SECONDS = 0.2
 """The most time that rows stay locked while statements for others of the same transaction are on their way."""
+SwappedRow = tuple[RowKey, str | bytes, str | bytes]
+"""Key, old and new cell."""
 LOOK_ROWS = 200
 """Rows that one query looks up by their keys; SQLite bounds the depth of a condition."""
 
@@ -159,32 +161,28 @@ class Store(Reader):
 
     def _write(self, swaps: Swaps, *, hurried: bool = False) -> Written:
         """Swaps cells by the keys of their rows; a row that the database refuses is left out."""
+        is_bare = self._dialect.is_by_itself and self._is_one_statement(swaps, self._odd(swaps))
         return write_by_halves(
             self._access,
             range(len(swaps)),
             lambda connection, rows: self._swap(connection, swaps.part(rows.start, rows.stop)),
             lambda row, refusal: Written(refused={swaps.keys[row]: self._in_detail(swaps.new[row], *refusal)}),
-            Mode.HURRIED if hurried else self._of_one if self._is_one_statement(swaps) else Mode.WRITE,
+            Mode.HURRIED if hurried else Mode.BARE if is_bare else Mode.WRITE,
         )
 
-    @property
-    def _of_one(self) -> Mode:
-        """The mode of a transaction of one statement that writes."""
-        return Mode.BARE if self._dialect.is_by_itself else Mode.WRITE
-
-    def _is_one_statement(self, swaps: Swaps) -> bool:
-        """True if one statement swaps them, and nothing of it may have to be undone."""
-        fits = self._is_batched and len(swaps) <= self._batch_swap.most
-        return fits and not (self._triggers or self._odd(swaps))
+    def _is_one_statement(self, swaps: Swaps, odd: Sequence[SwappedRow]) -> bool:
+        """True if one statement swaps them, of which these are *odd*, and nothing of it may have to be undone."""
+        return self._is_batched and len(swaps) <= self._batch_swap.most and not (self._triggers or odd)
 
     def _swap(self, connection: sa.Connection, swaps: Swaps) -> Written:
         if len(swaps) == 1 and (words := self._too_large(swaps)):
             raise RowRefusedError("refused", words)
         self._dialect.hurry(connection)
         # What is seen afterwards is of another transaction. A cell that a service has rewritten since is lost, too.
-        at_once = self._dialect.swap_at_once(connection, self._table) if self._is_one_statement(swaps) else None
+        odd = self._odd(swaps)
+        at_once = self._dialect.swap_at_once(connection, self._table) if self._is_one_statement(swaps, odd) else None
         number = at_once or partial(self._others.transaction, connection)
-        swapped = self._execute(connection, swaps)
+        swapped = self._execute(connection, swaps, odd)
         if swapped == len(swaps) and not self._triggers:
             return self._done_in(connection, number())
         if at_once:
@@ -197,10 +195,9 @@ class Store(Reader):
             raise RowRefusedError("not-written", "a trigger changes what is written, and so it was undone")
         return written
 
-    def _execute(self, connection: sa.Connection, swaps: Swaps) -> int:
-        """The number of cells that were swapped."""
-        odd, plain, swapped = self._odd(swaps), swaps, 0
-        alone = self._is_huge(swaps)
+    def _execute(self, connection: sa.Connection, swaps: Swaps, odd: Sequence[SwappedRow]) -> int:
+        """The number of cells that were swapped, those of *odd* row by row."""
+        plain, swapped, alone = swaps, 0, self._is_huge(swaps)
         if odd:
             others = [] if alone else [row for row in swaps.rows() if not self._is_odd(*row)]
             plain = Swaps(*zip(*others, strict=True)) if others else Swaps()
@@ -222,7 +219,7 @@ class Store(Reader):
             return connection.exec_driver_sql(statement, parameters(swaps)).rowcount
         return connection.execute(statement, parameters(swaps)).rowcount
 
-    def _odd(self, swaps: Swaps) -> list[tuple[RowKey, str | bytes, str | bytes]]:
+    def _odd(self, swaps: Swaps) -> list[SwappedRow]:
         """Those that each need a statement of their own."""
         # Around its tokens a cell stays as it was, so that the new ones are ASCII if the old ones are.
         usual = are_all(chain.from_iterable(swaps.keys), int) and (self._cells.of_tokens or are_ascii(swaps.old))
@@ -365,7 +362,7 @@ class Store(Reader):
 
         # A trigger or a lock on the whole table: each row will say so.
         with suppress(RowRefusedError):
-            self._access.write(rehearse, self._of_one)
+            self._access.write(rehearse, Mode.BARE if self._dialect.is_by_itself else Mode.WRITE)
 
     def _state(self) -> TableState:
         """The state of the table. Raises StoreError if it is not the one that was opened, or if its rows are hidden."""

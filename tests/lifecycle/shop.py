@@ -24,6 +24,13 @@ from tests.fakes import token
 from tests.keys import key_text, make_key
 
 OLD, OLDER, NEW = make_key("old"), make_key("older"), make_key("new")
+ASKING = {
+    "discover": ("discover",),
+    "check": ("check",),
+    "run": ("run",),
+    "keys retire": ("keys", "retire", OLDER.id, "--no-archive", "--no-wait"),
+}
+"""The commands that ask a server much, in the order of a rotation."""
 
 
 class Shop:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -247,15 +247,11 @@ def test_a_server_that_takes_no_writes_any_more_is_waited_for(
     """After a failover the name may still lead to the old server, which is read-only now."""
     database = server.database
     fill(database)
-    read_only, writable = _read_only(database)
     with start(_for_job(database), environ, tmp_path, *SLOWLY, limits=NOTING) as command:
         command.logs(HALF)
-        database.execute(read_only)
-        _end_sessions(database)
-        try:
+        with _read_only(database):
+            _end_sessions(database)
             command.logs("read-only")
-        finally:
-            database.execute(writable)
         code, document = command.end()
 
     assert (code, document["targets"][0]["rotated"]) == (0, ROWS)
@@ -268,13 +264,9 @@ def test_a_server_that_never_took_writes_ends_the_run_at_once(
     """It is the wrong one."""
     database = server.database
     fill(database)
-    job, (read_only, writable) = _for_job(database), _read_only(database)
-    database.execute(read_only)
-    try:
-        with start(job, environ, tmp_path) as command:
-            code, _ = command.end()
-    finally:
-        database.execute(writable)
+    job = _for_job(database)
+    with _read_only(database), start(job, environ, tmp_path) as command:
+        code, _ = command.end()
 
     assert code == 3
     assert "rotation.server_gone" not in command.log
@@ -397,12 +389,16 @@ def _moved(database: Database) -> int:
     return sum(not isinstance(known.identify_many([cell])[0], InvalidToken) for cell in database.column().values())
 
 
-def _read_only(database: Database) -> tuple[str, str]:
-    """The statements that have a server take no writes of the job, and take them again."""
-    if database.kind == "postgresql":
-        how = "ALTER ROLE job SET default_transaction_read_only = {}"
-        return how.format("on"), how.format("off")
-    return "SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0"
+@contextmanager
+def _read_only(database: Database) -> Iterator[None]:
+    """Meanwhile the server takes no writes of the job."""
+    on_postgresql = database.kind == "postgresql"
+    name = "ALTER ROLE job SET default_transaction_read_only" if on_postgresql else "SET GLOBAL read_only"
+    database.execute(f"{name} = 1")
+    try:
+        yield
+    finally:
+        database.execute(f"{name} = 0")
 
 
 def _for_job(database: Database) -> Database:

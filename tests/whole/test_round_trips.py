@@ -12,19 +12,13 @@ import sqlalchemy as sa
 
 from keyring_core import Keyring
 from tests.databases import Database
-from tests.lifecycle.shop import OLDER, Shop
+from tests.lifecycle.shop import ASKING, OLDER, Shop
 from tests.proxy import through_proxy
 from tests.stores.pgbouncer import pooled
 
 pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
 SERVERS = pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 
-COMMANDS = {
-    "discover": ("discover",),
-    "check": ("check",),
-    "run": ("run",),
-    "keys retire": ("keys", "retire", OLDER.id, "--no-archive", "--no-wait"),
-}
 A_TABLE = {
     "postgresql": {"discover": 1, "check": 1, "run": 0, "keys retire": 2},
     "mariadb": {"discover": 3, "check": 3, "run": 0, "keys retire": 6},
@@ -78,18 +72,18 @@ def test_a_further_table_costs_few_round_trips(database: Database, tmp_path: Pat
     for number in (few, many):
         with estate(database, tmp_path / str(number), 10) as trips:
             add_tables(database, number, key, values)
-            found.append({command: trips(*argv) for command, argv in COMMANDS.items()})
+            found.append({command: trips(*argv) for command, argv in ASKING.items()})
 
-    more = {command: found[1][command] - found[0][command] for command in COMMANDS}
+    more = {command: found[1][command] - found[0][command] for command in ASKING}
     most = {command: (many - few) * trips + UNSURE for command, trips in A_TABLE[database.kind].items()}
-    assert {command for command in COMMANDS if more[command] > most[command]} == set(), found
+    assert {command for command in ASKING if more[command] > most[command]} == set(), found
 
 
 @SERVERS
 def test_all_else_costs_few_round_trips(database: Database, tmp_path: Path) -> None:
     """A command makes its connection, asks what there is, and looks into the table with tokens."""
     with estate(database, tmp_path / "shop", 200) as trips:
-        found = {command: trips(*argv) for command, argv in COMMANDS.items()}
+        found = {command: trips(*argv) for command, argv in ASKING.items()}
 
     found["keys retire"] -= A_DATABASE * neighbours(database)
     assert {command for command, most in BESIDE.items() if found[command] > most} == set(), found
@@ -100,7 +94,7 @@ def test_a_pooler_serves_transactions_that_follow_each_other(database: Database,
     """It has one connection to the server, and each begin waits for its answer."""
     with pooled(database, pool_size=1) as behind, estate(behind, tmp_path / "shop", 10) as trips:
         add_tables(database, 20, *SHAPES["usual"])
-        found = {command: trips(*argv) for command, argv in COMMANDS.items()}
+        found = {command: trips(*argv) for command, argv in ASKING.items()}
 
     assert found["discover"] <= 2 * 21 + BESIDE["discover"]
 

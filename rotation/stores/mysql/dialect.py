@@ -104,7 +104,6 @@ class MySQLBlocks(GridBlocks):
 
     def __init__(self, cells: TargetCells) -> None:
         key, cell = _named(cells.key[0]), _named(cells.qualified.column)
-        schema = f"{_named(cells.qualified.schema)}." if cells.qualified.schema else ""
         self._binary = is_binary(cells.kind)
         place = f"({key} - %(first)s) * %(size)s + 1, %(size)s"
         new = f"SUBSTRING(%(new)s, {place})"
@@ -112,7 +111,7 @@ class MySQLBlocks(GridBlocks):
         held = cell if self._binary else as_bytes(cell)
         sets = ", ".join([f"{cell} = {new}", *cells.sets_as_text(_named)])
         super().__init__(
-            f"UPDATE {schema}{_named(cells.qualified.table)} SET {sets} "  # noqa: S608 - quoted names
+            f"UPDATE {_table_of(cells)} SET {sets} "  # noqa: S608 - quoted names
             f"WHERE {key} BETWEEN %(first)s AND %(last)s AND {held} = SUBSTRING(%(old)s, {place})"
         )
 
@@ -134,6 +133,10 @@ class MySQLBlocks(GridBlocks):
 def _named(name: str) -> str:
     # A percent sign in it is no parameter.
     return quote(name).replace("%", "%%")
+
+
+def _table_of(cells: TargetCells) -> str:
+    return ".".join(_named(name) for name in (cells.qualified.schema, cells.qualified.table) if name)
 
 
 class MySQL(Dialect):
@@ -301,16 +304,6 @@ class MySQL(Dialect):
             # As the session has it: that may be read-only, too.
             connection.exec_driver_sql("START TRANSACTION")
 
-    def listen(self, engine: sa.Engine) -> None:
-        """Where no transaction is open there is nothing to roll back, and no round trip to make for that."""
-        roll_back = engine.dialect.do_rollback
-
-        def roll_back_what_is_open(connection: Any) -> None:
-            if self.is_open(connection):
-                roll_back(connection)
-
-        engine.dialect.do_rollback = roll_back_what_is_open  # type: ignore[method-assign, assignment]
-
     def limit_waits(self, connection: sa.Connection) -> None:
         """For the session, which ends after that."""
         connection.exec_driver_sql(_lock_wait(LOCK_SECONDS))
@@ -466,10 +459,8 @@ def _isolation(level: str) -> str:
 
 def _swap_by_cases(cells: TargetCells) -> BatchSwap:
     """UPDATE with a case for each row: each key is compared with a value as it was read, in the column's collation."""
-    place, cell = cells.qualified, _named(cells.qualified.column)
-    schema = f"{_named(place.schema)}." if place.schema else ""
+    cell, sets = _named(cells.qualified.column), cells.sets_as_text(_named)
     held = cell if is_binary(cells.kind) else as_bytes(cell)
-    sets = cells.sets_as_text(_named)
 
     @cache
     def statement(rows: int) -> str:
@@ -480,7 +471,7 @@ def _swap_by_cases(cells: TargetCells) -> BatchSwap:
         new = " ".join(f"WHEN {key} THEN %(new{row})s" for row, key in enumerate(found))
         rows_found = " OR ".join(f"({key} AND {held} = %(old{row})s)" for row, key in enumerate(found))
         return (
-            f"UPDATE {schema}{_named(place.table)} SET {', '.join([f'{cell} = CASE {new} END', *sets])} "  # noqa: S608 - quoted names
+            f"UPDATE {_table_of(cells)} SET {', '.join([f'{cell} = CASE {new} END', *sets])} "  # noqa: S608 - quoted names
             f"WHERE {rows_found}"
         )
 

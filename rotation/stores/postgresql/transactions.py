@@ -81,9 +81,7 @@ def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
     begins, end = _is_to_begin(connection), _notes(connection).pop(END, None)
     together = begins and connection.info.get(LASTING) is not None and not is_server_side
     if begins and not together:
-        with in_one_trip(cursor.connection) as driver:
-            _send(connection, driver)
-        note_server(connection)
+        _send_alone(connection, cursor.connection)
     if not (together or end):
         return False
     with in_one_trip(cursor.connection) as driver:
@@ -101,9 +99,7 @@ def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
 def execute_many(cursor: Any, _statement: str, _parameters: Any, context: Any) -> None:
     """SQLAlchemy's event `do_executemany`: the driver has a pipeline of its own for these."""
     if _is_to_begin(context.root_connection):
-        with in_one_trip(cursor.connection) as driver:
-            _send(context.root_connection, driver)
-        note_server(context.root_connection)
+        _send_alone(context.root_connection, cursor.connection)
 
 
 def note_server(connection: sa.Connection) -> None:
@@ -122,6 +118,12 @@ def _send(connection: sa.Connection, driver: Any) -> None:
         cursor = driver.execute(statement)
         if statement.startswith("SELECT"):
             connection.info[SESSION] = partial(_named_by, cursor)
+
+
+def _send_alone(connection: sa.Connection, raw: Any) -> None:
+    with in_one_trip(raw) as driver:
+        _send(connection, driver)
+    note_server(connection)
 
 
 def _notes(connection: sa.Connection) -> dict[Any, Any]:
