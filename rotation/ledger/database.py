@@ -280,10 +280,11 @@ def open_for_service(place: LedgerPlace | sa.Engine) -> LedgerAccess:
 
 
 def _own_engine(dialect: Dialect | None, url: URL) -> ServiceEngine:
-    in_time = dialect.in_time(url, HURRIED_SECONDS) if dialect else {}
-    engine = sa.create_engine(url, hide_parameters=True, poolclass=sa.NullPool, connect_args=dict(in_time))
-    if dialect:
-        sa.event.listen(engine, "connect", lambda connection, _: dialect.set_up(connection), insert=True)
+    if dialect is None:
+        return ServiceEngine(sa.create_engine(url, hide_parameters=True, poolclass=sa.NullPool), None, is_own=True)
+    in_time = dict(dialect.in_time(url, HURRIED_SECONDS))
+    engine = dialect.create_engine(url, poolclass=sa.NullPool, connect_args=in_time)
+    sa.event.listen(engine, "connect", lambda connection, _: dialect.set_up(connection), insert=True)
     return ServiceEngine(engine, dialect, is_own=True)
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from keyring_core import KeyringError
 from rotation.configuration.database_urls import write_url
@@ -107,8 +107,7 @@ class Connection:
         *wait* sleeps, and raises StoppedError if a stop was requested.
         """
         self.dialect, self._url, self._wait, self._before_use = dialect, url, wait, before_use
-        self._base = sa.create_engine(url, hide_parameters=True, pool_size=1, max_overflow=0, pool_logging_name=POOL)
-        _roll_back_what_is_open(self._base, dialect)
+        self._base = dialect.create_engine(url, pool_size=1, max_overflow=0, pool_logging_name=POOL)
         self._is_in_a_row = False
         self._kept: sa.Connection | None = None
         """In a row of transactions the last one, which is still open."""
@@ -123,7 +122,6 @@ class Connection:
             sa.event.listen(self._base, "after_cursor_execute", lambda *_: self._watchdog.answered())
         sa.event.listen(self._base, "connect", self._set_up, insert=True)
         self.line = Line(self._base if self._guard is None else None, dialect.is_open)
-        dialect.listen(self._base)
         # With the same connection, and with transactions of that mode.
         self._servers: set[Fact] = set()
         """The facts of the servers that it led to since somebody asked."""
@@ -341,17 +339,6 @@ class Connection:
         except StoppedError:
             return True
         return False
-
-
-def _roll_back_what_is_open(engine: sa.Engine, dialect: Dialect) -> None:
-    """Without a transaction there is nothing to roll back, and no round trip to make for it."""
-    roll_back = engine.dialect.do_rollback
-
-    def roll_back_if_open(dbapi_connection: PoolProxiedConnection) -> None:
-        if dialect.is_open(dbapi_connection.driver_connection):
-            roll_back(dbapi_connection)
-
-    engine.dialect.do_rollback = roll_back_if_open  # type: ignore[method-assign]
 
 
 class SharedConnections:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -211,6 +212,13 @@ class Dialect:
         """Begins a transaction, or sets what holds in it. One connection serves all modes, one after the other."""
         raise NotImplementedError
 
+    def create_engine(self, url: URL, **options: Any) -> sa.Engine:
+        """An engine whose transactions this begins and ends: each engine of this package in a database of this kind."""
+        engine = sa.create_engine(url, hide_parameters=True, **options)
+        _roll_back_what_is_open(engine, self)
+        self.listen(engine)
+        return engine
+
     def listen(self, engine: sa.Engine) -> None:
         """Takes part in what the connections of *engine* execute."""
 
@@ -351,3 +359,14 @@ class Dialect:
         if isinstance(kind, sa.JSON):
             return IS_JSON if held is Format.TOKEN else None
         return f"the column's type is {type(kind).__name__}, not text or binary"
+
+
+def _roll_back_what_is_open(engine: sa.Engine, dialect: Dialect) -> None:
+    """Without a transaction there is nothing to roll back, and no round trip to make for it."""
+    roll_back = engine.dialect.do_rollback
+
+    def roll_back_if_open(dbapi_connection: PoolProxiedConnection) -> None:
+        if dialect.is_open(dbapi_connection.driver_connection):
+            roll_back(dbapi_connection)
+
+    engine.dialect.do_rollback = roll_back_if_open  # type: ignore[method-assign]
