@@ -8,8 +8,9 @@ place were wrong, nothing.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Protocol, TypeVar, cast
 
 import sqlalchemy as sa
@@ -161,6 +162,20 @@ def grouped(swaps: Sequence[BlockSwap], most: int, most_rows: int) -> Iterator[l
         yield group
 
 
+def bundled(groups: Iterable[Sequence[BlockSwap]], most: int) -> Iterator[list[Sequence[BlockSwap]]]:
+    """*groups* that travel together: at most *most* bytes, old and new cells, unless one group alone is heavier."""
+    bundle, weight = list[Sequence[BlockSwap]](), 0
+    for group in groups:
+        own = sum(2 * len(swap.block.cells) for swap in group)
+        if bundle and weight + own > most:
+            yield bundle
+            bundle, weight = [], 0
+        bundle.append(group)
+        weight += own
+    if bundle:
+        yield bundle
+
+
 def parted(swaps: Swaps, most: int, most_rows: int) -> Iterator[Swaps]:
     """*swaps* in parts of at most *most_rows*, and of at most *most* bytes, unless one swap alone is heavier."""
     if weight_of(swaps.old) + weight_of(swaps.new) <= most and len(swaps) <= most_rows:
@@ -233,10 +248,14 @@ class GridBlocks:
 
     def swap(self, connection: sa.Connection, transactions: Sequence[Sequence[BlockSwap]]) -> list[Swapped]:
         """On a grid of keys."""
-        return [([self._swap_one(connection, swap) for swap in swaps], None) for swaps in transactions]
+        values = [[self._values(swap) for swap in swaps] for swaps in transactions]
+        counts = iter(self._execute(connection, [each for each in chain.from_iterable(values) if each]))
+        return [([next(counts) if each else None for each in those], None) for those in values]
 
-    def _swap_one(self, connection: sa.Connection, swap: BlockSwap) -> int | None:
-        if (grid := on_a_grid(swap)) is None:
-            return None
-        values = dict(zip(("first", "last", "old", "new"), grid, strict=True), size=swap.block.size)
-        return connection.exec_driver_sql(self._swap, values).rowcount
+    def _values(self, swap: BlockSwap) -> dict[str, Any] | None:
+        grid = on_a_grid(swap)
+        return grid and dict(zip(("first", "last", "old", "new"), grid, strict=True), size=swap.block.size)
+
+    def _execute(self, connection: sa.Connection, values: Sequence[Mapping[str, Any]]) -> list[int]:
+        """The number of cells that the statement swaps with each of *values*."""
+        return [connection.exec_driver_sql(self._swap, each).rowcount for each in values]

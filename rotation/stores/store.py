@@ -19,7 +19,7 @@ from rotation.model.batch import BATCH_BYTES, BlockSwap, Swaps, are_all, are_asc
 from rotation.model.counts import RowKey
 from rotation.planning.inner_tokens import bytes_of
 from rotation.stores.access import Access, RowRefusedError
-from rotation.stores.blocks import grouped, parted
+from rotation.stores.blocks import bundled, grouped, parted
 from rotation.stores.columns import AsRead, TableState, same_key
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import BatchSwap, Mode
@@ -121,8 +121,8 @@ class Store(Reader):
         """
         written = Written()
         if self._blocks and blocks:
-            groups = list(grouped(blocks, self._most_bytes, most_rows))
-            for several in [groups] if self._blocks.is_bare else [[group] for group in groups]:
+            groups = grouped(blocks, self._most_bytes, most_rows)
+            for several in bundled(groups, self._most_bytes if self._blocks.is_bare else 0):
                 written.add(self._write_blocks(several))
         for part in parted(swaps, self._most_bytes, most_rows) if swaps else ():
             written.add(self._write(part))

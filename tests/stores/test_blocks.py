@@ -656,7 +656,7 @@ def test_on_update_current_timestamp_is_kept(database: Database, gap: int) -> No
 def test_a_large_swap_is_parted(
     database: Database, key: str, keys: Sequence[Any], most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each transaction is within the bounds, in bytes and in rows, and the parts are all that there is."""
+    """What is sent at once is within the bound in bytes, each transaction within that in rows, and nothing is left."""
     make(database, keys, SHORT, key)
     weights, sizes = list[int](), list[int]()
     with opened(database) as store:
@@ -666,9 +666,8 @@ def test_a_large_swap_is_parted(
         swap = access.swap
 
         def weighed(connection: sa.Connection, transactions: Sequence[Sequence[BlockSwap]]) -> Any:
-            for swaps in transactions:
-                weights.append(sum(len(each.block.cells) + len(each.new) for each in swaps))
-                sizes.append(sum(map(len, swaps)))
+            weights.append(sum(len(each.block.cells) + len(each.new) for swaps in transactions for each in swaps))
+            sizes.extend(sum(map(len, swaps)) for swaps in transactions)
             return swap(connection, transactions)
 
         with monkeypatch.context() as patch:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
+from pymysql.constants import CLIENT
 
 from keyring_core import Keyring
 from rotation.planning.planner import Planner
@@ -17,6 +20,7 @@ from tests.conftest import Cli
 from tests.databases import Database
 from tests.fakes import TARGET
 from tests.keys import key_text
+from tests.processes import until
 from tests.proxy import Proxy, through_proxy
 from tests.stores.tokens import make_token, make_tokens, report, rotate, secret_names, secrets_of
 
@@ -48,8 +52,8 @@ def test_a_run_makes_few_round_trips(database: Database, cli: Cli, kind: str, pa
 
     assert (ran.code, report(ran)["rotated"]) == (0, ROWS)
     assert secrets_of(cell for _, cell in sorted(database.column().items())) == secrets
-    # A transaction with rows of a length of their own may take another trip. On MariaDB each has one, a pass reads
-    # all rows again, and the server is asked ten times a second what others write.
+    # A transaction with rows of a length of their own may take another trip. On MariaDB each has one if keys have
+    # gaps, a pass reads all rows again, and the server is asked twice a second what others write.
     batches = ROWS // LOCKED[database.kind]
     assert proxy.trips <= OPENING + {"postgresql": 2, "mariadb": 4}[database.kind] * batches
 
@@ -100,3 +104,69 @@ def test_a_read_and_a_swap_take_a_round_trip_each(
     # Rows that make no block are asked for twice on MariaDB, and on PostgreSQL the end of such a read takes a trip.
     assert read - before <= (1 if form == "in blocks" else 2)
     assert secrets_of(cell for _, cell in sorted(database.column().items())) == secret_names(100)
+
+
+KEPT = 50
+"""The row whose token the database does not let go."""
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+@pytest.mark.parametrize("many_at_once", [True, False])
+def test_small_transactions_travel_together(
+    database: Database, monkeypatch: pytest.MonkeyPatch, refuses: bool, many_at_once: bool
+) -> None:
+    """Few rows are locked at once, and no transaction waits for the answer to another; one that fails ends no other."""
+    if not many_at_once:
+        if database.kind == "postgresql":
+            pytest.skip("what answers as PostgreSQL takes many statements at once")
+        monkeypatch.setattr(CLIENT, "MULTI_STATEMENTS", 0)
+    monkeypatch.setattr(other_writers, "LOOK_SECONDS", 3600.0)
+    tokens = make_tokens(100)
+    check = f", CHECK (id <> {KEPT} OR token = '{tokens[KEPT]}')" if refuses else ""
+    database.execute(f"CREATE TABLE creds (id INTEGER PRIMARY KEY, token VARCHAR(255){check})")
+    database.insert("creds", [{"id": number, "token": token} for number, token in enumerate(tokens)])
+
+    with far_store(database) as (proxy, store):
+        batch = store.read(None, None, 40)
+        first = Planner(KEYRING).plan(batch)
+        store.write(first.swaps, first.blocks, 20)
+        plan = Planner(KEYRING).plan(store.read(batch.last, None, 60))
+        before = proxy.trips
+        written = store.write(plan.swaps, plan.blocks, 20)
+        trips = proxy.trips - before
+
+    assert (plan.changes, written.lost, [*written.refused]) == (60, set(), [(KEPT,)] if refuses else [])
+    assert refuses or trips == (1 if many_at_once else 3)
+    cells = sorted(database.column().items())
+    left = [KEPT] if refuses else []
+    assert [number for number, cell in cells if cell == tokens[number]] == left
+    secrets = secrets_of(cell for number, cell in cells if number not in left)
+    assert secrets == [name for number, name in enumerate(secret_names(100)) if number not in left]
+
+
+SESSIONS = {
+    "postgresql": "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    " AND datname = current_database()",
+    "mariadb": "SELECT id FROM information_schema.processlist WHERE info LIKE 'UPDATE%' AND db = database()",
+}
+"""What ends, or finds, the session that waits for a row."""
+
+
+def test_small_transactions_that_are_cut_off_are_done_once(database: Database) -> None:
+    """Those that were before the cut stay; the others are done over the next connection."""
+    database.make_creds(tokens := make_tokens(100))
+
+    with far_store(database) as (_, store), ThreadPoolExecutor() as threads, database.engine.connect() as holder:
+        holder.execute(sa.text(f"UPDATE creds SET token = token WHERE id = {KEPT}"))
+        plan = Planner(KEYRING).plan(store.read(None, None, 100))
+        writing = threads.submit(store.write, plan.swaps, plan.blocks, 20)
+        found = until(lambda: database.rows(SESSIONS[database.kind]), "the wait for a row")
+        if database.kind == "mariadb":
+            database.execute(*(f"KILL {number}" for (number,) in found))
+        holder.rollback()
+        written = writing.result()
+
+    assert (store.retries > 0, written.lost, written.refused) == (True, set(), {})
+    cells = sorted(database.column().items())
+    assert not {cell for _, cell in cells} & {*tokens}
+    assert secrets_of(cell for _, cell in cells) == secret_names(100)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -18,9 +19,10 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.batch import Swaps
 from rotation.model.target import Format
 from rotation.planning.inner_tokens import bytes_of
-from rotation.stores.blocks import GridBlocks
+from rotation.stores.blocks import GridBlocks, drivers_errors
 from rotation.stores.columns import BLOCK_BITS, QualifiedName, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, UNREACHABLE, BatchSwap, Dialect, Fault, Mode
+from rotation.stores.line import LINE
 from rotation.stores.mysql.catalog import (
     MySQLCatalog,
     as_bytes,
@@ -49,8 +51,8 @@ LOCK_WAIT = "rotation.lock_wait"
 """The name under which a connection notes the seconds that it waits for locks."""
 ISOLATION = "rotation.isolation"
 """The same for the isolation of its transactions."""
-IN_TRANSACTION = 1
-"""A bit of the status in each answer of the server."""
+SEVERAL, ALLOWED = "rotation.several", b"\0\0"
+"""The name under which it notes whether it sends several statements at once, and what allows them."""
 COMMITTED, REPEATABLE = "READ COMMITTED", "REPEATABLE READ"
 
 ESCAPED = (b"\0", b"\n", b"\r", b"\x1a", b"\\", b"'", b'"')
@@ -66,7 +68,7 @@ CONSTRAINT_NAMES: Mapping[int, str] = {
 }
 """The pattern of the constraint's name in a message. The rest may hold a token."""
 
-LINE = {
+PATIENCE = {
     getattr(socket, name): value
     for name, value in zip(
         ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"), (15_000, 10, 5, 3), strict=True
@@ -97,7 +99,8 @@ KEYS = (
 class MySQLBlocks(GridBlocks):
     """For a key of one whole number. A batch of keys with gaps or of several lengths is read by rows.
 
-    A swap is one statement, and so a transaction by itself: no row stays locked while its answer is on the way.
+    A swap is one statement, and so a transaction by itself, also among others that are sent with it: no row stays
+    locked while its answer is on the way.
     """
 
     is_bare = True
@@ -128,6 +131,38 @@ class MySQLBlocks(GridBlocks):
         size = sa.func.octet_length(cell)
         fitting = sa.case((size <= largest, cell)).op("SEPARATOR")(sa.literal_column("''"))
         return size, sa.func.group_concat(fitting)
+
+    def _execute(self, connection: sa.Connection, values: Sequence[Mapping[str, Any]]) -> list[int]:
+        """In one round trip, if what answers says that it takes several statements at once."""
+        driver: Any = connection.connection.driver_connection
+        if len(values) < 2 or not _takes_several(connection, driver):
+            return super()._execute(connection, values)
+        with drivers_errors(connection), driver.cursor() as cursor:
+            sent = time.perf_counter()
+            cursor.execute(";".join(cursor.mogrify(self._swap, each) for each in values))
+            connection.info[LINE].waited(time.perf_counter() - sent)
+            # One that fails ends them, and is raised here.
+            counts = [cursor.rowcount]
+            while cursor.nextset():
+                counts.append(cursor.rowcount)
+        return counts
+
+
+def _takes_several(connection: sa.Connection, driver: Any) -> bool:
+    """True if several statements may be sent as one. For a connection that never sends them, that stays forbidden.
+
+    https://mariadb.com/kb/en/com_set_option/
+    """
+    notes = connection.info
+    if SEVERAL not in notes:
+        from pymysql.constants import CLIENT, COMMAND  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+
+        notes[SEVERAL] = bool(driver.server_capabilities & CLIENT.MULTI_STATEMENTS)
+        if notes[SEVERAL]:
+            with drivers_errors(connection):
+                driver._execute_command(COMMAND.COM_SET_OPTION, ALLOWED)
+                driver._read_packet()
+    return bool(notes[SEVERAL])
 
 
 def _named(name: str) -> str:
@@ -251,7 +286,7 @@ class MySQL(Dialect):
         connection._read_timeout = int(self._read_seconds) if isinstance(self._read_seconds, str) else None
         with suppress(AttributeError, OSError):
             # What was sent and never arrived; and a server that took this one's place knows nothing of the connection.
-            for option, value in LINE.items():
+            for option, value in PATIENCE.items():
                 connection._sock.setsockopt(socket.IPPROTO_TCP, option, value)
         # A statement by itself is a transaction; others begin with one.
         connection.autocommit(value=True)
