@@ -19,7 +19,7 @@ QUIET_SECONDS, MOST_QUIET_SECONDS = 1.0, 300.0
 """Seconds without writes of others before a run speeds up; doubled after each write that met it fast."""
 
 MOST_PARTS, PART_SECONDS = 10, 0.002
-"""Beside services: the batches that are read at once, one more for each of these seconds of a round trip."""
+"""The batches that are read at once, one more for each of these seconds of a round trip."""
 
 HELD_SECONDS, HELD_ROWS = 0.5, 10
 """The most time for which the rows of a transaction stay locked, unless these are fewer."""
@@ -73,7 +73,7 @@ class Pacing:
 
     def parts(self, trip: float) -> int:
         """The batches that are read at once over a line whose round *trip* takes so many seconds."""
-        return 1 if self._max_rows or not self.rest else min(MOST_PARTS, 1 + int(trip / PART_SECONDS))
+        return 1 if self._max_rows else min(MOST_PARTS, 1 + int(trip / PART_SECONDS))
 
     @property
     def least(self) -> int:
@@ -168,12 +168,12 @@ class Rests:
     def __init__(self, throttle: Throttle, line: Line) -> None:
         """What is on its way over the *line* to a server is no work."""
         self._throttle, self._line = throttle, line
-        self._over = time.monotonic()
-        """When the rest is over."""
+        self._over = self._due = time.monotonic()
+        """When the rest is over, but for the work of a read, which is no rest; and when the rate allows a batch."""
         self._began = self._ready = self._over
         """When the batch began to be read, and when it was read and might be written."""
-        self._reading = self._read_work = self._worked_before = 0.0
-        """Seconds that the last batch took to read, and those of them that were work."""
+        self._reading = self._way = self._worked_before = 0.0
+        """Seconds that the last batch took to read, and those of them that were on the way."""
         self.waited = 0.0
         """Seconds of all waits so far."""
 
@@ -188,23 +188,24 @@ class Rests:
 
     def before_read(self) -> None:
         """Waits until the next batch, if it is read as fast as the last one, is read when the rest is over."""
-        self._wait(self._over - self._reading - time.monotonic())
+        self._wait(max(self._over - self._way, self._due - self._reading) - time.monotonic())
         self._began, self._worked_before = time.monotonic(), self.worked()
 
     def after_read(self) -> None:
         """Waits until the rest is over: then the batch may be written."""
-        self._reading, self._read_work = time.monotonic() - self._began, self.worked() - self._worked_before
-        if (left := self._over - time.monotonic()) > 0:
+        now, work = time.monotonic(), self.worked() - self._worked_before
+        self._reading, self._way = now - self._began, now - self._began - work
+        if (left := max(self._over + work, self._due) - now) > 0:
             self._wait(left)
         self._ready = time.monotonic()
 
     def wrote(self, seconds: float, travelled: float) -> None:
-        """A rest of *seconds* begins; the seconds that the writes *travelled* are a part of it, and to read is none."""
-        self._over = time.monotonic() + seconds + self._read_work - travelled
+        """A rest of *seconds* begins; the seconds that the writes *travelled* are a part of it."""
+        self._over = time.monotonic() + seconds - travelled
 
     def done(self, rows: int) -> None:
-        """The batch had *rows*; if it was faster than the rate, the rest is longer."""
-        self._over = max(self._over, self._ready + self._throttle.seconds_for(rows))
+        """The batch had *rows*; if it was faster than the rate, the next one has to wait."""
+        self._due = self._ready + self._throttle.seconds_for(rows)
 
     def _wait(self, seconds: float) -> None:
         started = time.monotonic()

@@ -210,12 +210,27 @@ def test_without_a_server_a_batch_follows_all_of_its_time(keyring: Keyring, day:
     assert min(store.sizes) < 10
 
 
+def test_a_run_without_rests_never_waits(keyring: Keyring, day: Seconds) -> None:
+    """However much longer the last batch took to read than this one."""
+
+    class SlowAtFirst(Far):
+        def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
+            self._wait(0.0 if self.reads_at else 5.0)
+            return super().read(after, upto, limit)
+
+    store = SlowAtFirst(day, 3, work=0.1, trip=0.01)
+    rotate_far(store, keyring, RunOptions(full_speed=True, batch_size=1))
+
+    # On the way from one write to the next: its answer, and two of a read.
+    assert [later - before for before, later in pairwise(store.writes_at)] == pytest.approx([0.1 + 3 * 0.01] * 2)
+
+
 @pytest.mark.parametrize(("trip", "parts"), [(0.0, 1), (0.0002, 1), (0.005, 3), (0.02, 10), (0.15, 10)])
 def test_over_a_long_line_several_batches_are_read_at_once(trip: float, parts: int) -> None:
-    """Beside services alone: a batch of a fast run is large, and one of a given size is what was asked for."""
+    """But for a given size, which is what was asked for."""
     paces = [Pacing(Speed.GENTLE, TEMPO), Pacing(Speed.FULL, TEMPO), Pacing(Speed.GENTLE, TEMPO, 5)]
 
-    assert [pace.parts(trip) for pace in paces] == [parts, 1, 1]
+    assert [pace.parts(trip) for pace in paces] == [parts, parts, 1]
 
 
 @pytest.mark.parametrize("trip", [0.0, 0.03, 0.2])
