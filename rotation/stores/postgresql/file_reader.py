@@ -21,6 +21,7 @@ from rotation.planning.inner_tokens import SHORTEST, forms_of_texts
 from rotation.stores import table_readers
 from rotation.stores.cells import INDEX_SIZES, CellConditions, Rows, SearchedColumn, condition
 from rotation.stores.columns import between
+from rotation.stores.line import LINE
 from rotation.stores.postgresql.transactions import SAVEPOINT
 from rotation.stores.table_readers import Stretch, TableReader, TableSource, all_of
 
@@ -39,6 +40,9 @@ ESCAPED = 4
 RANGE = "WHERE ctid >= CAST(:start AS tid) AND ctid < CAST(:end AS tid)"
 OVERTAXED = ("53", "54", "XX", "2201B")
 """The beginning of the SQLSTATE if a statement needs more than the server has: not each limit has a code of its own."""
+
+PLAN_SECONDS = 0.001
+"""Half of what it takes to plan a look, in client and server: an empty table needs none, and so saves it next door."""
 
 T = TypeVar("T")
 
@@ -224,13 +228,14 @@ def _unless_overtaxed(source: TableSource, act: Callable[[], T]) -> T | None:
 
 
 def leaves_of(source: TableSource, leaves: str) -> tuple[list[Leaf], BlockLook | None]:
-    """The tables with rows of *source*, which the query *leaves* finds; with a look at all of a small one, in one trip.
+    """The tables with rows of *source*, which the query *leaves* finds; over a line with a look at all of a small one.
 
     Of one that others may be read with, or with too many columns for one statement, there is no such look.
     """
     names = {"schema": source.entry.schema, "table": source.entry.table}
     conditions, kinds = source.cells.conditions, source.cells.kinds
-    if not (source.entry.by_columns or source.entry.has_parts) and len(kinds) <= MOST_COLUMNS:
+    is_plain = not (source.entry.by_columns or source.entry.has_parts) and len(kinds) <= MOST_COLUMNS
+    if is_plain and source.reads.ask(lambda connection: connection.info[LINE].trip) >= PLAN_SECONDS:
         # Of a larger one no row is read: the condition is about none.
         small = _look_at(conditions, kinds, conditions.syntax.table(source.entry), f"WHERE blocks <= {FIRST_BLOCKS}")
         both = sa.text(f"SELECT leaf.*, look.* FROM ({leaves}) AS leaf CROSS JOIN LATERAL ({small}) AS look")  # noqa: S608 - quoted identifiers
