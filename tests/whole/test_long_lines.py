@@ -14,7 +14,8 @@ from pymysql.constants import CLIENT
 
 from keyring_core import Keyring
 from rotation.planning.planner import Planner
-from rotation.stores.mysql import other_writers
+from rotation.stores.mysql import dialect, other_writers
+from rotation.stores.postgresql import blocks
 from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database
@@ -152,8 +153,10 @@ SESSIONS = {
 """What ends, or finds, the session that waits for a row."""
 
 
-def test_small_transactions_that_are_cut_off_are_done_once(database: Database) -> None:
+def test_small_transactions_that_are_cut_off_are_done_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that were before the cut stay; the others are done over the next connection."""
+    monkeypatch.setattr(blocks, "LOCK_MILLISECONDS", 600_000)
+    monkeypatch.setattr(dialect, "LOCK_SECONDS", 600)
     database.make_creds(tokens := make_tokens(100))
 
     with far_store(database) as (_, store), ThreadPoolExecutor() as threads, database.engine.connect() as holder:

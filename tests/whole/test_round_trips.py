@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from keyring_core import Keyring
+from rotation.stores.postgresql import file_reader
 from tests.databases import Database
 from tests.lifecycle.shop import ASKING, OLDER, Shop
 from tests.proxy import through_proxy
@@ -90,8 +91,11 @@ def test_all_else_costs_few_round_trips(database: Database, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_next_door_no_look_at_an_empty_table_is_planned(database: Database, tmp_path: Path) -> None:
+def test_next_door_no_look_at_an_empty_table_is_planned(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To plan one takes longer than a round trip: of 5,000 empty tables a search took 15 seconds in place of six."""
+    monkeypatch.setattr(file_reader, "PLAN_SECONDS", 60)
     add_tables(database, 3, *SHAPES["empty"])
     shop, looks = Shop(tmp_path, database), list[str]()
 
