@@ -155,9 +155,9 @@ class Store(Reader):
     @property
     def _most_bytes(self) -> int:
         most = self._largest or BATCH_BYTES * 16
-        # A character of a token is one byte. Others have up to four. Each byte is sent as two, and there is a statement
-        # around them.
-        return min(2 * BATCH_BYTES, most // 3 if self._cells.of_tokens else most // 9)
+        # Each byte is sent as two, and so may be the place of a missing key beside it. A character of a token is one
+        # byte, others have up to four. There are statements around them.
+        return min(2 * BATCH_BYTES, most // 5 if self._cells.of_tokens else most // 9)
 
     def _write(self, swaps: Swaps, *, hurried: bool = False) -> Written:
         """Swaps cells by the keys of their rows; a row that the database refuses is left out."""

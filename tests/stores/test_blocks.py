@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Any
 from uuid import UUID
 
+import pymysql
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -681,6 +682,31 @@ def test_a_large_swap_is_parted(
     assert max(weights) <= 5000
     assert max(sizes) <= most
     assert sum(weights) == 2 * sum(map(len, SHORT))
+
+
+@on_mariadb
+@pytest.mark.parametrize("gap", [1, 2, 3])
+@pytest.mark.parametrize("most_rows", [1, 7, 1000])
+def test_what_is_sent_at_once_fits_into_a_packet(
+    database: Database, gap: int, most_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place of a missing key is sent, too: a run never got past such rows."""
+    make(database, range(gap, 120 * gap + 1, gap), SHORT)
+    most, sizes, send = 24_000, list[int](), pymysql.Connection.query
+
+    def query(self: Any, sql: str, *more: Any) -> Any:
+        sizes.append(len(sql))
+        return send(self, sql, *more)
+
+    with opened(database) as store:
+        plan = plan_of(store)
+        store._largest = most
+        monkeypatch.setattr(pymysql.Connection, "query", query)
+        written = store.write(plan.swaps, plan.blocks, most_rows)
+
+    assert (plan.changes, written.lost, written.refused) == (120, set(), {})
+    assert secrets_of(database.column().values()) == secret_names(120)
+    assert max(sizes) <= most
 
 
 @pytest.mark.parametrize("bound", [1000, 10_000])
