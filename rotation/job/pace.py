@@ -172,7 +172,9 @@ class Rests:
         """When the rest is over, but for the work of a read, which is no rest; and when the rate allows a batch."""
         self._began = self._ready = self._over
         """When the batch began to be read, and when it was read and might be written."""
-        self._reading = self._way = self._worked_before = 0.0
+        self._travelled_before = self.travelled
+        """As `travelled`, when the batch began to be read."""
+        self._reading = self._way = 0.0
         """Seconds that the last batch took to read, and those of them that were on the way."""
         self.waited = 0.0
         """Seconds of all waits so far."""
@@ -189,13 +191,13 @@ class Rests:
     def before_read(self) -> None:
         """Waits until the next batch, if it is read as fast as the last one, is read when the rest is over."""
         self._wait(max(self._over - self._way, self._due - self._reading) - time.monotonic())
-        self._began, self._worked_before = time.monotonic(), self.worked()
+        self._began, self._travelled_before = time.monotonic(), self.travelled
 
     def after_read(self) -> None:
         """Waits until the rest is over: then the batch may be written."""
-        now, work = time.monotonic(), self.worked() - self._worked_before
-        self._reading, self._way = now - self._began, now - self._began - work
-        if (left := max(self._over + work, self._due) - now) > 0:
+        now = time.monotonic()
+        self._reading, self._way = now - self._began, self.travelled - self._travelled_before
+        if (left := max(self._over + self._reading - self._way, self._due) - now) > 0:
             self._wait(left)
         self._ready = time.monotonic()
 

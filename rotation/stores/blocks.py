@@ -8,7 +8,7 @@ place were wrong, nothing.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Protocol, TypeVar, cast
@@ -146,34 +146,39 @@ def as_block(count: int, first: Any, last: Any, size: int | None, cells: str | b
 
 def grouped(swaps: Sequence[BlockSwap], most: int, most_rows: int) -> Iterator[list[BlockSwap]]:
     """*swaps* in groups of at most *most* bytes, old and new cells together, and of at most *most_rows*."""
-    group: list[BlockSwap] = []
-    weight = held = 0
-    for swap in swaps:
-        rows = max(1, min(most_rows, most // (2 * swap.block.size)))
-        for start in range(0, len(swap), rows):
-            part = swap if rows >= len(swap) else swap.part(start, min(start + rows, len(swap)))
-            own = 2 * len(part.block.cells)
-            if group and (weight + own > most or held + len(part) > most_rows):
-                yield group
-                group, weight, held = [], 0, 0
-            group.append(part)
-            weight, held = weight + own, held + len(part)
-    if group:
-        yield group
+    parts = (part for swap in swaps for part in _divided(swap, max(1, min(most_rows, most // (2 * swap.block.size)))))
+    return _packed(parts, (_weight, most), (len, most_rows))
 
 
-def bundled(groups: Iterable[Sequence[BlockSwap]], most: int) -> Iterator[list[Sequence[BlockSwap]]]:
+def bundled(groups: Iterable[list[BlockSwap]], most: int) -> Iterator[list[list[BlockSwap]]]:
     """*groups* that travel together: at most *most* bytes, old and new cells, unless one group alone is heavier."""
-    bundle, weight = list[Sequence[BlockSwap]](), 0
-    for group in groups:
-        own = sum(2 * len(swap.block.cells) for swap in group)
-        if bundle and weight + own > most:
-            yield bundle
-            bundle, weight = [], 0
-        bundle.append(group)
-        weight += own
-    if bundle:
-        yield bundle
+    return _packed(groups, (lambda group: sum(map(_weight, group)), most))
+
+
+def _divided(swap: BlockSwap, rows: int) -> Iterator[BlockSwap]:
+    if rows >= len(swap):
+        yield swap
+        return
+    for start in range(0, len(swap), rows):
+        yield swap.part(start, min(start + rows, len(swap)))
+
+
+def _weight(swap: BlockSwap) -> int:
+    return 2 * len(swap.block.cells)
+
+
+def _packed(items: Iterable[T], *bounds: tuple[Callable[[T], int], int]) -> Iterator[list[T]]:
+    """*items* in lists whose sums of each measure are within its bound, unless one item alone is not."""
+    pack, held = list[T](), [0] * len(bounds)
+    for item in items:
+        own = [measure(item) for measure, _ in bounds]
+        held = [sum(pair) for pair in zip(held, own, strict=True)]
+        if pack and any(size > most for size, (_, most) in zip(held, bounds, strict=True)):
+            yield pack
+            pack, held = [], own
+        pack.append(item)
+    if pack:
+        yield pack
 
 
 def parted(swaps: Swaps, most: int, most_rows: int) -> Iterator[Swaps]:
