@@ -185,7 +185,8 @@ def test_a_process_of_another_session_delays_nothing(tmp_path):
     found = from_command(*printing(f"{leaving(mark, new_session=True)}; print({KEY!r})"))
 
     assert found.text == KEY.encode()
-    (daemon,) = left_behind(mark)
+    # A program that has just been started has no command line for a moment.
+    (daemon,) = until(lambda: left_behind(mark), "the daemon")
     os.kill(daemon, signal.SIGKILL)
 
 
