@@ -15,6 +15,7 @@ from typing import NamedTuple
 from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.names import printable
 from keyring_core.redaction import get_redactor, redacting
+from keyring_core.signals import as_before
 
 MAX_OUTPUT_BYTES = 1024 * 1024
 MAX_SHOWN_BYTES = 64 * 1024
@@ -60,15 +61,16 @@ def run_key_command(command: str, form: str, environ: Mapping[str, str], seconds
     if not command.strip():
         raise KeyConfigError(f"{form}: empty; name a command, or unset it")
     try:
-        process = subprocess.Popen(  # noqa: S603 - the operator's own command
-            shlex.split(command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={name: value for name, value in {**os.environ, **environ}.items() if not _is_kept(name)},
-            # A process group, to kill it as a whole; and no terminal to wait for.
-            start_new_session=True,
-        )
+        with as_before():
+            process = subprocess.Popen(  # noqa: S603 - the operator's own command
+                shlex.split(command),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={name: value for name, value in {**os.environ, **environ}.items() if not _is_kept(name)},
+                # A process group, to kill it as a whole; and no terminal to wait for.
+                start_new_session=True,
+            )
     except OSError as error:
         fault = f"could not be started: {error.strerror}"
     except ValueError:

@@ -22,6 +22,7 @@ import structlog
 from keyring_core import Keyring, KeyringError, get_keyring, key_set
 from keyring_core.forks import forked
 from keyring_core.key_reads import key_reads
+from keyring_core.signals import without_signals
 from rotation.configuration.application import is_importing
 from rotation.model.text import install
 from rotation.stores.watchdog import BackgroundCall, NoAnswerError
@@ -294,7 +295,8 @@ def _start(act: Callable[..., None], *given: object) -> None:
     """Starts a thread that keeps no process alive. Raises RuntimeError if there can be no more."""
     # Not one of `threading`, whose start waits for the thread: a signal meanwhile is lost in the hook of a fork, and
     # gevent, which patches that module after the fork, does not find it at its end.
-    _thread.start_new_thread(act, given)
+    with without_signals(act) as call:
+        _thread.start_new_thread(call, given)
 
 
 def _acquire(lock: threading.Lock, seconds: float) -> bool:

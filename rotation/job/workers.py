@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import structlog
 
 from keyring_core import Keyring, KeyringError
+from keyring_core.signals import blocked
 from rotation.job import worker
 from rotation.job.executors import RangeExecutor, is_lost
 from rotation.job.options import RunOptions
@@ -131,23 +132,19 @@ def _local_client(distributed: Any, count: int, folder: str, closing: ExitStack)
     resource_tracker.ensure_running()
     # Workers inherit the mask, by way of the cluster's threads: Ctrl-C on a terminal, which signals all processes, and
     # a service manager's SIGTERM are for this process alone.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        with dask.config.set(settings):
-            cluster = distributed.LocalCluster(
-                n_workers=count,
-                threads_per_worker=1,
-                # With certificates of its own no other user of the machine can give it work.
-                security=True,
-                dashboard_address=None,
-                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                # Nothing is written to a disk, and no worker ended, by what it needs.
-                memory_limit=0,
-                local_directory=folder,
-                death_timeout=START_SECONDS,
-            )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with blocked(SIGNALS), dask.config.set(settings):
+        cluster = distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            # With certificates of its own no other user of the machine can give it work.
+            security=True,
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+            # Nothing is written to a disk, and no worker ended, by what it needs.
+            memory_limit=0,
+            local_directory=folder,
+            death_timeout=START_SECONDS,
+        )
     closing.enter_context(cluster)
     return distributed.Client(cluster, set_as_default=False)
 

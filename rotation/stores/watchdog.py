@@ -15,6 +15,8 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from keyring_core.signals import without_signals
+
 WATCH_SECONDS = 0.25
 """Seconds between two checks of the call in progress."""
 QUIET_SECONDS = 5.0
@@ -79,7 +81,8 @@ class Sign(enum.Enum):
 def _start(act: Callable[..., object], *given: object) -> None:
     """Starts a thread that keeps no program alive. Raises NoAnswerError if there can be no more."""
     with suppress(RuntimeError):
-        threading.Thread(target=act, args=given, daemon=True).start()
+        with without_signals(act) as call:
+            threading.Thread(target=call, args=given, daemon=True).start()
         return
     raise NoAnswerError(NO_THREAD)
 

@@ -1,0 +1,62 @@
+"""A signal to a process is for its main thread: a thread that is started here takes none.
+
+The system may give it to any thread that does not block it. Python's handler then waits for the main thread, which
+sleeps on; a server's own handler, as that of uWSGI, ends the process from this thread, and waits for ever for the main
+one.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
+_FAULTS = {"SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP"}
+"""A thread brings them upon itself: blocked, they would end the process without a word."""
+_ALL = [each for each in signal.Signals if each.name not in _FAULTS]
+
+_own = threading.local()
+"""With `before`: what was blocked before a thread was started here."""
+
+
+@contextmanager
+def blocked(numbers: Collection[int]) -> Iterator[Collection[int]]:
+    """Threads and processes that are started meanwhile do not get these signals; gives those that were blocked before.
+
+    The caller's own thread gets them once this is over. On a system without POSIX signals nothing is blocked.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield ()
+        return
+    # It may raise what a handler raises: nothing has been changed then.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def without_signals(act: Callable[..., object]) -> Iterator[Callable[..., None]]:
+    """Gives a function that calls *act*, for a thread that is started meanwhile, and that gets no signal."""
+    with blocked(_ALL) as now:
+        before = getattr(_own, "before", now)
+
+        def call(*given: object) -> None:
+            _own.before = before
+            act(*given)
+
+        yield call
+
+
+@contextmanager
+def as_before() -> Iterator[None]:
+    """Processes that are started meanwhile get the signals that such a thread does not: they inherit what it blocks."""
+    if not hasattr(_own, "before"):
+        yield
+        return
+    with blocked(()):
+        signal.pthread_sigmask(signal.SIG_SETMASK, _own.before)
+        yield
