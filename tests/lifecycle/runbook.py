@@ -141,10 +141,13 @@ class Stage:
             raise ValueError(event)
 
     def _announce(self) -> None:
+        # At once: a tick takes back what has passed since the last one, and no service is to announce itself more often
+        # than that, or `keys retire` waits for its next word.
+        now = datetime.now(UTC)
         with Ledger.open(self.ledger_url) as ledger:
             for name, keys in self.services.items():
                 previous, staged = tuple(key.id for key in keys.previous), keys.staged and keys.staged.id
-                now, primary = datetime.now(UTC), keys.primary.id
+                primary = keys.primary.id
                 reads = [ReadRecord("billing", name, primary, now, opened=1, last_opened=now)]
                 ledger.announce(InstanceRecord(name, "billing", primary, now, previous, staged), reads)
 
