@@ -235,11 +235,16 @@ watchdog.PROBE_SECONDS = watchdog.MOST_PROBE_SECONDS = 3600
 FREEZING = {
     "by itself": "watchdog.QUIET_SECONDS, watchdog.PROBE_SECONDS = 1.0, 2.0",
     "by a signal": SIGNALLED,
-    # The system chooses which one; the main thread then goes on waiting.
+    # Such as one that the application's modules have started; the main thread then goes on waiting.
     "by a signal to another thread": f"""{SIGNALLED}
 import signal, threading
-def begin_and_signal(self, call):
+begun = threading.Event()
+def take_a_signal():
+    begun.wait()
     signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+threading.Thread(target=take_a_signal, daemon=True).start()
+def begin_and_signal(self, call):
+    begun.set()
     return begin_and_say(self, call)
 watchdog.Watchdog._begin_probe = begin_and_signal
 """,
