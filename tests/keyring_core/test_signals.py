@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +17,7 @@ from keyring_core.key_commands import run_key_command
 from rotation import fleet
 from rotation.stores.watchdog import BackgroundCall
 from tests.keys import make_key
-from tests.processes import until
+from tests.processes import run, until
 
 MASK = "grep SigBlk /proc/self/status"
 FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
@@ -90,3 +91,25 @@ def test_a_key_command_of_such_a_thread_gets_all_signals(own):
 
     assert [call.result() for call in calls] == [own, own]
     assert mask() == own
+
+
+GREEN = """
+from gevent import monkey
+monkey.patch_all()
+import signal
+import sys
+from rotation.stores.watchdog import BackgroundCall
+
+def nested():
+    return [call.done(60) for call in [BackgroundCall(int), BackgroundCall(int)]]
+
+calls = [BackgroundCall(nested), BackgroundCall(nested)]
+print([call.done(60) and call.result() for call in calls], signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+
+
+def test_green_threads_take_none_from_their_service():
+    """They have one thread in common, which goes on getting the signals."""
+    ran = run([sys.executable, "-c", GREEN], {**os.environ})
+
+    assert ran.stdout == "[[True, True], [True, True]] set()\n"
