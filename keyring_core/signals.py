@@ -1,4 +1,4 @@
-"""A signal to a process is for its main thread: a thread that is started here takes none.
+"""A signal to a service is for its main thread: a thread that is started here takes none.
 
 The system may give it to any thread that does not block it. Python's handler then waits for the main thread, which
 sleeps on; a server's own handler, as that of uWSGI, ends the process from this thread, and waits for ever for the main
@@ -14,9 +14,13 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import BuiltinFunctionType
 
-_FAULTS = {"SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP"}
-"""A thread brings them upon itself: blocked, they would end the process without a word."""
-_ALL = [each for each in signal.Signals if each.name not in _FAULTS]
+_NAMES = {"SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2"}
+"""By which somebody ends a service, reloads it, or asks it for something.
+
+No others: what a service's own code starts in such a thread, as where it makes a connection, inherits what that blocks,
+and without SIGCHLD a shell waits for ever.
+"""
+_SIGNALS = [each for each in signal.Signals if each.name in _NAMES]
 
 _own = threading.local()
 """With `before`: what was blocked before a thread was started here."""
@@ -26,11 +30,8 @@ _own = threading.local()
 def blocked(numbers: Collection[int]) -> Iterator[Collection[int]]:
     """Threads and processes that are started meanwhile do not get these signals; gives those that were blocked before.
 
-    The caller's own thread gets them once this is over. On a system without POSIX signals nothing is blocked.
+    The caller's own thread gets them once this is over.
     """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield ()
-        return
     # It may raise what a handler raises: nothing has been changed then.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
@@ -44,10 +45,11 @@ def blocked(numbers: Collection[int]) -> Iterator[Collection[int]]:
 def without_signals(act: Callable[..., object]) -> Iterator[Callable[..., object]]:
     """Gives a function that calls *act*, for a thread that is started meanwhile, and that gets no signal."""
     # A green thread, as of gevent, has no signals of its own, and begins another one before this is over.
-    if not isinstance(_thread.start_new_thread, BuiltinFunctionType):
+    is_green = not isinstance(_thread.start_new_thread, BuiltinFunctionType)
+    if is_green or not hasattr(signal, "pthread_sigmask"):
         yield act
         return
-    with blocked(_ALL) as now:
+    with blocked(_SIGNALS) as now:
         before = getattr(_own, "before", now)
 
         def call(*given: object) -> None:
