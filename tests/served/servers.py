@@ -38,6 +38,8 @@ STILL = 150
 """Looks at a server that gets no further, after which it has frozen; each takes a tenth of a second."""
 ANSWERS = 2000
 """So many answers of some workers, without one of another: that one has frozen."""
+STATS = "stats"
+"""The socket at which uWSGI says what its workers do."""
 UNANSWERED = 12
 """So many requests in vain, each for REQUEST_SECONDS: no worker answers."""
 REQUEST_SECONDS = 5
@@ -78,6 +80,8 @@ def _uwsgi(
         "--processes",
         "2",
         "--disable-logging",
+        "--stats",
+        STATS,
     )
     return Server(
         name, (*program, "--http-socket", "127.0.0.1:{port}", *words, "--module", "tests.served.web"), loaded, end
@@ -304,6 +308,7 @@ def play(server: Server, folder: Path, ledger_url: str | None = None, seconds: f
                 outcome.recorded = _read(outcome, ledger)
                 outcome.refusals.append(_refuses(outcome, environ))
             visits.close()
+            until(lambda: _is_idle(server, folder), "the end of the last request", process, log, still=STILL)
             told = time.perf_counter()
             process.send_signal(server.end)
             end_of(process, server.name, log, still=STILL)
@@ -396,6 +401,16 @@ def comes(ready: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def _is_idle(server: Server, folder: Path) -> bool:
+    """Whether no worker of uWSGI is in a request, which ends after its answer: until then it runs no exit handlers."""
+    if STATS not in server.words:
+        return True
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.connect(str(folder / STATS))
+        workers = json.load(asking.makefile())["workers"]
+    return all(worker["status"] == "idle" for worker in workers)
 
 
 def _wait_for_entries(outcome: Outcome, ledger: Ledger, began: float) -> None:
