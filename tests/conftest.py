@@ -107,7 +107,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _missing_option(item: pytest.Item, config: pytest.Config) -> str | None:
-    """The option without which *item* is left out. A light application runs with the long tests, too."""
+    """The option or variable without which *item* is left out. A light application runs with the long tests, too."""
+    if (world := item.get_closest_marker("world")) and not os.environ.get(world.args[0]):
+        return str(world.args[0])
     if application := item.get_closest_marker("applications"):
         given = config.getoption("applications") or (application.kwargs["ci"] and config.getoption("long"))
         return None if given else "applications"
@@ -191,7 +193,8 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """No test is missing without a word."""
     for option, number in config.stash.get(LEFT_OUT, {}).items():
-        terminalreporter.write_line(f"{number} tests left out; --{option} runs them")
+        runs = f"--{option} runs them" if option.islower() else f"they take a server that {option} names"
+        terminalreporter.write_line(f"{number} tests left out; {runs}")
 
 
 Named = Callable[..., AbstractContextManager[None]]
