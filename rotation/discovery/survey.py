@@ -67,8 +67,6 @@ class Survey:
     def __init__(self, url: str, *, sleep: Callable[[float], None], links: SharedConnections | None = None) -> None:
         """Raises UsageError for a url that cannot work. With *links*, it shares their connection."""
         self._access = Access(url, None, read_only=True, sleep=sleep, links=links)
-        self.name = self._access.name
-        """The database as messages name it: without a password."""
         self._catalog = self._access.dialect.catalog
         self.url, self.sleep, self._links = url, sleep, links
         self.has_snapshots = self._catalog.has_snapshots
@@ -94,6 +92,11 @@ class Survey:
         catalog = self._catalog
         identity, entries = catalog.identity(connection), catalog.entries(connection)
         return identity, entries, catalog.forms(connection, SPELLED), catalog.largest(connection)
+
+    @property
+    def name(self) -> str:
+        """The database as messages name it: without a password."""
+        return self._access.name
 
     def close(self) -> None:
         """Gives up the connections."""

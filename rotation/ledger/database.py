@@ -67,17 +67,22 @@ class LedgerAccess:
     def __init__(
         self,
         link: Connection | Engine | ServiceEngine,
-        name: str,
+        name: Callable[[], str],
         dialect: Dialect | None,
         attempts: int,
         *,
         path: Path | None = None,
     ) -> None:
-        """*path*: the ledger's file, if it is one."""
-        self._link, self.name = link, name
+        """*name*: for messages; a server may say more of it. *path*: the ledger's file, if it is one."""
+        self._link, self._name = link, name
         self._dialect, self._attempts, self._path = dialect, attempts, path
         self._patience = IMPATIENT
         self._sleep: Callable[[float], None] = time.sleep
+
+    @property
+    def name(self) -> str:
+        """Its name in messages."""
+        return self._name()
 
     def wait_for_server(self, patience: Patience, sleep: Callable[[float], None]) -> None:
         """From now on waits with *patience* for a server that goes away; *sleep* raises StoppedError."""
@@ -159,7 +164,7 @@ class LedgerAccess:
         Many may end at once, and there is no later heartbeat to make good what failed: it is tried again.
         """
         link = self._link.without_threads() if isinstance(self._link, ServiceEngine) else self._link
-        return LedgerAccess(link, self.name, self._dialect, ATTEMPTS, path=self._path)
+        return LedgerAccess(link, self._name, self._dialect, ATTEMPTS, path=self._path)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -276,7 +281,7 @@ def open_for_service(place: LedgerPlace | sa.Engine) -> LedgerAccess:
     if dialect and not dialect.has_server and path is None:
         raise UsageError("the engine's database is in memory, where keyring-rotate cannot read it")
     link = ServiceEngine(place, dialect, is_own=False)
-    return LedgerAccess(link, _name(dialect, place.url, path), dialect, 1, path=path)
+    return LedgerAccess(link, partial(_name, dialect, place.url, path), dialect, 1, path=path)
 
 
 def _own_engine(dialect: Dialect | None, url: URL) -> ServiceEngine:
@@ -304,11 +309,11 @@ def _opened(
             path = _path(dialect, url)
             url = url if path else dialect.prepare_url(url)
         if url:
-            name = _name(dialect, url, path)
+            name = partial(_called, place, dialect, url, path)
             url = _sqlite(url, path, read_only=read_only) if path else url
             if read_only and path and not path.exists():
-                raise LedgerError(f"{place.called(name)}: there is no such file, so nothing was recorded in it.")
-            return LedgerAccess(link(dialect, url), place.called(name), dialect, attempts, path=path)
+                raise LedgerError(f"{name()}: there is no such file, so nothing was recorded in it.")
+            return LedgerAccess(link(dialect, url), name, dialect, attempts, path=path)
     except UsageError as error:
         fault = str(error)
     except ImportError:
@@ -317,6 +322,10 @@ def _opened(
         # SQLAlchemy's own message shows the text, password and all.
         pass
     raise UsageError(f"{place.named_by}: {fault}")
+
+
+def _called(place: LedgerPlace, dialect: Dialect | None, url: URL, path: Path | None) -> str:
+    return place.called(_name(dialect, url, path))
 
 
 def _name(dialect: Dialect | None, url: URL, path: Path | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -112,9 +113,13 @@ CensusPlace: TypeAlias = tuple[str, str, str, str, str | None]
 """The cells that a census counts: service, database, table, column and condition. Each place has one last census."""
 
 
+_PRODUCT, _KEPT_AS = re.compile(r"\A(MySQL or MariaDB|MySQL)(?= database )"), "MariaDB"
+"""Ledgers know both products by the name of one: before a server has answered, a url of either kind leads to both."""
+
+
 def place_of(service: str, target: TargetId) -> CensusPlace:
     """The place of a service's target. Contexts share it: two of them cannot count the same cells."""
-    return service, target.database, target.table, target.column, target.where
+    return service, _PRODUCT.sub(_KEPT_AS, target.database), target.table, target.column, target.where
 
 
 @dataclass(frozen=True)

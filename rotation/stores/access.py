@@ -22,7 +22,7 @@ from rotation.stores.databases import served_url
 from rotation.stores.dialect import READING, Dialect, Fault, Mode
 from rotation.stores.line import Line
 from rotation.stores.patience import IMPATIENT, Patience, Wait
-from rotation.stores.servers import Fact
+from rotation.stores.servers import Fact, TooOldError
 from rotation.stores.watchdog import NoAnswerError
 
 if TYPE_CHECKING:
@@ -142,8 +142,6 @@ class Access:
         self._read_only = read_only
         self.dialect, self._url = served_url(url, self._whose)
         self._waits = bool(patience.longest) and self.dialect.has_server
-        self.name = self.dialect.describe(self._url)
-        """The database, fit for a message."""
         self._turn = threading.Lock()
         """Held by the thread that uses the connection."""
         shared = links or SharedConnections(sleep)
@@ -166,6 +164,11 @@ class Access:
         other._link, other._own = links.to(self.dialect, self._url), None
         other._turn, other.retries = threading.Lock(), 0
         return other
+
+    @property
+    def name(self) -> str:
+        """The database, fit for a message."""
+        return self.dialect.describe(self._url)
 
     @property
     def line(self) -> Line:
@@ -312,6 +315,8 @@ class Access:
         raise self._unanswered(silence) if silence else MemoryError
 
     def _unanswered(self, silence: NoAnswerError) -> KeyringError:
+        if isinstance(silence, TooOldError):
+            return UsageError(f"{self._whose}, in {self.name}: {silence}")
         return StoppedError(STOPPED) if silence.stopped else self.permanent(str(silence))
 
     def _wait(self) -> Wait | None:

@@ -24,7 +24,7 @@ from rotation.stores.blocks import BlockAccess, PageAccess, fetch_all
 from rotation.stores.catalog import Catalog
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.other_writers import OtherWriters
-from rotation.stores.servers import Peer
+from rotation.stores.servers import Peer, TooOldError, refuse_old
 from rotation.stores.watchdog import SILENT, Guard, Session, Sign
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
@@ -107,6 +107,8 @@ class Dialect:
     driver: ClassVar[str]
     product: ClassVar[str]
     """The name for an admin."""
+    oldest: ClassVar[Mapping[str, Sequence[int]]]
+    """The first version that is served, by product: `refuse_old`."""
     extra: ClassVar[str | None] = None
     """The extra of this distribution that installs the driver."""
     name_quote: ClassVar[str] = '"'
@@ -173,7 +175,12 @@ class Dialect:
     def describe(self, url: URL) -> str:
         """The database in words; the query part is not shown, since a password may stand in it, too."""
         address = f"{url.host or 'localhost'}:{url.port}" if url.port else url.host or "localhost"
-        return f"{self.product} database {url.database or '(default)'} on {address}"
+        return f"{self.product_at(url)} database {url.database or '(default)'} on {address}"
+
+    def product_at(self, url: URL) -> str:
+        """The name of what *url* leads to, as far as that is known."""
+        del url
+        return self.product
 
     def set_up(self, connection: Any) -> Peer | None:
         """Prepares a driver's new *connection*, for transactions of any mode, and returns the server there, if any."""
@@ -221,6 +228,22 @@ class Dialect:
 
     def listen(self, engine: sa.Engine) -> None:
         """Takes part in what the connections of *engine* execute."""
+
+    def refuse_old(self, connection: sa.Connection) -> None:
+        """Raises TooOldError for a service's own *connection* to a version that is not served; `set_up` does, too."""
+        found = connection.dialect
+        version = [part for part in found.server_version_info or () if isinstance(part, int)][:3]
+        # One dialect of this package may serve two products.
+        product = next((name for name in self.oldest if getattr(found, f"is_{name.lower()}", False)), self.product)
+        refuse_old(product, version, self.oldest[product])
+
+    def _is_served(self, connection: Any, product: str, version: Sequence[int]) -> None:
+        """Closes a driver's new *connection* to a version that is not served, and raises TooOldError."""
+        try:
+            refuse_old(product, version, self.oldest[product])
+        except TooOldError:
+            connection.close()
+            raise
 
     def limit_waits(self, connection: sa.Connection) -> None:
         """Bounds the server's part of a transaction on a service's own *connection*, which is closed after that."""

@@ -6,10 +6,11 @@ which the server changed proves nothing, and `rotation.stores.store.Watch` says 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from rotation.stores.watchdog import Session
+from rotation.stores.watchdog import NoAnswerError, Session
 
 SERVER = "rotation.server"
 """The name under which a connection notes the facts of its server, unless a pooler or a proxy is between."""
@@ -23,6 +24,34 @@ class Peer(NamedTuple):
     facts: tuple[Fact, ...] = ()
     session: Session | None = None
     """How it knows all transactions of the connection; None if each transaction notes that itself, under SESSION."""
+
+
+class TooOldError(NoAnswerError):
+    """A database of a version that lacks what the statements of this package need."""
+
+    def __init__(self, product: str, version: Sequence[int], oldest: Sequence[int]) -> None:
+        """*oldest*: the first version that has it."""
+        super().__init__(f"{product} {_dotted(version)} is too old: it has to be {_dotted(oldest)} or later")
+        self.is_silence = False
+
+
+def refuse_old(product: str, version: Sequence[int], oldest: Sequence[int]) -> None:
+    """Raises TooOldError if that *version* of *product* is before the *oldest* one that is served; an empty one is not.
+
+    Each way to a database leads through here before any of its statements: a target's, the ledger's, a service's own.
+    """
+    if version and tuple(version) < tuple(oldest):
+        raise TooOldError(product, version, oldest)
+
+
+def version_in(text: str) -> Sequence[int]:
+    """The version at the start of a server's own *text*, such as 16.14 (Debian 16.14-1) or 11.8.9-MariaDB."""
+    found = re.match(r"[\d.]*", text)
+    return [int(part) for part in found[0].split(".") if part] if found else ()
+
+
+def _dotted(version: Sequence[int]) -> str:
+    return ".".join(map(str, version))
 
 
 def is_one(facts: Collection[Fact]) -> bool:

@@ -33,8 +33,18 @@ from rotation.stores.mysql.catalog import (
     quote,
 )
 from rotation.stores.mysql.other_writers import MySQLOthers
-from rotation.stores.mysql.servers import INCARNATION, SERVER, fact
-from rotation.stores.servers import Peer
+from rotation.stores.mysql.servers import (
+    INCARNATION,
+    MARIADB,
+    MYSQL,
+    SERVER,
+    UNKNOWN,
+    fact,
+    note_product,
+    product_at,
+    product_of,
+)
+from rotation.stores.servers import Peer, version_in
 from rotation.stores.watchdog import Session, Sign
 
 LONGEST = 16 * 1024 * 1024
@@ -182,7 +192,9 @@ class MySQL(Dialect):
     blocks = MySQLBlocks
     driver = "mysql+pymysql"
     new_key = "BIGINT NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY"
-    product = "MariaDB"
+    product = UNKNOWN
+    # JSON_TABLE; INVISIBLE columns.
+    oldest: ClassVar[Mapping[str, Sequence[int]]] = {MARIADB: (10, 6), MYSQL: (8, 0, 23)}
     extra = "mysql"
     name_quote = "`"
     is_by_itself = True
@@ -267,6 +279,10 @@ class MySQL(Dialect):
         """By the server's last word on it; a row that is read says nothing of it."""
         return bool(connection.server_status & IN_TRANSACTION)
 
+    def product_at(self, url: URL) -> str:
+        """As a server there has said, to this process."""
+        return product_at(url)
+
     def hang_up(self, connection: Any) -> None:
         """The driver offers nothing for that."""
         with suppress(Exception):
@@ -300,6 +316,9 @@ class MySQL(Dialect):
             cursor.execute(_isolation(COMMITTED))
             cursor.execute(f"SELECT {SERVER}, {INCARNATION}, connection_id(), version()")
             server, began, number, version = cursor.fetchone()
+        product = product_of(version)
+        note_product(connection, product)
+        self._is_served(connection, product, version_in(version))
         is_own = connection.get_server_info().removeprefix("5.5.5-") == version
         session = (server, number) if is_own and connection.thread_id() == number % 2**32 else None
         return Peer(fact(began), session)

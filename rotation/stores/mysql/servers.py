@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sqlalchemy.engine import URL
+
 from rotation.stores.servers import Fact
+
+MARIADB, MYSQL = "MariaDB", "MySQL"
+UNKNOWN = f"{MYSQL} or {MARIADB}"
+"""The product before a server has answered: one kind of url leads to both."""
+_products: dict[object, str] = {}
+"""What this process has found at a host, port and socket."""
 
 SERVER = "concat_ws(' ', @@hostname, @@port, @@server_id)"
 INCARNATION = f"""concat_ws(' ', {SERVER}
@@ -18,3 +28,19 @@ Each server reads only the comment that is meant for it: https://mariadb.com/kb/
 def fact(began: object) -> tuple[Fact]:
     """The fact that a server's *began* is, as INCARNATION finds it."""
     return (("start", str(began)),)
+
+
+def product_of(version: str) -> str:
+    """The product whose version() is *version*."""
+    return MARIADB if "mariadb" in version.lower() else MYSQL
+
+
+def note_product(connection: Any, product: str) -> None:
+    """Keeps in mind that a driver's *connection* leads to that *product*."""
+    _products[connection.unix_socket or (connection.host, connection.port)] = product
+
+
+def product_at(url: URL) -> str:
+    """The product that *url* leads to, as far as this process knows."""
+    socket = url.query.get("unix_socket")
+    return _products.get(socket or (url.host or "localhost", url.port or 3306), UNKNOWN)

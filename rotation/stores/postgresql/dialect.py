@@ -30,7 +30,7 @@ from rotation.stores.postgresql.transactions import (
     execute,
     execute_many,
 )
-from rotation.stores.servers import Peer
+from rotation.stores.servers import Peer, version_in
 from rotation.stores.watchdog import Session, Sign
 
 KEYS = (
@@ -87,6 +87,8 @@ class PostgreSQL(Dialect):
     mixed = "PostgreSQL refuses what the application writes"
     new_key = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
     product = "PostgreSQL"
+    # Transactions by their full numbers (pg_current_xact_id).
+    oldest: ClassVar[Mapping[str, Sequence[int]]] = {"PostgreSQL": (13,)}
     extra = "postgres"
     clock = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
     tempo = Tempo(gentle_rows=100, rest=5.0)
@@ -151,6 +153,9 @@ class PostgreSQL(Dialect):
 
     def set_up(self, connection: Any) -> Peer:
         """Nothing of it is the server's to remember."""
+        # A pooler may keep it to itself.
+        version = connection.info.parameter_status("server_version") or ""
+        self._is_served(connection, self.product, version_in(version))
         # Prepared statements do not survive a pooler either.
         connection.prepare_threshold = None
         if connection.info.parameter_status("server_encoding") == "SQL_ASCII":

@@ -136,6 +136,7 @@ class SQLite(Dialect):
     driver = "sqlite+pysqlite"
     mixed = "the column will hold text beside bytes"
     product = "SQLite"
+    oldest: ClassVar[Mapping[str, Sequence[int]]] = {"SQLite": (3, 35)}
     has_server = False
     # A write keeps out every other one, and who waits for it does not learn when it ends.
     tempo = Tempo(gentle_rows=100, rest=14.0, full_rows=20_000)
@@ -201,6 +202,7 @@ class SQLite(Dialect):
 
     def set_up(self, connection: sqlite3.Connection) -> None:
         """Begins transactions itself: the driver's would read first and write later, which SQLite may refuse."""
+        self._is_served(connection, self.product, sqlite3.sqlite_version_info)
         connection.isolation_level = None
         # A text that is not UTF-8 must not hide the rows beside it.
         connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
