@@ -77,6 +77,8 @@ class Evidence:
     """The fault, if the search failed."""
     unexplained: Sequence[Unexplained] = ()
     """Tokens under the key that the ledger knows of and that no run has moved."""
+    replicas: Sequence[Refusal] = ()
+    """What was read on a server that repeats another one's changes, so that it may lack some."""
     uncommitted: Sequence[OpenTransaction] = ()
     """Transactions that have written and are not committed, so that nothing here saw what they wrote."""
     fleet: Sequence[InstanceRecord] = ()
@@ -169,6 +171,7 @@ def standing(evidence: Evidence) -> Standing:
 def refusals(evidence: Evidence) -> list[Refusal]:
     """Every reason to keep the key, with its remedy. Empty: no token that was read needs it."""
     return [
+        *evidence.replicas,
         *(Refusal(f"{one.words}: it has written and is not committed, so nobody else sees yet what it wrote",
                   Steps(one.end, THIS_AGAIN))
           for one in evidence.uncommitted),

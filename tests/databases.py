@@ -282,6 +282,8 @@ def _mariadb(_folder: Path) -> Iterator[Database]:
         f"CREATE DATABASE {name} CHARACTER SET utf8mb4",
         f"CREATE USER {name}@'%'",
         f"GRANT ALL ON `{name}%`.* TO {name}@'%'",
+        # A retirement asks whether the server is a replica.
+        f"GRANT REPLICA MONITOR ON *.* TO {name}@'%'",
     ]
     dropped = [f"DROP DATABASE {name}", f"DROP USER {name}@'%'"]
     with as_admin(server, made, dropped):

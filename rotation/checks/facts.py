@@ -83,6 +83,8 @@ class Facts:
     targets: tuple[TargetFacts, ...] = ()
     unreached: Mapping[str, str] = field(default_factory=dict)
     """Targets that could not be read, and why."""
+    replicas: tuple[str, ...] = ()
+    """What to know of the targets' databases that were read on a standby or a replica."""
     sample: int | None = None
     """About how many rows of each target were read; None: all."""
     ledger_fault: str | None = None

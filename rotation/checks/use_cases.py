@@ -270,6 +270,7 @@ def census_targets(  # noqa: PLR0913 - what to count, with what
 ) -> Facts:
     """*facts*, with a new census of each target, and the token columns without a target. Raises StoppedError."""
     counted: list[TargetFacts] = []
+    replicas: dict[str, None] = {}
     unreached: dict[str, str] = {}
     for target, title in _titled(targets):
         try:
@@ -280,6 +281,7 @@ def census_targets(  # noqa: PLR0913 - what to count, with what
             if not (isinstance(error, MissingError) and target.optional):
                 unreached[title] = str(error)
             continue
+        replicas |= dict.fromkeys([report.replica] if report.replica else [])
         if report.stopped is not None:
             unreached[title] = report.stopped
             continue
@@ -287,7 +289,8 @@ def census_targets(  # noqa: PLR0913 - what to count, with what
         census = carried(census, facts.known)
         before = next((each for each in facts.checked if each.place == census.place), None)
         counted.append(TargetFacts(census, before, title))
-    return replace(facts, targets=tuple(counted), unreached=unreached, sample=sample, **columns(keyring))
+    facts = replace(facts, targets=tuple(counted), unreached=unreached, replicas=tuple(replicas), sample=sample)
+    return replace(facts, **columns(keyring))
 
 
 def last_censuses(facts: Facts, targets: Sequence[Target]) -> Facts:

@@ -76,6 +76,11 @@ class Verdict:
         return sorted(findings, key=lambda finding: URGENCY.index(finding.level), reverse=True)
 
     @property
+    def replicas(self) -> list[str]:
+        """What to know of the databases that were read on a standby or a replica."""
+        return list(dict.fromkeys(words for part in self.by_keys for words in part.facts.replicas))
+
+    @property
     def off(self) -> Iterator[Result]:
         """The checks that the policy has turned off."""
         return (result for result in self.results if result.off is not None)

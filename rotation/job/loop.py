@@ -123,7 +123,8 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
         if fault and not options.dry_run:
             raise UsageError(f"{fault}. Nothing was written")
         part = TargetReport(target, of, names, identity=store.identity(), warnings=warnings, lacks_room=bool(fault))
-        part.warnings += [fault] if fault else []
+        part.replica = store.replica()
+        part.warnings += [each for each in (part.replica, fault) if each]
         # A census reads every row in any case.
         indexes = store.blind_indexes(of_all_rows=options.dry_run and options.sample is None)
         named = {(each.url, each.table, each.index.column) for each in job.targets if each.index}

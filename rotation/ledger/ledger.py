@@ -38,8 +38,9 @@ from rotation.ledger.records import SKEW, CensusRecord, InstanceRecord, KeyRecor
 from rotation.model.key_use import UNNAMED
 from rotation.model.searched_table import REMEMBERED, SearchedTable
 from rotation.model.text import to_second
-from rotation.stores.access import ATTEMPTS
+from rotation.stores.access import ATTEMPTS, RefusedStatement
 from rotation.stores.patience import Patience
+from rotation.stores.servers import Replication
 
 T = TypeVar("T")
 
@@ -135,6 +136,10 @@ class Ledger:
     def wait_for_server(self, patience: Patience, wait: Callable[[float], None]) -> None:
         """From now on waits with *patience* for a server that goes away; *wait* raises StoppedError."""
         self._access.wait_for_server(patience, wait)
+
+    def replication(self) -> tuple[str, str, Replication | RefusedStatement | None]:
+        """Its name, the right to ask what its server repeats of another one, and the answer."""
+        return self.name, *self._access.replication()
 
     def clocks(self) -> Clocks:
         """Its time, the latest one in it, and how far this machine's clock is from its server's."""

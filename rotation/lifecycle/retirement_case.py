@@ -23,6 +23,7 @@ from rotation.ledger.records import place_of, took_over
 from rotation.ledger.session import Session, unexplained
 from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.refused_columns import keep_columns, known_columns
+from rotation.lifecycle.replicas import Replicas
 from rotation.lifecycle.shared_secrets import SharedSecret, sharing
 from rotation.lifecycle.waits import Announcements, OpenWriters
 from rotation.lifecycle.wrapped_keys import wrapped_under
@@ -83,19 +84,23 @@ def examine(  # noqa: PLR0913 - what the case is about
     Raises StoreError if a target cannot be opened, and StoppedError.
     """
     shared, keyring = sharing(context, keys, key), RotationKeyring(*keys.settings)
+    replicas = Replicas(context, session, everything)
+    of_replicas = replicas.refusals()
     wrapped = wrapped_under(context, keyring, key)
     if not whatever:
         lost = (SharedNeed(one, against=[refusal]) for one in shared.keys if (refusal := _lost(one)))
         of_others = [refusal for need in lost for refusal in need.refusals(None, None)]
-        _announce(context, [*_known_reasons(context, session, key, keyring, targets), *wrapped, *of_others])
+        _announce(
+            context, [*of_replicas, *_known_reasons(context, session, key, keyring, targets), *wrapped, *of_others]
+        )
     announcements = Announcements(context, session, keys.states)
     open_writers = OpenWriters(context, everything)
     # Before anything is read: what is committed while this waits is counted below.
     uncommitted = open_writers.wait()
     evidence, census = _count(context, session, keys.settings, key, targets=targets, everything=everything)
     needs = [_count_need(session, one, everything) for one in shared.keys]
-    unchecked = [*open_writers.unchecked, *shared.uncompared]
-    case = Case(replace(evidence, uncommitted=uncommitted), census, needs, unchecked, wrapped)
+    unchecked = [*replicas.notes, *open_writers.unchecked, *shared.uncompared]
+    case = Case(replace(evidence, replicas=of_replicas, uncommitted=uncommitted), census, needs, unchecked, wrapped)
     if not whatever:
         _search(
             case, context, everything, keyring, full=False, whole=known_columns(session, key.id), full_speed=full_speed
@@ -112,6 +117,7 @@ def examine(  # noqa: PLR0913 - what the case is about
     case.evidence = replace(
         case.evidence,
         silent=silent,
+        replicas=replicas.refusals(),
         uncommitted=list({one.identity: one for one in (*uncommitted, *open_writers.late())}.values()),
         # A search may take an hour, and a service that started or read with the key meanwhile still counts.
         **_use(context, session, key, keyring),

@@ -43,6 +43,8 @@ class TargetReport:
     seconds: float = 0.0
     retries: int = 0
     warnings: list[str] = field(default_factory=list)
+    replica: str | None = None
+    """What to know if it was read on a standby or a replica."""
     stopped: str | None = None
     """The reason that the run left this target alone, or stopped in it."""
     lacks_key: bool = False

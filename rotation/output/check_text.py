@@ -26,6 +26,8 @@ def render(verdict: Verdict, invocation: Invocation = PLAIN) -> Iterator[Rendera
     yield from (Text(f"Off: {result.check} ({result.off})") for result in verdict.off)
     for one in verdict.facts.ignored:
         yield Text(f"Ignored: {one.subject} ({one.words})")
+    for words in verdict.replicas:
+        yield Text(f"Note: {words}", "yellow")
     if verdict.facts.sample is not None:
         yield Text(f"Sampled: about {verdict.facts.sample:,} rows of each target were read, not all.")
     yield Text(f"{verdict.level.name}: {summary(verdict)}", STYLES[verdict.level])

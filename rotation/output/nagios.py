@@ -34,6 +34,8 @@ def line(verdict: Verdict, invocation: Invocation = PLAIN) -> str:
         words += f"; off: {off}"
     if ignored := ", ".join(f"{one.subject} ({one.words})" for one in verdict.facts.ignored):
         words += f"; ignored: {ignored}"
+    if replicas := "; ".join(verdict.replicas):
+        words += f"; {replicas}"
     if verdict.facts.sample is not None:
         words += f"; sampled, about {verdict.facts.sample} rows of each target"
     # A bar begins the performance data, and a newline the long output.

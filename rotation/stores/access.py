@@ -22,7 +22,7 @@ from rotation.stores.databases import served_url
 from rotation.stores.dialect import READING, Dialect, Fault, Mode
 from rotation.stores.line import Line
 from rotation.stores.patience import IMPATIENT, Patience, Wait
-from rotation.stores.servers import Fact, TooOldError
+from rotation.stores.servers import Fact, Replication, TooOldError
 from rotation.stores.watchdog import NoAnswerError
 
 if TYPE_CHECKING:
@@ -247,6 +247,10 @@ class Access:
     def breathe(self) -> None:
         """Raises StoppedError if a stop was requested: a batch with many bad rows takes long."""
         self._sleep(0)
+
+    def replication(self) -> Replication | RefusedStatement | None:
+        """What its server repeats of another one; or a RefusedStatement if this user may not ask."""
+        return self.attempt(self.dialect.replication)
 
     def servers(self) -> set[Fact]:
         """The facts of the servers that transactions had since the last call."""

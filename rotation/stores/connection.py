@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from rotation.model.failures import CHECK_SECONDS, StoppedError
 from rotation.stores import watchdog
 from rotation.stores.dialect import READING, Dialect, Mode
 from rotation.stores.line import Line
-from rotation.stores.servers import SERVER, Fact
+from rotation.stores.servers import SERVER, Fact, replica
 from rotation.stores.watchdog import (
     SILENT,
     UNANSWERED,
@@ -89,6 +89,29 @@ class SilentServers:
 
 known_silent = SilentServers()
 """Of this process. Targets, ledger and discovery share them, since they may share a server."""
+
+
+class SeenReplicas:
+    """The databases that transactions found on a standby or a replica, and when."""
+
+    def __init__(self) -> None:
+        """Has seen none yet."""
+        self._found: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def record(self, name: str) -> None:
+        """Records that the database of that *name* was one just now."""
+        with self._lock:
+            self._found[name] = time.monotonic()
+
+    def since(self, moment: float) -> list[str]:
+        """The ones that were seen since that *moment* of the monotonic clock."""
+        with self._lock:
+            return [name for name, at in self._found.items() if at >= moment]
+
+
+seen_replicas = SeenReplicas()
+"""Of this process. Each transaction records it, whoever makes it: a balancer may lead any of them to another server."""
 
 
 class Connection:
@@ -167,7 +190,7 @@ class Connection:
                 raise NoAnswerError(f"what answers there does not speak as a {self.dialect.product} server does")
             try:
                 yield connection
-                self._servers.update(connection.info.get(SERVER) or ())
+                self._note(connection.info.get(SERVER) or ())
             except MemoryError:
                 # The driver may have stopped in the middle of an answer.
                 connection.invalidate()
@@ -249,9 +272,15 @@ class Connection:
             self._guard.connected(connection)
         elif peer:
             self._watchdog.lasting = peer.session
-            self._servers.update(peer.facts)
+            self._note(peer.facts)
             if peer.session:
                 record.info[SERVER] = peer.facts
+
+    def _note(self, facts: Iterable[Fact]) -> None:
+        facts = {*facts}
+        self._servers |= facts
+        if replica(is_one=True) in facts:
+            seen_replicas.record(self.dialect.describe(self._url))
 
     def _open(self, arguments: Any, options: Any) -> Any:
         """A new connection of the driver. Made in another thread: a name lookup, for one, cannot be interrupted."""

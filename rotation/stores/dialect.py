@@ -24,7 +24,7 @@ from rotation.stores.blocks import BlockAccess, PageAccess, fetch_all
 from rotation.stores.catalog import Catalog
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.other_writers import OtherWriters
-from rotation.stores.servers import Peer, TooOldError, refuse_old
+from rotation.stores.servers import Peer, Replication, TooOldError, refuse_old
 from rotation.stores.watchdog import SILENT, Guard, Session, Sign
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
@@ -137,6 +137,8 @@ class Dialect:
     """The words for any other; the database's own may hold a value."""
     denials: ClassVar[frozenset[Any]] = frozenset()
     """The codes for a missing right."""
+    replication_right: ClassVar[str] = ""
+    """The statement that gives a user the right to ask for the `replication`; empty if every user may."""
     absences: ClassVar[frozenset[Any]] = frozenset()
     """The codes for a database that is not there."""
     transient: ClassVar[frozenset[Any]] = frozenset()
@@ -228,6 +230,11 @@ class Dialect:
 
     def listen(self, engine: sa.Engine) -> None:
         """Takes part in what the connections of *engine* execute."""
+
+    def replication(self, connection: sa.Connection) -> Replication | None:
+        """What the server of *connection* repeats of another one. Raises DBAPIError if this user may not ask."""
+        del connection
+        return None
 
     def refuse_old(self, connection: sa.Connection) -> None:
         """Raises TooOldError for a service's own *connection* to a version that is not served; `set_up` does, too."""

@@ -26,7 +26,7 @@ from rotation.stores.dialect import Mode, Tempo
 from rotation.stores.line import Line
 from rotation.stores.other_writers import Scope
 from rotation.stores.patience import IMPATIENT, Patience
-from rotation.stores.servers import Fact
+from rotation.stores.servers import Fact, Replication
 from rotation.stores.target_schema import NOTHING, cautions_of, find_target, model_caution, why_refused
 
 AROUND = 64
@@ -108,6 +108,13 @@ class Reader:
         """The cautions for an admin before the first write."""
         cautions = [*cautions_of(self._facts), *model_caution(self._target, self._cells.kind, self._dialect)]
         return [f"{self._target.label}: {caution}" for caution in cautions]
+
+    def replica(self) -> str | None:
+        """What an admin has to know if its server is a standby or a replica; None if it is none, or does not say."""
+        found = self._access.replication()
+        if not isinstance(found, Replication) or found.is_current:
+            return None
+        return f"{self._access.name}: {found.words}; what it does not have yet was not read"
 
     def identity(self) -> str:
         """A digest of what the database reports about the server and the table."""

@@ -1,7 +1,8 @@
 """Which server answers: one that began again, recovered from a crash or took over may lack what was written before.
 
 Commits that do not wait for the disk are lost in a crash, and a standby that takes over may be behind. So a pass in
-which the server changed proves nothing, and `rotation.stores.store.Watch` says so.
+which the server changed proves nothing, and `rotation.stores.store.Watch` says so. What a standby or a replica does not
+have proves nothing either: `rotation.lifecycle.replicas` refuses, and `status` and `check` say that they read one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,26 @@ SERVER = "rotation.server"
 """The name under which a connection notes the facts of its server, unless a pooler or a proxy is between."""
 Fact = tuple[str, str]
 """What is known of a server: the name of the fact, and its value, which another server or another start has not."""
+
+
+REPLICA = "replica"
+"""The name of the fact that a server repeats what another one commits, and takes no writes of its own."""
+
+
+def replica(is_one: object) -> Fact:
+    """That fact, or its opposite: behind a balancer one transaction may find the first, and the next one the other."""
+    return REPLICA, "yes" if is_one else "no"
+
+
+class Replication(NamedTuple):
+    """A server that repeats what another one commits."""
+
+    words: str
+    """For an admin: what it is, and how far behind, if it says so."""
+    remedy: str
+    """What to do before a key is retired."""
+    is_current: bool = False
+    """True if it takes writes of its own, and has all that has arrived: a primary that also replicates."""
 
 
 class Peer(NamedTuple):

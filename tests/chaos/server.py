@@ -108,8 +108,25 @@ def own_postgres(*settings: str) -> Iterator[Server]:
 
 
 @contextmanager
-def own_mariadb() -> Iterator[Server]:
-    """A fresh server; removed afterwards. Skips if there is no MariaDB program to start."""
+def standby_of(primary: Server) -> Iterator[Server]:
+    """A standby of that PostgreSQL server; removed afterwards."""
+    programs, user = _programs(), "postgres" if os.geteuid() == 0 else None
+    with _folder("chaos-standby-") as folder:
+        if user:
+            shutil.chown(folder, user)
+        port, data = _free_port(), folder / "data"
+        of = ["-h", "127.0.0.1", "-p", str(sa.make_url(primary.database.url).port), "-U", "postgres"]
+        _run([programs / "pg_basebackup", *of, "-D", data, "-R", "-X", "stream", "-c", "fast", "--no-sync"], user)
+        options = ["listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}", "fsync=off"]
+        command = [programs / "postgres", "-D", data, *(f"--{option}" for option in options)]
+        url = f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
+        with closing(Server(command, folder, "postgresql", url, user)) as server:
+            yield server
+
+
+@contextmanager
+def own_mariadb(*settings: str) -> Iterator[Server]:
+    """A fresh server with *settings*; removed afterwards. Skips if there is no MariaDB program to start."""
     install, program = shutil.which("mariadb-install-db"), shutil.which("mariadbd", path="/usr/sbin:/usr/bin")
     if install is None or program is None:
         pytest.skip("no MariaDB programs to start a server of its own with")
@@ -121,7 +138,8 @@ def own_mariadb() -> Iterator[Server]:
         _run([install, "--no-defaults", *data, "--auth-root-authentication-method=normal", "--skip-test-db"])
         made.write_text("CREATE DATABASE IF NOT EXISTS chaos CHARACTER SET utf8mb4;\n")
         options = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder / 'socket'}", "--user=root"]
-        command = [program, "--no-defaults", *data, *options, f"--init-file={made}"]
+        further = [f"--{setting}" for setting in settings]
+        command = [program, "--no-defaults", *data, *options, f"--init-file={made}", *further]
         url = f"mysql+pymysql://root@127.0.0.1:{port}/chaos?charset=utf8mb4"
         with closing(Server(command, folder, "mariadb", url, None)) as server:
             yield server

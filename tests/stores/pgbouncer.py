@@ -21,6 +21,7 @@ from tests.processes import until
 
 FORM = """
 [databases]
+{further}
 * = host={host} port={port} user={user} {password}
 [pgbouncer]
 listen_addr = 127.0.0.1
@@ -36,15 +37,19 @@ pidfile =
 
 
 @contextmanager
-def pooled(database: Database, pool_size: int = 20) -> Iterator[Database]:
-    """*database* with a url for the job that leads through a PgBouncer; the test's own engine does not."""
+def pooled(database: Database, pool_size: int = 20, further: str = "") -> Iterator[Database]:
+    """*database* with a url for the job that leads through a PgBouncer; the test's own engine does not.
+
+    *further*: a database that it leads elsewhere.
+    """
     program, url = _program(), sa.make_url(database.url)
     user = None if os.geteuid() else _account()
     with _folder("pgbouncer-") as folder:
         if user:
             shutil.chown(folder, user)
         listen, log, settings = _free_port(), folder / "log", folder / "pgbouncer.ini"
-        settings.write_text(FORM.format(**_server(url), listen=listen, log=log, pool_size=pool_size))
+        where = {**_server(url), "further": further, "listen": listen, "log": log, "pool_size": pool_size}
+        settings.write_text(FORM.format(**where))
         setpriv = shutil.which("setpriv")
         # Ends with this process, even if that is killed.
         ending = [setpriv, "--pdeathsig=KILL"] if setpriv else []

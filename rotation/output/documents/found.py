@@ -67,6 +67,7 @@ class CheckJson(Document):
     checked: Annotated[str, "When it was checked, in ISO 8601."]
     service: Annotated[str, "The name of the service, or of the environment, in the ledger."]
     sample: Annotated[int | None, "About how many rows of each target were read; null: all."]
+    replicas: Annotated[list[str], "What to know of the databases that were read on a standby or a replica."]
     keys: Annotated[list[CheckedKeyJson], "The keys in use; empty if they cannot be loaded."]
     checks: Annotated[list[CheckResultJson], "Every check."]
     findings: Annotated[list[FindingJson], "What was found, the most urgent first."]
@@ -82,6 +83,7 @@ class CheckJson(Document):
             status=verdict.level.name,
             exit_code=int(verdict.level),
             checked=verdict.now.isoformat(),
+            replicas=verdict.replicas,
             keys=[
                 CheckedKeyJson(key_id, state, part.facts.service if verdict.parts else UNSET)
                 for part in verdict.by_keys

@@ -21,7 +21,18 @@ from rotation.model.target import Format
 from rotation.planning.inner_tokens import bytes_of
 from rotation.stores.blocks import GridBlocks, drivers_errors
 from rotation.stores.columns import BLOCK_BITS, QualifiedName, TargetCells
-from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, UNREACHABLE, BatchSwap, Dialect, Fault, Mode
+from rotation.stores.dialect import (
+    CLOSED,
+    FULL,
+    IS_JSON,
+    NAMELESS,
+    READING,
+    UNREACHABLE,
+    BatchSwap,
+    Dialect,
+    Fault,
+    Mode,
+)
 from rotation.stores.line import LINE
 from rotation.stores.mysql.catalog import (
     MySQLCatalog,
@@ -33,19 +44,22 @@ from rotation.stores.mysql.catalog import (
     quote,
 )
 from rotation.stores.mysql.other_writers import MySQLOthers
+from rotation.stores.mysql.replication import replication
 from rotation.stores.mysql.servers import (
     INCARNATION,
     MARIADB,
     MYSQL,
     SERVER,
+    TAKES_NO_WRITES,
     UNKNOWN,
     fact,
     note_product,
     product_at,
     product_of,
 )
-from rotation.stores.servers import Peer, version_in
-from rotation.stores.watchdog import Session, Sign
+from rotation.stores.servers import SERVER as FACTS
+from rotation.stores.servers import Peer, Replication, replica, version_in
+from rotation.stores.watchdog import LASTING, Session, Sign
 
 LONGEST = 16 * 1024 * 1024
 """Bytes that the server puts together; beyond them it would cut without an error."""
@@ -230,6 +244,7 @@ class MySQL(Dialect):
         9001: "the proxy has no connection to its server",
     }
     denials: ClassVar[frozenset[Any]] = frozenset({1142, 1143, 1227})
+    replication_right = "GRANT REPLICA MONITOR (on MySQL REPLICATION CLIENT) ON *.* TO this user"
     absences: ClassVar[frozenset[Any]] = frozenset({1049})
     locked: ClassVar[frozenset[Any]] = frozenset({1205})
     # 0 the connection is closed, 1040, 1203 and 1226 none to spare, 1047 a node of Galera is not ready, 1053 shutdown,
@@ -279,6 +294,10 @@ class MySQL(Dialect):
         """By the server's last word on it; a row that is read says nothing of it."""
         return bool(connection.server_status & IN_TRANSACTION)
 
+    def replication(self, connection: sa.Connection) -> Replication | None:
+        """By its variables, and by the state of its replication."""
+        return replication(connection)
+
     def product_at(self, url: URL) -> str:
         """As a server there has said, to this process."""
         return product_at(url)
@@ -314,14 +333,14 @@ class MySQL(Dialect):
                 f"group_concat_max_len = {LONGEST}, div_precision_increment = 4, completion_type = NO_CHAIN"
             )
             cursor.execute(_isolation(COMMITTED))
-            cursor.execute(f"SELECT {SERVER}, {INCARNATION}, connection_id(), version()")
-            server, began, number, version = cursor.fetchone()
+            cursor.execute(f"SELECT {SERVER}, {INCARNATION}, {TAKES_NO_WRITES}, connection_id(), version()")
+            server, began, takes_no_writes, number, version = cursor.fetchone()
         product = product_of(version)
         note_product(connection, product)
         self._is_served(connection, product, version_in(version))
         is_own = connection.get_server_info().removeprefix("5.5.5-") == version
         session = (server, number) if is_own and connection.thread_id() == number % 2**32 else None
-        return Peer(fact(began), session)
+        return Peer((*fact(began), replica(takes_no_writes)), session)
 
     def sign_of(self, connection: Any, session: Session) -> Sign:
         """By the list of processes, in which a user sees its own sessions."""
@@ -349,14 +368,18 @@ class MySQL(Dialect):
             connection.exec_driver_sql(_isolation(isolation))
             known[ISOLATION] = isolation
         driver: Any = connection.connection.driver_connection
+        # A proxy may send what reads and is in no transaction to a replica, and each transaction to another server.
+        is_led = known.get(LASTING, "") is None
         if mode is Mode.SNAPSHOT:
             # Of InnoDB's tables. As any, it ends the transaction before it in a row.
             connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-        elif mode is Mode.READ:
+        elif mode is Mode.READ or (mode is Mode.ALONE and is_led):
             connection.exec_driver_sql("START TRANSACTION READ ONLY")
         elif mode not in {Mode.ALONE, Mode.BARE} and driver.get_autocommit():
             # As the session has it: that may be read-only, too.
             connection.exec_driver_sql("START TRANSACTION")
+        if mode in READING and is_led:
+            known[FACTS] = (replica(connection.exec_driver_sql(f"SELECT {TAKES_NO_WRITES}").scalar()),)
 
     def limit_waits(self, connection: sa.Connection) -> None:
         """For the session, which ends after that."""

@@ -24,7 +24,7 @@ from rotation.stores.line import LINE
 from rotation.stores.postgresql.catalog import LEAVES, TRANSACTION
 from rotation.stores.postgresql.codecs import bigint_array, numbers_in, uuid_array, uuids_in
 from rotation.stores.postgresql.sessions import first_statement, session_in
-from rotation.stores.postgresql.transactions import LOCK_MILLISECONDS, in_one_trip, note_server
+from rotation.stores.postgresql.transactions import FIRST, LOCK_MILLISECONDS, in_one_trip, note_server
 from rotation.stores.watchdog import SESSION
 
 PLAN = {"jit": "off", "enable_seqscan": "off", "enable_sort": "off"}
@@ -249,4 +249,5 @@ def _begin(connection: sa.Connection, driver: Any, settings: Mapping[str, str], 
     first, before = driver.execute(first_statement(settings)), connection.info.get(SESSION)
     # The server answers this one at once, whatever follows.
     driver.pgconn.send_flush_request()
+    connection.info[FIRST] = first
     connection.info[SESSION] = lambda: session_in(first.pgresult) or (before and before())

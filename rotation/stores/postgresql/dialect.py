@@ -21,6 +21,7 @@ from rotation.stores.postgresql.blocks import PostgreSQLBlocks, PostgreSQLPages
 from rotation.stores.postgresql.catalog import TRANSACTION, PostgreSQLCatalog
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
 from rotation.stores.postgresql.other_writers import PostgreSQLOthers
+from rotation.stores.postgresql.replication import replication
 from rotation.stores.postgresql.sessions import peer_of, sign_of
 from rotation.stores.postgresql.transactions import (
     LOCK_MILLISECONDS,
@@ -30,7 +31,7 @@ from rotation.stores.postgresql.transactions import (
     execute,
     execute_many,
 )
-from rotation.stores.servers import Peer, version_in
+from rotation.stores.servers import Peer, Replication, version_in
 from rotation.stores.watchdog import Session, Sign
 
 KEYS = (
@@ -145,6 +146,10 @@ class PostgreSQL(Dialect):
     def is_open(self, connection: Any) -> bool:
         """The driver knows it from each answer."""
         return bool(connection.info.transaction_status)
+
+    def replication(self, connection: sa.Connection) -> Replication | None:
+        """By the functions of recovery, and the catalog of subscriptions."""
+        return replication(connection)
 
     def hang_up(self, connection: Any) -> None:
         """Below libpq, which nobody may use from two threads."""

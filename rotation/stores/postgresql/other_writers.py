@@ -93,9 +93,7 @@ ENTERED = "(a.datname = current_database() OR has_database_privilege(a.datname, 
 """The databases that a search enters."""
 
 
-def _sessions(connection: sa.Connection) -> Sequence[OpenTransaction] | str:
-    if connection.scalar(sa.text("SELECT pg_is_in_recovery()")):
-        return "it is a standby, which does not show its primary's transactions"
+def _sessions(connection: sa.Connection) -> Sequence[OpenTransaction]:
     return [
         OpenTransaction(
             f"{pid} {number}",

@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rotation.stores.servers import Fact, Peer
+from rotation.stores.servers import Fact, Peer, replica
 from rotation.stores.watchdog import Session, Sign
 
 SERVER = "CAST(extract(epoch FROM pg_postmaster_start_time()) AS text)"
 RECOVERED = "coalesce(CAST(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) AS text), '')"
 """A recovery after a crash, which may keep the start of the server, resets the statistics. Any user may ask."""
-NAMES = f"{SERVER}, CAST(pg_backend_pid() AS text), CAST(extract(epoch FROM now()) AS text)"
+STANDBY = "CAST(pg_is_in_recovery() AS int)"
+NAMES = f"{STANDBY}, {SERVER}, CAST(pg_backend_pid() AS text), CAST(extract(epoch FROM now()) AS text)"
 FOUND = f"""SELECT {SERVER}, a.pid IS NULL, a.state, concat_ws(' ', a.wait_event_type, a.wait_event),
 CAST(extract(epoch FROM a.xact_start) AS text)
 FROM (SELECT 1) one LEFT JOIN pg_stat_activity a ON a.pid = CAST(%s AS int)"""  # noqa: S608 - constants only
@@ -30,7 +31,7 @@ ELSEWHERE = ("Client ", "IPC SyncRep")
 
 
 def first_statement(settings: Mapping[str, str]) -> str:
-    """Sets *settings* for a transaction, and finds its names: the last three columns.
+    """Sets *settings* for a transaction, and finds its server and its names: the last four columns.
 
     What is set for a transaction ends with it. What is set for a session stays with a connection of a pooler such as
     PgBouncer, which hands it to a service next.
@@ -47,15 +48,23 @@ def session_in(result: Any) -> Session | None:
     return tuple(result.get_value(0, column).decode() for column in range(result.nfields)[-3:])
 
 
+def facts_in(result: Any) -> tuple[Fact, ...]:
+    """The facts of the server in the same *result*."""
+    if result is None or result.ntuples != 1:
+        return ()
+    standby, server = (result.get_value(0, result.nfields - back).decode() for back in (4, 3))
+    return (*started(server), replica(int(standby)))
+
+
 def peer_of(connection: Any) -> Peer:
     """The server of a driver's new *connection*, and its process there, if no pooler is between.
 
     From here on, no statement begins a transaction by itself.
     """
     connection.autocommit = True
-    server, process, _, recovered = connection.execute(f"SELECT {NAMES}, {RECOVERED}").fetchone()
+    standby, server, process, _, recovered = connection.execute(f"SELECT {NAMES}, {RECOVERED}").fetchone()
     session = (server, process, None) if str(connection.info.backend_pid) == process else None
-    return Peer((*started(server), recovery(recovered)), session)
+    return Peer((*started(server), recovery(recovered), replica(standby)), session)
 
 
 def started(server: object) -> tuple[Fact]:

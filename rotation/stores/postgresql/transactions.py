@@ -10,13 +10,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from rotation.stores.dialect import READING, Mode
-from rotation.stores.postgresql.sessions import first_statement, session_in, started
+from rotation.stores.postgresql.sessions import facts_in, first_statement, session_in
 from rotation.stores.servers import SERVER
 from rotation.stores.watchdog import LASTING, SESSION, Session
 
 BEGIN, END = "rotation.begin", "rotation.end"
 """The names under which a connection notes the statements that begin its transaction, until they are sent, and what is
 to end it behind the next one."""
+FIRST = "rotation.first"
+"""The same for the cursor of the first statement, which finds the names of the transaction and of its server."""
 LOCK_MILLISECONDS = 1000
 """Milliseconds that a statement waits for a lock."""
 SAVEPOINT = "keyring_looks"
@@ -104,9 +106,8 @@ def execute_many(cursor: Any, _statement: str, _parameters: Any, context: Any) -
 
 def note_server(connection: sa.Connection) -> None:
     """Notes which server a transaction behind a pooler was on: it may be another than the one before."""
-    note = connection.info.get(SESSION)
-    if connection.info.get(LASTING) is None and note and (session := note()):
-        connection.info[SERVER] = started(session[0])
+    if connection.info.get(LASTING) is None and FIRST in connection.info:
+        connection.info[SERVER] = facts_in(connection.info.pop(FIRST).pgresult)
 
 
 def _is_to_begin(connection: sa.Connection) -> bool:
@@ -117,6 +118,7 @@ def _send(connection: sa.Connection, driver: Any) -> None:
     for statement in _notes(connection).pop(BEGIN):
         cursor = driver.execute(statement)
         if statement.startswith("SELECT"):
+            connection.info[FIRST] = cursor
             connection.info[SESSION] = partial(_named_by, cursor)
 
 

@@ -1,0 +1,77 @@
+"""What a MariaDB or MySQL server repeats of another one.
+
+A replica takes writes, too, unless read_only is set on it, and by default it is not. So a server that replicates is
+taken for a primary only while its replication runs and has nothing left to apply.
+https://mariadb.com/kb/en/show-replica-status/, https://dev.mysql.com/doc/refman/8.4/en/show-replica-status.html
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from rotation.model.text import span
+from rotation.stores.mysql.servers import TAKES_NO_WRITES
+from rotation.stores.servers import Replication
+
+PRIMARY = "give the url of the primary"
+STATUS = {True: "SHOW ALL REPLICAS STATUS", False: "SHOW REPLICA STATUS"}
+"""By whether it is MariaDB; of each source that the server has, a row."""
+
+
+class Source(NamedTuple):
+    """A server whose changes are repeated."""
+
+    host: str
+    is_running: bool
+    behind: int | None
+    """Seconds; None if the server cannot know."""
+
+    @property
+    def words(self) -> str:
+        """Its host, and how far behind it this server is."""
+        if not self.is_running:
+            return f"{self.host}, and its replication does not run"
+        if self.behind is None:
+            return f"{self.host}, and how far behind is not known"
+        return f"{self.host}, {span(timedelta(seconds=self.behind))} behind"
+
+
+def replication(connection: sa.Connection) -> Replication | None:
+    """What the server says of itself. Raises DBAPIError for a user who may not ask, unless it takes no writes."""
+    takes_no_writes = connection.exec_driver_sql(f"SELECT {TAKES_NO_WRITES}").scalar()
+    try:
+        sources = _sources(connection)
+    except DBAPIError:
+        if not takes_no_writes:
+            raise
+        sources = []
+    of = "; and of ".join(source.words for source in sources)
+    if takes_no_writes:
+        return Replication(f"it takes no writes (read_only){f', and is a replica of {of}' if of else ''}", PRIMARY)
+    if not sources:
+        return None
+    if all(source.is_running and source.behind == 0 for source in sources):
+        return Replication(f"it takes writes, and is a replica of {of}", PRIMARY, is_current=True)
+    return Replication(f"it is a replica of {of}", f"{PRIMARY}; if this is the primary now, RESET REPLICA ALL there")
+
+
+def _sources(connection: sa.Connection) -> list[Source]:
+    found: Any = connection.dialect
+    rows = connection.exec_driver_sql(STATUS[bool(found.is_mariadb)]).mappings().all()
+    return [_source({**row}) for row in rows]
+
+
+def _source(row: dict[str, Any]) -> Source:
+    """MariaDB has the older names: Master_Host, Slave_SQL_Running."""
+
+    def value(name: str) -> Any:
+        older = name.replace("Source", "Master").replace("Replica", "Slave")
+        return row.get(name, row.get(older))
+
+    runs = value("Replica_IO_Running") == "Yes" and value("Replica_SQL_Running") == "Yes"
+    behind = value("Seconds_Behind_Source")
+    return Source(f"{value('Source_Host')}:{value('Source_Port')}", runs, None if behind is None else int(behind))
