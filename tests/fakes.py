@@ -89,6 +89,9 @@ class MemoryStore:
     def warnings(self) -> list[str]:
         return self.cautions
 
+    def replica(self) -> None:
+        """It repeats nobody."""
+
     def identity(self) -> str:
         return ""
 

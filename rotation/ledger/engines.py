@@ -89,7 +89,7 @@ class ServiceEngine:
             if self._dialect and self._is_own:
                 self._dialect.begin(connection, mode)
             elif self._dialect:
-                self._dialect.refuse_old(connection)
+                self._dialect.refuse_old_engine(connection)
                 self._dialect.limit_waits(connection)
             return act(connection)
 

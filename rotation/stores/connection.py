@@ -22,7 +22,7 @@ from rotation.model.failures import CHECK_SECONDS, StoppedError
 from rotation.stores import watchdog
 from rotation.stores.dialect import READING, Dialect, Mode
 from rotation.stores.line import Line
-from rotation.stores.servers import SERVER, Fact, replica
+from rotation.stores.servers import REPLICA, SERVER, Fact
 from rotation.stores.watchdog import (
     SILENT,
     UNANSWERED,
@@ -111,7 +111,7 @@ class SeenReplicas:
 
 
 seen_replicas = SeenReplicas()
-"""Of this process. Each transaction records it, whoever makes it: a balancer may lead any of them to another server."""
+"""Of this process. Each transaction records it, of each thread: a balancer may lead any of them to another server."""
 
 
 class Connection:
@@ -279,7 +279,7 @@ class Connection:
     def _note(self, facts: Iterable[Fact]) -> None:
         facts = {*facts}
         self._servers |= facts
-        if replica(is_one=True) in facts:
+        if REPLICA in facts:
             seen_replicas.record(self.dialect.describe(self._url))
 
     def _open(self, arguments: Any, options: Any) -> Any:

@@ -24,7 +24,7 @@ from rotation.stores.blocks import BlockAccess, PageAccess, fetch_all
 from rotation.stores.catalog import Catalog
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.other_writers import OtherWriters
-from rotation.stores.servers import Peer, Replication, TooOldError, refuse_old
+from rotation.stores.servers import Peer, Replication, TooOldError
 from rotation.stores.watchdog import SILENT, Guard, Session, Sign
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
@@ -236,18 +236,26 @@ class Dialect:
         del connection
         return None
 
-    def refuse_old(self, connection: sa.Connection) -> None:
-        """Raises TooOldError for a service's own *connection* to a version that is not served; `set_up` does, too."""
+    def refuse_old(self, product: str, version: Sequence[int]) -> None:
+        """Raises TooOldError if that *version* of *product* is not served; an empty one is not known.
+
+        Each way to a database leads through here before any of its statements: a target's, the ledger's, a service's.
+        """
+        if version and tuple(version) < tuple(self.oldest[product]):
+            raise TooOldError(product, version, self.oldest[product])
+
+    def refuse_old_engine(self, connection: sa.Connection) -> None:
+        """The same for a service's own *connection*; all others lead through `set_up`."""
         found = connection.dialect
         version = [part for part in found.server_version_info or () if isinstance(part, int)][:3]
         # One dialect of this package may serve two products.
         product = next((name for name in self.oldest if getattr(found, f"is_{name.lower()}", False)), self.product)
-        refuse_old(product, version, self.oldest[product])
+        self.refuse_old(product, version)
 
     def _is_served(self, connection: Any, product: str, version: Sequence[int]) -> None:
-        """Closes a driver's new *connection* to a version that is not served, and raises TooOldError."""
+        """The same for a driver's new *connection*, which is closed then."""
         try:
-            refuse_old(product, version, self.oldest[product])
+            self.refuse_old(product, version)
         except TooOldError:
             connection.close()
             raise

@@ -19,13 +19,13 @@ Fact = tuple[str, str]
 """What is known of a server: the name of the fact, and its value, which another server or another start has not."""
 
 
-REPLICA = "replica"
-"""The name of the fact that a server repeats what another one commits, and takes no writes of its own."""
+REPLICA: Fact = ("replica", "yes")
+"""A server repeats what another one commits, and takes no writes of its own."""
 
 
 def replica(is_one: object) -> Fact:
     """That fact, or its opposite: behind a balancer one transaction may find the first, and the next one the other."""
-    return REPLICA, "yes" if is_one else "no"
+    return REPLICA if is_one else ("replica", "no")
 
 
 class Replication(NamedTuple):
@@ -54,15 +54,6 @@ class TooOldError(NoAnswerError):
         """*oldest*: the first version that has it."""
         super().__init__(f"{product} {_dotted(version)} is too old: it has to be {_dotted(oldest)} or later")
         self.is_silence = False
-
-
-def refuse_old(product: str, version: Sequence[int], oldest: Sequence[int]) -> None:
-    """Raises TooOldError if that *version* of *product* is before the *oldest* one that is served; an empty one is not.
-
-    Each way to a database leads through here before any of its statements: a target's, the ledger's, a service's own.
-    """
-    if version and tuple(version) < tuple(oldest):
-        raise TooOldError(product, version, oldest)
 
 
 def version_in(text: str) -> Sequence[int]:

@@ -144,7 +144,7 @@ STATES = {
 
 @pytest.mark.parametrize("state", STATES)
 def test_a_replica_of_mariadb_keeps_the_key(mariadb: tuple[Server, Server], tmp_path: Path, state: str) -> None:
-    """Whether it takes writes, as any replica does unless it is told not to, or takes none."""
+    """Whether it takes writes, as any replica does unless that is forbidden, or takes none."""
     primary, replica = (server.database for server in mariadb)
     shop = shop_on(primary, tmp_path, replica.url)
     until(lambda: has_rows(replica, 1), "the table on the replica")

@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL
 from rotation.stores.servers import Fact
 
 TAKES_NO_WRITES = "(@@global.read_only <> 'OFF' OR @@global.innodb_read_only)"
-"""As a replica is set by whoever cares; super_read_only sets read_only, too."""
+"""As a careful admin sets a replica; super_read_only sets read_only, too."""
 MARIADB, MYSQL = "MariaDB", "MySQL"
 UNKNOWN = f"{MYSQL} or {MARIADB}"
 """The product before a server has answered: one kind of url leads to both."""
