@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, count
@@ -21,6 +20,7 @@ from rotation.model.target import Format, Target
 from rotation.model.text import NO_KEY_PAGE
 from rotation.stores.columns import QualifiedName, TableFacts, TargetCells, UniqueColumn, table_clause
 from rotation.stores.dialect import NO_DATABASE, Dialect
+from rotation.stores.reflection import base_type, columns_of, reflecting
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -38,18 +38,18 @@ def find_target(  # noqa: PLR0913, PLR0917 - all that a target is found by
     *database* is what messages call the database; *companions* what the target's companion columns are to hold; *salts*
     the columns that hold the salts of its keys.
     """
-    with quietly(), _while_there(target, database):
-        inspector = sa.inspect(connection)
+    with _while_there(target, database):
         named, table = _find_table(target, connection, dialect, database)
         schema = named or dialect.catalog.schema_of(connection, table)
-        columns = {column["name"]: column for column in inspector.get_columns(table, schema)}
+        columns = columns_of(connection, schema, table)
         column = _named(columns, target.column, f"table {target.table}")
         qualified = QualifiedName(schema, table, target.column)
         if column.get("computed"):
             raise UsageError(f"{target.label}: a generated column; name the column it is made from")
         if reason := dialect.unfit_column(connection, qualified, base_type(column), target.format):
             raise UsageError(f"{target.label}: {reason}")
-        facts = dialect.catalog.facts(connection, qualified)
+        with reflecting(table):
+            facts = dialect.catalog.facts(connection, qualified)
         indexes = _unique_indexes(facts.unique)
         if not (target.key_columns or facts.primary):
             statement = _new_key(connection, dialect, schema, table, columns)
@@ -235,12 +235,12 @@ def _find_key(
 
 def find_unique(connection: sa.Connection, dialect: Dialect, schema: str | None, table: str) -> tuple[str, ...]:
     """The columns of the primary key, or else of a unique key without NULLs; none if there is no such key."""
-    with quietly():
+    with reflecting(table):
         qualified = QualifiedName(schema, table, "")
         if primary := dialect.catalog.primary_key(connection, qualified):
             return primary
-        columns = sa.inspect(connection).get_columns(table, schema)
-        nullable = {column["name"] for column in columns if column.get("nullable")}
+        columns = columns_of(connection, schema, table)
+        nullable = {name for name, column in columns.items() if column.get("nullable")}
         indexes = _unique_indexes(dialect.catalog.unique_columns(connection, qualified))
     return next((tuple(names) for names in indexes if not nullable & set(names)), ())
 
@@ -271,25 +271,9 @@ def _named(columns: dict[str, ReflectedColumn], name: str, where: str) -> Reflec
     return columns[name]
 
 
-def base_type(column: ReflectedColumn) -> sa.types.TypeEngine[Any]:
-    """The column's type; of a domain, the type below it."""
-    kind = column["type"]
-    while hasattr(kind, "data_type"):
-        kind = kind.data_type
-    return kind
-
-
 def _near(name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """SQLAlchemy warns of types and indexes it does not know; none of them is refused for that."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", sa.exc.SAWarning)
-        yield
 
 
 _KINDS = (

@@ -120,6 +120,8 @@ WHERE c.relkind IN ('r', 'p', 'm') AND {OWN} AND has_schema_privilege(n.oid, 'US
 
 UNSEARCHABLE = f"""SELECT 'foreign table ' || n.nspname || '.' || c.relname, 'its rows are on another server'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'f' AND {OWN}
+UNION ALL SELECT 'materialized view ' || n.nspname || '.' || c.relname, 'it holds no row until it is refreshed'
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm' AND NOT c.relispopulated AND {OWN}
 UNION ALL SELECT 'schema ' || n.nspname, 'this user has no USAGE on it; tables that were not looked at: ' || count(*)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm') AND {OWN} AND NOT has_schema_privilege(n.oid, 'USAGE') GROUP BY n.nspname
@@ -253,7 +255,7 @@ class PostgreSQLCatalog(Catalog):
         return _with_partitions(entries)
 
     def unsearchable(self, connection: sa.Connection) -> list[tuple[str, str]]:
-        """Foreign tables, schemas that may not be used, and large objects."""
+        """Foreign tables, materialized views without data, schemas that may not be used, and large objects."""
         return [(subject, words) for subject, words in connection.execute(sa.text(UNSEARCHABLE))]
 
     def databases(self, connection: sa.Connection) -> tuple[list[str], list[str]]:
