@@ -32,6 +32,7 @@ from rotation.stores.cells import (
     TableEntry,
 )
 from rotation.stores.connection import SharedConnections
+from rotation.stores.derivations import Derivation, Edge, Place, TableKey, derivation
 from rotation.stores.dialect import Mode
 from rotation.stores.reflection import UnreflectedError, base_type, columns_of
 from rotation.stores.table_readers import WINDOWS, Courtesy, Stretch, TableReader, TableSource
@@ -85,6 +86,8 @@ class Survey:
             """The columns of the last schemas' tables; None: one table is at fault, so that each is asked by itself."""
             self._faulty: Mapping[TableEntry, str] = {}
             """Of the tables at work, those of which the catalog may not show all columns, and why."""
+            self._derivations: dict[TableKey, Sequence[Edge]] = {}
+            """Of the last table that was asked for."""
             self._of_indexes: Sequence[Spelled] = ()
             self._conditions = cache(self._made_conditions)
         except BaseException:
@@ -247,6 +250,28 @@ class Survey:
         if key and self._refusal(replace(target, key_columns=key)).hint is None:
             return Fit(key)
         return found
+
+    def derivation(self, entry: TableEntry, column: str) -> Derivation | None:
+        """The columns that the database makes *column* of; None if it makes it of none, or does not say."""
+        if (key := (entry.schema, entry.table)) not in self._derivations:
+            edges, _ = self._attempt(lambda connection: self._catalog.derivations(connection, *key))
+            self._derivations = {key: edges or ()}
+        found = derivation(self._derivations[key], Place(key, column))
+        return found and found._replace(of=tuple(each for place in found.of for each in self._each(place)))
+
+    def _each(self, place: Place) -> Iterator[Place]:
+        entry = self._entries.get(place.table) if place.column is None else None
+        yield from (Place(place.table, each.name) for each in self._columns(entry)[0]) if entry else [place]
+
+    def name_in(self, table: TableKey) -> str:
+        """The name of a table, or view, as a target has it."""
+        schema, name = table
+        return entry.name if (entry := self._entries.get(table)) else f"{schema}.{name}" if schema else name
+
+    def read_with(self, table: TableKey) -> list[TableKey]:
+        """A table, its parents, and their parents, with which its rows are read."""
+        entry = self._entries.get(table)
+        return [table, *(each for parent in (entry.parents if entry else ()) for each in self.read_with(parent))]
 
     def _attempt(self, act: Callable[[sa.Connection], T], mode: Mode = Mode.READ) -> tuple[T | None, str | None]:
         """The result of *act*, or the database's refusal in words."""
