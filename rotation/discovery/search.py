@@ -248,7 +248,7 @@ class DatabaseSearch:
 
     def _trace(self, survey: Survey, table: SearchableTable, column: TokenColumn) -> None:
         """Notes what the database makes the column of, and whether that makes it a copy of targets' columns."""
-        found = survey.derivation(table.entry, column.column)
+        found = survey.origin(table.entry, column.column)
         if found is None:
             return
         column.refresh = found.refresh

@@ -32,11 +32,10 @@ from rotation.stores.cells import (
     TableEntry,
 )
 from rotation.stores.connection import SharedConnections
-from rotation.stores.derivations import Derivation, Edge, Place, TableKey, derivation
 from rotation.stores.dialect import Mode
-from rotation.stores.reflection import UnreflectedError, base_type, columns_of
+from rotation.stores.origins import Edge, Origin, Place, TableKey, origin_of
 from rotation.stores.table_readers import WINDOWS, Courtesy, Stretch, TableReader, TableSource
-from rotation.stores.target_schema import find_target, find_unique
+from rotation.stores.target_schema import UnreflectedError, base_type, columns_of, find_target, find_unique
 
 SCHEMAS = 4
 """Schemas whose columns are kept: a server may have one for each of thousands of customers."""
@@ -86,7 +85,7 @@ class Survey:
             """The columns of the last schemas' tables; None: one table is at fault, so that each is asked by itself."""
             self._faulty: Mapping[TableEntry, str] = {}
             """Of the tables at work, those of which the catalog may not show all columns, and why."""
-            self._derivations: dict[TableKey, Sequence[Edge]] = {}
+            self._edges: dict[TableKey, Sequence[Edge]] = {}
             """Of the last table that was asked for."""
             self._of_indexes: Sequence[Spelled] = ()
             self._conditions = cache(self._made_conditions)
@@ -251,12 +250,12 @@ class Survey:
             return Fit(key)
         return found
 
-    def derivation(self, entry: TableEntry, column: str) -> Derivation | None:
+    def origin(self, entry: TableEntry, column: str) -> Origin | None:
         """The columns that the database makes *column* of; None if it makes it of none, or does not say."""
-        if (key := (entry.schema, entry.table)) not in self._derivations:
-            edges, _ = self._attempt(lambda connection: self._catalog.derivations(connection, *key))
-            self._derivations = {key: edges or ()}
-        found = derivation(self._derivations[key], Place(key, column))
+        if (key := (entry.schema, entry.table)) not in self._edges:
+            edges, _ = self._attempt(lambda connection: self._catalog.origins(connection, *key))
+            self._edges = {key: edges or ()}
+        found = origin_of(self._edges[key], Place(key, column))
         return found and found._replace(of=tuple(each for place in found.of for each in self._each(place)))
 
     def _each(self, place: Place) -> Iterator[Place]:

@@ -26,9 +26,8 @@ from rotation.stores.dialect import Mode, Tempo
 from rotation.stores.line import Line
 from rotation.stores.other_writers import Scope
 from rotation.stores.patience import IMPATIENT, Patience
-from rotation.stores.reflection import columns_of
 from rotation.stores.servers import Fact
-from rotation.stores.target_schema import NOTHING, cautions_of, find_target, model_caution, why_refused
+from rotation.stores.target_schema import NOTHING, cautions_of, columns_of, find_target, model_caution, why_refused
 
 AROUND = 64
 """Bytes around a cell in a server's message, at most."""

@@ -17,7 +17,7 @@ from rotation.model.report import row_in_words
 from rotation.planning.inner_tokens import BEGINNING, bytes_of, holds_mark
 from rotation.stores.columns import free_column, same_key
 from rotation.stores.reader import Reader
-from rotation.stores.reflection import base_type, columns_of
+from rotation.stores.target_schema import base_type, columns_of
 
 LOOKED_THROUGH = 200
 """Rows among which the first one with a token is looked for; the database searches the others for `MARKS`."""

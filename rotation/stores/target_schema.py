@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, count
@@ -14,15 +15,22 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.engine.reflection import Inspector
 
+from keyring_core import KeyringError
 from keyring_core.blind_index import LENGTH
 from rotation.model.failures import KeylessError, MissingError, UsageError
 from rotation.model.target import Format, Target
 from rotation.model.text import NO_KEY_PAGE
 from rotation.stores.columns import QualifiedName, TableFacts, TargetCells, UniqueColumn, table_clause
 from rotation.stores.dialect import NO_DATABASE, Dialect
-from rotation.stores.reflection import base_type, columns_of, reflecting
+from rotation.stores.watchdog import NoAnswerError
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+PASSED_ON = (sa.exc.DBAPIError, sa.exc.NoSuchTableError, KeyringError, NoAnswerError, MemoryError)
+"""Errors that say more than that a table cannot be reflected."""
+
+
+class UnreflectedError(UsageError):
+    """SQLAlchemy cannot reflect a table."""
 
 
 def find_target(  # noqa: PLR0913, PLR0917 - all that a target is found by
@@ -269,6 +277,40 @@ def _named(columns: dict[str, ReflectedColumn], name: str, where: str) -> Reflec
     if name not in columns:
         raise MissingError(f"{where} has no column {name}{_near(name, columns)}")
     return columns[name]
+
+
+def columns_of(connection: sa.Connection, schema: str | None, table: str) -> dict[str, ReflectedColumn]:
+    """The columns by name. Raises as `reflecting` does, and NoSuchTableError."""
+    with reflecting(table):
+        return {column["name"]: column for column in sa.inspect(connection).get_columns(table, schema)}
+
+
+@contextmanager
+def reflecting(table: str) -> Iterator[None]:
+    """Goes around all that SQLAlchemy is asked about *table*. Raises UnreflectedError if it fails at the answer.
+
+    It warns of types and indexes that it does not know; none of them is refused for that.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", sa.exc.SAWarning)
+            yield
+        return
+    except PASSED_ON:
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+    raise UnreflectedError(
+        f"table {table}: SQLAlchemy {sa.__version__} cannot read its definition ({kind}); try another version of it"
+    )
+
+
+def base_type(column: ReflectedColumn) -> sa.types.TypeEngine[Any]:
+    """The column's type; of a domain, the type below it."""
+    kind = column["type"]
+    while hasattr(kind, "data_type"):
+        kind = kind.data_type
+    return kind
 
 
 def _near(name: str, names: Iterable[str]) -> str:

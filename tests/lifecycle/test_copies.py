@@ -284,7 +284,7 @@ def test_a_token_of_a_lost_key_in_an_old_copy_counts(shop: Shop) -> None:
 
 @POSTGRESQL
 def test_a_copy_is_still_a_column_without_a_target_for_a_program(shop: Shop) -> None:
-    """Whoever asks which columns need a key gets the copies, too: one may be older than the last run."""
+    """The columns that need a key are the copies, too: one may be older than the last run."""
     shop.fill([old_token("older")])
     shop.database.execute("CREATE MATERIALIZED VIEW shown AS SELECT * FROM creds")
     target = Target(shop.database.url, "creds", "token", "creds")

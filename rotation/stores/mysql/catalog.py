@@ -16,7 +16,7 @@ from rotation.stores import table_readers
 from rotation.stores.catalog import Catalog
 from rotation.stores.cells import LEAST, SearchedColumn, TableEntry
 from rotation.stores.columns import QualifiedName, UniqueColumn, free_column
-from rotation.stores.derivations import Edge, generated
+from rotation.stores.origins import Edge, generated
 from rotation.stores.table_readers import KeylessReader, KeyReader, TableReader, TableSource
 
 BINARY = (sa.LargeBinary, mysql.BINARY, mysql.VARBINARY, mysql.TINYBLOB, mysql.MEDIUMBLOB, mysql.LONGBLOB)
@@ -42,6 +42,20 @@ _LINE = re.compile(
     r"(?P<word>GRANT|REVOKE) (?P<rights>.+?) ON (?P<what>(?:`(?:[^`]|``)*`|\*)\.(?:`(?:[^`]|``)*`|\*)) (?:TO|FROM) ",
     re.DOTALL,
 )
+
+
+class UnknownType(sa.types.NullType):
+    """A type that SQLAlchemy does not know, with any arguments; the plain NullType takes none, and fails."""
+
+    def __init__(self, *_arguments: object, **_options: object) -> None:
+        super().__init__()
+
+
+class AnyType(dict[str, Any]):
+    """A dialect's types by name, to which each unknown name is an UnknownType that is called so."""
+
+    def __missing__(self, name: str) -> type[UnknownType]:
+        return type(name.upper(), (UnknownType,), {})
 
 
 class MySQLCatalog(Catalog):
@@ -145,7 +159,7 @@ class MySQLCatalog(Catalog):
             found.setdefault(named, []).append(column)
         return found
 
-    def derivations(self, connection: sa.Connection, schema: str | None, table: str) -> list[Edge]:
+    def origins(self, connection: sa.Connection, schema: str | None, table: str) -> list[Edge]:
         """Generated columns. Not by EXTRA: MySQL has there what is generated as a default, too."""
         found = sa.text(f"SELECT COLUMN_NAME, GENERATION_EXPRESSION FROM information_schema.COLUMNS WHERE {OF_TABLE}")  # noqa: S608 - ours
         columns = dict(tuple(row) for row in connection.execute(found, {"schema": schema, "table": table}))

@@ -24,6 +24,7 @@ from rotation.stores.columns import BLOCK_BITS, QualifiedName, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, UNREACHABLE, BatchSwap, Dialect, Fault, Mode
 from rotation.stores.line import LINE
 from rotation.stores.mysql.catalog import (
+    AnyType,
     MySQLCatalog,
     as_bytes,
     engine_without_undo,
@@ -34,7 +35,6 @@ from rotation.stores.mysql.catalog import (
 )
 from rotation.stores.mysql.other_writers import MySQLOthers
 from rotation.stores.mysql.servers import INCARNATION, SERVER, fact
-from rotation.stores.reflection import AnyType
 from rotation.stores.servers import Peer
 from rotation.stores.watchdog import Session, Sign
 

@@ -12,7 +12,7 @@ from rotation.planning.inner_tokens import SHORTEST, Spelled, forms_of_texts
 from rotation.stores.catalog import Catalog
 from rotation.stores.cells import LEAST, SearchedColumn, TableEntry
 from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn, table_clause
-from rotation.stores.derivations import Edge, Place
+from rotation.stores.origins import Edge, Place
 from rotation.stores.postgresql.file_reader import FileReader, leaves_of
 from rotation.stores.table_readers import KeylessReader, TableReader, TableSource
 
@@ -312,7 +312,7 @@ class PostgreSQLCatalog(Catalog):
             found.setdefault(named, []).append(column)
         return found
 
-    def derivations(self, connection: sa.Connection, schema: str | None, table: str) -> list[Edge]:
+    def origins(self, connection: sa.Connection, schema: str | None, table: str) -> list[Edge]:
         """By the dependencies of views, materialized or not, and of generated columns."""
         found = connection.execute(sa.text(USES), {"schema": schema, "table": table})
         return [

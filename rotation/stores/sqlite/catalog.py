@@ -14,7 +14,7 @@ from rotation.planning.inner_tokens import Spelled, forms_of_texts
 from rotation.stores.catalog import Catalog
 from rotation.stores.cells import SearchedColumn, TableEntry, in_any_form
 from rotation.stores.columns import QualifiedName, UniqueColumn, free_column
-from rotation.stores.derivations import Edge, generated, generated_in
+from rotation.stores.origins import Edge, generated, generated_in
 from rotation.stores.sqlite.other_writers import file_status
 from rotation.stores.table_readers import KeylessReader, KeyReader, TableReader, TableSource
 
@@ -93,7 +93,7 @@ class SQLiteCatalog(Catalog):
             found.setdefault(named, []).append(SearchedColumn(name))
         return found
 
-    def derivations(self, connection: sa.Connection, schema: str | None, table: str) -> list[Edge]:
+    def origins(self, connection: sa.Connection, schema: str | None, table: str) -> list[Edge]:
         """Generated columns, of which only the text of their CREATE TABLE says what they are made of."""
         columns = dict(tuple(row) for row in connection.execute(sa.text(HIDDEN), {"table": table}))
         create = connection.scalar(sa.text(CREATE), {"table": table})

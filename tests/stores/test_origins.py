@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rotation.stores.derivations import Derivation, Edge, Place, derivation, generated, generated_in, names_in
 from rotation.stores.mysql.catalog import _without_escapes
+from rotation.stores.origins import Edge, Origin, Place, generated, generated_in, names_in, origin_of
 
 TABLE = (None, "t")
 
@@ -77,14 +77,14 @@ def test_what_is_made_of_a_copy_is_made_of_its_source() -> None:
         Edge(view, source),
     ]
 
-    assert derivation(edges, second._replace(column="x")) == Derivation(
+    assert origin_of(edges, second._replace(column="x")) == Origin(
         (source, Place(("s", "people"), "name")), ("refresh first", "refresh second")
     )
-    assert derivation(edges, source) is None
+    assert origin_of(edges, source) is None
 
 
 def test_columns_made_of_each_other_end() -> None:
     """No database allows it; a catalog that says so does not hold up a search."""
     edges = [Edge(Place(TABLE, "a"), Place(TABLE, "b")), Edge(Place(TABLE, "b"), Place(TABLE, "a"))]
 
-    assert derivation(edges, Place(TABLE, "a")) == Derivation((), ())
+    assert origin_of(edges, Place(TABLE, "a")) == Origin((), ())

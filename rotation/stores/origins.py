@@ -36,7 +36,7 @@ class Edge(NamedTuple):
     """The words on how it is made again; None: with each write of its row, or read."""
 
 
-class Derivation(NamedTuple):
+class Origin(NamedTuple):
     """All that a column is made of in the end."""
 
     of: tuple[Place, ...]
@@ -45,7 +45,7 @@ class Derivation(NamedTuple):
     """The words on how it is made again, in order; none: with each write of its row."""
 
 
-def derivation(edges: Collection[Edge], made: Place) -> Derivation | None:
+def origin_of(edges: Collection[Edge], made: Place) -> Origin | None:
     """The columns that *made* is made of, also by way of others; None if an application writes it itself."""
     of, refresh = dict[Place, None](), dict[str, None]()
     seen = set[Place]()
@@ -63,7 +63,7 @@ def derivation(edges: Collection[Edge], made: Place) -> Derivation | None:
         refresh.update(dict.fromkeys(edge.refresh for edge in found if edge.refresh))
 
     follow(made)
-    return None if made in of else Derivation(tuple(of), tuple(refresh))
+    return None if made in of else Origin(tuple(of), tuple(refresh))
 
 
 def generated(table: TableKey, expressions: Iterable[tuple[str, str]], columns: Collection[str]) -> Iterator[Edge]:
