@@ -143,7 +143,7 @@ class DatabaseSearch:
                     self.discovery.columns.append(column)
                     # A sample is of columns to cover, and shows this beside each.
                     unopened = column.unknown if column.elsewhere else column.inner_unknown * self.discovery.full
-                    if unopened and column.ignored is None and not (column.covered or column.copy_of):
+                    if unopened and column.ignored is None and not column.covered:
                         words = f"{many(unopened, 'token')} that no key opens"
                         self.discovery.unopened.append(Remark(survey.name, label(table.name, column.column), words))
             beyond += [Remark(survey.name, *part) for part in survey.unsearchable()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine.reflection import Inspector
 
+from rotation.stores.access import Access, UnreadableError
 from tests import databases
 from tests.chaos.server import Server, own_mariadb
 from tests.conftest import Ran
@@ -146,6 +148,18 @@ def test_what_only_the_application_can_read_of_a_file_is_named(shop: Shop) -> No
     assert shop.rotate("run").code == 0
     assert shop.rotate("check").code == 3
     assert is_refused(retire(shop), "collated", "computed", "damaged", "virtual_one")
+
+
+@pytest.mark.parametrize("shop", ["sqlite"], indirect=True)
+def test_rows_that_fail_on_the_way_are_of_one_table(shop: Shop) -> None:
+    """A read that goes on row by row ends with the same words as one that is made at once."""
+    _with_code_of_its_own(sa.make_url(shop.database.url).database or "")
+    access = Access(shop.database.url, None, read_only=True, sleep=time.sleep)
+    query = sa.select(sa.literal_column("u")).select_from(sa.text("computed"))
+
+    with pytest.raises(UnreadableError, match="unknown function: made_up"):
+        list(access.stream(query, 1))
+    access.close()
 
 
 def _with_code_of_its_own(path: str) -> None:

@@ -129,6 +129,8 @@ def test_a_copy_of_what_no_target_names_leads_to_its_source(shop: Shop) -> None:
     assert refusals(ran)[-1].startswith("creds.copy: holds tokens, and no target names it")
     assert advice in next_steps(ran)[-1]
     assert f"Next: creds.copy: {advice}" in found.out
+    assert "creds.copy: made of creds.token\n" in found.out
+    assert "creds.copy: cannot be a target" not in found.out
     assert [(each["table"], each["column"]) for each in begun.document["targets"]] == [("creds", "token")]
     assert not any("creds.copy" in need for need in begun.document["needs"])
     assert "# No entry: the database makes it of creds.token: an entry for that covers it.\n" in shop.config.read_text()
@@ -166,6 +168,25 @@ def test_what_is_no_copy_of_a_column_with_tokens_can_be_ignored(shop: Shop) -> N
     assert "in place of the [[ignore]]" not in next_steps(ignored)[0]
     assert refusals(under_another) == ["halves.w: holds tokens, and no target names it"]
     assert "if none of them needs a key of yours, say so in an [[ignore]]" in next_steps(under_another)[0]
+    assert retire(shop).code == 0
+
+
+@pytest.mark.parametrize("shop", ["sqlite"], indirect=True)
+def test_a_copy_of_an_ignored_column_is_to_be_ignored_as_well(shop: Shop) -> None:
+    """No target will name its source: the refusal does not ask for that."""
+    make_copy(shop.database, "stored")
+    shop.database.execute("UPDATE creds SET token = :cell", cell=old_token("old"))
+    shop.database.execute("CREATE TABLE other (id INTEGER PRIMARY KEY, token TEXT)")
+    ignore = "\n[[ignore]]\ntable = 'creds'\ncolumns = ['token', 'copy']\nreason = 'of nobody'\n"
+    config = shop.config.read_text().replace("creds", "other")
+    shop.config.write_text(config + ignore.replace(", 'copy'", ""))
+
+    ran = retire(shop)
+    shop.config.write_text(config + ignore)
+
+    assert refusals(ran) == ["creds.copy: holds tokens, and no target names it"]
+    assert "say so in an [[ignore]]" in next_steps(ran)[0]
+    assert "creds.token" not in next_steps(ran)[0]
     assert retire(shop).code == 0
 
 
@@ -250,6 +271,22 @@ def test_a_materialized_view_without_data_keeps_no_key(shop: Shop) -> None:
 
     assert ran.code == 0
     assert "materialized view public.shown: it holds no row until it is refreshed" in ran.out
+
+
+@POSTGRESQL
+def test_a_materialized_view_of_a_partition_is_a_copy_of_the_whole(shop: Shop) -> None:
+    """A target names the partitioned table."""
+    shop.database.execute(
+        "CREATE TABLE creds (id INTEGER PRIMARY KEY, token TEXT) PARTITION BY RANGE (id)",
+        "CREATE TABLE part PARTITION OF creds FOR VALUES FROM (0) TO (9)",
+    )
+    shop.database.insert("creds", [{"id": 1, "token": old_token("old")}])
+    shop.database.execute("CREATE MATERIALIZED VIEW shown AS SELECT token FROM part")
+
+    found = shop.rotate("discover", "--json")
+
+    assert (found.code, columns(found.document)["shown.token"]["copy_of"]) == (0, ["part.token"])
+    assert retire(shop).code == 0
 
 
 @POSTGRESQL
