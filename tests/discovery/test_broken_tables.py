@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine.reflection import Inspector
 
+from rotation.discovery.survey import Survey
 from rotation.stores.access import Access, UnreadableError
 from tests import databases
 from tests.chaos.server import Server, own_mariadb
@@ -148,6 +149,19 @@ def test_what_only_the_application_can_read_of_a_file_is_named(shop: Shop) -> No
     assert shop.rotate("run").code == 0
     assert shop.rotate("check").code == 3
     assert is_refused(retire(shop), "collated", "computed", "damaged", "virtual_one")
+
+
+@pytest.mark.parametrize("shop", databases.KINDS, indirect=True)
+def test_a_table_that_is_dropped_meanwhile_is_not_broken(shop: Shop) -> None:
+    """It was there when the search began: nothing is said of it."""
+    shop.database.execute("CREATE TABLE brief (id INTEGER PRIMARY KEY, t TEXT)")
+    survey = Survey(shop.database.url, sleep=time.sleep)
+    shop.database.execute("DROP TABLE brief")
+
+    found = {table.name: table.fault or table.denied for table in survey.tables(lambda _: True)}
+    survey.close()
+
+    assert found == {"creds": None}
 
 
 @pytest.mark.parametrize("shop", ["sqlite"], indirect=True)
