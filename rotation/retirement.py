@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from keyring_core import KeyState
 from rotation.discovery.result import Discovery, Remark
-from rotation.discovery.token_column import TokenColumn
+from rotation.discovery.token_column import NOT_YOURS, TokenColumn
 from rotation.ledger.ledger import utc_now
 from rotation.ledger.records import LIVE, SKEW, CensusRecord, InstanceRecord
 from rotation.ledger.session import Unexplained, unexplained
@@ -449,6 +449,23 @@ def _unopened(column: TokenColumn, evidence: Evidence) -> str:
     return f"{many(tokens, 'token')} that no key here opens ({may_be})"
 
 
+def _of_copy(column: TokenColumn, evidence: Evidence) -> Refusal | None:
+    """The refusal from a copy of targets' columns, which is covered by them while nothing in it may need the key."""
+    key_id, place = evidence.key_id, f"{column.label}, a copy of {' and '.join(column.copy_of)}"
+    if tokens := column.under[key_id]:
+        is_partial = not column.refresh and all(share.where is not None for share in column.shares)
+        ways = [NAME_ROWS] if is_partial else column.remedies
+        return Refusal(f"{place}: {many(tokens, 'token')} under {key_id}", Steps(*ways, RUN_AGAIN))
+    unknown = column.unknown if evidence.may_be_unopened else column.bare_unknown
+    # Of the others their target says that they are another owner's, or they are under the keys of its rows.
+    if unknown and (evidence.of_rows or not all(share.leaves for share in column.shares)):
+        return Refusal(f"{place}: {_unopened(column, evidence)}", Steps(*column.remedies, NOT_YOURS, RUN_AGAIN))
+    if unsearched := column.large + column.given_up:
+        cells = f"{many(unsearched, 'cell')} of which not all was searched"
+        return Refusal(f"{place}: {cells}", Steps(*column.remedies, NOT_YOURS, RUN_AGAIN))
+    return None
+
+
 def _of_uncovered(column: TokenColumn, evidence: Evidence) -> Refusal | None:
     key_id = evidence.key_id
     tokens = f"{many(column.under[key_id], 'token')} under {key_id}"
@@ -456,7 +473,11 @@ def _of_uncovered(column: TokenColumn, evidence: Evidence) -> Refusal | None:
         # It is somebody else's, unless its tokens are under the key in question.
         ignored = f"{column.label}: rotation.toml ignores it ({column.ignored}), and it holds {tokens}"
         remedy = _run_and_again("name it in a [[target]] in place of the [[ignore]]")
+        if column.made_of:
+            remedy = Steps(*column.remedies, RUN_AGAIN)
         return Refusal(ignored, remedy) if column.under[key_id] else None
+    if column.copy_of:
+        return _of_copy(column, evidence)
     bare = column.under - column.inner
     if not column.may_need(key_id, any_place=evidence.may_be_unopened) and (column.elsewhere or not bare):
         return None

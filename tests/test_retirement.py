@@ -64,6 +64,12 @@ def column(name: str = "secret", tokens: int = 0, embedded: int = 0, **values: A
     return TokenColumn("app", "webhooks", name, parts=+parts, **values)
 
 
+def copied(**values: Any) -> Discovery:
+    """A search of every row that found a copy of a target's column."""
+    given = {"made_of": ("creds.token",), "copy_of": ("creds.token",), "shares": (Share(None),), **values}
+    return Discovery(full=True, columns=[column("copy", tokens=1, **given)])
+
+
 AGAINST = {
     "tokens under it": {"censuses": [("a.b", Counts(under=Counter({KEY: 1})))]},
     "tokens inside something else": {"censuses": [("a.b", Counts(inner=Counter({KEY: 1})))]},
@@ -124,6 +130,14 @@ AGAINST = {
             full=True, columns=[column(covered=True, key_sets=(None,), tokens=1, under=Counter({KEY: 1}))]
         )
     },
+    "an old token in a copy": {"search": copied(under=Counter({KEY: 1}))},
+    "an old token in an ignored copy": {"search": copied(under=Counter({KEY: 1}), ignored="of nobody")},
+    "a token in a copy that no key opens": {"search": copied(unknown=1, elsewhere=True)},
+    "a token in a copy that may be under the key of a row": {
+        "of_rows": frozenset({None}),
+        "search": copied(unknown=1, shares=(Share(None, leaves=True),)),
+    },
+    "a cell of a copy that was not searched": {"search": copied(large=1, under=Counter({PRIMARY: 1}))},
     "values of a blind index": {
         "search": Discovery(full=True, blind_indexes=[IndexValues("app", "users.copy", Counter({KEY: 1}))])
     },
@@ -215,6 +229,15 @@ def test_a_run_or_a_promotion_that_is_still_to_come_leaves_no_read_out(wrong: st
 
     assert [one.key_id for one in use.late] == ([KEY] if wrong == "run" else [])
     assert any("still to come" in words for words in use.unheard) == (wrong != "none")
+
+
+def test_a_copy_is_covered_by_its_source_once_every_row_was_read() -> None:
+    """Under other keys, or another owner's: nothing keeps the key. A sample of it proves nothing."""
+    found = [copied(under=Counter({PRIMARY: 1})), copied(unknown=1, shares=(Share(None, leaves=True),))]
+
+    assert [standing(evidence(search=each)) for each in found] == [Standing.FREE, Standing.FREE]
+    sampled = [replace(each, full=False) for each in found]
+    assert [standing(evidence(search=each)) for each in sampled] == [Standing.UNPROVEN, Standing.UNPROVEN]
 
 
 def test_only_a_look_at_everything_frees_a_key() -> None:

@@ -99,7 +99,7 @@ class Begun:
         elif not (self.has_key or opened):
             yield f"No key is set. This prints a new one, for {PRIMARY}{self._in_file}: {program} keys generate"
         for column in self.columns:
-            if not column.is_foreign and not gets_entry(column):
+            if not (column.is_foreign or column.sources or gets_entry(column)):
                 then = f" Then {self.invocation.line(column.entry_command)}" if column.add_key else ""
                 yield f"{column.label} gets no entry: {why_not(column, self.invocation)}.{then}"
         for remark in self.found.unseen:

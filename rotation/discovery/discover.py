@@ -61,7 +61,8 @@ def uncovered_token_columns(
     found = discover(databases_of(targets), targets, keyring, open_survey, full=full, schemas=None, ignored=ignored)
     if unsure := [*found.unseen, *found.hidden]:
         raise StoreError(f"{unsure[0].subject} cannot be looked at: {unsure[0].words}")
-    return found.uncovered
+    # A copy may hold tokens of before it was made again.
+    return [column for column in found.columns if column.is_uncovered or (column.copy_of and column.ignored is None)]
 
 
 def databases_of(targets: Iterable[Target]) -> list[DatabaseUrl]:

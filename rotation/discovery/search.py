@@ -190,6 +190,10 @@ class DatabaseSearch:
         """
         if everything:
             self.discovery.remarks += self._ignores.unmatched()
+        columns = self.discovery.columns
+        found = {(one.database, label(one.table, one.column)) for one in columns if one.ignored is None}
+        for column in columns:
+            column.sources = tuple(name for name in column.made_of if (column.database, name) in found)
         unseen = [each for each in self._unseen if each[0] not in self._seen]
         self.discovery.unseen += [remark for identity, remark in unseen if identity[0] not in self._neighbours]
         self.discovery.beyond += _joined(remark for identity, remark in unseen if identity[0] in self._neighbours)
@@ -226,16 +230,9 @@ class DatabaseSearch:
             column.others = "leave" if any(target.others for target in targets) else None
             column.key_sets = tuple(dict.fromkeys(target.keys for target in targets))
             column.salted = not self._salted.isdisjoint(column.key_sets)
-            column.shares = tuple(
-                Share(
-                    target.keys,
-                    target.where,
-                    leaves=bool(target.others) or target.keys in self._salted,
-                    is_loaded=target.keys in self._key_ids,
-                )
-                for target in targets
-            )
+            column.shares = self._shares(targets)
             return
+        self._trace(survey, table, column)
         column.ignored = reasons.get(column.column, reasons.get(None))
         if column.ignored is not None:
             if column.unknown and self.discovery.full:
@@ -248,6 +245,33 @@ class DatabaseSearch:
             tokens = {name: sum(column.under[key_id] for key_id in ids) for name, ids in self._key_ids.items()}
             # On a tie the environment's own keys, which come first.
             column.keys = max(tokens, key=tokens.__getitem__)
+
+    def _trace(self, survey: Survey, table: SearchableTable, column: TokenColumn) -> None:
+        """Notes what the database makes the column of, and whether that makes it a copy of targets' columns."""
+        found = survey.origin(table.entry, column.column)
+        if found is None:
+            return
+        column.refresh = found.refresh
+        column.made_of = tuple(label(survey.name_in(each.table), each.column) for each in found.of)
+        copied, shares = dict[str, None](), dict[Share, None]()
+        for place, name in zip(found.of, column.made_of, strict=True):
+            identities = {(survey.identity, *key) for key in survey.read_with(place.table)}
+            for (identity, named), targets in self._targets.items():
+                if identity in identities and place.column == named:
+                    copied[name] = None
+                    shares.update(dict.fromkeys(self._shares(targets)))
+        column.copy_of, column.shares = tuple(copied), tuple(shares)
+
+    def _shares(self, targets: Sequence[Target]) -> tuple[Share, ...]:
+        return tuple(
+            Share(
+                target.keys,
+                target.where,
+                leaves=bool(target.others) or target.keys in self._salted,
+                is_loaded=target.keys in self._key_ids,
+            )
+            for target in targets
+        )
 
     def _outcomes(
         self, survey: Survey, tables: Iterable[tuple[SearchableTable, TableIdentity]]

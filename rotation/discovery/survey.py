@@ -17,11 +17,11 @@ import sqlalchemy as sa
 
 from keyring_core.blind_index import LENGTH
 from rotation.configuration.database_urls import read_url, write_url
-from rotation.discovery.table_rows import OneTransaction, ShortReads, TableRows, UnreadableError
+from rotation.discovery.table_rows import OneTransaction, ShortReads, TableRows
 from rotation.model.failures import KeylessError, UsageError
 from rotation.model.target import Format, Target
 from rotation.planning.inner_tokens import SPELLED, Spelled
-from rotation.stores.access import Access, RefusedStatement
+from rotation.stores.access import Access, RefusedStatement, UnreadableError
 from rotation.stores.cells import (
     CellConditions,
     CellReader,
@@ -33,8 +33,9 @@ from rotation.stores.cells import (
 )
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Mode
+from rotation.stores.origins import Edge, Origin, Place, TableKey, origin_of
 from rotation.stores.table_readers import WINDOWS, Courtesy, Stretch, TableReader, TableSource
-from rotation.stores.target_schema import base_type, find_target, find_unique, quietly
+from rotation.stores.target_schema import UnreflectedError, base_type, columns_of, find_target, find_unique
 
 SCHEMAS = 4
 """Schemas whose columns are kept: a server may have one for each of thousands of customers."""
@@ -46,6 +47,8 @@ MOST = {True: 64 * 1024 * 1024, False: 1024 * 1024}
 """The largest cell that is searched, in bytes: by *full*."""
 WITNESSED = timedelta(seconds=1)
 """A table that is read sooner has no witness: to prove that it is unchanged would take as long."""
+
+SOME_COLUMNS = "this user may read some of its columns only, and does not see the others: grant SELECT on the table"
 
 T = TypeVar("T")
 
@@ -78,8 +81,10 @@ class Survey:
             self._entries = {(one.schema, one.table): one for one in entries}
             self._of_schemas: dict[str | None, Mapping[str, list[SearchedColumn]] | None] = {}
             """The columns of the last schemas' tables; None: one table is at fault, so that each is asked by itself."""
-            self._partly: set[TableEntry] = set()
-            """Of the tables at work, those of which this user may read some columns only."""
+            self._faulty: Mapping[TableEntry, str] = {}
+            """Of the tables at work, those of which the catalog may not show all columns, and why."""
+            self._edges: dict[TableKey, Sequence[Edge]] = {}
+            """Of the last table that was asked for."""
             self._of_indexes: Sequence[Spelled] = ()
             self._conditions = cache(self._made_conditions)
         except BaseException:
@@ -129,18 +134,27 @@ class Survey:
         self._conditions.cache_clear()
 
     def find(self, target: Target) -> tuple[str | None, str, str]:
-        """Schema, table and column of a target, as `TableEntry` has them. Raises UsageError if it does not fit."""
-        cells, _ = self._access.read(
-            lambda connection: find_target(target, connection, self._access.dialect, self.name)
-        )
+        """Schema, table and column of a target, as `TableEntry` has them. Raises UsageError if it does not fit.
+
+        A table at which the database, or SQLAlchemy, fails is found by its name: it is remarked on when it is read.
+        """
+        cells = None
+        with suppress(UnreflectedError):
+            found, _ = self._attempt(
+                lambda connection: find_target(target, connection, self._access.dialect, self.name)
+            )
+            cells = found and found[0]
+        if cells is None:
+            named = ((entry.schema, entry.table) for entry in self._entries.values() if target.table in entry.names)
+            return *next(named, (None, target.table)), target.column
         qualified = cells.qualified
-        found = (
+        entries = (
             (entry.schema, entry.table)
             for entry in self._entries.values()
             if entry.table == qualified.table
             and (entry.plain if qualified.schema is None else entry.schema == qualified.schema)
         )
-        return *next(found, (qualified.schema, qualified.table)), qualified.column
+        return *next(entries, (qualified.schema, qualified.table)), qualified.column
 
     def is_own(self, entry: TableEntry) -> bool:
         """True if a table is in the database that the url names."""
@@ -163,7 +177,7 @@ class Survey:
         entries = list(self.entries(wanted))
         for start in range(0, len(entries), TOGETHER):
             some = entries[start : start + TOGETHER]
-            self._partly = set(self._partly_readable([entry for entry in some if entry.readable]))
+            self._faulty = dict(self._not_readable([entry for entry in some if entry.readable]))
             for entry in some:
                 if table := self._hold(entry, list(self._read_with(entry, wanted))):
                     yield table
@@ -238,6 +252,28 @@ class Survey:
         if key and self._refusal(replace(target, key_columns=key)).hint is None:
             return Fit(key)
         return found
+
+    def origin(self, entry: TableEntry, column: str) -> Origin | None:
+        """The columns that the database makes *column* of; None if it makes it of none, or does not say."""
+        if (key := (entry.schema, entry.table)) not in self._edges:
+            edges, _ = self._attempt(lambda connection: self._catalog.origins(connection, *key))
+            self._edges = {key: edges or ()}
+        found = origin_of(self._edges[key], Place(key, column))
+        return found and found._replace(of=tuple(each for place in found.of for each in self._each(place)))
+
+    def _each(self, place: Place) -> Iterator[Place]:
+        entry = self._entries.get(place.table) if place.column is None else None
+        yield from (Place(place.table, each.name) for each in self._columns(entry)[0]) if entry else [place]
+
+    def name_in(self, table: TableKey) -> str:
+        """The name of a table, or view, as a target has it."""
+        schema, name = table
+        return entry.name if (entry := self._entries.get(table)) else f"{schema}.{name}" if schema else name
+
+    def read_with(self, table: TableKey) -> list[TableKey]:
+        """A table, its parents, and their parents, with which its rows are read."""
+        entry = self._entries.get(table)
+        return [table, *(each for parent in (entry.parents if entry else ()) for each in self.read_with(parent))]
 
     def _attempt(self, act: Callable[[sa.Connection], T], mode: Mode = Mode.READ) -> tuple[T | None, str | None]:
         """The result of *act*, or the database's refusal in words."""
@@ -343,33 +379,42 @@ class Survey:
             return "the privilege for it is missing: grant SELECT on it"
         if names:
             return f"this user may not read {', '.join(names)}: grant SELECT on the table"
-        if entry in self._partly:
-            return "this user may read some of its columns only, and does not see the others: grant SELECT on the table"
-        return None
+        return self._faulty.get(entry)
 
-    def _partly_readable(self, entries: Sequence[TableEntry]) -> Iterator[TableEntry]:
-        """Those of *entries* of which this user may not read all columns; all are asked at once, then parts of them."""
+    def _not_readable(self, entries: Sequence[TableEntry]) -> Iterator[tuple[TableEntry, str]]:
+        """Those of *entries* of which not all columns can be read; all are asked at once, then parts of them."""
         every = self._catalog.every_column(entries) if entries else None
         if every is None:
             return
         if len(entries) == 1:
             tried = self._try(every, past_locks=True)
-            if isinstance(tried, RefusedStatement) and not tried.is_locked:
-                yield entries[0]
+            if not isinstance(tried, RefusedStatement) or tried.is_locked:
+                return
+            if tried.is_denied:
+                yield entries[0], SOME_COLUMNS
+            # Of a table whose storage engine is not loaded, the catalog shows no column at all.
+            elif self._is_there(entries[0]):
+                yield entries[0], tried.words
         elif self._access.try_reading(every) is not None:
             middle = len(entries) // 2
             for half in (entries[:middle], entries[middle:]):
-                yield from self._partly_readable(half)
+                yield from self._not_readable(half)
+
+    def _is_there(self, entry: TableEntry) -> bool:
+        """False if a table was dropped meanwhile."""
+        found, _ = self._attempt(lambda connection: self._catalog.has_table(connection, entry.schema, entry.table))
+        return bool(found)
 
     def _key(self, entry: TableEntry) -> tuple[str, ...]:
         return self._attempt(lambda connection: self._key_of(connection, entry))[0] or ()
 
     def _key_of(self, connection: sa.Connection, entry: TableEntry) -> tuple[str, ...]:
         """The columns of a unique key that can be followed."""
-        with suppress(sa.exc.NoSuchTableError), quietly():
+        # Without a key to follow, all of a table is read at once.
+        with suppress(sa.exc.NoSuchTableError, UnreflectedError):
             key = find_unique(connection, self._access.dialect, entry.schema, entry.table)
-            columns = sa.inspect(connection).get_columns(entry.table, entry.schema)
-            kinds = {column["name"]: base_type(column) for column in columns}
+            columns = columns_of(connection, entry.schema, entry.table)
+            kinds = {name: base_type(column) for name, column in columns.items()}
             unfit = self._access.dialect.unfit_key
             return () if any(name not in kinds or unfit(kinds[name]) for name in key) else key
         return ()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from rotation.stores.access import Access, RefusedStatement
+from rotation.stores.access import Access, RefusedStatement, UnreadableError
 from rotation.stores.cells import Rows
 
 T = TypeVar("T")
@@ -48,20 +48,20 @@ class ShortReads:
     """Each read by itself, tried again if that may help: no writer waits, and rows may move between two reads."""
 
     def __init__(self, access: Access) -> None:
-        self._access, self.ask = access, access.read
+        self._access = access
         self.stream = access.stream
         """Is not tried again."""
 
     def read(self, query: sa.Executable) -> Rows:
         """All rows of *query*. Raises UnreadableError if only the query is at fault, and StoreError."""
-        found = self._access.attempt(lambda connection: connection.execute(query).all())
+        return self.ask(lambda connection: connection.execute(query).all())
+
+    def ask(self, act: Callable[[sa.Connection], T]) -> T:
+        """The result of *act*. Raises as `read` does."""
+        found = self._access.attempt(act)
         if isinstance(found, RefusedStatement):
             raise UnreadableError(found.words)
         return found
-
-
-class UnreadableError(Exception):
-    """The reason why a table cannot be read."""
 
 
 class OneTransaction:

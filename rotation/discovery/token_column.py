@@ -14,7 +14,7 @@ from keyring_core.tokens import string_of
 from rotation.configuration.urls import may_hold_password
 from rotation.model.next_steps import DISCOVER, RUN, Next, Remedy, Steps
 from rotation.model.target import Format
-from rotation.model.text import many
+from rotation.model.text import be, many
 from rotation.planning.cell_kinds import CellKind, kind_of
 from rotation.planning.embedded import SPELLINGS, locate
 from rotation.planning.inner_tokens import InnerTokens, find_inner
@@ -39,6 +39,11 @@ SEALED = (
     f"{ENVELOPE}, and no key here opens either: set the key that wraps among the previous keys, then search again; if "
     "it is not yours, say so in an [[ignore]]"
 )
+UNNAMEABLE = (
+    "have the application keep these tokens where a target can name them, and keep their keys until then; if none of "
+    "them needs a key of yours, say so in an [[ignore]]"
+)
+NOT_YOURS = "if none of them needs a key of yours, say so in an [[ignore]]"
 PRINT_ENTRY = DISCOVER.after("print the entry to add:")
 FOREIGN = "no key here opens what another cipher wrote: leave it to its application, and say so in an [[ignore]]"
 
@@ -105,6 +110,12 @@ class ReadColumn:
     hint: Annotated[str | None, "Why a target for it would be refused."] = None
     elsewhere: Annotated[bool, "True if it is in another schema or database than the targets."] = False
     has_history: Annotated[bool, "True if rows of the past were read, too."] = False
+    made_of: Annotated[
+        tuple[str, ...], "The columns that the database makes it of, as a generated column or a materialized view."
+    ] = ()
+    copy_of: Annotated[
+        tuple[str, ...], "The ones of these that targets cover: then it needs no target of its own."
+    ] = ()
 
 
 @dataclass
@@ -116,7 +127,11 @@ class TokenColumn(ReadColumn):
     indexes: Counter[str] = field(default_factory=Counter)
     """Values of a blind index per key of the keyrings, if they were looked for."""
     shares: tuple[Share, ...] = ()
-    """The rows of each target that covers it."""
+    """The rows of each target that covers it, or that covers what it is a copy of."""
+    refresh: tuple[str, ...] = ()
+    """How a copy is made again, in order; none: with each write of its row."""
+    sources: tuple[str, ...] = ()
+    """The columns of `made_of` in which the search found tokens, too, and that no [[ignore]] names."""
     add_key: str | None = None
     """How to add the key that the table lacks."""
     in_other_database: bool = False
@@ -153,7 +168,7 @@ class TokenColumn(ReadColumn):
     @property
     def is_uncovered(self) -> bool:
         """True if no target covers it, though it is not another application's, and no [[ignore]] names it."""
-        return not (self.covered or self.is_foreign) and self.ignored is None
+        return not (self.covered or self.copy_of or self.is_foreign) and self.ignored is None
 
     @property
     def format(self) -> Format:
@@ -190,7 +205,7 @@ class TokenColumn(ReadColumn):
     @property
     def is_foreign(self) -> bool:
         """True if it is elsewhere and no key of the keyring opens any token in it: another application's, or bound."""
-        return self.elsewhere and not self.under
+        return self.elsewhere and not (self.under or self.copy_of)
 
     @property
     def bare_unknown(self) -> int:
@@ -217,9 +232,13 @@ class TokenColumn(ReadColumn):
     @property
     def remedies(self) -> list[Remedy]:
         """What to do if a key has to stay for this column; about what a run rotates first, if there is any."""
-        found: list[Remedy] = [self._remedy_of_served()] if self.served else []
+        found: list[Remedy] = [self._remedy_of_served()] if self.served and not self.made_of else []
+        if self.made_of:
+            found += self._remedies_of_made()
         if self.has_history:
             found.append(f"DELETE HISTORY FROM {printable(self.table)} drops its past rows, if nobody needs them")
+        if self.made_of:
+            return found
         found += dict.fromkeys(self._remedy_of_unserved(part, cells) for part, cells in self.unserved.items())
         if self.kinds[CellKind.NESTED]:
             found.append(NESTED)
@@ -265,7 +284,19 @@ class TokenColumn(ReadColumn):
             return PRINT_ENTRY
         if self.add_key:
             return Steps(f"add a key to the table, which has none: {self.add_key}", self.entry_command, RUN)
-        return "have the application keep these tokens where a target can name them; keep their keys until then"
+        return UNNAMEABLE
+
+    def _remedies_of_made(self) -> list[Remedy]:
+        """What rids a column of old tokens that the database makes of others, and that no run can write to."""
+        origins = dict.fromkeys((*self.copy_of, *self.sources))
+        if not origins:
+            return [UNNAMEABLE]
+        rest = " and ".join(name for name in origins if name not in self.copy_of)
+        first = RUN.after(f"it is made of {rest}: name that in a [[target]], then:") if rest else RUN
+        if not self.refresh:
+            return [first]
+        done = f"once {' and '.join(origins)} {be(len(origins))} rotated,"
+        return [*([first] if rest else []), *(f"{done} {each}" for each in self.refresh)]
 
     def take(self, keyrings: Sequence[Keyring], cells: Sequence[Any]) -> None:
         """Counts cells of this column; each token is tried under the keys of all *keyrings*."""

@@ -113,6 +113,8 @@ def _cover(column: TokenColumn) -> Text:
         return Text("covered", "green")
     if column.ignored is not None:
         return Text("ignored", "dim")
+    if column.copy_of:
+        return Text("a copy", "green")
     return Text("another application's", "dim") if column.is_foreign else Text("none", "bold red")
 
 
@@ -126,6 +128,11 @@ def _words(column: TokenColumn) -> Iterator[Text]:
         formats = " and ".join(column.formats)
         left = parts_in_words(column.unserved)
         yield Text(f"{label}: its target has the format {formats}, which leaves cells of other kinds: {left}", "yellow")
+    if column.made_of:
+        made = (
+            f"a copy of {' and '.join(column.copy_of)}" if column.copy_of else f"made of {' and '.join(column.made_of)}"
+        )
+        yield Text(f"{label}: {'; '.join([made, *column.refresh])}")
     if not column.is_uncovered:
         return
     opened = ", ".join(f"{number:,} under {key_id}" for key_id, number in column.under.most_common())
@@ -133,7 +140,7 @@ def _words(column: TokenColumn) -> Iterator[Text]:
     yield Text(f"{label}: in {seen}, {opened or 'none under a key of this environment'}", "yellow")
     if set(column.kinds) - {CellKind.TOKEN}:
         yield Text(f"{label}: cells by what they hold: {parts_in_words(column.parts)}", "yellow")
-    if column.served and column.hint:
+    if column.served and column.hint and not column.made_of:
         yield Text(f"{label}: cannot be a target: {column.hint}", "red")
 
 
@@ -209,6 +216,8 @@ def why_not(column: TokenColumn, invocation: Invocation) -> str:
     """The reason that *column* gets no entry."""
     if column.is_foreign:
         return "it is in another schema or database, and no key here opens it: another application's, or bound tokens"
+    if column.sources:
+        return f"the database makes it of {' and '.join(column.sources)}: an entry for that covers it"
     if column.served and column.hint:
         return f"{column.hint}; to add a key: {column.add_key}" if column.add_key else column.hint
     return "; ".join(invocation.lines(Steps(*column.remedies)))

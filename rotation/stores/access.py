@@ -58,7 +58,8 @@ def words_of(error: DBAPIError, dialect: Dialect | None) -> str:
         return "the connection was lost"
     if dialect is None:
         return f"the database failed ({type(cause).__name__})"
-    return dialect.words(cause) or f"{dialect.unforeseen} ({type(cause).__name__}, code {dialect.code(cause)})"
+    words = dialect.words(cause) or dialect.damage(cause)
+    return words or f"{dialect.unforeseen} ({type(cause).__name__}, code {dialect.code(cause)})"
 
 
 def retry(  # noqa: PLR0913 - how often, how long, and what is called meanwhile
@@ -115,6 +116,12 @@ class RefusedStatement(NamedTuple):
     words: str
     is_locked: bool = False
     """True if another transaction's lock is the reason."""
+    is_denied: bool = False
+    """True if a privilege is missing."""
+
+
+class UnreadableError(Exception):
+    """The words of a RefusedStatement, from between the rows that it was to read."""
 
 
 class Access:
@@ -217,21 +224,20 @@ class Access:
         found = self._again(mode, act)
         if not isinstance(found, DBAPIError):
             return found
-        if past_locks and fault_of(found, self.dialect) is Fault.LOCKED:
-            return RefusedStatement(words_of(found, self.dialect), is_locked=True)
-        if self.blames_statement(found) or self.dialect.code(found.orig or found) in self.dialect.denials:
-            return RefusedStatement(words_of(found, self.dialect))
-        raise self.failure(found)
+        return self._refused(found, past_locks=past_locks)
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Sequence[Any]]:
-        """The rows of *query*, *rows* at a time, without a retry. Raises StoreError."""
-        failure: KeyringError
+        """The rows of *query*, *rows* at a time, without a retry. Raises StoreError and UnreadableError."""
+        failure: KeyringError | UnreadableError
         try:
             with self._link.transaction(Mode.READ) as connection:
                 yield from connection.execution_options(yield_per=rows).execute(query).partitions()
             return
         except DBAPIError as error:
-            failure = self.failure(error)
+            try:
+                failure = UnreadableError(self._refused(error).words)
+            except StoreError as worse:
+                failure = worse
         except NoAnswerError as error:
             failure = self._unanswered(error)
         raise failure
@@ -270,6 +276,14 @@ class Access:
         following = "Nothing was written." if self._read_only else CONTINUE
         waited = wait.in_vain() if (wait := self._wait()) else ""
         return StoreError(f"{self._label} in {self.name}: {words}{waited}. {following}")
+
+    def _refused(self, error: DBAPIError, *, past_locks: bool = False) -> RefusedStatement:
+        if past_locks and fault_of(error, self.dialect) is Fault.LOCKED:
+            return RefusedStatement(words_of(error, self.dialect), is_locked=True)
+        is_denied = self.dialect.code(error.orig or error) in self.dialect.denials
+        if is_denied or self.blames_statement(error):
+            return RefusedStatement(words_of(error, self.dialect), is_denied=is_denied)
+        raise self.failure(error)
 
     def _refusal(self, error: DBAPIError) -> RowRefusedError | None:
         cause = error.orig or error

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from rotation.planning.inner_tokens import Spelled
 from rotation.stores.cells import CellSyntax, SearchedColumn, TableEntry
 from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn
+from rotation.stores.origins import Edge
 from rotation.stores.table_readers import TableReader, TableSource
 
 
@@ -136,6 +137,10 @@ class Catalog(CellSyntax):
         self, connection: sa.Connection, schema: str | None, table: str | None = None
     ) -> Mapping[str, list[SearchedColumn]]:
         """The columns of every table of a schema, or of that *table*, by its name; one that has vanished has none."""
+        raise NotImplementedError
+
+    def origins(self, connection: sa.Connection, schema: str | None, table: str) -> list[Edge]:
+        """What the columns of a table, or of a view, are made of, and those in turn."""
         raise NotImplementedError
 
     def every_column(self, entries: Sequence[TableEntry]) -> sa.TextClause | None:

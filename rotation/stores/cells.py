@@ -81,6 +81,11 @@ class TableEntry(NamedTuple):
         """As a target names it."""
         return self.table if self.plain else f"{self.schema}.{self.table}"
 
+    @property
+    def names(self) -> set[str]:
+        """All names by which a target finds it."""
+        return {self.name, *([f"{self.schema}.{self.table}"] if self.schema else [])}
+
 
 class SearchedColumn(NamedTuple):
     """A column, and how it is searched."""
@@ -122,8 +127,7 @@ class SearchableTable:
     @property
     def names(self) -> set[str]:
         """All names by which a target finds it."""
-        schema = self.entry.schema
-        return {self.entry.name, *([f"{schema}.{self.entry.table}"] if schema else [])}
+        return self.entry.names
 
 
 class CellSyntax:

@@ -135,6 +135,8 @@ class Dialect:
     """The words for an admin, by error code."""
     unforeseen: ClassVar[str] = "the database failed"
     """The words for any other; the database's own may hold a value."""
+    damages: ClassVar[Mapping[Any, str]] = {}
+    """The words, by error code, for one table that cannot be read, while others can."""
     denials: ClassVar[frozenset[Any]] = frozenset()
     """The codes for a missing right."""
     replication_right: ClassVar[str] = ""
@@ -298,6 +300,10 @@ class Dialect:
     def words(self, error: BaseException) -> str | None:
         """The words for an admin for a driver's *error*; None for one that is not foreseen."""
         return self.refusals.get(self.code(error))
+
+    def damage(self, error: BaseException) -> str | None:
+        """The words for an admin if a driver's *error* is about one table alone; None if it is not known to be."""
+        return self.damages.get(self.code(error))
 
     def lacks_memory(self, error: BaseException) -> bool:
         """True if a driver's *error* stands for a MemoryError of this process."""

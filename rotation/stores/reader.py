@@ -27,7 +27,7 @@ from rotation.stores.line import Line
 from rotation.stores.other_writers import Scope
 from rotation.stores.patience import IMPATIENT, Patience
 from rotation.stores.servers import Fact, Replication
-from rotation.stores.target_schema import NOTHING, cautions_of, find_target, model_caution, why_refused
+from rotation.stores.target_schema import NOTHING, cautions_of, columns_of, find_target, model_caution, why_refused
 
 AROUND = 64
 """Bytes around a cell in a server's message, at most."""
@@ -339,10 +339,7 @@ class Reader:
         error = self._access.try_reading(chosen)
         if error and self._access.blames_statement(error):
             cause, place = error.orig or error, self._cells.qualified
-            columns = self._access.read(
-                lambda connection: sa.inspect(connection).get_columns(place.table, place.schema)
-            )
-            names = [column["name"] for column in columns]
+            names = list(self._access.read(lambda connection: columns_of(connection, place.schema, place.table)))
             code, quote = self._dialect.code(cause), self._dialect.name_quote
             raise UsageError(f"{self._target.label}: {why_refused(self._target.where, code, str(cause), names, quote)}")
         self._access.read(lambda connection: connection.execute(chosen).all())

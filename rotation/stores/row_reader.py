@@ -17,7 +17,7 @@ from rotation.model.report import row_in_words
 from rotation.planning.inner_tokens import BEGINNING, bytes_of, holds_mark
 from rotation.stores.columns import free_column, same_key
 from rotation.stores.reader import Reader
-from rotation.stores.target_schema import base_type, quietly
+from rotation.stores.target_schema import base_type, columns_of
 
 LOOKED_THROUGH = 200
 """Rows among which the first one with a token is looked for; the database searches the others for `MARKS`."""
@@ -83,10 +83,9 @@ class RowReader(Reader):
             return sa.case((self._dialect.length(column) > most, None), else_=column)
 
         def read(connection: sa.Connection) -> Sequence[Sequence[Any]]:
-            with quietly():
-                place = self._cells.qualified
-                columns = sa.inspect(connection).get_columns(place.table, place.schema)
-            kinds = {each["name"]: base_type(each) for each in columns if each["name"] != place.column}
+            place = self._cells.qualified
+            columns = columns_of(connection, place.schema, place.table)
+            kinds = {name: base_type(each) for name, each in columns.items() if name != place.column}
             names.extend(sorted((name for name, kind in kinds.items() if self._may_be_salt(kind)), key=_turn))
             del names[MOST_SALTS:]
             beside = [

@@ -15,14 +15,22 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.engine.reflection import Inspector
 
+from keyring_core import KeyringError
 from keyring_core.blind_index import LENGTH
 from rotation.model.failures import KeylessError, MissingError, UsageError
 from rotation.model.target import Format, Target
 from rotation.model.text import NO_KEY_PAGE
 from rotation.stores.columns import QualifiedName, TableFacts, TargetCells, UniqueColumn, table_clause
 from rotation.stores.dialect import NO_DATABASE, Dialect
+from rotation.stores.watchdog import NoAnswerError
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+PASSED_ON = (sa.exc.DBAPIError, sa.exc.NoSuchTableError, KeyringError, NoAnswerError, MemoryError)
+"""Errors that say more than that a table cannot be reflected."""
+
+
+class UnreflectedError(UsageError):
+    """SQLAlchemy cannot reflect a table."""
 
 
 def find_target(  # noqa: PLR0913, PLR0917 - all that a target is found by
@@ -38,18 +46,18 @@ def find_target(  # noqa: PLR0913, PLR0917 - all that a target is found by
     *database* is what messages call the database; *companions* what the target's companion columns are to hold; *salts*
     the columns that hold the salts of its keys.
     """
-    with quietly(), _while_there(target, database):
-        inspector = sa.inspect(connection)
+    with _while_there(target, database):
         named, table = _find_table(target, connection, dialect, database)
         schema = named or dialect.catalog.schema_of(connection, table)
-        columns = {column["name"]: column for column in inspector.get_columns(table, schema)}
+        columns = columns_of(connection, schema, table)
         column = _named(columns, target.column, f"table {target.table}")
         qualified = QualifiedName(schema, table, target.column)
         if column.get("computed"):
             raise UsageError(f"{target.label}: a generated column; name the column it is made from")
         if reason := dialect.unfit_column(connection, qualified, base_type(column), target.format):
             raise UsageError(f"{target.label}: {reason}")
-        facts = dialect.catalog.facts(connection, qualified)
+        with reflecting(table):
+            facts = dialect.catalog.facts(connection, qualified)
         indexes = _unique_indexes(facts.unique)
         if not (target.key_columns or facts.primary):
             statement = _new_key(connection, dialect, schema, table, columns)
@@ -235,12 +243,12 @@ def _find_key(
 
 def find_unique(connection: sa.Connection, dialect: Dialect, schema: str | None, table: str) -> tuple[str, ...]:
     """The columns of the primary key, or else of a unique key without NULLs; none if there is no such key."""
-    with quietly():
+    with reflecting(table):
         qualified = QualifiedName(schema, table, "")
         if primary := dialect.catalog.primary_key(connection, qualified):
             return primary
-        columns = sa.inspect(connection).get_columns(table, schema)
-        nullable = {column["name"] for column in columns if column.get("nullable")}
+        columns = columns_of(connection, schema, table)
+        nullable = {name for name, column in columns.items() if column.get("nullable")}
         indexes = _unique_indexes(dialect.catalog.unique_columns(connection, qualified))
     return next((tuple(names) for names in indexes if not nullable & set(names)), ())
 
@@ -271,6 +279,32 @@ def _named(columns: dict[str, ReflectedColumn], name: str, where: str) -> Reflec
     return columns[name]
 
 
+def columns_of(connection: sa.Connection, schema: str | None, table: str) -> dict[str, ReflectedColumn]:
+    """The columns by name. Raises as `reflecting` does, and NoSuchTableError."""
+    with reflecting(table):
+        return {column["name"]: column for column in sa.inspect(connection).get_columns(table, schema)}
+
+
+@contextmanager
+def reflecting(table: str) -> Iterator[None]:
+    """Goes around all that SQLAlchemy is asked about *table*. Raises UnreflectedError if it fails at the answer.
+
+    It warns of types and indexes that it does not know; none of them is refused for that.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", sa.exc.SAWarning)
+            yield
+        return
+    except PASSED_ON:
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+    raise UnreflectedError(
+        f"table {table}: SQLAlchemy {sa.__version__} cannot read its definition ({kind}); try another version of it"
+    )
+
+
 def base_type(column: ReflectedColumn) -> sa.types.TypeEngine[Any]:
     """The column's type; of a domain, the type below it."""
     kind = column["type"]
@@ -282,14 +316,6 @@ def base_type(column: ReflectedColumn) -> sa.types.TypeEngine[Any]:
 def _near(name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """SQLAlchemy warns of types and indexes it does not know; none of them is refused for that."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", sa.exc.SAWarning)
-        yield
 
 
 _KINDS = (

@@ -221,6 +221,15 @@ REMEDIES: dict[str, tuple[dict[str, object], list[str]]] = {
         {"parts": Counter({DOUBLE: 1})},
         [DISCOVER, "no run rotates a token inside another"],
     ),
+    "of two kinds, made of a target's column": (
+        {"parts": ONE + IN_BASE64, "made_of": ("a.b",), "copy_of": ("a.b",)},
+        ["keyring-rotate run"],
+    ),
+    "in a view of two columns": (
+        {"made_of": ("a.b", "a.c"), "copy_of": ("a.b",), "sources": ("a.b", "a.c"), "refresh": ("as its owner x: R",)},
+        ["it is made of a.c: name that in a [[target]], then: ", "once a.b and a.c are rotated, as its owner x: R"],
+    ),
+    "made of what holds none": ({"made_of": ("a.b",)}, ["have the application keep these tokens where"]),
     "in the past": ({"has_history": True, "covered": True}, ["keyring-rotate run", "DELETE HISTORY FROM creds"]),
 }
 

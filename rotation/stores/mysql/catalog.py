@@ -16,6 +16,7 @@ from rotation.stores import table_readers
 from rotation.stores.catalog import Catalog
 from rotation.stores.cells import LEAST, SearchedColumn, TableEntry
 from rotation.stores.columns import QualifiedName, UniqueColumn, free_column
+from rotation.stores.origins import Edge, generated
 from rotation.stores.table_readers import KeylessReader, KeyReader, TableReader, TableSource
 
 BINARY = (sa.LargeBinary, mysql.BINARY, mysql.VARBINARY, mysql.TINYBLOB, mysql.MEDIUMBLOB, mysql.LONGBLOB)
@@ -41,6 +42,20 @@ _LINE = re.compile(
     r"(?P<word>GRANT|REVOKE) (?P<rights>.+?) ON (?P<what>(?:`(?:[^`]|``)*`|\*)\.(?:`(?:[^`]|``)*`|\*)) (?:TO|FROM) ",
     re.DOTALL,
 )
+
+
+class UnknownType(sa.types.NullType):
+    """A type that SQLAlchemy does not know, with any arguments; the plain NullType takes none, and fails."""
+
+    def __init__(self, *_arguments: object, **_options: object) -> None:
+        super().__init__()
+
+
+class AnyType(dict[str, Any]):
+    """A dialect's types by name, to which each unknown name is an UnknownType that is called so."""
+
+    def __missing__(self, name: str) -> type[UnknownType]:
+        return type(name.upper(), (UnknownType,), {})
 
 
 class MySQLCatalog(Catalog):
@@ -144,6 +159,13 @@ class MySQLCatalog(Catalog):
             found.setdefault(named, []).append(column)
         return found
 
+    def origins(self, connection: sa.Connection, schema: str | None, table: str) -> list[Edge]:
+        """Generated columns. Not by EXTRA: MySQL has there what is generated as a default, too."""
+        found = sa.text(f"SELECT COLUMN_NAME, GENERATION_EXPRESSION FROM information_schema.COLUMNS WHERE {OF_TABLE}")  # noqa: S608 - ours
+        columns = dict(tuple(row) for row in connection.execute(found, {"schema": schema, "table": table}))
+        expressions = ((name, _without_escapes(each)) for name, each in columns.items() if each)
+        return list(generated((schema, table), expressions, columns))
+
     def every_column(self, entries: Sequence[TableEntry]) -> sa.TextClause:
         """A user who may not read all columns is refused `SELECT *`."""
         parts = (f"SELECT 1 FROM (SELECT * FROM {quoted_pair(entry)} LIMIT 0) AS every" for entry in entries)  # noqa: S608 - quoted identifiers
@@ -244,6 +266,13 @@ def _about(query: str, qualified: QualifiedName) -> sa.TextClause:
         query = query.replace(":schema", "DATABASE()")
     names = {name: value for name, value in qualified._asdict().items() if f":{name}" in query}
     return sa.text(f"SELECT {query}").bindparams(**names)
+
+
+def _without_escapes(expression: str) -> str:
+    """An *expression* whose texts end at their next quote. In MySQL's catalog these quotes are escaped, too."""
+    if not re.search(r"(?<!\\)'", expression):
+        expression = expression.replace(r"\\", "\\").replace(r"\'", "'")
+    return re.sub(r"\\.", "", expression, flags=re.DOTALL)
 
 
 def quote(name: str) -> str:

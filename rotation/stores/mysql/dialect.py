@@ -35,6 +35,7 @@ from rotation.stores.dialect import (
 )
 from rotation.stores.line import LINE
 from rotation.stores.mysql.catalog import (
+    AnyType,
     MySQLCatalog,
     as_bytes,
     engine_without_undo,
@@ -118,6 +119,10 @@ KEYS = (
     # SQLAlchemy does not know INET6; its text finds it again.
     sa.types.NullType,
 )
+
+
+CRASHED = "it is marked as crashed: REPAIR TABLE"
+ENGINE_FAILED = "its storage engine failed, and the server's log says why"
 
 
 class MySQLBlocks(GridBlocks):
@@ -243,6 +248,21 @@ class MySQL(Dialect):
         2013: "the connection was lost",
         9001: "the proxy has no connection to its server",
     }
+    damages: ClassVar[Mapping[Any, str]] = {
+        126: CRASHED,
+        144: CRASHED,
+        145: CRASHED,
+        1030: ENGINE_FAILED,
+        1194: CRASHED,
+        1195: CRASHED,
+        1286: "its storage engine is not loaded",
+        1296: ENGINE_FAILED,
+        1356: "what the view refers to is not there, or its owner may not read it",
+        1812: "its tablespace is not there",
+        1814: "its tablespace was discarded",
+        1877: "it is corrupt",
+        1932: "its storage engine does not have it, or cannot decrypt it",
+    }
     denials: ClassVar[frozenset[Any]] = frozenset({1142, 1143, 1227})
     replication_right = "GRANT REPLICA MONITOR (on MySQL REPLICATION CLIENT) ON *.* TO this user"
     absences: ClassVar[frozenset[Any]] = frozenset({1049})
@@ -268,6 +288,13 @@ class MySQL(Dialect):
         """utf8mb4, whatever the server's default."""
         self._read_seconds = url.query.get("read_timeout")
         return super().prepare_url(url).update_query_dict({"charset": "utf8mb4"})
+
+    def create_engine(self, url: URL, **options: Any) -> sa.Engine:
+        """A type that SQLAlchemy does not know, such as VECTOR(3), costs its own column only."""
+        engine = super().create_engine(url, **options)
+        # Of this dialect alone: an application's engines in this process have the types that they had.
+        engine.dialect.ischema_names = AnyType(engine.dialect.ischema_names)  # type: ignore[attr-defined]
+        return engine
 
     def names_database(self, url: URL) -> bool:
         """In its path, or by an option of the driver; a server has no default."""

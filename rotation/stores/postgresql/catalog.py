@@ -12,6 +12,7 @@ from rotation.planning.inner_tokens import SHORTEST, Spelled, forms_of_texts
 from rotation.stores.catalog import Catalog
 from rotation.stores.cells import LEAST, SearchedColumn, TableEntry
 from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn, table_clause
+from rotation.stores.origins import Edge, Place
 from rotation.stores.postgresql.file_reader import FileReader, leaves_of
 from rotation.stores.table_readers import KeylessReader, TableReader, TableSource
 
@@ -115,11 +116,14 @@ CAST(c.reltuples AS bigint),
 (SELECT array_agg(ARRAY[pn.nspname, p.relname]) FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
 JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE i.inhrelid = c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
-WHERE c.relkind IN ('r', 'p', 'm') AND {OWN} AND has_schema_privilege(n.oid, 'USAGE') ORDER BY 1, 2"""  # noqa: S608 - constants only
+WHERE c.relkind IN ('r', 'p', 'm') AND c.relispopulated AND {OWN} AND has_schema_privilege(n.oid, 'USAGE')
+ORDER BY 1, 2"""  # noqa: S608 - constants only
 """Its sizes are as old as its statistics: to ask for a file's own size takes a lock."""
 
 UNSEARCHABLE = f"""SELECT 'foreign table ' || n.nspname || '.' || c.relname, 'its rows are on another server'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'f' AND {OWN}
+UNION ALL SELECT 'materialized view ' || n.nspname || '.' || c.relname, 'it holds no row until it is refreshed'
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm' AND NOT c.relispopulated AND {OWN}
 UNION ALL SELECT 'schema ' || n.nspname, 'this user has no USAGE on it; tables that were not looked at: ' || count(*)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm') AND {OWN} AND NOT has_schema_privilege(n.oid, 'USAGE') GROUP BY n.nspname
@@ -143,6 +147,30 @@ AND n.nspname = :schema AND (CAST(:table AS text) IS NULL OR c.relname = CAST(:t
 ORDER BY c.relname, a.attnum"""  # noqa: S608 - constants only
 """Each column with its type, of a domain the type below it, and the category of that: of an array its elements', unless
 these are whole numbers, which may be a token's letters; and the characters that it has room for, if that is bounded."""
+
+USES = f"""{HERE}, used(oid) AS (
+    SELECT oid FROM here UNION SELECT d.refobjid FROM used u JOIN pg_rewrite r ON r.ev_class = u.oid AND r.ev_type = '1'
+    JOIN pg_depend d ON d.classid = CAST('pg_rewrite' AS regclass) AND d.objid = r.oid
+    WHERE d.refclassid = CAST('pg_class' AS regclass)
+), uses(made, column_name, source, number, refreshed) AS (
+    SELECT u.oid, NULL, d.refobjid, d.refobjsubid, c.relkind = 'm' FROM used u JOIN pg_class c ON c.oid = u.oid
+    JOIN pg_rewrite r ON r.ev_class = u.oid AND r.ev_type = '1'
+    JOIN pg_depend d ON d.classid = CAST('pg_rewrite' AS regclass) AND d.objid = r.oid
+    WHERE d.refclassid = CAST('pg_class' AS regclass) AND d.refobjid <> u.oid
+    UNION SELECT u.oid, CAST(a.attname AS text), u.oid, d.refobjsubid, false FROM used u
+    JOIN pg_attribute a ON a.attrelid = u.oid AND a.attgenerated <> ''
+    LEFT JOIN pg_attrdef f ON f.adrelid = u.oid AND f.adnum = a.attnum
+    JOIN pg_depend d ON d.refobjid = u.oid AND d.refobjsubid NOT IN (0, a.attnum)
+    AND CASE d.classid WHEN CAST('pg_attrdef' AS regclass) THEN d.objid = f.oid  -- since version 15
+        WHEN CAST('pg_class' AS regclass) THEN d.objid = u.oid AND d.objsubid = a.attnum END
+    WHERE d.refclassid = CAST('pg_class' AS regclass)
+) SELECT n.nspname, c.relname, x.column_name, sn.nspname, s.relname, a.attname,
+CASE WHEN x.refreshed THEN format('as its owner %s: REFRESH MATERIALIZED VIEW %I.%I', pg_get_userbyid(c.relowner),
+n.nspname, c.relname) END
+FROM uses x JOIN pg_class c ON c.oid = x.made JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_class s ON s.oid = x.source JOIN pg_namespace sn ON sn.oid = s.relnamespace
+LEFT JOIN pg_attribute a ON a.attrelid = x.source AND a.attnum = x.number AND x.number <> 0"""  # noqa: S608 - constants only
+"""Each use of a column by a view, or by a generated column; without a column: of all of them, as a row or as none."""
 
 DATABASES = """SELECT datname, datallowconn AND has_database_privilege(oid, 'CONNECT') FROM pg_database
 WHERE datname NOT IN (current_database(), 'template0') ORDER BY 1"""
@@ -253,7 +281,7 @@ class PostgreSQLCatalog(Catalog):
         return _with_partitions(entries)
 
     def unsearchable(self, connection: sa.Connection) -> list[tuple[str, str]]:
-        """Foreign tables, schemas that may not be used, and large objects."""
+        """Foreign tables, materialized views without data, schemas that may not be used, and large objects."""
         return [(subject, words) for subject, words in connection.execute(sa.text(UNSEARCHABLE))]
 
     def databases(self, connection: sa.Connection) -> tuple[list[str], list[str]]:
@@ -283,6 +311,14 @@ class PostgreSQLCatalog(Catalog):
             )
             found.setdefault(named, []).append(column)
         return found
+
+    def origins(self, connection: sa.Connection, schema: str | None, table: str) -> list[Edge]:
+        """By the dependencies of views, materialized or not, and of generated columns."""
+        found = connection.execute(sa.text(USES), {"schema": schema, "table": table})
+        return [
+            Edge(Place((made_in, made), column), Place((source_in, source), name), refresh)
+            for made_in, made, column, source_in, source, name, refresh in found
+        ]
 
     def cell(self, kind: SearchedColumn) -> str:
         """Bytes, or text of a collation that can be searched."""

@@ -111,6 +111,11 @@ class PostgreSQL(Dialect):
         "57P01": "the connection was lost",
         "57P03": "the server is starting or shutting down",
     }
+    damages: ClassVar[Mapping[Any, str]] = {
+        "58P01": "a file of it is not there",
+        "XX001": "some of its data is damaged",
+        "XX002": "an index of it is damaged: REINDEX",
+    }
     unforeseen = "the database failed, and the server's log says why"
     denials: ClassVar[frozenset[Any]] = frozenset({"42501"})
     transient: ClassVar[frozenset[Any]] = frozenset({"08", "40", "57P01", "57P02", "57P03", "53300", "25P03"})

@@ -14,6 +14,7 @@ from rotation.planning.inner_tokens import Spelled, forms_of_texts
 from rotation.stores.catalog import Catalog
 from rotation.stores.cells import SearchedColumn, TableEntry, in_any_form
 from rotation.stores.columns import QualifiedName, UniqueColumn, free_column
+from rotation.stores.origins import Edge, generated, generated_in
 from rotation.stores.sqlite.other_writers import file_status
 from rotation.stores.table_readers import KeylessReader, KeyReader, TableReader, TableSource
 
@@ -25,6 +26,9 @@ OCTET_LENGTH = 3, 43
 ROW_NUMBERS = ("rowid", "_rowid_", "oid")
 COLUMNS = """SELECT m.name, c.name FROM sqlite_master m, pragma_table_xinfo(m.name) c
 WHERE m.type = 'table' AND c.hidden <> 1 AND (:table IS NULL OR m.name = :table) ORDER BY m.name, c.cid"""
+
+CREATE = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :table"
+HIDDEN = "SELECT name, hidden FROM pragma_table_xinfo(:table)"
 
 
 class SQLiteCatalog(Catalog):
@@ -88,6 +92,14 @@ class SQLiteCatalog(Catalog):
         for named, name in connection.execute(sa.text(COLUMNS), {"table": table}):
             found.setdefault(named, []).append(SearchedColumn(name))
         return found
+
+    def origins(self, connection: sa.Connection, schema: str | None, table: str) -> list[Edge]:
+        """Generated columns, of which only the text of their CREATE TABLE says what they are made of."""
+        columns = dict(tuple(row) for row in connection.execute(sa.text(HIDDEN), {"table": table}))
+        create = connection.scalar(sa.text(CREATE), {"table": table})
+        # 2: computed when it is read, 3: when its row is written.
+        expressions = (each for each in generated_in(create or "") if columns.get(each[0]) in {2, 3})
+        return list(generated((schema, table), expressions, columns))
 
     def forms(self, connection: sa.Connection, forms: Sequence[Spelled]) -> Sequence[Spelled]:
         """As the file holds them: its texts may be UTF-16."""

@@ -36,6 +36,10 @@ STEPS = 10_000
 """Steps of SQLite's virtual machine between two questions. They cost nothing that can be measured."""
 BUSY_SECONDS = 1
 """Seconds that one try waits for another writer; no signal is heard meanwhile, so the tries are many and short."""
+_MISSING = re.compile(
+    r"(?:no such (?:module|function|collation sequence)|unknown (?:function|tokenizer)): .{1,100}$|no query solution$"
+)
+"""What only the application that wrote the file brings."""
 _STRAY = re.compile("[\udc80-\udcff]")
 """A byte that is not UTF-8."""
 _TEXT_OR_NAME = re.compile(r"'(?:[^']|'')*'|\"((?:[^\"\]]|\"\")+)\"|\"(?:[^\"]|\"\")*\"")
@@ -148,10 +152,11 @@ class SQLite(Dialect):
         sqlite3.SQLITE_FULL: "the disk is full",
         sqlite3.SQLITE_CANTOPEN: "the file cannot be opened",
         sqlite3.SQLITE_NOTADB: "the file is not an SQLite database",
-        sqlite3.SQLITE_CORRUPT: "the database is corrupt",
         sqlite3.SQLITE_IOERR: "reading or writing the file failed",
         sqlite3.SQLITE_PERM: "access to the file is denied",
     }
+    # Tables whose pages are whole can still be read.
+    damages: ClassVar[Mapping[Any, str]] = {sqlite3.SQLITE_CORRUPT: "the database is corrupt"}
     transient: ClassVar[frozenset[Any]] = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
     row: ClassVar[frozenset[Any]] = frozenset(
         {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH}
@@ -244,6 +249,11 @@ class SQLite(Dialect):
         if code == sqlite3.SQLITE_READONLY_ROLLBACK:
             return CUT_SHORT
         return super().words(error)
+
+    def damage(self, error: BaseException) -> str | None:
+        """What the application loads into SQLite, and this process does not have: by the error's words, with a name."""
+        missing = _MISSING.match(str(error))
+        return f"only the application's own SQLite reads it ({missing[0]})" if missing else super().damage(error)
 
     def constraint(self, error: BaseException) -> str | None:
         """A CHECK without a name is called by its condition. A trigger's own words may hold anything."""
