@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import PoolProxiedConnection
 
 from rotation.model.failures import CHECK_SECONDS
+from rotation.stores.connection import UNREADABLE
 from rotation.stores.dialect import Dialect, Mode
 from rotation.stores.watchdog import BackgroundCall, NoAnswerError
 
@@ -93,11 +96,25 @@ class ServiceEngine:
                 self._dialect.limit_waits(connection)
             return act(connection)
 
+    def _connect(self, pool: sa.Pool) -> PoolProxiedConnection:
+        """A connection of *pool*. Raises NoAnswerError, and DBAPIError as SQLAlchemy does for an engine's own pool."""
+        driver = self._engine.dialect.loaded_dbapi
+        try:
+            return pool.connect()
+        except OSError as error:
+            raise NoAnswerError(f"{UNREADABLE} ({error.strerror})") from None
+        except driver.Error as error:
+            lost = self._engine.dialect.is_disconnect(error, None, None)
+            failure = DBAPIError.instance(
+                None, None, error, driver.Error, hide_parameters=True, connection_invalidated=lost
+            )
+        raise failure
+
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
         pool = self._engine.pool.recreate()
         try:
-            with sa.Connection(self._engine, connection=pool.connect()) as connection:
+            with sa.Connection(self._engine, connection=self._connect(pool)) as connection:
                 yield connection
         finally:
             pool.dispose()

@@ -23,6 +23,7 @@ from rotation.stores.dialect import READING, Dialect, Fault, Mode
 from rotation.stores.line import Line
 from rotation.stores.patience import IMPATIENT, Patience, Wait
 from rotation.stores.servers import Fact, Replication, TooOldError
+from rotation.stores.tls import is_lost
 from rotation.stores.watchdog import NoAnswerError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def fault_of(error: BaseException, dialect: Dialect | None) -> Fault | None:
         return None
     if dialect and dialect.lacks_memory(error.orig or error):
         return Fault.PERMANENT
-    if error.connection_invalidated or _is_dropped(error, dialect):
+    if is_lost(error, dialect) or _is_dropped(error, dialect):
         return Fault.TRANSIENT
     return dialect.fault(error.orig or error) if dialect else None
 
@@ -54,7 +55,7 @@ def _is_dropped(error: DBAPIError, dialect: Dialect | None) -> bool:
 def words_of(error: DBAPIError, dialect: Dialect | None) -> str:
     """A driver's *error* in words that show no value."""
     cause = error.orig or error
-    if error.connection_invalidated:
+    if is_lost(error, dialect):
         return "the connection was lost"
     if dialect is None:
         return f"the database failed ({type(cause).__name__})"
@@ -158,9 +159,8 @@ class Access:
             self._link = shared.to(self.dialect, self._url)
         except ImportError:
             fault = f"the driver is not installed; {install(self.dialect.extra)}"
-        except Exception:
-            # A driver's complaint of the url's query part is a TypeError, an AttributeError, or anything else.
-            fault = "the driver does not take the url; look at its port and options"
+        except UsageError as error:
+            fault = str(error)
         if fault:
             raise UsageError(f"{self._whose}: {fault}")
         # The first read connects, and retries transient errors.

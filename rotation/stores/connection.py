@@ -45,6 +45,8 @@ LEAST_SECONDS = 1.0
 REMEMBERED_SECONDS = 60.0
 """Seconds for which a server that did not answer is not asked again."""
 
+UNREADABLE = "a file that the url names cannot be read"
+
 T = TypeVar("T")
 
 POOL = "rotation"
@@ -125,7 +127,7 @@ class Connection:
         wait: Callable[[float], None] = time.sleep,
         before_use: Callable[[Connection], None] = lambda _: None,
     ) -> None:
-        """Does not connect yet. Raises ImportError if the driver is missing.
+        """Does not connect yet. Raises as `Dialect.create_engine`.
 
         *wait* sleeps, and raises StoppedError if a stop was requested.
         """
@@ -169,6 +171,7 @@ class Connection:
         """
         self._before_use(self)
         connection, kept, self._kept = None, self._kept, None
+        reason: str | None = None
         with self._guard.transaction() if self._guard else self._watched(), ExitStack() as ending:
             try:
                 if kept and mode in READING:
@@ -183,11 +186,11 @@ class Connection:
             except Exception as error:
                 if isinstance(error, DBAPIError | NoAnswerError | KeyringError | MemoryError):
                     raise
-                connection = None
+                connection, reason = None, error.strerror if isinstance(error, OSError) else None
             if connection is None:
                 # The driver accepted the url's options, so any fault in connecting is the server's: a driver that
-                # cannot parse an answer raises errors of any class.
-                raise NoAnswerError(f"what answers there does not speak as a {self.dialect.product} server does")
+                # cannot parse an answer raises errors of any class. Only a file of the url may be gone meanwhile.
+                raise NoAnswerError(f"{UNREADABLE} ({reason})" if reason else self.dialect.foreign)
             try:
                 yield connection
                 self._note(connection.info.get(SERVER) or ())
@@ -380,13 +383,11 @@ class SharedConnections:
         self._wait = wait
 
     def to(self, dialect: Dialect, url: URL) -> Connection:
-        """The connection to *url*. Raises ImportError if the driver is missing, and the driver's errors for options."""
+        """The connection to *url*. Raises as `Dialect.create_engine`."""
         text = write_url(url)
         if text not in self._connections:
             # Several urls may lead to one server, such as one for each schema.
-            made = Connection(dialect, url, wait=self._wait, before_use=self._disconnect_others)
-            dialect.try_options(*made.arguments())
-            self._connections[text] = made
+            self._connections[text] = Connection(dialect, url, wait=self._wait, before_use=self._disconnect_others)
         return self._connections[text]
 
     def close(self) -> None:

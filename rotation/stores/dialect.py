@@ -25,6 +25,7 @@ from rotation.stores.catalog import Catalog
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.other_writers import OtherWriters
 from rotation.stores.servers import Peer, Replication, TooOldError
+from rotation.stores.url_options import Hint, check_options
 from rotation.stores.watchdog import SILENT, Guard, Session, Sign
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
@@ -43,6 +44,8 @@ CUT = (
     "the server cannot be reached: its host is down, no route leads to the host, or a proxy on the way has no server; "
     "look at host and port in the url, and at the network"
 )
+FOREIGN = "foreign"
+"""The code of an error which says that another kind of server answers."""
 IS_JSON = 'the column\'s type is JSON, not text or binary; for tokens inside it, set format = "embedded"'
 
 
@@ -149,16 +152,22 @@ class Dialect:
     """The same for a row that another transaction holds."""
     row: ClassVar[frozenset[Any]] = frozenset()
     """The same for a value that is refused in one row."""
+    other_options: ClassVar[Mapping[str, Hint]] = {}
+    """What to do about options of a url that other drivers know, by their names in small letters."""
     gone: ClassVar[frozenset[Any]] = frozenset()
     """The same if the server went away, and may come back: a run waits for it."""
     read_only: ClassVar[frozenset[Any]] = frozenset()
     """The same if the server takes no writes, as one whose place another one has taken."""
+
+    _asked: str = ""
+    """The driver that the url names."""
 
     def prepare_url(self, url: URL) -> URL:
         """*url* for the driver of this dialect. Raises UsageError for what cannot work."""
         # A password with a bare @ or / is read as part of a host or database, and these stand in messages.
         if re.search(r"[@/]", f"{url.host or ''}{url.database or ''}") or (url.port or 0) > 65535:
             raise UsageError("the url's host, port or database cannot be right; percent-encode @ : / % in the password")
+        self._asked = url.drivername.partition("+")[2]
         return url.set(drivername=self.driver)
 
     def file(self, url: URL) -> Path | None:
@@ -168,6 +177,10 @@ class Dialect:
         """True if *url* leads to one database, in which a table needs no schema before its name."""
         del url
         return True
+
+    def options(self) -> frozenset[str] | None:
+        """The options of a url that the driver knows; None: any, and it looks at none."""
+        return None
 
     def try_options(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
         """Hands the driver what it is to connect with, and connects to nothing. Raises whatever the driver raises."""
@@ -224,7 +237,11 @@ class Dialect:
         raise NotImplementedError
 
     def create_engine(self, url: URL, **options: Any) -> sa.Engine:
-        """An engine whose transactions this begins and ends: each engine of this package in a database of this kind."""
+        """An engine whose transactions this begins and ends: each engine of this package in a database of this kind.
+
+        Raises ImportError if the driver is missing, and UsageError for options that it does not take.
+        """
+        check_options(self, url, self._asked)
         engine = sa.create_engine(url, hide_parameters=True, **options)
         _roll_back_what_is_open(engine, self)
         self.listen(engine)
@@ -299,7 +316,13 @@ class Dialect:
 
     def words(self, error: BaseException) -> str | None:
         """The words for an admin for a driver's *error*; None for one that is not foreseen."""
-        return self.refusals.get(self.code(error))
+        code = self.code(error)
+        return self.foreign if code == FOREIGN else self.refusals.get(code)
+
+    @property
+    def foreign(self) -> str:
+        """The words for an admin if another kind of server answers."""
+        return f"what answers there does not speak as a {self.product} server does"
 
     def damage(self, error: BaseException) -> str | None:
         """The words for an admin if a driver's *error* is about one table alone; None if it is not known to be."""

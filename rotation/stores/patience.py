@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from rotation.model.text import span, to_second
 from rotation.stores.connection import Connection
 from rotation.stores.dialect import READING, Mode
+from rotation.stores.tls import is_lost
 from rotation.stores.watchdog import NoAnswerError
 
 OPTION = "--wait-for-server"
@@ -109,7 +110,7 @@ class Wait:
             return False
         if self._is_read_only(error):
             return patience.knows(server, written=True)
-        return error.connection_invalidated or dialect.is_gone(error.orig or error)
+        return is_lost(error, dialect) or dialect.is_gone(error.orig or error)
 
     def tell(self, fault: str, *, briefly: bool = False) -> None:
         """Says once that the server went away, by what *fault*, and how long it is waited for."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from inspect import signature
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ from rotation.stores.blocks import GridBlocks, drivers_errors
 from rotation.stores.columns import BLOCK_BITS, QualifiedName, TargetCells
 from rotation.stores.dialect import (
     CLOSED,
+    FOREIGN,
     FULL,
     IS_JSON,
     NAMELESS,
@@ -44,6 +46,7 @@ from rotation.stores.mysql.catalog import (
     largest_packet,
     quote,
 )
+from rotation.stores.mysql.other_options import OTHER_OPTIONS
 from rotation.stores.mysql.other_writers import MySQLOthers
 from rotation.stores.mysql.replication import replication
 from rotation.stores.mysql.servers import (
@@ -58,8 +61,10 @@ from rotation.stores.mysql.servers import (
     product_at,
     product_of,
 )
+from rotation.stores.mysql.tls import TLS_OPTIONS, tls_fault, tls_options
 from rotation.stores.servers import SERVER as FACTS
 from rotation.stores.servers import Peer, Replication, replica, version_in
+from rotation.stores.tls import words_for
 from rotation.stores.watchdog import LASTING, Session, Sign
 
 LONGEST = 16 * 1024 * 1024
@@ -101,6 +106,9 @@ PATIENCE = {
     if hasattr(socket, name)
 }
 """The kernel's patience with the other side: milliseconds, seconds, seconds, times. Not every system has them."""
+
+NO_TEXTS = frozenset({"ssl", "conv", "cursorclass", "compress", "named_pipe", "defer_connect", "auth_plugin_map"})
+"""Options of the driver whose values are no texts, or that it knows and refuses."""
 
 MOST_BYTES = {"TINYTEXT": 255, "TINYBLOB": 255, "TEXT": 65_535, "BLOB": 65_535}
 KEYS = (
@@ -217,14 +225,23 @@ class MySQL(Dialect):
     extra = "mysql"
     name_quote = "`"
     is_by_itself = True
+    other_options = OTHER_OPTIONS
     clock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000"
     refusals: ClassVar[Mapping[Any, str]] = {
+        **words_for(
+            ca="ssl_ca",
+            cert="ssl_cert",
+            key="ssl_key",
+            mode="ssl_ca and ssl_disabled",
+            any_host="ssl_check_hostname=false",
+            versions="ssl_cipher",
+        ),
         6: "the server lost a temporary file: two servers must not share a folder for these (tmpdir)",
         1021: "the disk is full",
         1036: "the table is read-only",
         1040: FULL,
         1044: "this user may not use the database",
-        1045: "user or password is wrong",
+        1045: "user or password is wrong, or the account asks for TLS or for a certificate of the client",
         1049: "there is no such database",
         1114: "the table is full",
         1129: "the server takes no connection from this host any more: mysqladmin flush-hosts",
@@ -270,11 +287,11 @@ class MySQL(Dialect):
     # 0 the connection is closed, 1040, 1203 and 1226 none to spare, 1047 a node of Galera is not ready, 1053 shutdown,
     # 1927 killed, 2002..2055 connection, 9001 ProxySQL has no server.
     gone: ClassVar[frozenset[Any]] = frozenset(
-        {0, 1040, 1047, 1053, 1203, 1226, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 9001}
+        {0, 1040, 1047, 1053, 1203, 1226, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 9001, FOREIGN}
     )
     read_only: ClassVar[frozenset[Any]] = frozenset({1290, 1836})
     # 6 a temporary file is gone, 1020 changed since read, 1213 deadlock, 1412 altered since the snapshot, 3024 killed.
-    transient: ClassVar[frozenset[Any]] = gone | {6, 1020, 1213, 1412, 3024}
+    transient: ClassVar[frozenset[Any]] = (gone - {FOREIGN}) | {6, 1020, 1213, 1412, 3024}
     # 1048 NULL, 1062 unique, 1242 a trigger's subquery, 1264 range, 1265 cut, 1292 and 1366 not of the type, 1406 too
     # long, 1451 and 1452 foreign key, 1644 a SIGNAL, 3819 and 4025 check.
     row: ClassVar[frozenset[Any]] = frozenset(
@@ -287,7 +304,7 @@ class MySQL(Dialect):
     def prepare_url(self, url: URL) -> URL:
         """utf8mb4, whatever the server's default."""
         self._read_seconds = url.query.get("read_timeout")
-        return super().prepare_url(url).update_query_dict({"charset": "utf8mb4"})
+        return super().prepare_url(url).update_query_dict({"charset": "utf8mb4", "use_unicode": "1"})
 
     def create_engine(self, url: URL, **options: Any) -> sa.Engine:
         """A type that SQLAlchemy does not know, such as VECTOR(3), costs its own column only."""
@@ -300,6 +317,12 @@ class MySQL(Dialect):
         """In its path, or by an option of the driver; a server has no default."""
         return bool(url.database or {"db", "database", "read_default_file", "read_default_group"} & set(url.query))
 
+    def options(self) -> frozenset[str]:
+        """Of the driver and of SQLAlchemy, as they are installed."""
+        from pymysql.connections import Connection  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+
+        return TLS_OPTIONS | (frozenset(signature(Connection).parameters) - NO_TEXTS)
+
     def try_options(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
         """The driver looks at all of them before it connects."""
         import pymysql  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
@@ -307,10 +330,10 @@ class MySQL(Dialect):
         pymysql.Connection(*arguments, **options, defer_connect=True)
 
     def in_time(self, url: URL, seconds: float) -> Mapping[str, Any]:
-        """To connect, and to hear the server's greeting; `set_up` lets a statement take longer."""
+        """To connect, and to hear the server's greeting; `set_up` lets a statement take longer. And how to use TLS."""
         given = {"connect_timeout", "read_timeout"} & set(url.query)
         limits = {"connect_timeout": max(1, round(seconds)), "read_timeout": max(1, round(seconds))}
-        return {name: limit for name, limit in limits.items() if name not in given}
+        return {name: limit for name, limit in limits.items() if name not in given} | tls_options(url)
 
     def is_late(self, error: BaseException) -> bool:
         """By the error that the driver met."""
@@ -413,9 +436,11 @@ class MySQL(Dialect):
         connection.exec_driver_sql(_lock_wait(LOCK_SECONDS))
 
     def code(self, error: BaseException) -> object:
-        """The error number; the driver's own errors have words in its place."""
+        """The error number, unless TLS or another kind of server is behind it; the driver's own errors have words."""
         number = error.args[0] if error.args else None
-        return number if isinstance(number, int) else None
+        if isinstance(number, int):
+            return tls_fault(error, number) or number
+        return FOREIGN if str(number).startswith("Packet sequence number wrong") else None
 
     def fault(self, error: BaseException) -> Fault:
         """By error number: https://mariadb.com/kb/en/mariadb-error-code-reference/. A wrong name stays wrong."""

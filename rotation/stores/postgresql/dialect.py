@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any, ClassVar, cast
 
 import sqlalchemy as sa
@@ -16,10 +17,23 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
 from rotation.stores.columns import BLOCK_BITS, AsRead, TargetCells
-from rotation.stores.dialect import CLOSED, CUT, FULL, NAMELESS, UNREACHABLE, BatchSwap, Dialect, Fault, Mode, Tempo
+from rotation.stores.dialect import (
+    CLOSED,
+    CUT,
+    FOREIGN,
+    FULL,
+    NAMELESS,
+    UNREACHABLE,
+    BatchSwap,
+    Dialect,
+    Fault,
+    Mode,
+    Tempo,
+)
 from rotation.stores.postgresql.blocks import PostgreSQLBlocks, PostgreSQLPages
 from rotation.stores.postgresql.catalog import TRANSACTION, PostgreSQLCatalog
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
+from rotation.stores.postgresql.other_options import OTHER_OPTIONS
 from rotation.stores.postgresql.other_writers import PostgreSQLOthers
 from rotation.stores.postgresql.replication import replication
 from rotation.stores.postgresql.sessions import peer_of, sign_of
@@ -32,6 +46,7 @@ from rotation.stores.postgresql.transactions import (
     execute_many,
 )
 from rotation.stores.servers import Peer, Replication, version_in
+from rotation.stores.tls import TlsFault, words_for
 from rotation.stores.watchdog import Session, Sign
 
 KEYS = (
@@ -68,13 +83,34 @@ UNREACHED = frozenset({"OperationalError", "ConnectionTimeout"})
 ANSWERS = {
     r"sorry, too many clients|too many connections for|connection slots are reserved": "53300",
     r"the database system is|not (yet )?accepting connections": "57P03",
-    r"password|authentication failed|role .* does not exist|not permitted to log in|pg_hba\.conf": "28000",
+    r"password|(?<!certificate )authentication failed|role .* does not exist|not permitted to log in": "28000",
     r"permission denied for database": "42501",
     r"database .* does not exist|not currently accepting": "3D000",
     # PgBouncer's own while its server is away, unless it repeats an answer of that server, as the ones above.
     r"server_login_retry|cannot connect to server|query_wait_timeout|server conn crashed|shutting down": "08006",
 }
 """The server's answers to a connection attempt, each with the SQLSTATE that the driver does not pass on."""
+OUTCOMES = {
+    r"valid client certificate|certificate authentication failed|alert (unknown ca|.*certificate)": TlsFault.CLIENT,
+    r"certificate file|private key file|could not (load|read|open) .*certificate": TlsFault.FILE,
+    r"server certificate for|host name must be specified": TlsFault.HOST,
+    "certificate verify failed": TlsFault.AUTHORITY,
+    "server does not support SSL": TlsFault.MISSING,
+    # PgBouncer's own.
+    "SSL required": TlsFault.DEMANDED,
+    "channel binding": TlsFault.BINDING,
+    # The end of the line in the middle of it is a server that stops.
+    "SSL error: (?!unexpected eof)": TlsFault.HANDSHAKE,
+    "response to SSL negotiation|expected authentication request|unencrypted data after SSL": FOREIGN,
+    r"pg_hba\.conf": "pg_hba",
+    "no password supplied": "no password",
+}
+"""Other ends of a connection attempt, by words of libpq or of the server, with the code that this package gives them.
+
+With sslmode=prefer there are two attempts, and those of the one with TLS come first.
+"""
+INTEGERS = ("port", "keepalives", *(name for name in USUAL if name != "client_encoding"))
+"""Options of libpq that it looks at late."""
 
 
 class PostgreSQL(Dialect):
@@ -94,7 +130,19 @@ class PostgreSQL(Dialect):
     clock = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
     tempo = Tempo(gentle_rows=100, rest=5.0)
     hurries = True
+    other_options = OTHER_OPTIONS
     refusals: ClassVar[Mapping[Any, str]] = {
+        **words_for(
+            ca="sslrootcert",
+            cert="sslcert",
+            key="sslkey",
+            mode="sslmode",
+            any_host="sslmode=verify-ca",
+            versions="ssl_min_protocol_version",
+        ),
+        "pg_hba": "the server's pg_hba.conf admits no such connection: look at user, database and sslmode in the url, "
+        "and at the address of this machine",
+        "no password": "the server asks for a password, and none was given",
         "22P05": "its encoding lacks a character that was sent; write names (ROTATION_SERVICE, --by) in ASCII letters, "
         "or take a database in UTF8",
         "25006": "the database is read-only (a standby?)",
@@ -119,7 +167,7 @@ class PostgreSQL(Dialect):
     unforeseen = "the database failed, and the server's log says why"
     denials: ClassVar[frozenset[Any]] = frozenset({"42501"})
     transient: ClassVar[frozenset[Any]] = frozenset({"08", "40", "57P01", "57P02", "57P03", "53300", "25P03"})
-    gone: ClassVar[frozenset[Any]] = frozenset({"08", "57P01", "57P02", "57P03", "53300"})
+    gone: ClassVar[frozenset[Any]] = frozenset({"08", "57P01", "57P02", "57P03", "53300", FOREIGN})
     read_only: ClassVar[frozenset[Any]] = frozenset({"25006"})
     locked: ClassVar[frozenset[Any]] = frozenset({"55P03"})
     # 21 and 22 data, 23 constraint, 27 a trigger, 44 WITH CHECK OPTION, P0 a trigger's RAISE, 54000 too much for an
@@ -131,14 +179,32 @@ class PostgreSQL(Dialect):
         url = super().prepare_url(url)
         return url.update_query_dict({name: value for name, value in USUAL.items() if name not in url.query})
 
+    def options(self) -> frozenset[str]:
+        """Of libpq, as it is installed."""
+        from psycopg.pq import Conninfo  # noqa: PLC0415 - an extra
+
+        return frozenset(each.keyword.decode() for each in Conninfo.get_defaults())
+
     def try_options(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
-        """The names and the one value that the driver itself looks at; the others libpq and the server judge."""
+        """The values that the driver and libpq judge by themselves; the others are the server's to judge."""
         from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - an extra
+        from psycopg.pq import PGconn  # noqa: PLC0415 - an extra
 
         # SQLAlchemy's own, for the driver.
         given = {name: value for name, value in options.items() if name != "context"}
         make_conninfo(*arguments, **given)
         float(given.get("connect_timeout") or 0)
+        for name in INTEGERS:
+            for each in filter(None, str(given.get(name) or "").split(",")):
+                int(each)
+        # No socket can be there, and before libpq says so, it says what is wrong with an option. Kerberos takes TCP.
+        nowhere = {"host": "/dev/null", "user": "nobody"}
+        others = {name: given[name] for name in given if name not in {*nowhere, "hostaddr", "port", "gssencmode"}}
+        found, usual = (
+            PGconn.connect_start(make_conninfo(**how).encode()).error_message for how in (others | nowhere, nowhere)
+        )
+        if found != usual:
+            raise ValueError
 
     def in_time(self, url: URL, seconds: float) -> Mapping[str, Any]:
         """The driver's whole seconds are for each address that the host's name leads to."""
@@ -194,8 +260,9 @@ class PostgreSQL(Dialect):
         """The SQLSTATE; for an answer to a connection attempt, the one that its words stand for."""
         state = getattr(error, "sqlstate", None)
         if state is None and type(error).__name__ in UNREACHED:
-            words = _answer(error)
-            return next((state for pattern, state in ANSWERS.items() if words and re.search(pattern, words)), None)
+            found = (state for pattern, state in ANSWERS.items() if re.search(pattern, _answer(error) or ""))
+            others = (code for pattern, code in OUTCOMES.items() if re.search(pattern, str(error)))
+            return next(chain(found, others), None)
         return state
 
     def fault(self, error: BaseException) -> Fault:
@@ -325,9 +392,9 @@ class PostgreSQL(Dialect):
 
 
 def _answer(error: BaseException) -> str | None:
-    """The server's own answer to a connection attempt: severity, a colon and two blanks, in any language."""
-    found = re.search(r"failed: \S+:  (.*)", str(error))
-    return found[1] if found else None
+    """The server's own answers to connection attempts: severity, a colon and two blanks, in any language."""
+    found = re.findall(r"failed: \S+:  (.*)", str(error))
+    return "\n".join(found) or None
 
 
 def _is_nameless(error: BaseException) -> bool:
