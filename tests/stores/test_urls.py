@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -148,6 +151,7 @@ def test_a_database_that_is_not_there_ends_the_run(cli: Cli, kind: str, monkeypa
 ANSWERS = {
     "nothing": b"",
     "another protocol": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "a mail server": b"220 mail.example ESMTP\r\n",
     "an empty packet": b"\0\0\0\0",
     "half a greeting": b"\3\0\0\0\x0a10",
 }
@@ -167,6 +171,7 @@ def test_a_server_that_makes_no_sense_ends_the_run(
 
     assert ran.code == 3, ran.err
     assert f"127.0.0.1:{port}" in ran.document["error"]
+    assert ("what answers there does not speak as a " in ran.err) == bool(answer), ran.err
     assert not shows_password(ran)
 
 
@@ -216,13 +221,36 @@ def test_an_sqlite_file_of_any_name_is_opened(cli: Cli, tmp_path: Path, name: st
 def test_a_file_that_is_no_database_ends_the_run(cli: Cli, tmp_path: Path) -> None:
     """C05: a file of something else is called that."""
     path = tmp_path / "notes.db"
-    path.write_text("no database, " * 100)
+    # The second is like a database that SQLCipher has encrypted: each byte of it is random.
+    for content in (b"no database, " * 100, secrets.token_bytes(8192)):
+        path.write_bytes(content)
 
-    ran = cli("run", "--json", "--url", f"sqlite:///{path}", "--table", "creds", "--column", "token")
+        ran = cli("run", "--json", "--url", f"sqlite:///{path}", "--table", "creds", "--column", "token")
 
-    assert ran.code == 3
-    assert "not an SQLite database" in ran.err
-    assert str(path) in ran.err
+        assert ran.code == 3
+        assert "the file is not an SQLite database, or it is encrypted as a whole (SQLCipher)" in ran.err
+        assert str(path) in ran.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/usr/bin/setpriv").exists(), reason="root may write everywhere")
+def test_a_file_in_wal_mode_in_a_folder_that_is_read_only(environ: dict[str, str]) -> None:
+    """C05: SQLite needs a file beside it even to read, and the error says so."""
+    with tempfile.TemporaryDirectory() as name, closing(sqlite3.connect(f"{name}/app.db")) as connection:
+        connection.execute("PRAGMA journal_mode = wal")
+        connection.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY, token TEXT)")
+        connection.close()
+        Path(name).chmod(0o555)
+        as_nobody = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+        argv = [sys.executable, "-m", "rotation", "status", "--url", f"sqlite:///{name}/app.db"]
+        options = ["--table", "creds", "--column", "token"]
+        ran = subprocess.run(
+            [*as_nobody, *argv, *options], env=os.environ | environ, capture_output=True, text=True, check=False
+        )
+        Path(name).chmod(0o755)
+
+    assert ran.returncode == 3
+    assert "the folder is read-only" in ran.stderr
+    assert "in WAL mode even to read (-shm)" in ran.stderr
 
 
 WHERE = ["note = 'note 1'", "note LIKE '%1'", "note <> ':x'", "note = 'note 1' OR note = 'it''s %s'"]

@@ -61,7 +61,7 @@ from rotation.stores.mysql.servers import (
     product_at,
     product_of,
 )
-from rotation.stores.mysql.tls import TLS_OPTIONS, tls_fault, tls_options
+from rotation.stores.mysql.tls import TLS_OPTIONS, refuse_plain, tls_fault, tls_options
 from rotation.stores.servers import SERVER as FACTS
 from rotation.stores.servers import Peer, Replication, replica, version_in
 from rotation.stores.tls import words_for
@@ -367,6 +367,7 @@ class MySQL(Dialect):
         The server's greeting has its version and the session's number. If they are its own, no proxy speaks for it,
         and the session is as old as the connection.
         """
+        refuse_plain(connection)
         # Of the greeting. A statement may take its time: whether the server still answers is found out otherwise.
         connection._read_timeout = int(self._read_seconds) if isinstance(self._read_seconds, str) else None
         with suppress(AttributeError, OSError):

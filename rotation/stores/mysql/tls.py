@@ -18,7 +18,9 @@ BESIDE = frozenset({"ssl_verify_cert", "ssl_verify_identity", "ssl_key_password"
 NO = frozenset({"0", "false", "no", "off", "none"})
 OTHER_HOST = frozenset({62, 64})
 """X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL."""
-CODES: Mapping[int, TlsFault] = {2026: TlsFault.MISSING, 3159: TlsFault.DEMANDED}
+MISSING = 2026
+"""The driver's own number for a server that has no TLS."""
+CODES: Mapping[int, TlsFault] = {MISSING: TlsFault.MISSING, 3159: TlsFault.DEMANDED}
 UNMADE, LOST = 2003, 2013
 """What the driver calls a connection that was not made because of TLS, or that the server ends after the handshake."""
 
@@ -43,6 +45,16 @@ def tls_options(url: URL) -> dict[str, Any]:
         of_system = ssl.get_default_verify_paths()
         made |= {"ca": of_system.cafile, "capath": of_system.capath}
     return found | {"ssl": made} | dict.fromkeys(given.keys() & BESIDE)
+
+
+def refuse_plain(connection: Any) -> None:
+    """Raises the driver's error if a new *connection* of it is without TLS, which was demanded.
+
+    Its versions before 1.2 go on like that if the server says that it has none.
+    """
+    if connection.ssl and not connection._secure and getattr(connection, "_ssl_required", True):
+        connection.close()
+        raise connection.OperationalError(MISSING, "no TLS")
 
 
 def tls_fault(error: BaseException, number: int) -> TlsFault | None:

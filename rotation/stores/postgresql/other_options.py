@@ -22,7 +22,7 @@ OTHER_OPTIONS: Mapping[str, Hint] = {
     # asyncpg and pg8000
     "ssl": MODE,
     "ssl_context": ROOT,
-    "direct_tls": "write sslmode=require and sslnegotiation=direct",
+    "direct_tls": "write sslmode=require",
     "timeout": CONNECT,
     "command_timeout": STATEMENT,
     "server_settings": SETTING,

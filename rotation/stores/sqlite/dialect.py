@@ -32,6 +32,10 @@ CUT_SHORT = (
     "a program was killed while it wrote to the file, which is read-only here; the next program that may write to it "
     "rolls that back, such as the service"
 )
+COPY = "let this user write there, or copy the database with its -wal file to where this user may write"
+IN_FOLDER = (
+    f"the folder is read-only, and SQLite makes files in it to write, and in WAL mode even to read (-shm); {COPY}"
+)
 STEPS = 10_000
 """Steps of SQLite's virtual machine between two questions. They cost nothing that can be measured."""
 BUSY_SECONDS = 1
@@ -150,8 +154,9 @@ class SQLite(Dialect):
         sqlite3.SQLITE_BUSY: "the database is locked by another process",
         sqlite3.SQLITE_READONLY: "the database is read-only",
         sqlite3.SQLITE_FULL: "the disk is full",
-        sqlite3.SQLITE_CANTOPEN: "the file cannot be opened",
-        sqlite3.SQLITE_NOTADB: "the file is not an SQLite database",
+        sqlite3.SQLITE_CANTOPEN: "the file cannot be opened, or in WAL mode no file can be made beside it, which SQLite "
+        f"needs even to read (-shm); {COPY}",
+        sqlite3.SQLITE_NOTADB: "the file is not an SQLite database, or it is encrypted as a whole (SQLCipher)",
         sqlite3.SQLITE_IOERR: "reading or writing the file failed",
         sqlite3.SQLITE_PERM: "access to the file is denied",
     }
@@ -248,6 +253,8 @@ class SQLite(Dialect):
             return MOVED
         if code == sqlite3.SQLITE_READONLY_ROLLBACK:
             return CUT_SHORT
+        if code == sqlite3.SQLITE_READONLY_DIRECTORY:
+            return IN_FOLDER
         return super().words(error)
 
     def damage(self, error: BaseException) -> str | None:
