@@ -134,6 +134,13 @@ _POSTGRESQL_OPTIONS = (
 """The options that name the database and its schema, and how to reach it; all are texts of libpq."""
 _MYSQL_OPTIONS = ("unix_socket", "charset", "read_default_file", "read_default_group")
 _MYSQL_SSL = ("ca", "cert", "key")
+_MYSQL_SSL_MODES = {
+    "DISABLED": {"ssl_disabled": "true"},
+    "REQUIRED": {"ssl_check_hostname": "false"},
+    "VERIFY_CA": {"ssl_verify_cert": "true"},
+    "VERIFY_IDENTITY": {"ssl_verify_identity": "true"},
+}
+"""What `ssl_mode` of mysqlclient is in the options of PyMySQL, which by itself takes TLS if the server has it."""
 
 
 def url_of(alias: str, settings: Mapping[str, Any]) -> str:
@@ -163,6 +170,7 @@ def _mysql(alias: str, settings: Mapping[str, Any]) -> sa.URL:
     given = options.get("ssl")
     certificates = given if isinstance(given, Mapping) else {}
     query |= {f"ssl_{name}": str(certificates[name]) for name in _MYSQL_SSL if certificates.get(name)}
+    query |= _MYSQL_SSL_MODES.get(str(options.get("ssl_mode")), {})
     if not settings.get("NAME") and "read_default_file" not in query:
         raise UsageError(f"DATABASES, {alias}: it has no NAME")
     return _server("mysql+pymysql", settings, query, "unix_socket")

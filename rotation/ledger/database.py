@@ -30,7 +30,7 @@ from rotation.model.next_steps import quoted
 from rotation.model.text import install
 from rotation.stores.access import ATTEMPTS, RefusedStatement, fault_of, retry, words_of
 from rotation.stores.connection import Connection
-from rotation.stores.databases import find_dialect, parse_url, refuse_odd_files
+from rotation.stores.databases import find_dialect, of_jdbc, parse_url, refuse_odd_files
 from rotation.stores.dialect import NO_DATABASE, Dialect, Fault, Mode
 from rotation.stores.patience import IMPATIENT, Patience, Wait
 from rotation.stores.servers import Replication
@@ -319,7 +319,7 @@ def _opened(
 ) -> LedgerAccess:
     url = parse_url(place.url)
     dialect = url and find_dialect(url.get_backend_name())
-    fault, path = "not of the form dialect://user:...@host/database", None
+    fault, path = f"not of the form dialect://user:...@host/database{of_jdbc(place.url)}", None
     try:
         if url and dialect:
             refuse_odd_files(url)

@@ -72,6 +72,11 @@ def parse_url(text: str) -> URL | None:
     return None
 
 
+def of_jdbc(text: str) -> str:
+    """A further word on *text*, which is not a url here, if it is one of JDBC."""
+    return '; leave out "jdbc:"' if text.strip().lower().startswith("jdbc:") else ""
+
+
 def file_of(text: str) -> Path | None:
     """The file of the SQLite database at the url *text*; None if that is another kind of database, or no url."""
     url = parse_url(text)
@@ -99,6 +104,7 @@ def served_url(text: str, whose: str) -> tuple[Dialect, URL]:
         raise UsageError(
             f"{whose}: the url is not of the form dialect://user:...@host:port/database; for an SQLite file: "
             "sqlite:///app.db; percent-encode @ : / % in the password, and write the port as a number"
+            f"{of_jdbc(text)}"
         )
     dialect = find_dialect(url.drivername.partition("+")[0])
     if dialect is None:

@@ -47,6 +47,14 @@ URLS: dict[str, tuple[dict[str, Any], str]] = {
         {"ENGINE": MYSQL, "NAME": "app", "HOST": "/run/mysqld.sock", "OPTIONS": {"ssl": {"ca": "ca.pem"}}},
         "mysql+pymysql:///app?ssl_ca=ca.pem&unix_socket=%2Frun%2Fmysqld.sock",
     ),
+    "TLS of mysqlclient": (
+        {"ENGINE": MYSQL, "NAME": "app", "OPTIONS": {"ssl_mode": "REQUIRED"}},
+        "mysql+pymysql:///app?ssl_check_hostname=false",
+    ),
+    "TLS of mysqlclient, verified": (
+        {"ENGINE": MYSQL, "NAME": "app", "OPTIONS": {"ssl_mode": "VERIFY_CA", "ssl": {"ca": "ca.pem"}}},
+        "mysql+pymysql:///app?ssl_ca=ca.pem&ssl_verify_cert=true",
+    ),
     "SQLite": ({"ENGINE": SQLITE, "NAME": "/srv/a file?.db"}, "sqlite:////srv/a file%3F.db"),
 }
 

@@ -41,6 +41,7 @@ def shows_password(ran: Ran) -> bool:
 BAD = {
     "no scheme": f"user:{PASSWORD}@localhost/app",
     "unknown scheme": f"oracle://user:{PASSWORD}@localhost/app",
+    "of JDBC": f"jdbc:postgresql://user:{PASSWORD}@localhost/app",
     "unknown driver": f"nosuch+driver://user:{PASSWORD}@localhost/app",
     "port is text": f"postgresql://user:{PASSWORD}@localhost:port/app",
     "port is the password": f"postgresql://user@localhost:{PASSWORD}/app",
@@ -108,6 +109,7 @@ def test_a_bad_url_is_refused(cli: Cli, url: str) -> None:
 
     assert ran.code == 2, ran.err
     assert "creds" in ran.err
+    assert ('leave out "jdbc:"' in ran.err) == url.startswith("jdbc:")
     assert not shows_password(ran)
 
 

@@ -154,8 +154,8 @@ class SQLite(Dialect):
         sqlite3.SQLITE_BUSY: "the database is locked by another process",
         sqlite3.SQLITE_READONLY: "the database is read-only",
         sqlite3.SQLITE_FULL: "the disk is full",
-        sqlite3.SQLITE_CANTOPEN: "the file cannot be opened, or in WAL mode no file can be made beside it, which SQLite "
-        f"needs even to read (-shm); {COPY}",
+        sqlite3.SQLITE_CANTOPEN: "the file cannot be opened, or in WAL mode no other one can be made beside it, which "
+        f"SQLite needs even to read (-shm); {COPY}",
         sqlite3.SQLITE_NOTADB: "the file is not an SQLite database, or it is encrypted as a whole (SQLCipher)",
         sqlite3.SQLITE_IOERR: "reading or writing the file failed",
         sqlite3.SQLITE_PERM: "access to the file is denied",
