@@ -241,7 +241,8 @@ class Dialect:
 
         Raises ImportError if the driver is missing, and UsageError for options that it does not take.
         """
-        check_options(self, url, self._asked)
+        if (known := self.options()) is not None:
+            check_options(self, url, known, self._asked)
         engine = sa.create_engine(url, hide_parameters=True, **options)
         _roll_back_what_is_open(engine, self)
         self.listen(engine)

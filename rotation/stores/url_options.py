@@ -30,14 +30,11 @@ Hint = str | Instead
 """What to do about an option that another driver knows."""
 
 
-class Dialect(Protocol):
+class OfDriver(Protocol):
     """The part of a `rotation.stores.dialect.Dialect` that knows the driver in use."""
 
     driver: ClassVar[str]
     other_options: ClassVar[Mapping[str, Hint]]
-
-    def options(self) -> frozenset[str] | None:
-        """As there."""
 
     def try_options(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
         """As there."""
@@ -46,15 +43,12 @@ class Dialect(Protocol):
         """As there."""
 
 
-def check_options(dialect: Dialect, url: URL, asked: str) -> None:
-    """Raises UsageError if the driver does not know an option of *url*, or does not take its value.
+def check_options(dialect: OfDriver, url: URL, known: frozenset[str], asked: str) -> None:
+    """Raises UsageError if an option of *url* is not *known* to the driver, or has a value that it does not take.
 
-    *asked*: the driver that was named in the url, if any. Raises ImportError if the driver in use is missing.
+    *asked*: the driver that was named in the url, if any.
     """
     driver = dialect.driver.partition("+")[2]
-    known = dialect.options()
-    if known is None:
-        return
     if asked not in {"", driver}:
         driver = f"{driver}, which is used instead of {asked},"
     unknown = {name: value for name, value in sorted(url.query.items()) if name not in known}
@@ -75,7 +69,7 @@ def _words(name: str, value: object, known: frozenset[str], hints: Mapping[str, 
     return hint if isinstance(hint, str) else hint.values.get(str(value).lower(), hint.other)
 
 
-def _faults(dialect: Dialect, url: URL) -> Iterator[str]:
+def _faults(dialect: OfDriver, url: URL) -> Iterator[str]:
     """The options of *url* whose values the driver does not take."""
     if _fault(dialect, url) is None:
         return
@@ -94,7 +88,7 @@ def _faults(dialect: Dialect, url: URL) -> Iterator[str]:
             yield f"the value of {name}{_reason(error)}"
 
 
-def _fault(dialect: Dialect, url: URL) -> Exception | None:
+def _fault(dialect: OfDriver, url: URL) -> Exception | None:
     kind: Any = url.get_dialect()
     driver = kind.import_dbapi()
     try:
