@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import ssl
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,13 +12,16 @@ from datetime import timedelta
 from inspect import signature
 from pathlib import Path
 
+import pymysql
 import pytest
 import sqlalchemy as sa
 from pymysql.connections import Connection
 
 from rotation.ledger.database import LedgerError, LedgerPlace, open_for_service
 from rotation.model.failures import StoreError
-from rotation.stores.access import Access
+from rotation.stores.access import Access, fault_of, words_of
+from rotation.stores.dialect import Fault
+from rotation.stores.mysql.dialect import MySQL
 from rotation.stores.patience import Patience
 from tests.certificates import LOCAL, Authority, lock, owner_of_postgres
 from tests.chaos.server import Server, own_mariadb, own_postgres
@@ -275,3 +279,28 @@ def test_a_file_of_the_url_that_is_gone(mariadb: Place) -> None:
     for read, error in ((access.read, StoreError), (service.read, LedgerError)):
         with pytest.raises(error, match=r"a file that the url names cannot be read \(No such file or directory\)"):
             read(lambda connection: connection.execute(sa.text("SELECT 1")))
+
+
+def test_a_certificate_that_is_refused_after_the_handshake() -> None:
+    """With TLS 1.3 the driver calls that a lost connection, as it calls one that is lost in a statement."""
+    alert, lost = ssl.SSLError(1, "alert"), pymysql.err.OperationalError(2013, "Lost connection")
+    alert.reason, lost.__context__ = "TLSV1_ALERT_UNKNOWN_CA", alert
+
+    at_login, later = (
+        sa.exc.OperationalError(statement, None, lost, connection_invalidated=True) for statement in (None, "SELECT 1")
+    )
+
+    assert fault_of(at_login, MySQL()) is Fault.PERMANENT
+    assert CLIENT in words_of(at_login, MySQL())
+    assert fault_of(later, MySQL()) is Fault.TRANSIENT
+    assert words_of(later, MySQL()) == "the connection was lost"
+
+
+def test_a_host_name_is_verified_with_the_certificates_of_the_system(
+    mariadb: Place, cli: Cli, named: Named, capfd: Capfd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C05: PyMySQL by itself compares the names only if the url names a CA."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(mariadb.folder / "ca.crt"))
+    cases = {"ssl_verify_identity=true": ("", ""), "ssl_verify_identity=true localhost": (HOST, "ssl_check_hostname")}
+
+    check_each(mariadb, cases, cli, named, capfd)
