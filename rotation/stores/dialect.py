@@ -262,6 +262,11 @@ class Dialect:
             connection.close()
             raise
 
+    def always_waits(self, connection: sa.Connection) -> bool:
+        """True if the mode HURRIED waits for a lock, too: then its transaction leaves out rows that others hold."""
+        del connection
+        return False
+
     def limit_waits(self, connection: sa.Connection) -> None:
         """Bounds the server's part of a transaction on a service's own *connection*, which is closed after that."""
 

@@ -118,6 +118,7 @@ def test_an_index_that_was_never_finished_is_no_key(database: Database, cli: Cli
     assert "no unique key" in ran.err
 
 
+@pytest.mark.mariadb_only
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 @pytest.mark.parametrize("batch", ["1", "2", "1000"])
 def test_a_period_is_part_of_its_key(database: Database, cli: Cli, batch: str) -> None:
