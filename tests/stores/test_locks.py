@@ -336,6 +336,7 @@ TRANSIENT = {
     "deadlock": {"sqlite": 5, "postgresql": "40P01", "mariadb": 1213},
     "serialization": {"sqlite": 517, "postgresql": "40001", "mariadb": 1020},
     "shutdown": {"sqlite": 6, "postgresql": "57P01", "mariadb": 1053},
+    "offline": {"sqlite": 6, "postgresql": "57P01", "mariadb": 3032},
     "cut": {"sqlite": 5, "postgresql": "08006", "mariadb": 2013},
 }
 

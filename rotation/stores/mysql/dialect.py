@@ -357,10 +357,12 @@ class MySQL(Dialect):
         connection.autocommit(value=True)
         with connection.cursor() as cursor:
             # Shards divide keys; without digits behind its point a negative quotient names the next block. Chained, the
-            # end of a transaction would begin another like it, in which a statement is none by itself.
+            # end of a transaction would begin another like it, in which a statement is none by itself. MySQL can hide a
+            # primary key that it made by itself.
             cursor.execute(
                 f"{_lock_wait(LOCK_SECONDS)}, sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES'), "
-                f"group_concat_max_len = {LONGEST}, div_precision_increment = 4, completion_type = NO_CHAIN"
+                f"group_concat_max_len = {LONGEST}, div_precision_increment = 4, completion_type = NO_CHAIN "
+                "/*!80030 , show_gipk_in_create_table_and_information_schema = ON */"
             )
             cursor.execute(_isolation(COMMITTED))
             cursor.execute(f"SELECT {SERVER}, {INCARNATION}, {TAKES_NO_WRITES}, connection_id(), version()")
