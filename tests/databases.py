@@ -295,13 +295,13 @@ def _mariadb(_folder: Path) -> Iterator[Database]:
 
 @contextmanager
 def _mysql(_folder: Path) -> Iterator[Database]:
-    with _on_mariadb(mysql_server()) as database:
+    with _on_mariadb(mysql_server(), "REPLICATION CLIENT") as database:
         database.is_mysql = True
         yield database
 
 
 @contextmanager
-def _on_mariadb(url: str) -> Iterator[Database]:
+def _on_mariadb(url: str, replica_right: str = "REPLICA MONITOR") -> Iterator[Database]:
     """A database, and for the job a user that sees those alone whose names begin as this one's."""
     server, name = sa.make_url(url), f"t_{secrets.token_hex(6)}"
     made = [
@@ -309,7 +309,7 @@ def _on_mariadb(url: str) -> Iterator[Database]:
         f"CREATE USER {name}@'%'",
         f"GRANT ALL ON `{name}%`.* TO {name}@'%'",
         # A retirement asks whether the server is a replica.
-        f"GRANT REPLICA MONITOR ON *.* TO {name}@'%'",
+        f"GRANT {replica_right} ON *.* TO {name}@'%'",
     ]
     dropped = [f"DROP DATABASE {name}", f"DROP USER {name}@'%'"]
     with as_admin(server, made, dropped):

@@ -250,9 +250,12 @@ class Dialect:
         """The same for a service's own *connection*; all others lead through `set_up`."""
         found = connection.dialect
         version = [part for part in found.server_version_info or () if isinstance(part, int)][:3]
-        # One dialect of this package may serve two products.
-        product = next((name for name in self.oldest if getattr(found, f"is_{name.lower()}", False)), self.product)
-        self.refuse_old(product, version)
+        self.refuse_old(self.product_of(found), version)
+
+    def product_of(self, found: sa.Dialect) -> str:
+        """The product that SQLAlchemy has *found* behind a connection."""
+        del found
+        return self.product
 
     def _is_served(self, connection: Any, product: str, version: Sequence[int]) -> None:
         """The same for a driver's new *connection*, which is closed then."""

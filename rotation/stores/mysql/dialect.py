@@ -324,6 +324,10 @@ class MySQL(Dialect):
         """By the server's last word on it; a row that is read says nothing of it."""
         return bool(connection.server_status & IN_TRANSACTION)
 
+    def product_of(self, found: sa.Dialect) -> str:
+        """One kind of url leads to both."""
+        return MARIADB if getattr(found, "is_mariadb", False) else MYSQL
+
     def replication(self, connection: sa.Connection) -> Replication | None:
         """By its variables, and by the state of its replication."""
         return replication(connection)
