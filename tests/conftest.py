@@ -10,7 +10,7 @@ import shutil
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ from tests.keys import key_text, make_key
 
 OLD, OLDER, NEW = "old", "older", "new"
 
+ON_DATABASES = {"database", "whole"}
+"""The parameters that are kinds of databases."""
 SERVERS = ("postgresql", "mariadb")
 DATABASES = ("sqlite", *SERVERS)
 
@@ -94,6 +96,30 @@ def pytest_configure(config: pytest.Config) -> None:
     memory = Path("/dev/shm")
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ENOUGH_MEMORY:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Beside each case with a database on MariaDB one on MySQL, if TEST_MYSQL_URL names a server."""
+    if not os.environ.get("TEST_MYSQL_URL") or metafunc.definition.get_closest_marker("mariadb_only"):
+        return
+    parametrize = metafunc.parametrize
+
+    def with_mysql(argnames: str | Sequence[str], argvalues: Iterable[Any], *args: Any, **options: Any) -> None:
+        names = [name.strip() for name in argnames.split(",")] if isinstance(argnames, str) else argnames
+        if ON_DATABASES & {*names}:
+            argvalues = [each for value in argvalues for each in (value, *_on_mysql(value))]
+        parametrize(argnames, argvalues, *args, **options)
+
+    metafunc.parametrize = with_mysql  # type: ignore[method-assign]
+
+
+def _on_mysql(value: Any) -> list[Any]:
+    """The same case on MySQL, if *value* is one on MariaDB."""
+    case = value if hasattr(value, "marks") else pytest.param(*(value if isinstance(value, tuple) else [value]))
+    if "mariadb" not in case.values:
+        return []
+    return [case._replace(values=["mysql" if each == "mariadb" else each for each in case.values])]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

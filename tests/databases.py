@@ -1,4 +1,7 @@
-"""Real databases: SQLite always, PostgreSQL and MariaDB where a server is, and a place of its own for each test."""
+"""Real databases: SQLite always, PostgreSQL and MariaDB where a server is, and a place of its own for each test.
+
+MySQL, if TEST_MYSQL_URL names a server: a database there is of the kind `mariadb`, as most is the same.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,13 @@ WAITING = {
 """Who waits for a lock in a database."""
 
 
+def on_mysql(test: Callable[..., None]) -> Callable[..., None]:
+    """Has a *test* run on MySQL alone, if there is a server."""
+    marked: Callable[..., None] = pytest.mark.parametrize("database", ["mysql"], indirect=True)(test)
+    pytest.mark.world("TEST_MYSQL_URL")(marked)
+    return marked
+
+
 @dataclass
 class Database:
     """A fresh database that the job's user alone may enter, and an engine of the test's own, which may do all."""
@@ -38,6 +48,8 @@ class Database:
     url: str
     """For the job; str, as an admin would write it."""
     engine: sa.Engine
+    is_mysql: bool = False
+    """Whether it is on MySQL."""
 
     def execute(self, *statements: str, **parameters: object) -> None:
         """Runs *statements* in one transaction. Skips if the server lacks an extension, as that of pip; fails in CI."""
@@ -96,7 +108,8 @@ class Database:
 @contextmanager
 def open_database(kind: str, folder: Path) -> Iterator[Database]:
     """A fresh database of *kind*; gone afterwards."""
-    with {"sqlite": _sqlite, "postgresql": _postgresql, "mariadb": _mariadb}[kind](folder) as database:
+    makers = {"sqlite": _sqlite, "postgresql": _postgresql, "mariadb": _mariadb, "mysql": _mysql}
+    with makers[kind](folder) as database:
         try:
             yield database
         finally:
@@ -276,21 +289,34 @@ def drop_databases(server: sa.URL | None = None) -> None:
 
 @contextmanager
 def _mariadb(_folder: Path) -> Iterator[Database]:
+    with _on_mariadb(mariadb_server()) as database:
+        yield database
+
+
+@contextmanager
+def _mysql(_folder: Path) -> Iterator[Database]:
+    with _on_mariadb(mysql_server(), "REPLICATION CLIENT") as database:
+        database.is_mysql = True
+        yield database
+
+
+@contextmanager
+def _on_mariadb(url: str, replica_right: str = "REPLICA MONITOR") -> Iterator[Database]:
     """A database, and for the job a user that sees those alone whose names begin as this one's."""
-    server, name = sa.make_url(mariadb_server()), f"t_{secrets.token_hex(6)}"
+    server, name = sa.make_url(url), f"t_{secrets.token_hex(6)}"
     made = [
         f"CREATE DATABASE {name} CHARACTER SET utf8mb4",
         f"CREATE USER {name}@'%'",
         f"GRANT ALL ON `{name}%`.* TO {name}@'%'",
         # A retirement asks whether the server is a replica.
-        f"GRANT REPLICA MONITOR ON *.* TO {name}@'%'",
+        f"GRANT {replica_right} ON *.* TO {name}@'%'",
     ]
     dropped = [f"DROP DATABASE {name}", f"DROP USER {name}@'%'"]
     with as_admin(server, made, dropped):
         charset = {"charset": "utf8mb4"}
         engine = sa.create_engine(server.set(database=name).update_query_dict(charset))
-        url = server.set(username=name, database=name).update_query_dict(charset)
-        yield Database("mariadb", url.render_as_string(hide_password=False), engine)
+        own = server.set(username=name, database=name).update_query_dict(charset)
+        yield Database("mariadb", own.render_as_string(hide_password=False), engine)
         engine.dispose()
 
 
@@ -341,6 +367,13 @@ def mariadb_server() -> str:
     give_up: Callable[[str], Any] = pytest.fail if IN_CI else pytest.skip
     give_up(f"no MariaDB server at TEST_MARIADB_URL or its default, and none can be had from pip: {refusal}")
     raise AssertionError
+
+
+@cache
+def mysql_server() -> str:
+    """A MySQL server's URL; without TLS, as MariaDB's."""
+    url = sa.make_url(os.environ["TEST_MYSQL_URL"]).update_query_dict({"ssl_disabled": "true"})
+    return url.render_as_string(hide_password=False)
 
 
 @cache

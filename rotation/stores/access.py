@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     import tenacity
 
 ATTEMPTS = 6
-
+LOCKED = "locked", "another transaction holds the row"
+"""Category and reason of a row that is left for later."""
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -289,7 +290,7 @@ class Access:
         cause = error.orig or error
         code, fault = self.dialect.code(cause), self.dialect.fault(cause)
         if fault is Fault.LOCKED:
-            return RowRefusedError("locked", "another transaction holds the row")
+            return RowRefusedError(*LOCKED)
         if fault is Fault.ROW:
             by = self.dialect.constraint(cause) or "a type, an index, a trigger or constraint"
             return RowRefusedError("refused", f"the database refuses the new value ({by}, code {code})")

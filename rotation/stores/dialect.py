@@ -268,9 +268,12 @@ class Dialect:
         """The same for a service's own *connection*; all others lead through `set_up`."""
         found = connection.dialect
         version = [part for part in found.server_version_info or () if isinstance(part, int)][:3]
-        # One dialect of this package may serve two products.
-        product = next((name for name in self.oldest if getattr(found, f"is_{name.lower()}", False)), self.product)
-        self.refuse_old(product, version)
+        self.refuse_old(self.product_of(found), version)
+
+    def product_of(self, found: sa.Dialect) -> str:
+        """The product that SQLAlchemy has *found* behind a connection."""
+        del found
+        return self.product
 
     def _is_served(self, connection: Any, product: str, version: Sequence[int]) -> None:
         """The same for a driver's new *connection*, which is closed then."""
@@ -279,6 +282,11 @@ class Dialect:
         except TooOldError:
             connection.close()
             raise
+
+    def always_waits(self, connection: sa.Connection) -> bool:
+        """True if the mode HURRIED waits for a lock, too: then its transaction leaves out rows that others hold."""
+        del connection
+        return False
 
     def limit_waits(self, connection: sa.Connection) -> None:
         """Bounds the server's part of a transaction on a service's own *connection*, which is closed after that."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,16 +13,17 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import BATCH_BYTES, BlockSwap, Swaps, are_all, are_ascii
 from rotation.model.counts import RowKey
 from rotation.planning.inner_tokens import bytes_of
-from rotation.stores.access import Access, RowRefusedError
+from rotation.stores.access import LOCKED, Access, RowRefusedError, fault_of
 from rotation.stores.blocks import bundled, grouped, parted
 from rotation.stores.columns import AsRead, TableState, same_key
 from rotation.stores.connection import SharedConnections
-from rotation.stores.dialect import BatchSwap, Mode
+from rotation.stores.dialect import BatchSwap, Fault, Mode
 from rotation.stores.other_writers import Changed, Doubt, OtherWriters, Unknown
 from rotation.stores.reader import Reader
 from rotation.stores.servers import Fact, is_one
@@ -165,7 +166,7 @@ class Store(Reader):
         return write_by_halves(
             self._access,
             range(len(swaps)),
-            lambda connection, rows: self._swap(connection, swaps.part(rows.start, rows.stop)),
+            lambda connection, rows, mode: self._swap_free(connection, swaps.part(rows.start, rows.stop), mode),
             lambda row, refusal: Written(refused={swaps.keys[row]: self._in_detail(swaps.new[row], *refusal)}),
             Mode.HURRIED if hurried else Mode.BARE if is_bare else Mode.WRITE,
         )
@@ -173,6 +174,37 @@ class Store(Reader):
     def _is_one_statement(self, swaps: Swaps, odd: Sequence[SwappedRow]) -> bool:
         """True if one statement swaps them, of which these are *odd*, and nothing of it may have to be undone."""
         return self._is_batched and len(swaps) <= self._batch_swap.most and not (self._triggers or odd)
+
+    def _swap_free(self, connection: sa.Connection, swaps: Swaps, mode: Mode) -> Written:
+        held = self._held(connection, swaps.keys, mode)
+        if not held:
+            return self._swap(connection, swaps)
+        free = [row for row in swaps.rows() if row[0] not in held]
+        written = self._swap(connection, Swaps(*zip(*free, strict=True))) if free else Written()
+        written.refused |= held
+        return written
+
+    def _held(self, connection: sa.Connection, keys: Sequence[RowKey], mode: Mode) -> dict[RowKey, tuple[str, str]]:
+        """The refusals of those rows that others hold; in a hurry, if they can be left out. Takes the other rows."""
+        if mode is not Mode.HURRIED or not self._dialect.always_waits(connection):
+            return {}
+        query = sa.select(*self._key)
+        try:
+            free = {tuple(key) for key in self._at(connection, query.with_for_update(skip_locked=True), keys)}
+        except DBAPIError as error:
+            if fault_of(error, self._dialect) is not Fault.LOCKED:
+                raise
+            # Somebody holds the whole table: halves of the batch would wait for it again.
+            return dict.fromkeys(keys, LOCKED)
+        # What is not there any more is held by nobody.
+        there = self._at(connection, query, [key for key in keys if key not in free])
+        return {tuple(key): LOCKED for key in there}
+
+    def _at(self, connection: sa.Connection, query: sa.Select[Any], keys: Sequence[RowKey]) -> Iterator[Sequence[Any]]:
+        """What *query* finds in the rows of these *keys*."""
+        for start in range(0, len(keys), LOOK_ROWS):
+            here = [same_key(self._key, self._parts(key)) for key in keys[start : start + LOOK_ROWS]]
+            yield from connection.execute(query.where(sa.or_(*here)))
 
     def _swap(self, connection: sa.Connection, swaps: Swaps) -> Written:
         if len(swaps) == 1 and (words := self._too_large(swaps)):
@@ -246,11 +278,8 @@ class Store(Reader):
 
     def _look_again(self, connection: sa.Connection, swaps: Swaps) -> Written:
         """Compares *swaps* with the table as it is now: a new token may stem from an earlier try."""
-        now: dict[RowKey, Any] = {}
-        for start in range(0, len(swaps), LOOK_ROWS):
-            here = [same_key(self._key, self._parts(key)) for key in swaps.keys[start : start + LOOK_ROWS]]
-            query = sa.select(*self._key, self._cell).where(sa.or_(*here))
-            now |= {tuple(key): value for *key, value in connection.execute(query)}
+        found = self._at(connection, sa.select(*self._key, self._cell), swaps.keys)
+        now: dict[RowKey, Any] = {tuple(key): value for *key, value in found}
         written = Written()
         for key, old, new in swaps.rows():
             value = now.get(key)
@@ -306,17 +335,17 @@ class Store(Reader):
             part = write_by_halves(
                 self._access,
                 range(start, min(start + most, len(values))),
-                lambda connection, rows: self._set_indexes(connection, values[rows.start : rows.stop]),
+                lambda connection, rows, mode: self._set_indexes(connection, values[rows.start : rows.stop], mode),
                 lambda row, refusal: Written(refused={values[row].key: refusal}),
             )
             written.add(part)
         return written
 
-    def _set_indexes(self, connection: sa.Connection, values: Sequence[IndexValue]) -> Written:
+    def _set_indexes(self, connection: sa.Connection, values: Sequence[IndexValue], mode: Mode) -> Written:
         assert self._index is not None  # noqa: S101 - for the type checker: nothing is read beside the cells otherwise
         self._dialect.hurry(connection)
-        lost = set()
-        for key, cell, wanted in values:
+        lost, held = set(), self._held(connection, [key for key, _, _ in values], mode)
+        for key, cell, wanted in (value for value in values if value.key not in held):
             is_unchanged = self._column.is_(None) if cell is None else self._is_unchanged(cell)
             sets = {self._index: sa.literal(wanted, AsRead()), **self._cells.sets(self._table)}
             found = same_key(self._key, self._parts(key))
@@ -324,6 +353,7 @@ class Store(Reader):
                 lost.add(key)
         written = self._done_in(connection, self._others.transaction(connection))
         written.lost |= lost
+        written.refused |= held
         return written
 
     def settle(self) -> None:
@@ -458,7 +488,7 @@ class Watch:
 def write_by_halves(
     access: Access,
     rows: range,
-    act: Callable[[sa.Connection, range], Written],
+    act: Callable[[sa.Connection, range, Mode], Written],
     refused: Callable[[int, tuple[str, str]], Written],
     mode: Mode = Mode.WRITE,
 ) -> Written:
@@ -467,7 +497,7 @@ def write_by_halves(
     *refused* makes the outcome for a row that is at fault, of category and reason. *mode*: of the first try.
     """
     try:
-        return access.write(lambda connection: act(connection, rows), mode)
+        return access.write(lambda connection: act(connection, rows, mode), mode)
     except RowRefusedError as error:
         refusal = error.category, error.reason
     if len(rows) == 1:

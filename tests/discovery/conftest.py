@@ -19,7 +19,7 @@ Discover = Callable[..., Ran]
 def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database without other tables; on MariaDB its url's user sees only `NAME` and `NAME_more`."""
     with open_database(request.param, tmp_path) as database:
-        more = f"{sa.make_url(database.url).database}_more" if request.param == "mariadb" else None
+        more = f"{sa.make_url(database.url).database}_more" if database.kind == "mariadb" else None
         database.execute(*([f"CREATE DATABASE {more} CHARACTER SET utf8mb4"] if more else []))
         yield database
         database.execute(*([f"DROP DATABASE {more}"] if more else []))

@@ -15,10 +15,9 @@ from sqlalchemy.engine.reflection import Inspector
 
 from rotation.discovery.survey import Survey
 from rotation.stores.access import Access, UnreadableError
-from tests import databases
 from tests.chaos.server import Server, own_mariadb
 from tests.conftest import Ran
-from tests.databases import open_database
+from tests.databases import KINDS, open_database
 from tests.discovery.conftest import columns, remarks
 from tests.lifecycle.shop import OLDER, Shop, old_token, refusals
 
@@ -36,18 +35,10 @@ BROKEN = {
 }
 
 
-def opened(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A database of *kind*; MySQL's is made as MariaDB's are."""
-    if kind == "mysql":
-        monkeypatch.setattr(databases, "mariadb_server", lambda: os.environ["TEST_MYSQL_URL"])
-        kind = "mariadb"
-    return open_database(kind, folder)
-
-
 @pytest.fixture
 def shop(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     monkeypatch.chdir(tmp_path)
-    with opened(request.param, tmp_path, monkeypatch) as database:
+    with open_database(request.param, tmp_path) as database:
         made = Shop(tmp_path, database)
         made.fill([old_token("old"), None])
         yield made
@@ -83,7 +74,7 @@ def test_a_type_that_nobody_knows_costs_its_column_alone(shop: Shop) -> None:
     assert retire(shop).code == 0
 
 
-@pytest.mark.parametrize("shop", databases.KINDS, indirect=True)
+@pytest.mark.parametrize("shop", KINDS, indirect=True)
 def test_a_table_that_cannot_be_reflected_is_searched(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its column says why it can be no target, `run` refuses it by name, and the rest of the search goes on."""
     shop.database.execute("CREATE TABLE odd (id INTEGER PRIMARY KEY, note TEXT)")
@@ -111,7 +102,7 @@ def test_a_table_that_cannot_be_reflected_is_searched(shop: Shop, monkeypatch: p
     assert [reason.partition(":")[0] for reason in refusals(retire(shop))] == ["odd.note"]
 
 
-@pytest.mark.parametrize("shop", databases.KINDS, indirect=True)
+@pytest.mark.parametrize("shop", KINDS, indirect=True)
 def test_a_target_that_cannot_be_reflected_is_still_a_target(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search finds it by its name, and does not say that no target names it."""
 
@@ -151,7 +142,7 @@ def test_what_only_the_application_can_read_of_a_file_is_named(shop: Shop) -> No
     assert is_refused(retire(shop), "collated", "computed", "damaged", "virtual_one")
 
 
-@pytest.mark.parametrize("shop", databases.KINDS, indirect=True)
+@pytest.mark.parametrize("shop", KINDS, indirect=True)
 def test_a_table_that_is_dropped_meanwhile_is_not_broken(shop: Shop) -> None:
     """It was there when the search began: nothing is said of it."""
     shop.database.execute("CREATE TABLE brief (id INTEGER PRIMARY KEY, t TEXT)")

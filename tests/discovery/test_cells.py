@@ -163,7 +163,7 @@ def test_every_type_of_mariadb_is_searched(whole: Database, discover: Discover, 
     whole.execute(
         f"CREATE TABLE odd (id INTEGER PRIMARY KEY, e ENUM('a', '{token}'), s SET('a', '{token}'), v VARBINARY(300), "
         "b LONGBLOB, i TEXT INVISIBLE, j JSON, made VARCHAR(300) AS (CONCAT('', v)) VIRTUAL, "
-        "kept VARCHAR(300) AS (CONCAT('', v)) PERSISTENT, shape GEOMETRY, n BIT(64))"
+        "kept VARCHAR(300) AS (CONCAT('', v)) STORED, shape GEOMETRY, n BIT(64))"
     )
     whole.execute(
         "INSERT INTO odd (id, e, s, v, b, i, j) VALUES (1, :t, CONCAT('a,', :t), :t, :t, :t, JSON_QUOTE(:t))", t=token
@@ -183,7 +183,7 @@ def test_raw_bytes_in_a_text_of_any_charset_are_found(whole: Database, discover:
     whole.execute(
         f"CREATE TABLE odd (id INTEGER{key}, raw VARCHAR(300) CHARACTER SET latin1, "
         "long_raw LONGTEXT CHARACTER SET latin1, letters VARCHAR(300) CHARACTER SET cp1251, "
-        "wide VARCHAR(300) CHARACTER SET utf16, empty VARCHAR(300) CHARACTER SET latin1)"
+        "wide VARCHAR(300) CHARACTER SET utf16, none VARCHAR(300) CHARACTER SET latin1)"
     )
     token = make_token("one")
     raw = base64.urlsafe_b64decode(token)
@@ -202,6 +202,7 @@ def test_raw_bytes_in_a_text_of_any_charset_are_found(whole: Database, discover:
         }
 
 
+@pytest.mark.mariadb_only
 @MARIADB
 def test_the_history_of_a_table_is_searched(whole: Database, discover: Discover, old: Key) -> None:
     """Old tokens remain in the rows of the past: --full counts them, a sample says that it does not."""

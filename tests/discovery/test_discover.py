@@ -358,6 +358,7 @@ def test_a_partitioned_table_is_searched_once(
     }
 
 
+@pytest.mark.mariadb_only
 @pytest.mark.parametrize("whole", ["mariadb"], indirect=True)
 def test_partitions_of_mariadb_are_one_table(whole: Database, discover: Discover) -> None:
     """D32: they are no tables of their own; of a table with a history a sample counts only current rows."""

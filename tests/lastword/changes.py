@@ -216,4 +216,9 @@ CHANGES: Mapping[str, Sequence[Change]] = {
             ages=True,
         ),
     ],
+    # As of gh-ost and pt-online-schema-change; both were made in one second, perhaps.
+    "mysql": [
+        Change("another table takes the name", before=copy_of("green", STALE), act=[SWAP], tail=False),
+        BEHIND_THE_PASS,
+    ],
 }

@@ -53,7 +53,7 @@ class Way:
 
     def is_watched(self, kind: str) -> bool:
         """Whether the database shows what others write."""
-        return kind != "mariadb" and self.where is None and not self.dry_run
+        return kind not in {"mariadb", "mysql"} and self.where is None and not self.dry_run
 
 
 IDLE = Way("a first pass that finds nothing", label=GOOD)
@@ -93,7 +93,9 @@ def _rows() -> Iterator[Any]:
                 short = way is IDLE or place == 1 + number % (len(WAYS) - 1)
                 for journal in ("delete", "wal") if change.move else ("delete",):
                     row = Row(kind, change, way, journal)
-                    yield pytest.param(row, id=row.id, marks=[] if short else pytest.mark.long)
+                    marks = [] if short else [pytest.mark.long]
+                    marks += [pytest.mark.world("TEST_MYSQL_URL")] if kind == "mysql" else []
+                    yield pytest.param(row, id=row.id, marks=marks)
 
 
 class Inline(Executor):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,6 @@ from keyring_core import Keyring
 from rotation.discovery.discover import uncovered_token_columns
 from rotation.discovery.survey import Survey
 from rotation.model.target import Target
-from tests import databases
 from tests.conftest import Ran
 from tests.databases import KINDS, Database, open_database
 from tests.discovery.conftest import columns
@@ -32,13 +30,9 @@ WAYS = ("stored", "virtual", "in text", "of JSON", "of a copy")
 
 @pytest.fixture
 def shop(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
-    """Tokens under the old and the older key; MySQL's database is made as MariaDB's are."""
+    """Tokens under the old and the older key."""
     monkeypatch.chdir(tmp_path)
-    kind = request.param
-    if kind == "mysql":
-        monkeypatch.setattr(databases, "mariadb_server", lambda: os.environ["TEST_MYSQL_URL"])
-        kind = "mariadb"
-    with open_database(kind, tmp_path) as database:
+    with open_database(request.param, tmp_path) as database:
         yield Shop(tmp_path, database)
 
 

@@ -91,7 +91,9 @@ def test_a_token_of_bytes_stays_bytes(database: Database, cli: Cli, named: Named
 def test_a_column_that_holds_no_text_is_refused(database: Database, cli: Cli, named: Named) -> None:
     """D33: a JSON, enum or number column is refused by its name and type."""
     make_domains(database)
-    for number, kind in enumerate(REFUSED[database.kind]):
+    # MySQL has no such type.
+    kinds = [kind for kind in REFUSED[database.kind] if not (database.is_mysql and kind == "UUID")]
+    for number, kind in enumerate(kinds):
         with named(kind):
             table = f"creds{number}"
             database.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, token {kind})")

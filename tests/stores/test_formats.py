@@ -211,6 +211,7 @@ def test_a_database_of_another_charset_is_served(
     assert report(ran)["rotated"] == 2
 
 
+@pytest.mark.mariadb_only
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 def test_a_cell_that_the_server_cannot_be_sent_is_refused(database: Database, opened: Callable[..., Store]) -> None:
     """D34: by its size, before it is sent: the server would close the connection. The others are swapped."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
 from tests.conftest import Cli, Named
-from tests.databases import Database
+from tests.databases import Database, on_mysql
 from tests.stores.tokens import make_nocase, make_tokens, prepare, problems, report, rotate, secret_names, secrets_of
 
 pytestmark = pytest.mark.database
@@ -118,6 +119,7 @@ def test_an_index_that_was_never_finished_is_no_key(database: Database, cli: Cli
     assert "no unique key" in ran.err
 
 
+@pytest.mark.mariadb_only
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 @pytest.mark.parametrize("batch", ["1", "2", "1000"])
 def test_a_period_is_part_of_its_key(database: Database, cli: Cli, batch: str) -> None:
@@ -231,3 +233,19 @@ def test_the_column_itself_is_no_key(database: Database, cli: Cli) -> None:
 
     assert ran.code == 2
     assert "a key column cannot hold the tokens" in ran.err
+
+
+@on_mysql
+def test_a_key_that_the_server_made_and_hides_is_a_key(database: Database, cli: Cli) -> None:
+    """D13: a session of MySQL may not see a generated invisible primary key; a table of it has room for no other."""
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("SET sql_generate_invisible_primary_key = ON")
+        connection.exec_driver_sql("CREATE TABLE creds (token TEXT)")
+    database.insert("creds", [{"token": token} for token in make_tokens(6)])
+    hidden = "SET show_gipk_in_create_table_and_information_schema = OFF"
+    url = sa.make_url(database.url).update_query_dict({"init_command": hidden})
+
+    ran = rotate(cli, replace(database, url=url.render_as_string(hide_password=False)))
+
+    assert (ran.code, report(ran)["rotated"]) == (0, 6), ran.err
+    assert sorted(secrets_of(token for (token,) in database.rows("SELECT token FROM creds"))) == secret_names(6)

@@ -112,6 +112,7 @@ def test_tables_that_inherit_are_rotated_with_their_parent(database: Database, c
     assert "a key (id) is in more than one of them" in again.err
 
 
+@pytest.mark.mariadb_only
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 def test_a_table_that_remembers_is_warned_of(database: Database, cli: Cli) -> None:
     """D24: a system-versioned table keeps each old token in its history."""
@@ -154,6 +155,7 @@ def test_large_cells_are_read_few_at_once(database: Database, cli: Cli, monkeypa
     assert secrets_of(stored[number] for number in range(1, 7)) == secrets
 
 
+@pytest.mark.mariadb_only
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 def test_a_cell_that_the_server_takes_no_statement_for_is_refused(database: Database, cli: Cli) -> None:
     """D34: a swap beyond max_allowed_packet would cost the connection; the row is refused, and the others rotated."""

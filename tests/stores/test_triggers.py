@@ -172,6 +172,8 @@ def test_a_row_that_is_refused_costs_no_other(database: Database, cli: Cli, how:
 @pytest.mark.parametrize("engine", ["MyISAM", "Aria", "InnoDB"])
 def test_a_trigger_that_nothing_can_undo_is_refused(database: Database, cli: Cli, engine: str) -> None:
     """D25: a trigger changes what is written, and the table's engine cannot roll back: no token is put at stake."""
+    if engine == "Aria" and database.is_mysql:
+        pytest.skip("MySQL has no Aria")
     database.execute(f"CREATE TABLE creds (id INTEGER PRIMARY KEY, token TEXT) ENGINE={engine}")
     database.insert("creds", [{"id": n, "token": token} for n, token in enumerate(make_tokens(3))])
     database.execute("CREATE TRIGGER guard BEFORE UPDATE ON creds FOR EACH ROW SET NEW.token = 'gone'")
@@ -188,9 +190,7 @@ def test_a_table_without_transactions_is_served(database: Database, cli: Cli) ->
     """D26: a batch that is refused half-way stays half done there; all of it is counted once, and reported once."""
     database.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY, token VARCHAR(300)) ENGINE=MyISAM")
     database.insert("creds", [{"id": n, "token": token} for n, token in enumerate(make_tokens(20))])
-    database.execute(
-        "SET check_constraint_checks = 0", "ALTER TABLE creds ADD CONSTRAINT never CHECK (id <> 7 OR token = '')"
-    )
+    database.execute(f"ALTER TABLE creds ADD CONSTRAINT never CHECK (id <> 7 OR token = '{database.column()[7]}')")
 
     ran = rotate(cli, database)
 

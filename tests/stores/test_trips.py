@@ -126,7 +126,7 @@ def test_a_transaction_of_a_row_sees_what_was_written_before_it(database: Databa
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 def test_a_writer_after_a_snapshot_sees_what_is_committed(database: Database) -> None:
     """The isolation that a snapshot needs would lock what it does not write."""
-    query = "SELECT @@tx_isolation"
+    query = f"SELECT @@{'transaction' if database.is_mysql else 'tx'}_isolation"
     with linked(database) as link:
         found = [link.transact(mode, query) for mode in (Mode.SNAPSHOT, Mode.READ, Mode.SNAPSHOT, Mode.HURRIED)]
 

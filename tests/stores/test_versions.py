@@ -36,7 +36,7 @@ SAID = {
 def refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> str:
     """The words for that *database*, as if it were older than what is served."""
     dialect = find_dialect(database.kind)
-    product = PRODUCTS[database.kind]
+    product = PRODUCTS["mysql" if database.is_mysql else database.kind]
     monkeypatch.setattr(type(dialect), "oldest", {product: (99, 1)})
     return rf"{product} [\d.]+ is too old: it has to be 99\.1 or later"
 

@@ -44,7 +44,8 @@ def shop(database: Database, tmp_path: Path) -> Shop:
     made = Shop(tmp_path, database)
     made.fill([old_token("old")])
     if database.kind == "mariadb":
-        database.execute(f"GRANT PROCESS ON *.* TO {sa.make_url(database.url).username}@'%'")
+        rights = "PROCESS, XA_RECOVER_ADMIN" if database.is_mysql else "PROCESS"
+        database.execute(f"GRANT {rights} ON *.* TO {sa.make_url(database.url).username}@'%'")
     return made
 
 

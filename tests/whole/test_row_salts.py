@@ -360,6 +360,7 @@ def test_the_tokens_of_another_set_with_keys_of_rows_keep_no_secret(app: App, se
     assert retired.code == 0, retired.out
 
 
+@pytest.mark.mariadb_only
 def test_past_rows_keep_a_secret_of_rows(app: App) -> None:
     """MariaDB's SYSTEM VERSIONING keeps what a run replaced, and no search opens tokens under keys of rows."""
     if app.database.kind != "mariadb":

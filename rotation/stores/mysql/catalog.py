@@ -28,6 +28,9 @@ SHORT = NUMBERS | TIMES | {"uuid", "inet4", "inet6", "point"}
 """Types with less room than a token needs."""
 
 OF_TABLE = "TABLE_SCHEMA = :schema AND TABLE_NAME = :table"
+MADE = f"SELECT CREATE_TIME FROM information_schema.TABLES WHERE {OF_TABLE}"  # noqa: S608 - constants only
+NAMES = "SHA2(GROUP_CONCAT(QUOTE(o.TABLE_SCHEMA), QUOTE(o.TABLE_NAME) ORDER BY o.TABLE_SCHEMA, o.TABLE_NAME), 256)"
+"""A mark of names of tables."""
 WIDE = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
 """Charsets in which a letter of a token is not its ASCII byte."""
 
@@ -245,14 +248,20 @@ def server(connection: sa.Connection) -> list[tuple[str, str]]:
 
 def made(connection: sa.Connection, qualified: QualifiedName) -> str:
     """When the table was made or rebuilt or, on MariaDB, renamed; in seconds."""
-    return made_beside(connection, qualified, "NULL")[0]
+    return str(connection.scalar(_about(f"({MADE})", qualified)))
 
 
-def made_beside(connection: sa.Connection, qualified: QualifiedName, expression: str) -> tuple[str, Any]:
-    """The same, and the value of another *expression* of SQL."""
-    found = f"(SELECT CREATE_TIME FROM information_schema.TABLES WHERE {OF_TABLE}), {expression}"  # noqa: S608 - ours
-    made, value = connection.execute(_about(found, qualified)).one()
-    return str(made), value
+def version_beside(connection: sa.Connection, qualified: QualifiedName, expression: str) -> tuple[str, Any]:
+    """What shows that another table took the name, and the value of another *expression* of SQL.
+
+    When the table was made, as above. On MySQL a table that is renamed keeps its time, and many are made in one second:
+    beside it the names of all that were made in the same one, of which a table loses its own if it takes another.
+    """
+    same = ", NULL"
+    if not getattr(connection.dialect, "is_mariadb", False):
+        same = f", (SELECT {NAMES} FROM information_schema.TABLES o WHERE o.CREATE_TIME = ({MADE}))"  # noqa: S608 - ours
+    made, names, value = connection.execute(_about(f"({MADE}){same}, {expression}", qualified)).one()
+    return f"{made} {names}", value
 
 
 def largest_packet(connection: sa.Connection) -> int | None:

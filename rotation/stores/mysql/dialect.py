@@ -252,8 +252,11 @@ class MySQL(Dialect):
         1203: FULL,
         1205: "another transaction holds a lock",
         1226: FULL,
+        1231: "the server takes no such value of a session variable: look at init_command in the url",
         1227: "the privilege for it is missing: grant SELECT and UPDATE on the table",
         1290: "the server is read-only",
+        3032: "the server is in offline mode, which lets in its administrators only",
+        3572: "another transaction holds a lock",
         1698: "user or password is wrong",
         1792: "the transaction is read-only",
         1836: "the server is read-only",
@@ -283,11 +286,11 @@ class MySQL(Dialect):
     denials: ClassVar[frozenset[Any]] = frozenset({1142, 1143, 1227})
     replication_right = "GRANT REPLICA MONITOR (on MySQL REPLICATION CLIENT) ON *.* TO this user"
     absences: ClassVar[frozenset[Any]] = frozenset({1049})
-    locked: ClassVar[frozenset[Any]] = frozenset({1205})
+    locked: ClassVar[frozenset[Any]] = frozenset({1205, 3572})
     # 0 the connection is closed, 1040, 1203 and 1226 none to spare, 1047 a node of Galera is not ready, 1053 shutdown,
-    # 1927 killed, 2002..2055 connection, 9001 ProxySQL has no server.
+    # 1927 killed, 2002..2055 connection, 3032 offline mode, 9001 ProxySQL has no server.
     gone: ClassVar[frozenset[Any]] = frozenset(
-        {0, 1040, 1047, 1053, 1203, 1226, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 9001, FOREIGN}
+        {0, 1040, 1047, 1053, 1203, 1226, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3032, 9001, FOREIGN}
     )
     read_only: ClassVar[frozenset[Any]] = frozenset({1290, 1836})
     # 6 a temporary file is gone, 1020 changed since read, 1213 deadlock, 1412 altered since the snapshot, 3024 killed.
@@ -344,6 +347,10 @@ class MySQL(Dialect):
         """By the server's last word on it; a row that is read says nothing of it."""
         return bool(connection.server_status & IN_TRANSACTION)
 
+    def product_of(self, found: sa.Dialect) -> str:
+        """One kind of url leads to both."""
+        return MARIADB if getattr(found, "is_mariadb", False) else MYSQL
+
     def replication(self, connection: sa.Connection) -> Replication | None:
         """By its variables, and by the state of its replication."""
         return replication(connection)
@@ -378,10 +385,12 @@ class MySQL(Dialect):
         connection.autocommit(value=True)
         with connection.cursor() as cursor:
             # Shards divide keys; without digits behind its point a negative quotient names the next block. Chained, the
-            # end of a transaction would begin another like it, in which a statement is none by itself.
+            # end of a transaction would begin another like it, in which a statement is none by itself. MySQL can hide a
+            # primary key that it made by itself.
             cursor.execute(
                 f"{_lock_wait(LOCK_SECONDS)}, sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES'), "
-                f"group_concat_max_len = {LONGEST}, div_precision_increment = 4, completion_type = NO_CHAIN"
+                f"group_concat_max_len = {LONGEST}, div_precision_increment = 4, completion_type = NO_CHAIN "
+                "/*!80030 , show_gipk_in_create_table_and_information_schema = ON */"
             )
             cursor.execute(_isolation(COMMITTED))
             cursor.execute(f"SELECT {SERVER}, {INCARNATION}, {TAKES_NO_WRITES}, connection_id(), version()")
@@ -409,7 +418,8 @@ class MySQL(Dialect):
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:
         """What belongs to the session is changed only if necessary: the wait for locks, and the isolation."""
-        known, seconds = connection.connection.info, 0 if mode is Mode.HURRIED else LOCK_SECONDS
+        is_hurried = mode is Mode.HURRIED and not self.always_waits(connection)
+        known, seconds = connection.connection.info, 0 if is_hurried else LOCK_SECONDS
         if known.get(LOCK_WAIT, LOCK_SECONDS) != seconds:
             connection.exec_driver_sql(_lock_wait(seconds))
             known[LOCK_WAIT] = seconds
@@ -431,6 +441,10 @@ class MySQL(Dialect):
             connection.exec_driver_sql("START TRANSACTION")
         if mode in READING and is_led:
             known[FACTS] = (replica(connection.exec_driver_sql(f"SELECT {TAKES_NO_WRITES}").scalar()),)
+
+    def always_waits(self, connection: sa.Connection) -> bool:
+        """MySQL waits for a second at least, and in strict mode it refuses 0."""
+        return not getattr(connection.dialect, "is_mariadb", False)
 
     def limit_waits(self, connection: sa.Connection) -> None:
         """For the session, which ends after that."""

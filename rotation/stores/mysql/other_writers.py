@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from rotation.stores.columns import QualifiedName, TableState
-from rotation.stores.mysql.catalog import made_beside
+from rotation.stores.mysql.catalog import version_beside
 from rotation.stores.mysql.servers import INCARNATION, fact
 from rotation.stores.other_writers import Look, OpenTransaction, OtherWriters, Scope, age_in_words, text_literal
 
@@ -96,7 +96,9 @@ class MySQLOthers(OtherWriters):
 
     open_transactions = (
         Look(_sessions, "this user lacks the privilege PROCESS, which shows open transactions"),
-        Look(_prepared, "this user may not run XA RECOVER, which shows prepared transactions"),
+        Look(
+            _prepared, "this user may not run XA RECOVER, which shows prepared transactions (MySQL: XA_RECOVER_ADMIN)"
+        ),
     )
 
     def __init__(self, scope: Scope) -> None:
@@ -107,8 +109,8 @@ class MySQLOthers(OtherWriters):
 
     @staticmethod
     def state(connection: sa.Connection, schema: str | None, table: str) -> TableState:
-        """By its time alone: a table's number is shown only to a user with the privilege PROCESS."""
-        version, began = made_beside(connection, QualifiedName(schema, table, ""), INCARNATION)
+        """By its time and the like: a table's number is shown only to a user with the privilege PROCESS."""
+        version, began = version_beside(connection, QualifiedName(schema, table, ""), INCARNATION)
         return TableState(version=version, server=fact(began))
 
     def count(self, connection: sa.Connection, transaction: int | None) -> int | None:

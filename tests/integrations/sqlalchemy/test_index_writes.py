@@ -62,6 +62,7 @@ def test_many_updates_leave_the_index_in_the_objects(session: Session, user: Use
     assert held(user) is None
 
 
+@pytest.mark.mariadb_only
 def test_rows_that_are_returned_hold_the_index(session: Session, user: User, database: Any) -> None:
     """By INSERT and UPDATE, as objects and as columns."""
     made = session.scalars(sa.insert(User).returning(User), [{"id": 2, "email": "b"}, {"id": 3, "email": "c"}]).all()

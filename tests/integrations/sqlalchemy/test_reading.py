@@ -172,6 +172,7 @@ def test_returning_names_the_row(broken: Session, database: Any) -> None:
     assert str(caught.value).startswith(ROW)
 
 
+@pytest.mark.mariadb_only
 def test_inserts_return_values(session: Session) -> None:
     """RETURNING of many inserted rows holds values, through the ORM and without it."""
     users = session.scalars(sa.insert(User).returning(User), [{"id": n, "api_key": f"{n}"} for n in (1, 2, 3)]).all()
