@@ -55,7 +55,7 @@ def words_of(error: DBAPIError, dialect: Dialect | None) -> str:
     """A driver's *error* in words that show no value."""
     cause = error.orig or error
     if error.connection_invalidated:
-        return "the connection was lost"
+        return (dialect and dialect.refusals.get(dialect.code(cause))) or "the connection was lost"
     if dialect is None:
         return f"the database failed ({type(cause).__name__})"
     return dialect.words(cause) or f"{dialect.unforeseen} ({type(cause).__name__}, code {dialect.code(cause)})"

@@ -186,7 +186,7 @@ class MySQL(Dialect):
     extra = "mysql"
     name_quote = "`"
     is_by_itself = True
-    clock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000"
+    clock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
     refusals: ClassVar[Mapping[Any, str]] = {
         6: "the server lost a temporary file: two servers must not share a folder for these (tmpdir)",
         1021: "the disk is full",

@@ -19,7 +19,7 @@ from rotation.stores.columns import BLOCK_BITS, AsRead, TargetCells
 from rotation.stores.dialect import CLOSED, CUT, FULL, NAMELESS, UNREACHABLE, BatchSwap, Dialect, Fault, Mode, Tempo
 from rotation.stores.postgresql.blocks import PostgreSQLBlocks, PostgreSQLPages
 from rotation.stores.postgresql.catalog import TRANSACTION, PostgreSQLCatalog
-from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
+from rotation.stores.postgresql.codecs import TextArray, bigint_array, bytea_array, register, take_any_text, text_array
 from rotation.stores.postgresql.other_writers import PostgreSQLOthers
 from rotation.stores.postgresql.sessions import peer_of, sign_of
 from rotation.stores.postgresql.transactions import (
@@ -88,7 +88,7 @@ class PostgreSQL(Dialect):
     new_key = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
     product = "PostgreSQL"
     extra = "postgres"
-    clock = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+    clock = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
     tempo = Tempo(gentle_rows=100, rest=5.0)
     hurries = True
     refusals: ClassVar[Mapping[Any, str]] = {
@@ -104,13 +104,16 @@ class PostgreSQL(Dialect):
         "53300": FULL,
         "08006": "the pooler has no connection to its server",
         "55P03": "another transaction holds a lock",
-        "57014": "a statement was cancelled (a statement_timeout?)",
+        "25P03": "the server ends what waits in a transaction: raise this user's idle_in_transaction_session_timeout",
+        "25P04": "the server ends long transactions: raise this user's transaction_timeout",
+        "57014": "a statement was cancelled: raise this user's statement_timeout, if it has one",
         "57P01": "the connection was lost",
         "57P03": "the server is starting or shutting down",
+        "57P05": "the server ends what waits between transactions: raise this user's idle_session_timeout",
     }
     unforeseen = "the database failed, and the server's log says why"
     denials: ClassVar[frozenset[Any]] = frozenset({"42501"})
-    transient: ClassVar[frozenset[Any]] = frozenset({"08", "40", "57P01", "57P02", "57P03", "53300", "25P03"})
+    transient: ClassVar[frozenset[Any]] = frozenset({"08", "40", "57P01", "57P02", "57P03", "57P05", "53300", "25P03", "25P04"})
     gone: ClassVar[frozenset[Any]] = frozenset({"08", "57P01", "57P02", "57P03", "53300"})
     read_only: ClassVar[frozenset[Any]] = frozenset({"25006"})
     locked: ClassVar[frozenset[Any]] = frozenset({"55P03"})
@@ -266,10 +269,9 @@ class PostgreSQL(Dialect):
 
         def parameters(swaps: Swaps) -> dict[str, Any]:
             columns = zip(names, cells.key_kinds, zip(*swaps.keys, strict=True), strict=True)
-            return {
-                name: bigint_array(column) if isinstance(kind, sa.Integer) else list(column)
-                for name, kind, column in columns
-            } | {"old": _texts(cast(Sequence[str], swaps.old)), "new": _texts(cast(Sequence[str], swaps.new))}
+            keys = {name: _array(kind, column) for name, kind, column in columns}
+            old, new = (_texts(cast(Sequence[str], cells)) for cells in (swaps.old, swaps.new))
+            return {**keys, "old": old, "new": new}
 
         return BatchSwap(statement, parameters)
 
@@ -318,6 +320,12 @@ def _answer(error: BaseException) -> str | None:
 def _is_nameless(error: BaseException) -> bool:
     # Older versions of the driver have the resolver's words alone.
     return str(error).startswith(("failed to resolve host", "[Errno "))
+
+
+def _array(kind: sa.types.TypeEngine[Any], values: Sequence[Any]) -> object:
+    if isinstance(kind, sa.Integer):
+        return bigint_array(values)
+    return bytea_array(values) if isinstance(kind, sa.LargeBinary) else list(values)
 
 
 def _texts(values: Sequence[str]) -> TextArray | list[str]:
