@@ -133,6 +133,9 @@ class MemoryStore:
         del of_all_rows
         return []
 
+    def refuses_updates(self) -> None:
+        return None
+
     def lacks_room(self, longest: Callable[[int], int]) -> None:
         return None
 

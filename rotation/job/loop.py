@@ -119,10 +119,10 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
         closing.callback(store.close)
         opened.append(OpenTarget(target, store, keyring, options, job.local, takeover))
         names, of, warnings = store.key_names(), identify(target), store.warnings()
-        fault = store.lacks_room(takeover.longest) if target.takes_over else None
+        fault = store.refuses_updates() or (store.lacks_room(takeover.longest) if target.takes_over else None)
         if fault and not options.dry_run:
             raise UsageError(f"{fault}. Nothing was written")
-        part = TargetReport(target, of, names, identity=store.identity(), warnings=warnings, lacks_room=bool(fault))
+        part = TargetReport(target, of, names, identity=store.identity(), warnings=warnings, refuses_writes=bool(fault))
         part.warnings += [fault] if fault else []
         # A census reads every row in any case.
         indexes = store.blind_indexes(of_all_rows=options.dry_run and options.sample is None)

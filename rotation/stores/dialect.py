@@ -118,7 +118,7 @@ class Dialect:
     new_key: ClassVar[str | None] = None
     """The type of a column that numbers the rows, and becomes the primary key of a table that is there."""
     clock: ClassVar[str | None] = None
-    """The SQL for the time of the server, in microseconds since 1970, which no setting rounds; None without a server."""
+    """The SQL for the time of the server, in whole microseconds since 1970; None without a server."""
     tempo: ClassVar[Tempo] = Tempo()
     """The sizes of batches: `python -m benchmarks.latency`."""
     hurries: ClassVar[bool] = False

@@ -82,7 +82,9 @@ def test_settings_of_a_role_change_no_result(settings: Mapping[str, str], tmp_pa
     """Keys of every type that one of them touches, the ledger beside them, a service that announces, a retirement."""
     with open_database("postgresql", tmp_path) as database, database.engine.begin() as connection:
         for kind, key in KEYS.items():
-            made = f"SELECT {key} AS id, CAST('{old_token('older')}' AS text) AS token FROM generate_series(1, {ROWS}) n"
+            made = (
+                f"SELECT {key} AS id, CAST('{old_token('older')}' AS text) AS token FROM generate_series(1, {ROWS}) n"
+            )
             connection.exec_driver_sql(f"CREATE TABLE by_{kind} AS {made}")
             connection.exec_driver_sql(f"ALTER TABLE by_{kind} ADD PRIMARY KEY (id)")
         connection.commit()

@@ -87,9 +87,34 @@ TABLE = """SELECT 'table', CAST(c.reltuples AS bigint), 0,
     ) THEN 'inherited' END, NULL
 FROM pg_class c JOIN here h ON c.oid = h.oid"""
 
-PARTS = (INDEXES, TRIGGERS, FOREIGN_KEYS, REFERRERS, TABLE)
+PUBLISHED = """published(oid) AS MATERIALIZED (
+    SELECT g.relid FROM pg_publication p CROSS JOIN LATERAL pg_get_publication_tables(CAST(p.pubname AS text)) g
+    WHERE p.pubupdate
+)"""
+"""The tables whose updates are published. Of a table with partitions they are listed, or the table itself is."""
+
+# The server refuses each UPDATE of them: https://www.postgresql.org/docs/current/logical-replication-publication.html
+UNIDENTIFIED = """SELECT 'unidentified', CAST(c.oid AS bigint), 0,
+    format('ALTER TABLE %I.%I REPLICA IDENTITY ', n.nspname, c.relname) || CASE
+        WHEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate)
+        THEN 'DEFAULT' ELSE coalesce((SELECT 'USING INDEX ' || quote_ident(x.relname)
+            FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisunique
+            AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS (
+                SELECT FROM pg_attribute a
+                WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey) AND NOT a.attnotnull
+            ) ORDER BY i.indexrelid LIMIT 1), 'FULL') END, NULL, NULL
+FROM family f JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relreplident <> 'f' AND EXISTS (
+    SELECT FROM published p
+    WHERE p.oid = c.oid OR p.oid IN (SELECT CAST(relid AS oid) FROM pg_partition_ancestors(c.oid))
+) AND NOT EXISTS (
+    SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
+    AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END
+)"""
+
+PARTS = (INDEXES, TRIGGERS, FOREIGN_KEYS, REFERRERS, TABLE, UNIDENTIFIED)
 # Its parameters are looked for once, and not for each target.
-FACTS = sa.text("\n".join([FAMILY, "\nUNION ALL ".join(PARTS), "ORDER BY fact, place, number, one"]))
+FACTS = sa.text("\n".join([f"{FAMILY}, {PUBLISHED}", "\nUNION ALL ".join(PARTS), "ORDER BY fact, place, number, one"]))
 
 # As a text: a name that is too long would be cut, and found.
 HAS_TABLE = """SELECT EXISTS (
@@ -201,6 +226,7 @@ class PostgreSQLCatalog(Catalog):
             foreign_keys=[ForeignKey(name, table) for name, table, *_ in found["foreign key"]],
             referrers=[name for name, *_ in found["referrer"]],
             estimate=estimate,
+            unidentified=[statement for statement, *_ in found["unidentified"]],
         )
 
     def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> Sequence[UniqueColumn]:

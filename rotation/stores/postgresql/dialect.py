@@ -62,6 +62,10 @@ USUAL = {
     "client_encoding": "utf8",
 }
 """Settings of a connection, as in a url."""
+UNIDENTIFIED = (
+    "the table, or a partition of it, is published, and nothing says which row an update is of: look at its REPLICA "
+    "IDENTITY, and at the columns that the publication names"
+)
 UNREACHED = frozenset({"OperationalError", "ConnectionTimeout"})
 """The driver's errors before there is a session."""
 ANSWERS = {
@@ -113,7 +117,9 @@ class PostgreSQL(Dialect):
     }
     unforeseen = "the database failed, and the server's log says why"
     denials: ClassVar[frozenset[Any]] = frozenset({"42501"})
-    transient: ClassVar[frozenset[Any]] = frozenset({"08", "40", "57P01", "57P02", "57P03", "57P05", "53300", "25P03", "25P04"})
+    transient: ClassVar[frozenset[Any]] = frozenset(
+        {"08", "40", "57P01", "57P02", "57P03", "57P05", "53300", "25P03", "25P04"}
+    )
     gone: ClassVar[frozenset[Any]] = frozenset({"08", "57P01", "57P02", "57P03", "53300"})
     read_only: ClassVar[frozenset[Any]] = frozenset({"25006"})
     locked: ClassVar[frozenset[Any]] = frozenset({"55P03"})
@@ -204,6 +210,9 @@ class PostgreSQL(Dialect):
             if _answer(error):
                 return "the server refuses the connection, and its log says why; check database, user and password"
             return self.unreachable(error)
+        # Its SQLSTATE stands for other faults, too.
+        if getattr(getattr(error, "diag", None), "source_function", None) == "CheckCmdReplicaIdentity":
+            return UNIDENTIFIED
         return super().words(error)
 
     def is_gone(self, error: BaseException) -> bool:

@@ -22,7 +22,7 @@ RECOVERED = "coalesce(CAST(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_ti
 NAMES = f"{SERVER}, CAST(pg_backend_pid() AS text), CAST(extract(epoch FROM now()) AS text)"
 FOUND = f"""{SERVER}, a.pid IS NULL, a.state, concat_ws(' ', a.wait_event_type, a.wait_event),
 CAST(extract(epoch FROM a.xact_start) AS text)
-FROM (SELECT 1) one LEFT JOIN pg_stat_activity a ON a.pid = CAST(%s AS int)"""  # noqa: S608 - constants only
+FROM (SELECT 1) one LEFT JOIN pg_stat_activity a ON a.pid = CAST(%s AS int)"""
 
 
 ELSEWHERE = ("Client ", "IPC SyncRep")
