@@ -368,7 +368,7 @@ class Survey:
             columns = sa.inspect(connection).get_columns(entry.table, entry.schema)
             kinds = {column["name"]: base_type(column) for column in columns}
             unfit = self._access.dialect.unfit_key
-            return () if any(name not in kinds or unfit(kinds[name]) for name in key) else key
+            return () if any(name not in kinds or unfit(kinds[name], connection) for name in key) else key
         return ()
 
     def _columns(self, entry: TableEntry, *, afresh: bool = False) -> tuple[list[SearchedColumn], str | None]:

@@ -94,9 +94,17 @@ class ServiceEngine:
 
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
-        pool = self._engine.pool.recreate()
+        pool, driver = self._engine.pool.recreate(), self._engine.dialect.loaded_dbapi
+        failure = None
         try:
-            with sa.Connection(self._engine, connection=pool.connect()) as connection:
+            try:
+                made = pool.connect()
+            except driver.Error as error:
+                failure = error
+            if failure:
+                # As an engine's own connect does.
+                raise sa.exc.DBAPIError.instance(None, None, failure, driver.Error, hide_parameters=True)
+            with sa.Connection(self._engine, connection=made) as connection:
                 yield connection
         finally:
             pool.dispose()

@@ -145,6 +145,8 @@ class Dialect:
     """The same for a value that is refused in one row."""
     gone: ClassVar[frozenset[Any]] = frozenset()
     """The same if the server went away, and may come back: a run waits for it."""
+    hopeless: ClassVar[frozenset[Any]] = frozenset()
+    """The same if each connection would be lost in the same way."""
     read_only: ClassVar[frozenset[Any]] = frozenset()
     """The same if the server takes no writes, as one whose place another one has taken."""
 
@@ -345,7 +347,7 @@ class Dialect:
             return False
         return isinstance(kind, sa.String | sa.LargeBinary | sa.BINARY | sa.VARBINARY)
 
-    def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
+    def unfit_key(self, kind: sa.types.TypeEngine[Any], connection: sa.Connection) -> str | None:
         """The reason why a key of this type does not find its row again, or cannot be followed in order."""
         raise NotImplementedError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,9 +11,11 @@ import sqlalchemy as sa
 
 from keyring_core import Keyring
 from rotation.fleet import announce
+from tests.chaos.server import own_mariadb
 from tests.conftest import Cli
 from tests.databases import Database, open_database
 from tests.lifecycle.shop import OLD, OLDER, Shop, old_token
+from tests.stores.tokens import make_token, report
 
 pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
 
@@ -31,7 +33,7 @@ KEYS = {
     "bytea": r"decode('00275c0' || n, 'hex')",
     "text": r"E'1\\2''\t' || n",
 }
-"""The types of keys that a setting may change on their way, each with its value in row n."""
+"""The types of keys that a setting may change on their way, each with its value in row *n*."""
 
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "none": {},
@@ -50,10 +52,38 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     "of messages": {"client_min_messages": "debug1", "escape_string_warning": "on", "track_activities": "on"},
     "of rights": {"row_security": "off"},
 }
+MARIADB_KEYS = {
+    "timestamp(6)": "FROM_UNIXTIME(1635638400.000007 + 1800 * {n})",
+    "datetime(6)": "TIMESTAMP('2021-03-04 05:06:07.891011') + INTERVAL {n} HOUR",
+    "date": "DATE('2021-02-03') + INTERVAL {n} DAY",
+    "time(6)": "SEC_TO_TIME(100.000001 * {n})",
+    "double": "{n} / 3e0",
+    "varbinary(20)": "CONCAT(UNHEX('00275c0d'), {n})",
+    "varchar(20)": "CONCAT(CHAR(92, 39, 34), {n})",
+    "char(20)": "CONCAT('ab ', {n})",
+    "bigint unsigned": "18446744073709551600 + {n}",
+    "int": "{n} - 3",
+}
+MODES = (
+    "ANSI_QUOTES NO_BACKSLASH_ESCAPES PAD_CHAR_TO_FULL_LENGTH NO_UNSIGNED_SUBTRACTION IGNORE_SPACE HIGH_NOT_PRECEDENCE"
+)
+MARIADB_SETTINGS = {
+    "of limits": "sql_select_limit = 1, sql_safe_updates = 1, sql_big_selects = 0, max_join_size = 1",
+    "of names": "sql_quote_show_create = 0",
+    "of modes": f"sql_mode = '{MODES.replace(' ', ',')}'",
+    "of texts": "character_set_results = NULL, collation_connection = 'latin1_swedish_ci', lc_messages = 'de_DE'",
+    "of transactions": "autocommit = 0, completion_type = 1, tx_isolation = 'SERIALIZABLE'",
+    "of times": "time_zone = '+05:30', innodb_lock_wait_timeout = 0, net_read_timeout = 1",
+    "of the past": "system_versioning_asof = '2020-01-01'",
+    "of sizes": "group_concat_max_len = 4, div_precision_increment = 0, max_sort_length = 64",
+    "of plans": "optimizer_switch = 'derived_merge=off,materialization=off,semijoin=off', sql_auto_is_null = 1",
+}
 HOSTILE = {
     "at once": {name: value for part in reversed(SETTINGS.values()) for name, value in part.items()},
     "dates in German, spans in SQL's style": {"DateStyle": "German", "IntervalStyle": "sql_standard"},
 }
+MARIADB = [pytest.param((), id="none"), pytest.param(tuple(MARIADB_SETTINGS.values()), id="at once")]
+MARIADB_LONG = [pytest.param((part,), id=name, marks=pytest.mark.long) for name, part in MARIADB_SETTINGS.items()]
 LONG = [pytest.param(part, id=name, marks=pytest.mark.long) for name, part in SETTINGS.items() if part]
 
 REFUSED = {
@@ -76,33 +106,78 @@ def with_settings(database: Database, settings: Mapping[str, str]) -> Iterator[s
         database.execute(f"ALTER ROLE {url.username} RESET ALL")
 
 
+def a_whole_story(folder: Path, database: Database, url: str, tables: Sequence[str]) -> None:
+    """A ledger is made there, a service announces itself, a run rotates all *tables*, and the key is retired."""
+    shop = Shop(folder, Database(database.kind, url, database.engine))
+    target = '[[target]]\nurl = "{}"\ntable = "{}"\ncolumns = ["token"]\n'
+    shop.config.write_text("".join([f'ledger = "{url}"\n', *(target.format(url, table) for table in tables)]))
+
+    made = shop.rotate("ledger", "init")
+    told = announce(sa.create_engine(url), keyring=Keyring(OLD, previous=[OLDER]))
+    ran = shop.rotate("run", "--json", "--batch-size", "2")
+    checked = shop.rotate("check", "--json")
+    if database.kind == "mariadb":
+        # Its old rows are tokens, too.
+        database.execute("DELETE HISTORY FROM versioned")
+    retired = shop.keys("retire", OLDER.id, "--no-archive", "--json", "--no-wait")
+
+    assert (made.code, told, ran.code, ran.document["complete"]) == (0, True, 0, True), made.err + ran.out + ran.err
+    assert [each["rotated"] for each in ran.document["targets"]] == [ROWS] * len(tables)
+    assert (checked.code, "Warning" in ran.err + checked.err) == (0, False), checked.out + checked.err
+    assert retired.code == 0, retired.out + retired.err
+    assert [each["under"] for each in retired.document["certificate"]["targets"]] == [{OLD.id: ROWS}] * len(tables)
+
+
 @pytest.mark.usefixtures("announcing")
 @pytest.mark.parametrize("settings", [pytest.param({}, id="none"), *map(pytest.param, HOSTILE.values()), *LONG])
 def test_settings_of_a_role_change_no_result(settings: Mapping[str, str], tmp_path: Path) -> None:
     """Keys of every type that one of them touches, the ledger beside them, a service that announces, a retirement."""
-    with open_database("postgresql", tmp_path) as database, database.engine.begin() as connection:
-        for kind, key in KEYS.items():
-            made = (
-                f"SELECT {key} AS id, CAST('{old_token('older')}' AS text) AS token FROM generate_series(1, {ROWS}) n"
-            )
-            connection.exec_driver_sql(f"CREATE TABLE by_{kind} AS {made}")
-            connection.exec_driver_sql(f"ALTER TABLE by_{kind} ADD PRIMARY KEY (id)")
-        connection.commit()
+    with open_database("postgresql", tmp_path) as database:
+        with database.engine.begin() as connection:
+            for kind, key in KEYS.items():
+                row = f"{key} AS id, CAST('{old_token('older')}' AS text) AS token"
+                connection.exec_driver_sql(f"CREATE TABLE by_{kind} AS SELECT {row} FROM generate_series(1, {ROWS}) n")
+                connection.exec_driver_sql(f"ALTER TABLE by_{kind} ADD PRIMARY KEY (id)")
         with with_settings(database, settings) as url:
-            shop = Shop(tmp_path, Database("postgresql", url, database.engine))
-            target = '[[target]]\nurl = "{}"\ntable = "by_{}"\ncolumns = ["token"]\n'
-            shop.config.write_text("".join([f'ledger = "{url}"\n', *(target.format(url, kind) for kind in KEYS)]))
-            made = shop.rotate("ledger", "init")
-            told = announce(sa.create_engine(url), keyring=Keyring(OLD, previous=[OLDER]))
-            ran = shop.rotate("run", "--json", "--batch-size", "2")
-            checked = shop.rotate("check", "--json")
-            retired = shop.keys("retire", OLDER.id, "--no-archive", "--json")
+            a_whole_story(tmp_path, database, url, [f"by_{kind}" for kind in KEYS])
 
-    assert (made.code, told, ran.code, ran.document["complete"]) == (0, True, 0, True), ran.out + ran.err
-    assert [each["rotated"] for each in ran.document["targets"]] == [ROWS] * len(KEYS)
-    assert (checked.code, "Warning" in ran.err + checked.err) == (0, False), checked.out + checked.err
-    assert retired.code == 0, retired.out + retired.err
-    assert [each["under"] for each in retired.document["certificate"]["targets"]] == [{OLD.id: ROWS}] * len(KEYS)
+
+@pytest.mark.usefixtures("announcing")
+@pytest.mark.parametrize("settings", [*MARIADB, *MARIADB_LONG])
+def test_settings_of_a_mariadb_session_change_no_result(settings: Sequence[str], tmp_path: Path) -> None:
+    """As a server's `init_connect` or the url sets them; one table is versioned, and its past was empty."""
+    with open_database("mariadb", tmp_path) as database:
+        tables = {f"by{number}": "" for number in range(len(MARIADB_KEYS))} | {"versioned": " WITH SYSTEM VERSIONING"}
+        with database.engine.begin() as connection:
+            connection.exec_driver_sql("SET time_zone = '+00:00'")
+            keys = [*MARIADB_KEYS.items(), ("int", "{n}")]
+            for (table, words), (kind, key) in zip(tables.items(), keys, strict=True):
+                connection.exec_driver_sql(f"CREATE TABLE {table} (id {kind} PRIMARY KEY, token TEXT){words}")
+                for n in range(1, ROWS + 1):
+                    row = key.format(n=n)
+                    connection.exec_driver_sql(f"INSERT INTO {table} SELECT {row}, '{old_token('older')}'")
+        url = sa.make_url(database.url)
+        if settings:
+            url = url.update_query_dict({"init_command": f"SET {', '.join(settings)}"})
+        a_whole_story(tmp_path, database, url.render_as_string(hide_password=False), list(tables))
+
+
+def test_a_timestamp_is_no_key_where_the_clock_is_put_back(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of them would be read as one time: refused, with what to add to the url; then the run passes."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    with own_mariadb() as server:
+        database = server.database
+        database.execute("CREATE TABLE creds (id TIMESTAMP PRIMARY KEY, token TEXT)")
+        with database.engine.begin() as connection:
+            connection.exec_driver_sql("SET time_zone = '+00:00'")
+            for time in ("00:30", "01:00", "01:30", "02:00"):
+                connection.exec_driver_sql(f"INSERT INTO creds VALUES ('2021-10-31 {time}', '{make_token(time)}')")
+        argv = ("run", "--json", "--batch-size", "1", "--table", "creds", "--column", "token", "--url")
+        refused = cli(*argv, database.url)
+        ran = cli(*argv, f"{database.url}&init_command=SET%20time_zone='%2B00:00'")
+
+    assert (refused.code, "add init_command=SET%20time_zone='%2B00:00' to the url" in refused.err) == (2, True)
+    assert (ran.code, report(ran)["rotated"]) == (0, 4)
 
 
 @pytest.mark.parametrize("setting", REFUSED)

@@ -313,8 +313,9 @@ class PostgreSQL(Dialect):
         """In bytes."""
         return sa.func.octet_length(column)
 
-    def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
+    def unfit_key(self, kind: sa.types.TypeEngine[Any], connection: sa.Connection) -> str | None:
         """A REAL is compared as a double, and 0.1 differs between the two."""
+        del connection
         if isinstance(kind, sa.REAL):
             return "which is inexact"
         return None if isinstance(kind, KEYS) else "which cannot be followed in order"
