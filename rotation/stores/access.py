@@ -39,11 +39,12 @@ def fault_of(error: BaseException, dialect: Dialect | None) -> Fault | None:
     """The kind of fault of a driver's *error*; None if it is unknown."""
     if not isinstance(error, DBAPIError):
         return None
-    if dialect and dialect.lacks_memory(error.orig or error):
+    cause = error.orig or error
+    if dialect and (dialect.lacks_memory(cause) or dialect.code(cause) in dialect.hopeless):
         return Fault.PERMANENT
     if error.connection_invalidated or _is_dropped(error, dialect):
         return Fault.TRANSIENT
-    return dialect.fault(error.orig or error) if dialect else None
+    return dialect.fault(cause) if dialect else None
 
 
 def _is_dropped(error: DBAPIError, dialect: Dialect | None) -> bool:
@@ -253,6 +254,10 @@ class Access:
         """Closes the connection, unless others share it."""
         if self._own:
             self._own.close()
+
+    def leave(self) -> None:
+        """Closes the connection until it is needed again, though others may share it."""
+        self._link.disconnect()
 
     def failure(self, error: DBAPIError) -> StoreError:
         """The StoreError for a driver's *error*; it shows no value."""

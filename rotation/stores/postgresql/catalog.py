@@ -14,6 +14,7 @@ from rotation.stores.cells import LEAST, SearchedColumn, TableEntry
 from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn, table_clause
 from rotation.stores.postgresql.file_reader import FileReader, leaves_of
 from rotation.stores.table_readers import KeylessReader, TableReader, TableSource
+from rotation.stores.watchdog import LASTING
 
 HERE = """WITH RECURSIVE here(oid) AS (
     SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -169,8 +170,13 @@ ORDER BY c.relname, a.attnum"""  # noqa: S608 - constants only
 """Each column with its type, of a domain the type below it, and the category of that: of an array its elements', unless
 these are whole numbers, which may be a token's letters; and the characters that it has room for, if that is bounded."""
 
-DATABASES = """SELECT datname, datallowconn AND has_database_privilege(oid, 'CONNECT') FROM pg_database
+DATABASES = """SELECT datname, datallowconn AND has_database_privilege(oid, 'CONNECT'), datistemplate FROM pg_database
 WHERE datname NOT IN (current_database(), 'template0') ORDER BY 1"""
+CLOSED = "this user may not connect to them"
+POOLED = (
+    "a pooler would stay connected to a template, and CREATE DATABASE would fail meanwhile; a url that leads to the "
+    "server itself has them searched"
+)
 
 DATABASE_SIZES = """SELECT datname, pg_database_size(oid) FROM pg_database
 WHERE datallowconn AND has_database_privilege(oid, 'CONNECT')"""
@@ -282,10 +288,12 @@ class PostgreSQLCatalog(Catalog):
         """Foreign tables, schemas that may not be used, and large objects."""
         return [(subject, words) for subject, words in connection.execute(sa.text(UNSEARCHABLE))]
 
-    def databases(self, connection: sa.Connection) -> tuple[list[str], list[str]]:
-        """All except this one and template0."""
+    def databases(self, connection: sa.Connection) -> tuple[list[str], dict[str, str]]:
+        """All except this one and template0. A database is copied only while nobody is connected to it."""
         found = connection.execute(sa.text(DATABASES)).all()
-        return [name for name, may in found if may], [name for name, may in found if not may]
+        is_pooled = connection.info.get(LASTING) is None
+        rest = {name: POOLED if may else CLOSED for name, may, template in found if not may or (template and is_pooled)}
+        return [name for name, *_ in found if name not in rest], rest
 
     def database_sizes(self, connection: sa.Connection) -> dict[str, int]:
         """Indexes included. One that is dropped meanwhile has no size."""

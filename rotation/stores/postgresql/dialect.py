@@ -66,14 +66,17 @@ UNIDENTIFIED = (
     "the table, or a partition of it, is published, and nothing says which row an update is of: look at its REPLICA "
     "IDENTITY, and at the columns that the publication names"
 )
+BY_STATEMENT, OPTIONS = "a pooler's statement mode", "a pooler's options"
+"""The codes for what a pooler says of itself, in place of an SQLSTATE that it shares with other faults, or has not."""
 UNREACHED = frozenset({"OperationalError", "ConnectionTimeout"})
 """The driver's errors before there is a session."""
 ANSWERS = {
-    r"sorry, too many clients|too many connections for|connection slots are reserved": "53300",
+    r"sorry, too many clients|too many connections for|connection slots are reserved|max_client_conn": "53300",
     r"the database system is|not (yet )?accepting connections": "57P03",
-    r"password|authentication failed|role .* does not exist|not permitted to log in|pg_hba\.conf": "28000",
+    r"password|authentication failed|no such user|role .* does not exist|not permitted to log in|pg_hba\.conf": "28000",
     r"permission denied for database": "42501",
-    r"database .* does not exist|not currently accepting": "3D000",
+    r"database .* does not exist|not currently accepting|no such database|database .* is disabled": "3D000",
+    r"unsupported (options )?startup parameter": OPTIONS,
     # PgBouncer's own while its server is away, unless it repeats an answer of that server, as the ones above.
     r"server_login_retry|cannot connect to server|query_wait_timeout|server conn crashed|shutting down": "08006",
 }
@@ -107,6 +110,10 @@ class PostgreSQL(Dialect):
         "53200": "the server has not enough memory",
         "53300": FULL,
         "08006": "the pooler has no connection to its server",
+        BY_STATEMENT: "the pooler is in statement mode, in which there are no transactions; it needs transaction or "
+        "session mode for this database and user (pool_mode)",
+        OPTIONS: "the pooler takes no such options: look at what stands behind ? in the url; a table of another schema "
+        "can be named with it, as app.creds, and search_path be set for the user by ALTER ROLE",
         "55P03": "another transaction holds a lock",
         "25P03": "the server ends what waits in a transaction: raise this user's idle_in_transaction_session_timeout",
         "25P04": "the server ends long transactions: raise this user's transaction_timeout",
@@ -121,6 +128,7 @@ class PostgreSQL(Dialect):
         {"08", "40", "57P01", "57P02", "57P03", "57P05", "53300", "25P03", "25P04"}
     )
     gone: ClassVar[frozenset[Any]] = frozenset({"08", "57P01", "57P02", "57P03", "53300"})
+    hopeless: ClassVar[frozenset[Any]] = frozenset({BY_STATEMENT})
     read_only: ClassVar[frozenset[Any]] = frozenset({"25006"})
     locked: ClassVar[frozenset[Any]] = frozenset({"55P03"})
     # 21 and 22 data, 23 constraint, 27 a trigger, 44 WITH CHECK OPTION, P0 a trigger's RAISE, 54000 too much for an
@@ -187,6 +195,8 @@ class PostgreSQL(Dialect):
     def code(self, error: BaseException) -> object:
         """The SQLSTATE; for an answer to a connection attempt, the one that its words stand for."""
         state = getattr(error, "sqlstate", None)
+        if state == "08P01" and "statement pooling mode" in str(error):
+            return BY_STATEMENT
         if state is None and type(error).__name__ in UNREACHED:
             words = _answer(error)
             return next((state for pattern, state in ANSWERS.items() if words and re.search(pattern, words)), None)
