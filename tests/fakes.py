@@ -133,6 +133,9 @@ class MemoryStore:
         del of_all_rows
         return []
 
+    def hides_rows(self) -> bool:
+        return False
+
     def refuses_updates(self) -> None:
         return None
 

@@ -123,6 +123,7 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
         if fault and not options.dry_run:
             raise UsageError(f"{fault}. Nothing was written")
         part = TargetReport(target, of, names, identity=store.identity(), warnings=warnings, refuses_writes=bool(fault))
+        part.hides_rows = store.hides_rows()
         part.warnings += [fault] if fault else []
         # A census reads every row in any case.
         indexes = store.blind_indexes(of_all_rows=options.dry_run and options.sample is None)

@@ -50,6 +50,8 @@ class TargetReport:
     refuses_writes: bool = False
     """True if its column is too narrow for new tokens, which is known of a takeover alone, or if the database refuses
     every update, so that a run writes nothing."""
+    hides_rows: bool = False
+    """True if the database may hide rows of the table from this user; all else is about the others."""
     interrupted: bool = False
     """True if it stopped for a database error or on request, so that the next run continues."""
     unreadable: set[bytes] = field(default_factory=set)

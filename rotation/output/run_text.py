@@ -234,7 +234,7 @@ def _done(report: Report, rotated: int) -> str:
 def _complete(report: Report, rotated: int, *, has_uncovered: bool) -> Iterator[Text | Steps]:
     done = f"{_done(report, rotated)}. " if rotated else ""
     columns = columns_of([target.target for target in report.targets])
-    if any("rows may be hidden" in warning for target in report.targets for warning in target.warnings):
+    if any(target.hides_rows for target in report.targets):
         columns += ", of the rows that this user sees,"
     columns += f" of shard {report.shard}" if report.shard else ""
     others = sum(target.counts.others for target in report.targets)

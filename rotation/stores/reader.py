@@ -244,6 +244,10 @@ class Reader:
         found = self._access.read(lambda connection: connection.execute(query).first())
         return None if found is None else tuple(found)
 
+    def hides_rows(self) -> bool:
+        """True if rows may be hidden from this user."""
+        return self._opened.hidden
+
     def refuses_updates(self) -> str | None:
         """By the facts of the table: what is to be done first."""
         if not (statements := self._facts.unidentified):
