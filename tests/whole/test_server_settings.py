@@ -95,9 +95,10 @@ REFUSED = {
 
 @contextmanager
 def with_settings(database: Database, settings: Mapping[str, str]) -> Iterator[str]:
-    """A url without options, whose user has these *settings*."""
+    """A url without options, whose user has these *settings*, as far as the server's version knows them."""
     url = sa.make_url(database.url).difference_update_query(["options"])
-    for name, value in settings.items():
+    known = {name for (name,) in database.rows("SELECT lower(name) FROM pg_settings")}
+    for name, value in ((name, value) for name, value in settings.items() if name.lower() in known):
         given = value if name == "search_path" else f"'{value}'"
         database.execute(f"ALTER ROLE {url.username} SET {name} = {given}")
     try:
