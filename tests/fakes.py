@@ -136,6 +136,12 @@ class MemoryStore:
         del of_all_rows
         return []
 
+    def hides_rows(self) -> bool:
+        return False
+
+    def refuses_updates(self) -> None:
+        return None
+
     def lacks_room(self, longest: Callable[[int], int]) -> None:
         return None
 

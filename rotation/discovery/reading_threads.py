@@ -41,6 +41,8 @@ class ReadingThreads:
                 yield _first(survey, waiting)
         while waiting:
             yield _first(survey, waiting)
+        # While somebody is connected to a database of PostgreSQL, nobody can copy, rename or drop it.
+        self._disconnect()
 
     def _start(self, sleep: Callable[[float], None]) -> ThreadPoolExecutor:
         self._links = [SharedConnections(sleep) for _ in range(most_threads())]
@@ -53,6 +55,9 @@ class ReadingThreads:
         """Ends the threads after their statement, and closes the connections."""
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         for links in self._links:
             links.close()
 

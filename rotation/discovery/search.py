@@ -154,12 +154,12 @@ class DatabaseSearch:
 
     def search_neighbours(self, survey: Survey, *, enter: bool) -> None:
         """Searches the other databases of the server, or names them."""
-        open_ones, closed = survey.neighbours()
-        self._name_left_out(survey, [name for name in (*open_ones, *closed) if self._left_out.why(name) is not None])
-        open_ones, closed = (
-            [name for name in names if self._left_out.why(name) is None] for names in (open_ones, closed)
-        )
-        self._name_databases(survey, closed, "this user may not connect to them")
+        open_ones, others = survey.neighbours()
+        self._name_left_out(survey, [name for name in (*open_ones, *others) if self._left_out.why(name) is not None])
+        open_ones = [name for name in open_ones if self._left_out.why(name) is None]
+        for reason in sorted(set(others.values())):
+            names = [name for name, why in others.items() if why == reason and self._left_out.why(name) is None]
+            self._name_databases(survey, names, reason)
         some = {(database, table) for database, table, _ in self._whole}
         if not enter:
             self._name_databases(survey, open_ones, "only a search of every row of all schemas enters them")

@@ -67,8 +67,19 @@ class Fit(NamedTuple):
 class Survey:
     """One database. Every method raises StoreError if it fails."""
 
-    def __init__(self, url: str, *, sleep: Callable[[float], None], links: SharedConnections | None = None) -> None:
-        """Raises UsageError for a url that cannot work. With *links*, it shares their connection."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        sleep: Callable[[float], None],
+        links: SharedConnections | None = None,
+        is_neighbour: bool = False,
+    ) -> None:
+        """Raises UsageError for a url that cannot work. With *links*, it shares their connection.
+
+        *is_neighbour*: it is searched once, and left at once.
+        """
+        self._is_neighbour = is_neighbour
         self._access = Access(url, None, read_only=True, sleep=sleep, links=links)
         self._catalog = self._access.dialect.catalog
         self.url, self.sleep, self._links = url, sleep, links
@@ -106,6 +117,8 @@ class Survey:
     def close(self) -> None:
         """Gives up the connections."""
         self._access.close()
+        if self._is_neighbour:
+            self._access.leave()
 
     def in_a_row(self) -> AbstractContextManager[None]:
         """Goes around what is asked of it at once, as `Connection.in_a_row`."""
@@ -192,8 +205,8 @@ class Survey:
         """The database of a table, if one connection shows several; None: the one that the url names."""
         return entry.schema if self._catalog.schemas_are_databases and not entry.plain else None
 
-    def neighbours(self) -> tuple[list[str], list[str]]:
-        """The server's other databases that need a connection of their own: those this user may enter, and the rest."""
+    def neighbours(self) -> tuple[list[str], dict[str, str]]:
+        """The server's other databases that need a connection of their own: those to enter, and the rest, with why."""
         return self._access.read(self._catalog.databases)
 
     def neighbour_sizes(self) -> dict[str, int]:
@@ -207,7 +220,7 @@ class Survey:
     def enter(self, database: str) -> Survey:
         """Another database of the server, by the same user."""
         url = read_url(self.url).set(database=database)
-        return Survey(write_url(url), sleep=self.sleep, links=self._links)
+        return Survey(write_url(url), sleep=self.sleep, links=self._links, is_neighbour=True)
 
     def read(
         self, table: SearchableTable, count: Callable[[TableRows], T], courtesy: Courtesy, *, full: bool
@@ -416,7 +429,7 @@ class Survey:
             columns = columns_of(connection, entry.schema, entry.table)
             kinds = {name: base_type(column) for name, column in columns.items()}
             unfit = self._access.dialect.unfit_key
-            return () if any(name not in kinds or unfit(kinds[name]) for name in key) else key
+            return () if any(name not in kinds or unfit(kinds[name], connection) for name in key) else key
         return ()
 
     def _columns(self, entry: TableEntry, *, afresh: bool = False) -> tuple[list[SearchedColumn], str | None]:

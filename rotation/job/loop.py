@@ -119,11 +119,11 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
         closing.callback(store.close)
         opened.append(OpenTarget(target, store, keyring, options, job.local, takeover))
         names, of, warnings = store.key_names(), identify(target), store.warnings()
-        fault = store.lacks_room(takeover.longest) if target.takes_over else None
+        fault = store.refuses_updates() or (store.lacks_room(takeover.longest) if target.takes_over else None)
         if fault and not options.dry_run:
             raise UsageError(f"{fault}. Nothing was written")
-        part = TargetReport(target, of, names, identity=store.identity(), warnings=warnings, lacks_room=bool(fault))
-        part.replica = store.replica()
+        part = TargetReport(target, of, names, identity=store.identity(), warnings=warnings, refuses_writes=bool(fault))
+        part.hides_rows, part.replica = store.hides_rows(), store.replica()
         part.warnings += [each for each in (part.replica, fault) if each]
         # A census reads every row in any case.
         indexes = store.blind_indexes(of_all_rows=options.dry_run and options.sample is None)

@@ -125,9 +125,8 @@ class LedgerAccess:
     def clock(self, connection: sa.Connection) -> datetime:
         """The time of the database's server; only if it `has_clock`."""
         assert self._dialect is not None  # noqa: S101 - for the type checker
-        return datetime.fromtimestamp(
-            float(connection.exec_driver_sql(f"SELECT {self._dialect.clock}").scalar_one()), UTC
-        )
+        microseconds = int(connection.exec_driver_sql(f"SELECT {self._dialect.clock}").scalar_one())
+        return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
 
     def replication(self) -> tuple[str, Replication | RefusedStatement | None]:
         """The statement that gives the right to ask what its server repeats of another one, and the answer."""

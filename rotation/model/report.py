@@ -49,8 +49,11 @@ class TargetReport:
     """The reason that the run left this target alone, or stopped in it."""
     lacks_key: bool = False
     """True if most of its tokens do not open, so that a run writes nothing."""
-    lacks_room: bool = False
-    """True if its column is too narrow for new tokens, so that a run writes nothing; known of a takeover alone."""
+    refuses_writes: bool = False
+    """True if its column is too narrow for new tokens, which is known of a takeover alone, or if the database refuses
+    every update, so that a run writes nothing."""
+    hides_rows: bool = False
+    """True if the database may hide rows of the table from this user; all else is about the others."""
     interrupted: bool = False
     """True if it stopped for a database error or on request, so that the next run continues."""
     unreadable: set[bytes] = field(default_factory=set)

@@ -165,7 +165,7 @@ def _verdict_of(report: Report, *, has_uncovered: bool) -> Iterator[Text | Steps
             tokens = report.under(key["id"])
             if KeyState(key["state"]).is_superseded and tokens and key["id"] not in report.newer:
                 yield Text(f"  {many(tokens, 'token')} {key['id']} -> {report.primary}")
-        if any(target.lacks_key or target.lacks_room for target in report.targets):
+        if any(target.lacks_key or target.refuses_writes for target in report.targets):
             yield Steps(THIS_AGAIN.after("correct what is said above, then:"))
         elif not any(target.interrupted for target in report.targets):
             adopts = any(target.target.adopts is not Adopts.NOTHING for target in report.targets)
@@ -234,7 +234,7 @@ def _done(report: Report, rotated: int) -> str:
 def _complete(report: Report, rotated: int, *, has_uncovered: bool) -> Iterator[Text | Steps]:
     done = f"{_done(report, rotated)}. " if rotated else ""
     columns = columns_of([target.target for target in report.targets])
-    if any("rows may be hidden" in warning for target in report.targets for warning in target.warnings):
+    if any(target.hides_rows for target in report.targets):
         columns += ", of the rows that this user sees,"
     columns += f" of shard {report.shard}" if report.shard else ""
     others = sum(target.counts.others for target in report.targets)

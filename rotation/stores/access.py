@@ -41,11 +41,12 @@ def fault_of(error: BaseException, dialect: Dialect | None) -> Fault | None:
     """The kind of fault of a driver's *error*; None if it is unknown."""
     if not isinstance(error, DBAPIError):
         return None
-    if dialect and dialect.lacks_memory(error.orig or error):
+    cause = error.orig or error
+    if dialect and dialect.lacks_memory(cause):
         return Fault.PERMANENT
     if is_lost(error, dialect) or _is_dropped(error, dialect):
         return Fault.TRANSIENT
-    return dialect.fault(error.orig or error) if dialect else None
+    return dialect.fault(cause) if dialect else None
 
 
 def _is_dropped(error: DBAPIError, dialect: Dialect | None) -> bool:
@@ -57,7 +58,7 @@ def words_of(error: DBAPIError, dialect: Dialect | None) -> str:
     """A driver's *error* in words that show no value."""
     cause = error.orig or error
     if is_lost(error, dialect):
-        return "the connection was lost"
+        return (dialect and dialect.refusals.get(dialect.code(cause))) or "the connection was lost"
     if dialect is None:
         return f"the database failed ({type(cause).__name__})"
     words = dialect.words(cause) or dialect.damage(cause)
@@ -267,6 +268,10 @@ class Access:
         """Closes the connection, unless others share it."""
         if self._own:
             self._own.close()
+
+    def leave(self) -> None:
+        """Closes the connection until it is needed again, though others may share it."""
+        self._link.disconnect()
 
     def failure(self, error: DBAPIError) -> StoreError:
         """The StoreError for a driver's *error*; it shows no value."""

@@ -123,10 +123,10 @@ class Catalog(CellSyntax):
         del connection
         return []
 
-    def databases(self, connection: sa.Connection) -> tuple[list[str], list[str]]:
-        """The server's other databases that need a connection of their own: those this user may enter, and the rest."""
+    def databases(self, connection: sa.Connection) -> tuple[list[str], dict[str, str]]:
+        """The server's other databases that need a connection of their own: those to enter, and the rest, with why."""
         del connection
-        return [], []
+        return [], {}
 
     def database_sizes(self, connection: sa.Connection) -> dict[str, int]:
         """The bytes of those that this user may enter, if the server says them."""

@@ -161,6 +161,8 @@ class TableFacts(NamedTuple):
     """Foreign keys of other tables that refer to the column, as `table.constraint`."""
     estimate: int | None = None
     """The database's own estimate of the number of rows; None or less than 1 if it has none."""
+    unidentified: Sequence[str] = ()
+    """The statements without which the database refuses every UPDATE, since it could not say which row one was of."""
 
 
 BLOCK_BITS = 13

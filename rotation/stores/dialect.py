@@ -123,7 +123,7 @@ class Dialect:
     new_key: ClassVar[str | None] = None
     """The type of a column that numbers the rows, and becomes the primary key of a table that is there."""
     clock: ClassVar[str | None] = None
-    """The SQL for the time of the server, in seconds since 1970; None without a server."""
+    """The SQL for the time of the server, in whole microseconds since 1970; None without a server."""
     tempo: ClassVar[Tempo] = Tempo()
     """The sizes of batches: `python -m benchmarks.latency`."""
     hurries: ClassVar[bool] = False
@@ -156,6 +156,8 @@ class Dialect:
     """What to do about options of a url that other drivers know, by their names in small letters."""
     gone: ClassVar[frozenset[Any]] = frozenset()
     """The same if the server went away, and may come back: a run waits for it."""
+    hopeless: ClassVar[frozenset[Any]] = frozenset()
+    """The same if each connection would be lost in the same way."""
     read_only: ClassVar[frozenset[Any]] = frozenset()
     """The same if the server takes no writes, as one whose place another one has taken."""
 
@@ -421,7 +423,7 @@ class Dialect:
             return False
         return isinstance(kind, sa.String | sa.LargeBinary | sa.BINARY | sa.VARBINARY)
 
-    def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
+    def unfit_key(self, kind: sa.types.TypeEngine[Any], connection: sa.Connection) -> str | None:
         """The reason why a key of this type does not find its row again, or cannot be followed in order."""
         raise NotImplementedError
 

@@ -32,6 +32,8 @@ from rotation.stores.target_schema import NOTHING, cautions_of, columns_of, find
 AROUND = 64
 """Bytes around a cell in a server's message, at most."""
 MOST_READ = "that are read of a cell: have the application store less in one, or move it itself"
+SHOWN_STATEMENTS = 3
+"""Statements of a message; a table may have a thousand partitions that each need one."""
 JUMPS = 8
 """Blocks of a shard to look into before a whole scan."""
 LOOKED_AT = 1000
@@ -248,6 +250,23 @@ class Reader:
         query = sa.select(*self._key).where(self._index == sa.literal(index, AsRead()), others).limit(1)
         found = self._access.read(lambda connection: connection.execute(query).first())
         return None if found is None else tuple(found)
+
+    def hides_rows(self) -> bool:
+        """True if rows may be hidden from this user."""
+        return self._opened.hidden
+
+    def refuses_updates(self) -> str | None:
+        """By the facts of the table: what is to be done first."""
+        if not (statements := self._facts.unidentified):
+            return None
+        others = len(statements) - SHOWN_STATEMENTS
+        shown = "; ".join(
+            [*statements[:SHOWN_STATEMENTS], *([f"and {others:,} more, of its partitions"] * (others > 0))]
+        )
+        return (
+            f"{self._target.label}: the table is published and has no replica identity, so the database refuses every "
+            f"UPDATE. Give it one, as its owner: {shown}"
+        )
 
     def lacks_room(self, longest: Callable[[int], int]) -> str | None:
         """By the column's declared size and its longest cell that does not begin as a token does."""

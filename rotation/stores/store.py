@@ -364,7 +364,9 @@ class Store(Reader):
     def _open(self, sample: int | None) -> None:
         super()._open(sample)
         if not self._read_only:
-            self._check_writable()
+            # What the catalog says of it has better words.
+            if not self.refuses_updates():
+                self._check_writable()
             batched = self._dialect.batch_swap(self._cells)
             self._batch_swap, self._is_batched = batched or self._swap_of_each(), batched is not None
 

@@ -72,7 +72,7 @@ def find_target(  # noqa: PLR0913, PLR0917 - all that a target is found by
         if name == target.column:
             raise UsageError(f"[keys.{target.keys}] salt: {name} is the column of the tokens in table {target.table}")
     for name in key:
-        if reason := dialect.unfit_key(kind := base_type(columns[name])):
+        if reason := dialect.unfit_key(kind := base_type(columns[name]), connection):
             raise UsageError(f"{target.label}: key column {name} is a {type(kind).__name__}, {reason}")
     # The collations of an index which says that the key is unique: the column's own may take two keys for one, and then
     # a row is passed over.

@@ -49,6 +49,7 @@ def words_for(**options: str) -> Mapping[TlsFault, str]:
 
 def is_lost(error: DBAPIError, dialect: Dialect | None) -> bool:
     """True if *error* says that a connection is lost, and not that none was made: a driver may call both the same."""
-    if not error.connection_invalidated or dialect is None or error.statement is not None:
+    if not error.connection_invalidated or dialect is None:
         return error.connection_invalidated
-    return not isinstance(dialect.code(error.orig or error), TlsFault)
+    code = dialect.code(error.orig or error)
+    return code not in dialect.hopeless and (error.statement is not None or not isinstance(code, TlsFault))

@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode, in front of a test's PostgreSQL database."""
+"""PgBouncer in front of a test's PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -12,35 +12,42 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
-from tests.chaos.server import _folder, _free_port, accepts
+from tests.chaos.server import _folder, _free_port
 from tests.databases import IN_CI, Database
 from tests.processes import until
 
 FORM = """
 [databases]
 {further}
-* = host={host} port={port} user={user} {password}
+{databases} = host={host} port={port} user={user} {password}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {listen}
 unix_socket_dir =
-auth_type = any
-pool_mode = transaction
+auth_type = trust
+auth_file = {users}
+pool_mode = {mode}
 default_pool_size = {pool_size}
-ignore_startup_parameters = options, extra_float_digits
 logfile = {log}
 pidfile =
 """
 
 
 @contextmanager
-def pooled(database: Database, pool_size: int = 20, further: str = "") -> Iterator[Database]:
+def pooled(
+    database: Database,
+    pool_size: int = 20,
+    mode: str = "transaction",
+    databases: str | None = None,
+    further: str = "",
+) -> Iterator[Database]:
     """*database* with a url for the job that leads through a PgBouncer; the test's own engine does not.
 
-    *further*: a database that it leads elsewhere.
+    It knows *databases*, by default all, and *further*: one that it leads elsewhere.
     """
     program, url = _program(), sa.make_url(database.url)
     user = None if os.geteuid() else _account()
@@ -48,15 +55,18 @@ def pooled(database: Database, pool_size: int = 20, further: str = "") -> Iterat
         if user:
             shutil.chown(folder, user)
         listen, log, settings = _free_port(), folder / "log", folder / "pgbouncer.ini"
-        where = {**_server(url), "further": further, "listen": listen, "log": log, "pool_size": pool_size}
-        settings.write_text(FORM.format(**where))
+        how = {"listen": listen, "log": log, "pool_size": pool_size, "mode": mode, "databases": databases or "*"}
+        users = folder / "users"
+        users.write_text(f'"{url.username}" ""\n')
+        settings.write_text(FORM.format(**_server(url), **how, users=users, further=further))
         setpriv = shutil.which("setpriv")
         # Ends with this process, even if that is killed.
         ending = [setpriv, "--pdeathsig=KILL"] if setpriv else []
         command = [*ending, program, "-q", settings]
         process = subprocess.Popen(command, user=user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            through = url.set(host="127.0.0.1", port=listen, password=None).difference_update_query(["host", "port"])
+            plain = url.difference_update_query(["host", "port", "options"])
+            through = plain.set(host="127.0.0.1", port=listen, password=None)
             _await(through, process, log)
             yield replace(database, url=through.render_as_string(hide_password=False))
         finally:
@@ -75,8 +85,17 @@ def _server(url: sa.URL) -> Mapping[str, Any]:
 
 
 def _await(url: sa.URL, process: subprocess.Popen[bytes], log: Path) -> None:
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
-    until(lambda: accepts(engine), "the first connection to PgBouncer", process, log)
+    # Without SQLAlchemy, which begins a transaction: in statement mode there are none.
+    text = url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def accepts() -> bool:
+        try:
+            psycopg.connect(text, autocommit=True).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    until(accepts, "the first connection to PgBouncer", process, log)
 
 
 def _program() -> str:

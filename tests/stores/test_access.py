@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+import psycopg
 import pymysql
 import pytest
 import sqlalchemy as sa
@@ -36,6 +37,11 @@ FAULTS = {
     "a full disk": (of_sqlite(sqlite3.SQLITE_FULL), Fault.PERMANENT, "the disk is full"),
     "a mistake in the statement": (of_sqlite(sqlite3.SQLITE_ERROR), Fault.PERMANENT, "the database failed"),
 }
+LIMITS = {
+    "25P03": "idle_in_transaction_session_timeout",
+    "25P04": "transaction_timeout",
+    "57P05": "idle_session_timeout",
+}
 
 
 @pytest.mark.parametrize(("error", "fault", "words"), FAULTS.values(), ids=FAULTS)
@@ -44,6 +50,18 @@ def test_an_error_is_told_from_others(error: sa.exc.DBAPIError, fault: Fault, wo
     assert fault_of(error, SQLite()) is fault
     assert words_of(error, SQLite()).startswith(words)
     assert "hunter2" not in words_of(error, SQLite())
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_limit_that_ends_a_session_is_named(is_lost: bool) -> None:
+    """It is tried again, since the next transaction may be shorter; the setting stands in the words in the end."""
+    for state, setting in LIMITS.items():
+        cause = psycopg.OperationalError("hunter2")
+        cause.sqlstate = state
+        error = sa.exc.OperationalError("SELECT 'hunter2'", {}, cause, connection_invalidated=is_lost)
+
+        assert fault_of(error, PostgreSQL()) is Fault.TRANSIENT
+        assert words_of(error, PostgreSQL()).endswith(f"raise this user's {setting}")
 
 
 @pytest.mark.parametrize("name", FAULTS)

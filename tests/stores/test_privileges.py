@@ -81,7 +81,7 @@ def test_rights_on_the_columns_are_enough(database: Database, cli: Cli, user: st
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_row_security_is_warned_of(database: Database, cli: Cli, user: str) -> None:
-    """D30: row security may hide rows, so the census may be too small; the run says so."""
+    """D30: row security may hide rows, so the census may be too small; the run says so, and its JSON."""
     database.make_creds(make_tokens(4))
     database.execute(
         f"GRANT SELECT, UPDATE ON creds TO {user}",
@@ -96,6 +96,9 @@ def test_row_security_is_warned_of(database: Database, cli: Cli, user: str) -> N
         "creds.token: row security is on for this user, so rows may be hidden; run with BYPASSRLS, or as the "
         "owner if it is not forced"
     ]
+    assert report(ran)["hides_rows"]
+    database.execute("ALTER TABLE creds DISABLE ROW LEVEL SECURITY")
+    assert not report(rotate(cli, database))["hides_rows"]
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

@@ -62,6 +62,9 @@ class TargetReportJson(CellCounts, _ReportedColumn):
     seconds: Annotated[float, "How long it took."]
     retries: Annotated[int, "Transactions that were repeated."]
     warnings: Annotated[list[str], "What to know about this column."]
+    hides_rows: Annotated[
+        bool, "True if row level security may hide rows from this user: then all that is said is of the others."
+    ]
     stopped: Annotated[str | None, "Why the command left the column alone, or stopped in it."]
     problems: Annotated[list[ProblemJson], "The first 1,000 problems."]
     samples: Annotated[list[SampleJson], "Some cells that adopt would encrypt."]
@@ -71,7 +74,7 @@ class TargetReportJson(CellCounts, _ReportedColumn):
     def of(cls, report: TargetReport) -> TargetReportJson:
         """The part on one target."""
         target, counts = report.target, report.counts
-        names = ("passes", "proof", "retries", "warnings", "stopped")
+        names = ("passes", "proof", "retries", "warnings", "hides_rows", "stopped")
         return cls(
             **{name: getattr(target, name) for name in ("name", "column", "format", "keys")},
             **counts.by_name(),
@@ -87,7 +90,10 @@ class TargetReportJson(CellCounts, _ReportedColumn):
 class RunJson(Document):
     """`run`, `status` and `adopt`."""
 
-    complete: Annotated[bool, "True if every token is under its primary key, and no cell needs a person."]
+    complete: Annotated[
+        bool,
+        "True if every token is under its primary key, and no cell needs a person; of the rows that this user sees.",
+    ]
     dry_run: Annotated[bool, "True if nothing was written: true for status."]
     primary: Annotated[str, "The id of the primary key; if there are several key sets, of the first one."]
     keys: Annotated[list[KeyJson], "The keys in use, the primary first."]

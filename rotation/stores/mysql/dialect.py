@@ -77,6 +77,14 @@ IN_TRANSACTION = 1
 MOST_CASES = 200
 """Rows of a statement with a case for each: its time grows with their square."""
 LOCK_SECONDS = 1
+SETTINGS = (
+    # Otherwise what the catalog and a search find is cut without a word, a join may be refused, or rows are as of once;
+    # and SQLAlchemy reads the columns' names between quotes. MariaDB alone reads the last of them.
+    "sql_select_limit = 18446744073709551615, sql_safe_updates = 0, sql_big_selects = 1, sql_quote_show_create = 1, "
+    # Chained, the end of a transaction would begin another like it, in which a statement is none by itself.
+    "completion_type = NO_CHAIN /*M!100300 , system_versioning_asof = DEFAULT */"
+)
+"""What changes results, whatever a server's `init_connect` or the url has set."""
 LOCK_WAIT = "rotation.lock_wait"
 """The name under which a connection notes the seconds that it waits for locks."""
 ISOLATION = "rotation.isolation"
@@ -84,6 +92,10 @@ ISOLATION = "rotation.isolation"
 SEVERAL, ALLOWED = "rotation.several", b"\0\0"
 """The name under which it notes whether it sends several statements at once, and what allows them."""
 COMMITTED, REPEATABLE = "READ COMMITTED", "REPEATABLE READ"
+
+ZONE = "SELECT IF(@@session.time_zone = 'SYSTEM', @@system_time_zone, @@session.time_zone)"
+_EVEN_ZONE = re.compile(r"(?i)[+-]\d\d:\d\d|(etc/)?(utc|gmt|uct|zulu)|etc/gmt[+-]\d+")
+"""Zones in which no clock is ever put back."""
 
 ESCAPED = (b"\0", b"\n", b"\r", b"\x1a", b"\\", b"'", b'"')
 UTF8 = "CHARACTER SET utf8mb4"
@@ -226,7 +238,7 @@ class MySQL(Dialect):
     name_quote = "`"
     is_by_itself = True
     other_options = OTHER_OPTIONS
-    clock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000"
+    clock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
     refusals: ClassVar[Mapping[Any, str]] = {
         **words_for(
             ca="ssl_ca",
@@ -239,6 +251,7 @@ class MySQL(Dialect):
         6: "the server lost a temporary file: two servers must not share a folder for these (tmpdir)",
         1021: "the disk is full",
         1036: "the table is read-only",
+        1038: "the server cannot sort with so little memory: raise this user's sort_buffer_size",
         1040: FULL,
         1044: "this user may not use the database",
         1045: "user or password is wrong, or the account asks for TLS or for a certificate of the client",
@@ -248,6 +261,7 @@ class MySQL(Dialect):
         1130: "the server takes no connection from this host: look at the user's host",
         1142: "the privilege for it is missing: grant SELECT and UPDATE on the table",
         1143: "the privilege for it is missing: grant SELECT and UPDATE on its columns",
+        1184: "the init_connect of the server fails: correct it there",
         1153: "a value is larger than max_allowed_packet",
         1203: FULL,
         1205: "another transaction holds a lock",
@@ -264,8 +278,10 @@ class MySQL(Dialect):
         1047: "this node of the cluster takes no statements yet",
         1053: "the server is shutting down",
         1927: "the connection was lost",
+        1969: "a statement took too long: raise this user's max_statement_time",
         2006: "the connection was lost",
         2013: "the connection was lost",
+        3024: "a statement took too long: raise this user's max_execution_time",
         9001: "the proxy has no connection to its server",
     }
     damages: ClassVar[Mapping[Any, str]] = {
@@ -384,12 +400,11 @@ class MySQL(Dialect):
         # A statement by itself is a transaction; others begin with one.
         connection.autocommit(value=True)
         with connection.cursor() as cursor:
-            # Shards divide keys; without digits behind its point a negative quotient names the next block. Chained, the
-            # end of a transaction would begin another like it, in which a statement is none by itself. MySQL can hide a
-            # primary key that it made by itself.
+            # Shards divide keys; without digits behind its point a negative quotient names the next block. MySQL can
+            # hide a primary key that it made by itself.
             cursor.execute(
                 f"{_lock_wait(LOCK_SECONDS)}, sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES'), "
-                f"group_concat_max_len = {LONGEST}, div_precision_increment = 4, completion_type = NO_CHAIN "
+                f"group_concat_max_len = {LONGEST}, div_precision_increment = 4, {SETTINGS} "
                 "/*!80030 , show_gipk_in_create_table_and_information_schema = ON */"
             )
             cursor.execute(_isolation(COMMITTED))
@@ -448,7 +463,7 @@ class MySQL(Dialect):
 
     def limit_waits(self, connection: sa.Connection) -> None:
         """For the session, which ends after that."""
-        connection.exec_driver_sql(_lock_wait(LOCK_SECONDS))
+        connection.exec_driver_sql(f"{_lock_wait(LOCK_SECONDS)}, {SETTINGS}")
 
     def code(self, error: BaseException) -> object:
         """The error number, unless TLS or another kind of server is behind it; the driver's own errors have words."""
@@ -572,12 +587,20 @@ class MySQL(Dialect):
         """A SET is made of words, though SQLAlchemy takes it for text."""
         return is_binary(kind) or (super().holds_text(kind) and not isinstance(kind, mysql.SET))
 
-    def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
-        """A FLOAT is shown with six digits; an ENUM compares as text and sorts as a number."""
+    def unfit_key(self, kind: sa.types.TypeEngine[Any], connection: sa.Connection) -> str | None:
+        """A FLOAT is shown with six digits; an ENUM compares as text and sorts as a number.
+
+        A TIMESTAMP is shown in the zone of the session: two of them alike if the clock is put back between them.
+        """
         if isinstance(kind, sa.Float) and not isinstance(kind, sa.Double):
             return "which is inexact"
         if isinstance(kind, sa.Enum | mysql.SET) or not isinstance(kind, KEYS):
             return "which cannot be followed in order"
+        if isinstance(kind, sa.TIMESTAMP) and not _EVEN_ZONE.fullmatch(connection.scalar(sa.text(ZONE)) or ""):
+            return (
+                "which is read in this session's time zone, where two of them are alike if the clock is put back: "
+                "add init_command=SET%20time_zone='%2B00:00' to the url, behind ? or &"
+            )
         return None
 
     def unfit_column(

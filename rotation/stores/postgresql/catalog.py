@@ -15,6 +15,7 @@ from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, Uniqu
 from rotation.stores.origins import Edge, Place
 from rotation.stores.postgresql.file_reader import FileReader, leaves_of
 from rotation.stores.table_readers import KeylessReader, TableReader, TableSource
+from rotation.stores.watchdog import LASTING
 
 HERE = """WITH RECURSIVE here(oid) AS (
     SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -88,9 +89,34 @@ TABLE = """SELECT 'table', CAST(c.reltuples AS bigint), 0,
     ) THEN 'inherited' END, NULL
 FROM pg_class c JOIN here h ON c.oid = h.oid"""
 
-PARTS = (INDEXES, TRIGGERS, FOREIGN_KEYS, REFERRERS, TABLE)
+PUBLISHED = """published(oid) AS MATERIALIZED (
+    SELECT g.relid FROM pg_publication p CROSS JOIN LATERAL pg_get_publication_tables(CAST(p.pubname AS text)) g
+    WHERE p.pubupdate
+)"""
+"""The tables whose updates are published. Of a table with partitions they are listed, or the table itself is."""
+
+# The server refuses each UPDATE of them: https://www.postgresql.org/docs/current/logical-replication-publication.html
+UNIDENTIFIED = """SELECT 'unidentified', CAST(c.oid AS bigint), 0,
+    format('ALTER TABLE %I.%I REPLICA IDENTITY ', n.nspname, c.relname) || CASE
+        WHEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate)
+        THEN 'DEFAULT' ELSE coalesce((SELECT 'USING INDEX ' || quote_ident(x.relname)
+            FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisunique
+            AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS (
+                SELECT FROM pg_attribute a
+                WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey) AND NOT a.attnotnull
+            ) ORDER BY i.indexrelid LIMIT 1), 'FULL') END, NULL, NULL
+FROM family f JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relreplident <> 'f' AND EXISTS (
+    SELECT FROM published p
+    WHERE p.oid = c.oid OR p.oid IN (SELECT CAST(relid AS oid) FROM pg_partition_ancestors(c.oid))
+) AND NOT EXISTS (
+    SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
+    AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END
+)"""
+
+PARTS = (INDEXES, TRIGGERS, FOREIGN_KEYS, REFERRERS, TABLE, UNIDENTIFIED)
 # Its parameters are looked for once, and not for each target.
-FACTS = sa.text("\n".join([FAMILY, "\nUNION ALL ".join(PARTS), "ORDER BY fact, place, number, one"]))
+FACTS = sa.text("\n".join([f"{FAMILY}, {PUBLISHED}", "\nUNION ALL ".join(PARTS), "ORDER BY fact, place, number, one"]))
 
 # As a text: a name that is too long would be cut, and found.
 HAS_TABLE = """SELECT EXISTS (
@@ -172,8 +198,13 @@ JOIN pg_class s ON s.oid = x.source JOIN pg_namespace sn ON sn.oid = s.relnamesp
 LEFT JOIN pg_attribute a ON a.attrelid = x.source AND a.attnum = x.number AND x.number <> 0"""  # noqa: S608 - constants only
 """Each use of a column by a view, or by a generated column; without a column: of all of them, as a row or as none."""
 
-DATABASES = """SELECT datname, datallowconn AND has_database_privilege(oid, 'CONNECT') FROM pg_database
+DATABASES = """SELECT datname, datallowconn AND has_database_privilege(oid, 'CONNECT'), datistemplate FROM pg_database
 WHERE datname NOT IN (current_database(), 'template0') ORDER BY 1"""
+CLOSED = "this user may not connect to them"
+POOLED = (
+    "a pooler would stay connected to a template, and CREATE DATABASE would fail meanwhile; a url that leads to the "
+    "server itself has them searched"
+)
 
 DATABASE_SIZES = """SELECT datname, pg_database_size(oid) FROM pg_database
 WHERE datallowconn AND has_database_privilege(oid, 'CONNECT')"""
@@ -229,6 +260,7 @@ class PostgreSQLCatalog(Catalog):
             foreign_keys=[ForeignKey(name, table) for name, table, *_ in found["foreign key"]],
             referrers=[name for name, *_ in found["referrer"]],
             estimate=estimate,
+            unidentified=[statement for statement, *_ in found["unidentified"]],
         )
 
     def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> Sequence[UniqueColumn]:
@@ -284,10 +316,12 @@ class PostgreSQLCatalog(Catalog):
         """Foreign tables, materialized views without data, schemas that may not be used, and large objects."""
         return [(subject, words) for subject, words in connection.execute(sa.text(UNSEARCHABLE))]
 
-    def databases(self, connection: sa.Connection) -> tuple[list[str], list[str]]:
-        """All except this one and template0."""
+    def databases(self, connection: sa.Connection) -> tuple[list[str], dict[str, str]]:
+        """All except this one and template0. A database is copied only while nobody is connected to it."""
         found = connection.execute(sa.text(DATABASES)).all()
-        return [name for name, may in found if may], [name for name, may in found if not may]
+        is_pooled = connection.info.get(LASTING) is None
+        rest = {name: POOLED if may else CLOSED for name, may, template in found if not may or (template and is_pooled)}
+        return [name for name, *_ in found if name not in rest], rest
 
     def database_sizes(self, connection: sa.Connection) -> dict[str, int]:
         """Indexes included. One that is dropped meanwhile has no size."""

@@ -1,15 +1,19 @@
-"""Sending and loading values with psycopg: arrays in PostgreSQL's binary form, and texts of unchecked encoding.
+"""Sending and loading values with psycopg: arrays in PostgreSQL's binary form, times, and texts of unchecked encoding.
 
-Arrays: psycopg's own way to send a list costs more than the UPDATE. Format: `array_recv` in PostgreSQL's
-src/backend/utils/adt/arrayfuncs.c.
+Arrays: psycopg's own way to send a list costs more than the UPDATE, and sends bytes as the session's settings were when
+it last heard of them. Format: `array_recv` in PostgreSQL's src/backend/utils/adt/arrayfuncs.c.
+Times: psycopg reads them in the session's style and zone, and hears of the style of a transaction only behind its first
+answer. Two times of a zone may be equal in Python that are an hour apart: the clock is put back between them.
 Texts: a database whose encoding is SQL_ASCII checks none of them.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import cache
 from itertools import chain
 from struct import Struct, iter_unpack
@@ -19,16 +23,25 @@ from uuid import UUID
 from rotation.model.batch import gapless
 
 TEXT, TEXT_ARRAY = 25, 1009
+BYTEA, BYTEA_ARRAY = 17, 1001
 BIGINT, BIGINT_ARRAY = 20, 1016
 UUID_OID, UUID_ARRAY = 2950, 2951
 _HEAD = Struct(">iiIii")
 _LENGTH = Struct(">i")
+_INTERVAL = re.compile(
+    rb"(?:([-+]?\d+) years? ?)?(?:([-+]?\d+) mons? ?)?(?:([-+]?\d+) days? ?)?"
+    rb"(?:([-+]?)(\d+):(\d+):(\d+)(?:\.(\d+))?)?"
+)
 _NUMBERS = {2: "h", 4: "i", 8: "q"}
 """The type codes of `array` by bytes."""
 
 
 class TextArray(bytes):
     """A `text[]`."""
+
+
+class ByteaArray(bytes):
+    """A `bytea[]`."""
 
 
 class BigintArray(bytes):
@@ -48,6 +61,12 @@ def text_array(values: Sequence[str]) -> TextArray:
         return TextArray(_head(TEXT, values) + mark.join(["", *values]).encode("latin-1"))
     parts = chain.from_iterable((lengths[len(value)], value.encode("ascii")) for value in values)
     return TextArray(_head(TEXT, values) + b"".join(parts))
+
+
+def bytea_array(values: Sequence[bytes]) -> ByteaArray:
+    """An array of bytes."""
+    parts = chain.from_iterable((_LENGTH.pack(len(value)), value) for value in values)
+    return ByteaArray(_head(BYTEA, values) + b"".join(parts))
 
 
 def bigint_array(values: Sequence[int]) -> BigintArray:
@@ -110,6 +129,8 @@ def register(connection: Any) -> None:
     """Registers them with a psycopg connection."""
     for kind, dumper in _array_dumpers().items():
         connection.adapters.register_dumper(kind, dumper)
+    for name, loader in _time_loaders().items():
+        connection.adapters.register_loader(name, loader)
 
 
 @cache
@@ -124,8 +145,43 @@ def _array_dumpers() -> Mapping[type, type]:
         def dump(self, obj: bytes) -> bytes:
             return bytes(obj)
 
-    oids = {TextArray: TEXT_ARRAY, BigintArray: BIGINT_ARRAY, UuidArray: UUID_ARRAY}
+    oids = {TextArray: TEXT_ARRAY, ByteaArray: BYTEA_ARRAY, BigintArray: BIGINT_ARRAY, UuidArray: UUID_ARRAY}
     return {kind: type(f"{kind.__name__}Dumper", (AsItIs,), {"oid": oid}) for kind, oid in oids.items()}
+
+
+@cache
+def _time_loaders() -> Mapping[str, type]:
+    from psycopg import DataError  # noqa: PLC0415 - an extra
+    from psycopg.adapt import Loader  # noqa: PLC0415
+    from psycopg.types import datetime as times  # noqa: PLC0415
+
+    class SpanLoader(Loader):
+        """A month is 30 days, and a year 12 months: so the server compares them, and psycopg takes a year for 365."""
+
+        def load(self, data: Any) -> timedelta:
+            try:
+                return _span(bytes(data))
+            except (AttributeError, OverflowError):
+                pass
+            raise DataError("an interval that Python does not have")
+
+    def alone(loader: Any) -> type:
+        # Without a connection psycopg reads ISO, and into UTC.
+        def init(self: Any, oid: int, _context: Any = None) -> None:
+            loader.__init__(self, oid)
+
+        return type(f"Own{loader.__name__}", (loader,), {"__init__": init})
+
+    drivers = {"date": times.DateLoader, "timestamp": times.TimestampLoader, "timestamptz": times.TimestamptzLoader}
+    return {name: alone(loader) for name, loader in drivers.items()} | {"interval": SpanLoader}
+
+
+def _span(data: bytes) -> timedelta:
+    """The interval that *data* spells in the style `postgres`. Raises AttributeError for anything else."""
+    years, months, days, sign, hours, minutes, seconds, part = _INTERVAL.fullmatch(data).groups(b"0")  # type: ignore[union-attr]
+    whole = timedelta(30 * (12 * int(years) + int(months)) + int(days))
+    rest = timedelta(0, int(seconds), int(part.ljust(6, b"0")), 0, int(minutes), int(hours))
+    return whole - rest if sign == b"-" else whole + rest
 
 
 def take_any_text(connection: Any) -> None:

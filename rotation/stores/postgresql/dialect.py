@@ -32,7 +32,7 @@ from rotation.stores.dialect import (
 )
 from rotation.stores.postgresql.blocks import PostgreSQLBlocks, PostgreSQLPages
 from rotation.stores.postgresql.catalog import TRANSACTION, PostgreSQLCatalog
-from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
+from rotation.stores.postgresql.codecs import TextArray, bigint_array, bytea_array, register, take_any_text, text_array
 from rotation.stores.postgresql.other_options import OTHER_OPTIONS
 from rotation.stores.postgresql.other_writers import PostgreSQLOthers
 from rotation.stores.postgresql.replication import replication
@@ -78,14 +78,23 @@ USUAL = {
     "client_encoding": "utf8",
 }
 """Settings of a connection, as in a url."""
+UNIDENTIFIED = (
+    "the table, or a partition of it, is published, and nothing says which row an update is of: look at its REPLICA "
+    "IDENTITY, and at the columns that the publication names"
+)
+BY_STATEMENT, OPTIONS = "a pooler's statement mode", "a pooler's options"
+"""The codes for what a pooler says of itself, in place of an SQLSTATE that it shares with other faults, or has not."""
 UNREACHED = frozenset({"OperationalError", "ConnectionTimeout"})
 """The driver's errors before there is a session."""
 ANSWERS = {
-    r"sorry, too many clients|too many connections for|connection slots are reserved": "53300",
+    r"sorry, too many clients|too many connections for|connection slots are reserved|max_client_conn": "53300",
     r"the database system is|not (yet )?accepting connections": "57P03",
-    r"password|(?<!certificate )authentication failed|role .* does not exist|not permitted to log in": "28000",
+    r"password|(?<!certificate )authentication failed|no such user|role .* does not exist|not permitted to log in": (
+        "28000"
+    ),
     r"permission denied for database": "42501",
-    r"database .* does not exist|not currently accepting": "3D000",
+    r"database .* does not exist|not currently accepting|no such database|database .* is disabled": "3D000",
+    r"unsupported (options )?startup parameter": OPTIONS,
     # PgBouncer's own while its server is away, unless it repeats an answer of that server, as the ones above.
     r"server_login_retry|cannot connect to server|query_wait_timeout|server conn crashed|shutting down": "08006",
 }
@@ -127,7 +136,7 @@ class PostgreSQL(Dialect):
     # Transactions by their full numbers (pg_current_xact_id).
     oldest: ClassVar[Mapping[str, Sequence[int]]] = {"PostgreSQL": (13,)}
     extra = "postgres"
-    clock = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+    clock = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
     tempo = Tempo(gentle_rows=100, rest=5.0)
     hurries = True
     other_options = OTHER_OPTIONS
@@ -154,10 +163,17 @@ class PostgreSQL(Dialect):
         "53200": "the server has not enough memory",
         "53300": FULL,
         "08006": "the pooler has no connection to its server",
+        BY_STATEMENT: "the pooler is in statement mode, in which there are no transactions; it needs transaction or "
+        "session mode for this database and user (pool_mode)",
+        OPTIONS: "the pooler takes no such options: look at what stands behind ? in the url; a table of another schema "
+        "can be named with it, as app.creds, and search_path be set for the user by ALTER ROLE",
         "55P03": "another transaction holds a lock",
-        "57014": "a statement was cancelled (a statement_timeout?)",
+        "25P03": "the server ends what waits in a transaction: raise this user's idle_in_transaction_session_timeout",
+        "25P04": "the server ends long transactions: raise this user's transaction_timeout",
+        "57014": "a statement was cancelled: raise this user's statement_timeout, if it has one",
         "57P01": "the connection was lost",
         "57P03": "the server is starting or shutting down",
+        "57P05": "the server ends what waits between transactions: raise this user's idle_session_timeout",
     }
     damages: ClassVar[Mapping[Any, str]] = {
         "58P01": "a file of it is not there",
@@ -166,8 +182,11 @@ class PostgreSQL(Dialect):
     }
     unforeseen = "the database failed, and the server's log says why"
     denials: ClassVar[frozenset[Any]] = frozenset({"42501"})
-    transient: ClassVar[frozenset[Any]] = frozenset({"08", "40", "57P01", "57P02", "57P03", "53300", "25P03"})
+    transient: ClassVar[frozenset[Any]] = frozenset(
+        {"08", "40", "57P01", "57P02", "57P03", "57P05", "53300", "25P03", "25P04"}
+    )
     gone: ClassVar[frozenset[Any]] = frozenset({"08", "57P01", "57P02", "57P03", "53300", FOREIGN})
+    hopeless: ClassVar[frozenset[Any]] = frozenset({BY_STATEMENT})
     read_only: ClassVar[frozenset[Any]] = frozenset({"25006"})
     locked: ClassVar[frozenset[Any]] = frozenset({"55P03"})
     # 21 and 22 data, 23 constraint, 27 a trigger, 44 WITH CHECK OPTION, P0 a trigger's RAISE, 54000 too much for an
@@ -259,6 +278,8 @@ class PostgreSQL(Dialect):
     def code(self, error: BaseException) -> object:
         """The SQLSTATE; for an answer to a connection attempt, the one that its words stand for."""
         state = getattr(error, "sqlstate", None)
+        if state == "08P01" and "statement pooling mode" in str(error):
+            return BY_STATEMENT
         if state is None and type(error).__name__ in UNREACHED:
             found = (state for pattern, state in ANSWERS.items() if re.search(pattern, _answer(error) or ""))
             others = (code for pattern, code in OUTCOMES.items() if re.search(pattern, str(error)))
@@ -283,6 +304,9 @@ class PostgreSQL(Dialect):
             if _answer(error):
                 return "the server refuses the connection, and its log says why; check database, user and password"
             return self.unreachable(error)
+        # Its SQLSTATE stands for other faults, too.
+        if getattr(getattr(error, "diag", None), "source_function", None) == "CheckCmdReplicaIdentity":
+            return UNIDENTIFIED
         return super().words(error)
 
     def is_gone(self, error: BaseException) -> bool:
@@ -348,10 +372,9 @@ class PostgreSQL(Dialect):
 
         def parameters(swaps: Swaps) -> dict[str, Any]:
             columns = zip(names, cells.key_kinds, zip(*swaps.keys, strict=True), strict=True)
-            return {
-                name: bigint_array(column) if isinstance(kind, sa.Integer) else list(column)
-                for name, kind, column in columns
-            } | {"old": _texts(cast(Sequence[str], swaps.old)), "new": _texts(cast(Sequence[str], swaps.new))}
+            keys = {name: _array(kind, column) for name, kind, column in columns}
+            old, new = (_texts(cast(Sequence[str], cells)) for cells in (swaps.old, swaps.new))
+            return {**keys, "old": old, "new": new}
 
         return BatchSwap(statement, parameters)
 
@@ -384,8 +407,9 @@ class PostgreSQL(Dialect):
         """In bytes."""
         return sa.func.octet_length(column)
 
-    def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
+    def unfit_key(self, kind: sa.types.TypeEngine[Any], connection: sa.Connection) -> str | None:
         """A REAL is compared as a double, and 0.1 differs between the two."""
+        del connection
         if isinstance(kind, sa.REAL):
             return "which is inexact"
         return None if isinstance(kind, KEYS) else "which cannot be followed in order"
@@ -400,6 +424,12 @@ def _answer(error: BaseException) -> str | None:
 def _is_nameless(error: BaseException) -> bool:
     # Older versions of the driver have the resolver's words alone.
     return str(error).startswith(("failed to resolve host", "[Errno "))
+
+
+def _array(kind: sa.types.TypeEngine[Any], values: Sequence[Any]) -> object:
+    if isinstance(kind, sa.Integer):
+        return bigint_array(values)
+    return bytea_array(values) if isinstance(kind, sa.LargeBinary) else list(values)
 
 
 def _texts(values: Sequence[str]) -> TextArray | list[str]:

@@ -21,24 +21,40 @@ RECOVERED = "coalesce(CAST(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_ti
 """A recovery after a crash, which may keep the start of the server, resets the statistics. Any user may ask."""
 STANDBY = "CAST(pg_is_in_recovery() AS int)"
 NAMES = f"{STANDBY}, {SERVER}, CAST(pg_backend_pid() AS text), CAST(extract(epoch FROM now()) AS text)"
-FOUND = f"""SELECT {SERVER}, a.pid IS NULL, a.state, concat_ws(' ', a.wait_event_type, a.wait_event),
+FOUND = f"""{SERVER}, a.pid IS NULL, a.state, concat_ws(' ', a.wait_event_type, a.wait_event),
 CAST(extract(epoch FROM a.xact_start) AS text)
-FROM (SELECT 1) one LEFT JOIN pg_stat_activity a ON a.pid = CAST(%s AS int)"""  # noqa: S608 - constants only
+FROM (SELECT 1) one LEFT JOIN pg_stat_activity a ON a.pid = CAST(%s AS int)"""
 
 
 ELSEWHERE = ("Client ", "IPC SyncRep")
 """Waits of a session for others: https://www.postgresql.org/docs/current/monitoring-stats.html#WAIT-EVENT-TABLE."""
+READING = {
+    # The order of day and month stays: the condition in a target's `where` may have such a date.
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    # Bytes within an array or a composite type are returned as text.
+    "bytea_output": "hex",
+    # A float, of a key or of a time, with all of its digits.
+    "extra_float_digits": "1",
+    # The names of types, which SQLAlchemy looks up.
+    "quote_all_identifiers": "off",
+    "standard_conforming_strings": "on",
+}
+"""The settings by which the server writes values and reads texts, whatever a role, a database or a server has."""
 
 
 def first_statement(settings: Mapping[str, str]) -> str:
-    """Sets *settings* for a transaction, and finds its server and its names: the last four columns.
+    """Sets *settings* for a transaction, beside READING, and finds its server and its names: the last four columns.
 
     What is set for a transaction ends with it. What is set for a session stays with a connection of a pooler such as
     PgBouncer, which hands it to a service next.
     """
+    return f"SELECT {_sets({**READING, **settings})}, {NAMES}"
+
+
+def _sets(settings: Mapping[str, str]) -> str:
     # Several statements in one text do not go together with parameters.
-    sets = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
-    return f"SELECT {', '.join([*sets, NAMES])}"
+    return ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
 
 
 def session_in(result: Any) -> Session | None:
@@ -62,7 +78,8 @@ def peer_of(connection: Any) -> Peer:
     From here on, no statement begins a transaction by itself.
     """
     connection.autocommit = True
-    standby, server, process, _, recovered = connection.execute(f"SELECT {NAMES}, {RECOVERED}").fetchone()
+    asked = f"SELECT {_sets(READING)}, {NAMES}, {RECOVERED}"
+    standby, server, process, _, recovered = connection.execute(asked).fetchone()[-5:]
     session = (server, process, None) if str(connection.info.backend_pid) == process else None
     return Peer((*started(server), recovery(recovered), replica(standby)), session)
 
@@ -81,7 +98,8 @@ def sign_of(connection: Any, session: Session) -> Sign:
     """By `pg_stat_activity`, in which a user sees its own sessions whole."""
     server, process, began = session
     connection.autocommit = True
-    here, is_gone, state, waits_for, since = connection.execute(FOUND, [process]).fetchone()
+    asked = f"SELECT {_sets(READING)}, {FOUND}"
+    here, is_gone, state, waits_for, since = connection.execute(asked, [process]).fetchone()[-5:]
     if here != server:
         return Sign.LIFE
     # Of a session of somebody else, or if the server does not keep track, nothing is shown.

@@ -324,5 +324,5 @@ class SQLite(Dialect):
         numbers = connection.scalar(sa.select(sa.func.count()).select_from(table).where(is_number))
         return f"{reason}; it holds {many(numbers, 'number')}" if numbers else None
 
-    def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
+    def unfit_key(self, kind: sa.types.TypeEngine[Any], connection: sa.Connection) -> str | None:
         """Every value has its place in the order, whatever the column is called."""
