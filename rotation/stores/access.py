@@ -23,13 +23,14 @@ from rotation.stores.dialect import READING, Dialect, Fault, Mode
 from rotation.stores.line import Line
 from rotation.stores.patience import IMPATIENT, Patience, Wait
 from rotation.stores.servers import Fact, Replication, TooOldError
-from rotation.stores.tls import is_lost
+from rotation.stores.tls import TlsFault, is_lost
 from rotation.stores.watchdog import NoAnswerError
 
 if TYPE_CHECKING:
     import tenacity
 
 ATTEMPTS = 6
+LOST = "the connection was lost"
 LOCKED = "locked", "another transaction holds the row"
 """Category and reason of a row that is left for later."""
 
@@ -58,7 +59,9 @@ def words_of(error: DBAPIError, dialect: Dialect | None) -> str:
     """A driver's *error* in words that show no value."""
     cause = error.orig or error
     if is_lost(error, dialect):
-        return (dialect and dialect.refusals.get(dialect.code(cause))) or "the connection was lost"
+        code = dialect and dialect.code(cause)
+        # What TLS says of a connection that was made is the end of it, no fault of a certificate.
+        return LOST if dialect is None or isinstance(code, TlsFault) else dialect.refusals.get(code, LOST)
     if dialect is None:
         return f"the database failed ({type(cause).__name__})"
     words = dialect.words(cause) or dialect.damage(cause)
