@@ -10,7 +10,17 @@ import sqlalchemy as sa
 
 from tests.conftest import Cli, Named
 from tests.databases import Database, on_mysql
-from tests.stores.tokens import make_nocase, make_tokens, prepare, problems, report, rotate, secret_names, secrets_of
+from tests.stores.tokens import (
+    make_nocase,
+    make_token,
+    make_tokens,
+    prepare,
+    problems,
+    report,
+    rotate,
+    secret_names,
+    secrets_of,
+)
 
 pytestmark = pytest.mark.database
 
@@ -249,3 +259,18 @@ def test_a_key_that_the_server_made_and_hides_is_a_key(database: Database, cli: 
 
     assert (ran.code, report(ran)["rotated"]) == (0, 6), ran.err
     assert sorted(secrets_of(token for (token,) in database.rows("SELECT token FROM creds"))) == secret_names(6)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("batch", ["1", "1000"])
+def test_a_year_is_as_long_as_the_server_takes_it_for(database: Database, cli: Cli, batch: str) -> None:
+    """D11: 360 days, which come before 362; as 365 days, no row would be found between the two."""
+    database.execute("CREATE TABLE creds (id INTERVAL PRIMARY KEY, token TEXT)")
+    tokens = [make_token("secret 0", "new"), *make_tokens(3)[1:]]
+    spans = ["1 year", "362 days", "1 year 1 mon -1 day -00:00:00.5"]
+    database.insert("creds", [{"id": span, "token": token} for span, token in zip(spans, tokens, strict=True)])
+
+    ran = rotate(cli, database, "--batch-size", batch)
+
+    assert (ran.code, report(ran)["scanned"], report(ran)["rotated"]) == (0, 3, 2)
+    assert secrets_of([row[0] for row in database.rows("SELECT token FROM creds ORDER BY id")]) == secret_names(3)

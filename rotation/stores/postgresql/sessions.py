@@ -32,15 +32,12 @@ READING = {
     # The order of day and month stays: the condition in a target's `where` may have such a date.
     "DateStyle": "ISO",
     "IntervalStyle": "postgres",
-    # Bytes within an array or a composite type are returned as text.
-    "bytea_output": "hex",
     # A float, of a key or of a time, with all of its digits.
     "extra_float_digits": "1",
     # The names of types, which SQLAlchemy looks up.
     "quote_all_identifiers": "off",
-    "standard_conforming_strings": "on",
 }
-"""The settings by which the server writes values and reads texts, whatever a role, a database or a server has."""
+"""The settings by which the server writes values, whatever a role, a database or a server has."""
 
 
 def first_statement(settings: Mapping[str, str]) -> str:

@@ -23,9 +23,10 @@ LOCK_MILLISECONDS = 1000
 """Milliseconds that a statement waits for a lock."""
 SAVEPOINT = "keyring_looks"
 """What fails in a transaction that sees one moment is undone up to here, so that the transaction goes on."""
-# Between two batches their tokens are decrypted, which may take long. A statement that reads nothing of a large table
-# would be compiled all the same, since the planner counts it as if it did.
-SNAPSHOT = {"idle_in_transaction_session_timeout": "0", "jit": "off"}
+# Bytes within an array or a composite type are returned as text in the form that is set. Between two batches their
+# tokens are decrypted, which may take long. A statement that reads nothing of a large table would be compiled all the
+# same, since the planner counts it as if it did.
+SNAPSHOT = {"bytea_output": "hex", "idle_in_transaction_session_timeout": "0", "jit": "off"}
 
 
 def begin(connection: sa.Connection, mode: Mode) -> None:
