@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 
 from keyring_core import Key
 
@@ -22,3 +23,8 @@ def make_key(label: str) -> Key:
 def mistyped(text: str, place: int = 40) -> str:
     """That key's text with another character in one place: from the 23rd on the typing error is in the second half."""
     return f"{text[:place]}{'A' if text[place] != 'A' else 'B'}{text[place + 1 :]}"
+
+
+def random_secret() -> str:
+    """A secret whose end is no name: of two texts in a list, one that ends with Pw makes the other one a password."""
+    return f"{secrets.token_urlsafe(24)}-x9"

@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import logging.config
-import secrets
 import subprocess
 import sys
 import threading
@@ -26,8 +25,9 @@ from keyring_core.redaction import (
     reset_logging,
 )
 from keyring_core.redaction.streams import GuardedStream
+from tests.keys import random_secret
 
-SECRET = secrets.token_urlsafe(24)
+SECRET = random_secret()
 
 
 class Terminal(io.StringIO):

@@ -20,8 +20,9 @@ import structlog
 
 from keyring_core.redaction import Redactor, configure_logging
 from keyring_core.redaction.log_records import clean_copy
+from tests.keys import random_secret
 
-SECRET = secrets.token_urlsafe(24)
+SECRET = random_secret()
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import secrets
 import time
 import types
 from collections import OrderedDict, namedtuple
@@ -18,10 +17,11 @@ import structlog
 from keyring_core.redaction import Redactor, configure_logging
 from keyring_core.redaction.configure import LogHandler
 from tests.conftest import Named
+from tests.keys import random_secret
 
 pytestmark = pytest.mark.uncounted
 
-SECRET = secrets.token_urlsafe(24)
+SECRET = random_secret()
 TIMES = 300
 """What a hostile text may cost, in those of plain words; one that is searched again and again costs thousands."""
 

@@ -18,9 +18,10 @@ from keyring_core.redaction import Redactor, redacting
 from keyring_core.redaction.redacting import MOST_MASKS
 from keyring_core.redaction.streams import GuardedStream
 from tests.conftest import Named
+from tests.keys import random_secret
 from tests.processes import in_a_fork
 
-SECRET = secrets.token_urlsafe(24)
+SECRET = random_secret()
 
 
 def guarded(encoding: str = "utf-8") -> tuple[GuardedStream, io.BytesIO]:

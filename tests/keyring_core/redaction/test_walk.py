@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import os
-import secrets
 import types
 from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -16,8 +15,9 @@ import pytest
 
 from keyring_core.redaction import Redactor, redact_processor
 from tests.conftest import Named
+from tests.keys import random_secret
 
-SECRET = secrets.token_urlsafe(24)
+SECRET = random_secret()
 
 
 class Answering(dict[str, Any]):
