@@ -230,7 +230,7 @@ def _explains(later: CensusRecord, before: CensusRecord, tokens: int) -> bool:
     """True if *later* is of a run that read those *tokens*, and so has moved them if it had to."""
     if not later.by_run or later.service != before.service:
         return False
-    if (later.target.table, later.target.column) != (before.target.table, before.target.column):
+    (_, database, *cells, _), (_, database_before, *cells_before, _) = later.place, before.place
+    if cells != cells_before:
         return False
-    same = later.target.database == before.target.database and later.identity == _home(before)
-    return same or later.counts.rotated >= tokens
+    return (database == database_before and later.identity == _home(before)) or later.counts.rotated >= tokens

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from rotation.ledger.records import place_of
+from rotation.ledger.session import carried, settled
 from rotation.model.target import TargetId
 from rotation.stores.mysql import servers
 from rotation.stores.mysql.dialect import MySQL
 from tests.databases import Database
+from tests.ledger.censuses import census_of
 from tests.lifecycle.shop import OLDER, Shop, old_token
 
 pytestmark = pytest.mark.database
@@ -44,6 +48,18 @@ def test_a_ledger_knows_a_place_by_each_name_of_its_product() -> None:
     assert place("MySQL database app on db-1") == place("MySQL or MariaDB database app on db-1") == known
     other = place("PostgreSQL database MySQL database app on db-1")
     assert "PostgreSQL database MySQL database app on db-1" in str(other)
+
+
+def test_a_run_explains_what_was_counted_under_another_name_of_the_product() -> None:
+    """The first run of this version finds the census of an earlier one, and no token of it is missed."""
+    of = {"identity": "table 1", "complete": True, "taken": datetime(2026, 1, 3, tzinfo=UTC)}
+    before = census_of("web", "creds", "token", database="MariaDB database app on db-1", under={"0d0d0d0d": 3}, **of)
+    run = census_of(
+        "web", "creds", "token", database="MySQL database app on db-1", under={"4e4e4e4e": 3}, by_run=True, **of
+    )
+
+    assert carried(run, [before]).unexplained == {}
+    assert settled(before, [replace(run, target=replace(run.target, where="id > 1"))]).counts.under == {}
 
 
 @pytest.mark.world("TEST_MYSQL_URL")
