@@ -97,13 +97,16 @@ def test_a_standby_that_is_behind_keeps_the_key(postgres: tuple[Server, Server],
 
 
 def test_status_and_check_say_that_they_read_a_standby(postgres: tuple[Server, Server], tmp_path: Path) -> None:
-    """In text, in JSON and on the line of a monitoring plugin; of a primary they say nothing."""
+    """In text, in JSON, on the line of a monitoring plugin and on the page; of a primary they say nothing."""
     primary, standby = (server.database for server in postgres)
     shop = shop_on(primary, tmp_path, standby.url)
     until(lambda: has_rows(standby, 1), "the table on the standby")
     words = "it is a standby; the last transaction that it has replayed was committed"
 
+    page = tmp_path / "page.html"
+    shop.rotate("report", "--html", str(page))
     said = [
+        page.read_text(),
         shop.rotate("status").out,
         shop.rotate("status", "--json").document["targets"][0]["warnings"][0],
         shop.rotate("check").out,
