@@ -51,6 +51,11 @@ class Database:
     is_mysql: bool = False
     """Whether it is on MySQL."""
 
+    @property
+    def replica_right(self) -> str:
+        """The right of a user of MariaDB or MySQL to ask whether the server is a replica, as a retirement does."""
+        return "REPLICATION CLIENT" if self.is_mysql else "REPLICA MONITOR"
+
     def execute(self, *statements: str, **parameters: object) -> None:
         """Runs *statements* in one transaction. Skips if the server lacks an extension, as that of pip; fails in CI."""
         try:
@@ -295,28 +300,26 @@ def _mariadb(_folder: Path) -> Iterator[Database]:
 
 @contextmanager
 def _mysql(_folder: Path) -> Iterator[Database]:
-    with _on_mariadb(mysql_server(), "REPLICATION CLIENT") as database:
-        database.is_mysql = True
+    with _on_mariadb(mysql_server(), is_mysql=True) as database:
         yield database
 
 
 @contextmanager
-def _on_mariadb(url: str, replica_right: str = "REPLICA MONITOR") -> Iterator[Database]:
+def _on_mariadb(url: str, *, is_mysql: bool = False) -> Iterator[Database]:
     """A database, and for the job a user that sees those alone whose names begin as this one's."""
     server, name = sa.make_url(url), f"t_{secrets.token_hex(6)}"
+    engine = sa.create_engine(server.set(database=name).update_query_dict({"charset": "utf8mb4"}))
+    own = server.set(username=name, database=name).update_query_dict({"charset": "utf8mb4"})
+    database = Database("mariadb", own.render_as_string(hide_password=False), engine, is_mysql=is_mysql)
     made = [
         f"CREATE DATABASE {name} CHARACTER SET utf8mb4",
         f"CREATE USER {name}@'%'",
         f"GRANT ALL ON `{name}%`.* TO {name}@'%'",
-        # A retirement asks whether the server is a replica.
-        f"GRANT {replica_right} ON *.* TO {name}@'%'",
+        f"GRANT {database.replica_right} ON *.* TO {name}@'%'",
     ]
     dropped = [f"DROP DATABASE {name}", f"DROP USER {name}@'%'"]
     with as_admin(server, made, dropped):
-        charset = {"charset": "utf8mb4"}
-        engine = sa.create_engine(server.set(database=name).update_query_dict(charset))
-        own = server.set(username=name, database=name).update_query_dict(charset)
-        yield Database("mariadb", own.render_as_string(hide_password=False), engine)
+        yield database
         engine.dispose()
 
 

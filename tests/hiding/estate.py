@@ -208,6 +208,7 @@ def _mariadb(place: Place) -> Iterator[Database]:
     made = [f"CREATE DATABASE {each} CHARACTER SET utf8mb4" for each in databases]
     made += [f"CREATE USER {user}@'%' IDENTIFIED BY 'pw'" for user in users]
     made += [f"GRANT ALL ON `{each}`.* TO {name}@'%' WITH GRANT OPTION" for each in databases]
+    made.append(f"GRANT REPLICA MONITOR ON *.* TO {name}@'%'")
     dropped = [f"DROP DATABASE {each}" for each in databases] + [f"DROP USER {user}@'%'" for user in users]
     with as_admin(server, made, dropped):
         url = server.set(username=name, password="pw", database=name).update_query_dict({"charset": "utf8mb4"})

@@ -70,6 +70,8 @@ def user_with(database: Database, connections: int) -> Iterator[str]:
             f"CREATE USER {name}@localhost WITH MAX_USER_CONNECTIONS {connections}",
             f"GRANT ALL ON {url.database}.* TO {name}@'%'",
             f"GRANT ALL ON {url.database}.* TO {name}@localhost",
+            f"GRANT {database.replica_right} ON *.* TO {name}@'%'",
+            f"GRANT {database.replica_right} ON *.* TO {name}@localhost",
         ]
         gone = [f"DROP USER {name}@'%', {name}@localhost"]
     with admin.connect() as connection:
