@@ -72,7 +72,11 @@ class SQLiteBlocks(GridBlocks):
         self, key: ColumnElement[Any], cell: ColumnElement[Any], largest: int
     ) -> tuple[ColumnElement[int], ColumnElement[Any]]:
         """A text in a row whose key is a number."""
-        size = (sa.func.octet_length if sqlite3.sqlite_version_info >= OCTET_LENGTH else sa.func.length)(cell)
+        # Otherwise the letters of a text are counted, and only up to a NUL.
+        if sqlite3.sqlite_version_info >= OCTET_LENGTH:
+            size = sa.func.octet_length(cell)
+        else:
+            size = sa.func.length(sa.cast(cell, sa.LargeBinary))
         fits = sa.and_(size <= largest, sa.func.typeof(cell) == "text", sa.func.typeof(key) == "integer")
         return size, sa.func.group_concat(sa.case((fits, cell)), "")
 
