@@ -259,6 +259,11 @@ class Access:
         """Raises StoppedError if a stop was requested: a batch with many bad rows takes long."""
         self._sleep(0)
 
+    @property
+    def may_be_replica(self) -> bool:
+        """False if the last transaction has shown that its server is none."""
+        return self.dialect.replicas_write or self._link.is_on_replica
+
     def replication(self) -> Replication | RefusedStatement | None:
         """What its server repeats of another one; or a RefusedStatement if this user may not ask."""
         return self.attempt(self.dialect.replication)

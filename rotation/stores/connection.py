@@ -150,6 +150,8 @@ class Connection:
         # With the same connection, and with transactions of that mode.
         self._servers: set[Fact] = set()
         """The facts of the servers that it led to since somebody asked."""
+        self.is_on_replica = False
+        """True if the last transaction found a standby, or a replica that takes no writes."""
         self._engines = {mode: self._base.execution_options() for mode in Mode}
         for mode, engine in self._engines.items():
             sa.event.listen(engine, "begin", partial(dialect.begin, mode=mode))
@@ -282,7 +284,8 @@ class Connection:
     def _note(self, facts: Iterable[Fact]) -> None:
         facts = {*facts}
         self._servers |= facts
-        if REPLICA in facts:
+        self.is_on_replica = REPLICA in facts
+        if self.is_on_replica:
             seen_replicas.record(self.dialect.describe(self._url))
 
     def _open(self, arguments: Any, options: Any) -> Any:

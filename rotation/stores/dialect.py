@@ -142,6 +142,8 @@ class Dialect:
     """The words, by error code, for one table that cannot be read, while others can."""
     denials: ClassVar[frozenset[Any]] = frozenset()
     """The codes for a missing right."""
+    replicas_write: ClassVar[bool] = False
+    """True if a replica may take writes, too, so that only the `replication` says that it is one."""
     replication_right: ClassVar[str] = ""
     """The statement that gives a user the right to ask for the `replication`; empty if every user may."""
     absences: ClassVar[frozenset[Any]] = frozenset()

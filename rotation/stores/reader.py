@@ -113,7 +113,7 @@ class Reader:
 
     def replica(self) -> str | None:
         """What an admin has to know if its server is a standby or a replica; None if it is none, or does not say."""
-        found = self._access.replication()
+        found = self._access.replication() if self._access.may_be_replica else None
         if not isinstance(found, Replication) or found.is_current:
             return None
         return f"{self._access.name}: {found.words}; what it does not have yet was not read"

@@ -300,6 +300,7 @@ class MySQL(Dialect):
         1932: "its storage engine does not have it, or cannot decrypt it",
     }
     denials: ClassVar[frozenset[Any]] = frozenset({1142, 1143, 1227})
+    replicas_write = True
     replication_right = "GRANT REPLICA MONITOR (on MySQL REPLICATION CLIENT) ON *.* TO this user"
     absences: ClassVar[frozenset[Any]] = frozenset({1049})
     locked: ClassVar[frozenset[Any]] = frozenset({1205, 3572})
