@@ -28,7 +28,7 @@ from rotation.ledger.schema import VERSION, VERSION_QUERY, migrate, read_version
 from rotation.model.failures import StoppedError, StoreError, UsageError
 from rotation.model.next_steps import quoted
 from rotation.model.text import install
-from rotation.stores.access import ATTEMPTS, RefusedStatement, fault_of, retry, words_of
+from rotation.stores.access import ATTEMPTS, fault_of, retry, words_of
 from rotation.stores.connection import Connection
 from rotation.stores.databases import find_dialect, of_jdbc, parse_url, refuse_odd_files
 from rotation.stores.dialect import NO_DATABASE, Dialect, Fault, Mode
@@ -128,21 +128,9 @@ class LedgerAccess:
         microseconds = int(connection.exec_driver_sql(f"SELECT {self._dialect.clock}").scalar_one())
         return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
 
-    def replication(self) -> tuple[str, Replication | RefusedStatement | None]:
-        """The statement that gives the right to ask what its server repeats of another one, and the answer."""
-        if self._dialect is None:
-            return "", None
-        dialect = self._dialect
-
-        def ask(connection: sa.Connection) -> Replication | RefusedStatement | None:
-            try:
-                return dialect.replication(connection)
-            except DBAPIError as error:
-                if dialect.code(error.orig or error) in dialect.denials:
-                    return RefusedStatement(words_of(error, dialect))
-                raise
-
-        return dialect.replication_right, self.read(ask)
+    def replication(self) -> Replication | None:
+        """What its server repeats of another one."""
+        return self.read(self._dialect.replication) if self._dialect else None
 
     def check_version(self) -> None:
         """Raises LedgerError if this program cannot read the ledger as it is. Changes nothing."""

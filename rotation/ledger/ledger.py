@@ -38,7 +38,7 @@ from rotation.ledger.records import SKEW, CensusRecord, InstanceRecord, KeyRecor
 from rotation.model.key_use import UNNAMED
 from rotation.model.searched_table import REMEMBERED, SearchedTable
 from rotation.model.text import to_second
-from rotation.stores.access import ATTEMPTS, RefusedStatement
+from rotation.stores.access import ATTEMPTS
 from rotation.stores.patience import Patience
 from rotation.stores.servers import Replication
 
@@ -137,9 +137,10 @@ class Ledger:
         """From now on waits with *patience* for a server that goes away; *wait* raises StoppedError."""
         self._access.wait_for_server(patience, wait)
 
-    def replication(self) -> tuple[str, str, Replication | RefusedStatement | None]:
-        """Its name, the right to ask what its server repeats of another one, and the answer."""
-        return self.name, *self._access.replication()
+    def replication(self) -> tuple[str, Replication | None]:
+        """Its name, and what its server repeats of another one."""
+        found = self._access.replication()
+        return self.name, found
 
     def clocks(self) -> Clocks:
         """Its time, the latest one in it, and how far this machine's clock is from its server's."""

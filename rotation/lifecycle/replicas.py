@@ -16,11 +16,9 @@ from rotation.ledger.session import Session
 from rotation.model.next_steps import THIS_AGAIN, Steps
 from rotation.model.target import Target
 from rotation.retirement import Refusal
-from rotation.stores.access import Access, RefusedStatement
+from rotation.stores.access import Access
 from rotation.stores.connection import seen_replicas
 from rotation.stores.servers import Replication
-
-Found = Replication | RefusedStatement | None
 
 
 class Replicas:
@@ -36,10 +34,9 @@ class Replicas:
     def refusals(self) -> list[Refusal]:
         """Why what was read may not be all that is stored. Raises StoreError and StoppedError."""
         found, notes = [], []
-        for name, right, each in self._ask():
-            if isinstance(each, RefusedStatement):
-                unknown = f"{name}: this user may not ask whether its server is a replica"
-                found.append(Refusal(unknown, Steps(right, THIS_AGAIN)))
+        for name, each in self._ask():
+            if each and not each.is_known:
+                found.append(Refusal(f"{name}: {each.words}", Steps(each.remedy, THIS_AGAIN)))
             elif each and each.is_current:
                 notes.append(f"{name}: {each.words}; what was committed there and has not arrived was not seen")
             elif each:
@@ -53,13 +50,13 @@ class Replicas:
         self.notes = notes
         return found
 
-    def _ask(self) -> Iterator[tuple[str, str, Found]]:
-        """For each database its name, the statement that lets its user ask, and the answer."""
+    def _ask(self) -> Iterator[tuple[str, Replication | None]]:
+        """For each database its name, and the answer."""
         context = self._context
         for url in self._urls:
             with closing(Access(url, None, read_only=True, sleep=context.streams.wait, links=context.links)) as access:
                 answer = access.replication()
-                yield access.name, access.dialect.replication_right, answer
+                yield access.name, answer
         if of_ledger := self._session.attempt(Ledger.replication):
             yield of_ledger
 

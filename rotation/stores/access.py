@@ -264,9 +264,9 @@ class Access:
         """False if the last transaction has shown that its server is none."""
         return self.dialect.replicas_write or self._link.is_on_replica
 
-    def replication(self) -> Replication | RefusedStatement | None:
-        """What its server repeats of another one; or a RefusedStatement if this user may not ask."""
-        return self.attempt(self.dialect.replication)
+    def replication(self) -> Replication | None:
+        """What its server repeats of another one. Raises StoreError."""
+        return self.read(self.dialect.replication)
 
     def servers(self) -> set[Fact]:
         """The facts of the servers that transactions had since the last call."""

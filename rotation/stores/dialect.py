@@ -144,8 +144,6 @@ class Dialect:
     """The codes for a missing right."""
     replicas_write: ClassVar[bool] = False
     """True if a replica may take writes, too, so that only the `replication` says that it is one."""
-    replication_right: ClassVar[str] = ""
-    """The statement that gives a user the right to ask for the `replication`; empty if every user may."""
     absences: ClassVar[frozenset[Any]] = frozenset()
     """The codes for a database that is not there."""
     transient: ClassVar[frozenset[Any]] = frozenset()
@@ -256,7 +254,7 @@ class Dialect:
         """Takes part in what the connections of *engine* execute."""
 
     def replication(self, connection: sa.Connection) -> Replication | None:
-        """What the server of *connection* repeats of another one. Raises DBAPIError if this user may not ask."""
+        """What the server of *connection* repeats of another one; None if it is nothing. Raises DBAPIError."""
         del connection
         return None
 

@@ -113,8 +113,8 @@ class Reader:
 
     def replica(self) -> str | None:
         """What an admin has to know if its server is a standby or a replica; None if it is none, or does not say."""
-        found = self._access.replication() if self._access.may_be_replica else None
-        if not isinstance(found, Replication) or found.is_current:
+        found = self._access.attempt(self._dialect.replication) if self._access.may_be_replica else None
+        if not isinstance(found, Replication) or found.is_current or not found.is_known:
             return None
         return f"{self._access.name}: {found.words}; what it does not have yet was not read"
 

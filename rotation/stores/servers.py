@@ -37,6 +37,8 @@ class Replication(NamedTuple):
     """What to do before a key is retired."""
     is_current: bool = False
     """True if it takes writes of its own, and has all that has arrived: a primary that also replicates."""
+    is_known: bool = True
+    """False if this user may not ask whether it repeats anything."""
 
 
 class Peer(NamedTuple):

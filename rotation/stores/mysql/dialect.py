@@ -301,7 +301,6 @@ class MySQL(Dialect):
     }
     denials: ClassVar[frozenset[Any]] = frozenset({1142, 1143, 1227})
     replicas_write = True
-    replication_right = "GRANT REPLICA MONITOR (on MySQL REPLICATION CLIENT) ON *.* TO this user"
     absences: ClassVar[frozenset[Any]] = frozenset({1049})
     locked: ClassVar[frozenset[Any]] = frozenset({1205, 3572})
     # 0 the connection is closed, 1040, 1203 and 1226 none to spare, 1047 a node of Galera is not ready, 1053 shutdown,

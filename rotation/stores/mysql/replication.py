@@ -15,11 +15,15 @@ from sqlalchemy.exc import DBAPIError
 
 from rotation.model.text import span
 from rotation.stores.mysql.servers import TAKES_NO_WRITES
+from rotation.stores.other_writers import text_literal
 from rotation.stores.servers import Replication
 
 PRIMARY = "give the url of the primary"
 STATUS = {True: "SHOW ALL REPLICAS STATUS", False: "SHOW REPLICA STATUS"}
 """By whether it is MariaDB; of each source that the server has, a row."""
+RIGHTS = {True: "REPLICA MONITOR", False: "REPLICATION CLIENT"}
+"""What a user needs for that."""
+DENIED = frozenset({1142, 1227})
 
 
 class Source(NamedTuple):
@@ -41,13 +45,19 @@ class Source(NamedTuple):
 
 
 def replication(connection: sa.Connection) -> Replication | None:
-    """What the server says of itself. Raises DBAPIError for a user who may not ask, unless it takes no writes."""
-    takes_no_writes = connection.exec_driver_sql(f"SELECT {TAKES_NO_WRITES}").scalar()
+    """What the server says of itself."""
+    found: Any = connection.dialect
+    is_mariadb = bool(found.is_mariadb)
+    takes_no_writes, user = connection.exec_driver_sql(f"SELECT {TAKES_NO_WRITES}, CURRENT_USER()").one()
     try:
-        sources = _sources(connection)
-    except DBAPIError:
-        if not takes_no_writes:
+        sources = [_source({**row}) for row in connection.exec_driver_sql(STATUS[is_mariadb]).mappings()]
+    except DBAPIError as error:
+        if not error.orig or error.orig.args[0] not in DENIED:
             raise
+        if not takes_no_writes:
+            name, _, host = user.rpartition("@")
+            grant = f"GRANT {RIGHTS[is_mariadb]} ON *.* TO {text_literal(name)}@{text_literal(host)}"
+            return Replication("this user may not ask whether it is a replica", grant, is_known=False)
         sources = []
     of = "; and of ".join(source.words for source in sources)
     if takes_no_writes:
@@ -57,12 +67,6 @@ def replication(connection: sa.Connection) -> Replication | None:
     if all(source.is_running and source.behind == 0 for source in sources):
         return Replication(f"it takes writes, and is a replica of {of}", PRIMARY, is_current=True)
     return Replication(f"it is a replica of {of}", f"{PRIMARY}; if this is the primary now, RESET REPLICA ALL there")
-
-
-def _sources(connection: sa.Connection) -> list[Source]:
-    found: Any = connection.dialect
-    rows = connection.exec_driver_sql(STATUS[bool(found.is_mariadb)]).mappings().all()
-    return [_source({**row}) for row in rows]
 
 
 def _source(row: dict[str, Any]) -> Source:
