@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
-from zlib import crc32
 
 import pytest
 import structlog
@@ -24,14 +23,14 @@ from hypothesis import settings
 
 from keyring_core import Key, Keyring, loaded_keys
 from keyring_core.redaction import redactor, reset_logging
+from tests.budget import Costs
 from tests.keys import key_text, make_key
+from tests.selection import DATABASES, left_out
 
 OLD, OLDER, NEW = "old", "older", "new"
 
 ON_DATABASES = {"database", "whole"}
 """The parameters that are kinds of databases."""
-SERVERS = ("postgresql", "mariadb")
-DATABASES = ("sqlite", *SERVERS)
 
 ENOUGH_MEMORY = 4 << 30
 UNCOUNTED = ("uncounted", "long", "hypothesis")
@@ -44,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--chaos-runs", type=int, default=1, help="Runs of each chaos test; more than one are longer, too."
     )
     parser.addoption("--long", action="store_true", help="Runs the tests that are marked long, too, and long forms.")
+    parser.addoption("--write-budget", action="store_true", help="Writes what the tests cost into tests/budget.toml.")
     parser.addoption(
         "--applications", action="store_true", help="Runs the tests with real applications, too, and installs these."
     )
@@ -57,11 +57,12 @@ def long_form(request: pytest.FixtureRequest) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """To count lines for coverage doubles a test's time: tests that run the same lines again are not counted.
+    """To count lines for coverage doubles a test's time: cases that run the same lines again are not counted.
 
     pytest-cov's own marker does nothing in a worker of pytest-xdist, which has two tracers: one takes over.
     """
-    if not any(item.get_closest_marker(name) for name in UNCOUNTED):
+    costs = item.config.pluginmanager.get_plugin("costs")
+    if item.nodeid not in costs.long_cases and not any(item.get_closest_marker(name) for name in UNCOUNTED):
         return (yield)
     tracer, of_threads = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
@@ -93,6 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("untimed", deadline=None)
     settings.load_profile("untimed")
     settings.register_profile("slow", max_examples=300 if config.getoption("long") else 60)
+    config.pluginmanager.register(Costs(config), "costs")
     memory = Path("/dev/shm")
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ENOUGH_MEMORY:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
@@ -124,51 +126,13 @@ def _on_mysql(value: Any) -> list[Any]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out the tests that need an option; the summary says how many."""
-    needed = {item: option for item in items if (option := _missing_option(item, config))}
-    if not config.getoption("long"):
-        needed |= dict.fromkeys(_out_of_turn([item for item in items if item not in needed]), "long")
+    of_plain_run = left_out(items, config, long=False)
+    needed = left_out(items, config, long=True) if config.getoption("long") else of_plain_run
+    if costs := config.pluginmanager.get_plugin("costs"):
+        costs.long_cases = {item.nodeid for item in of_plain_run if item not in needed}
     config.hook.pytest_deselected(items=list(needed))
     items[:] = [item for item in items if item not in needed]
     config.stash[LEFT_OUT] = dict(Counter(needed.values()))
-
-
-def _missing_option(item: pytest.Item, config: pytest.Config) -> str | None:
-    """The option or variable without which *item* is left out. A light application runs with the long tests, too."""
-    if (world := item.get_closest_marker("world")) and not os.environ.get(world.args[0]):
-        return str(world.args[0])
-    if application := item.get_closest_marker("applications"):
-        given = config.getoption("applications") or (application.kwargs["ci"] and config.getoption("long"))
-        return None if given else "applications"
-    return "long" if item.get_closest_marker("long") and not config.getoption("long") else None
-
-
-def _out_of_turn(items: list[pytest.Item]) -> Iterator[pytest.Item]:
-    """Those cases of tests `by_turns` whose turn another server has. A case whose server was asked for has its turn."""
-    servers: dict[str, list[tuple[str, pytest.Item]]] = {}
-    for item in items:
-        kind = database_of(item)
-        if kind in SERVERS and item.get_closest_marker("by_turns"):
-            servers.setdefault(_name_on_any_database(item), []).append((kind, item))
-    for name, cases in servers.items():
-        turn = server_in_turn(name, sorted({kind for kind, _ in cases}))
-        yield from (item for kind, item in cases if kind != turn)
-
-
-def server_in_turn(name: str, servers: Sequence[str]) -> str:
-    """The one of *servers* that the case *name* takes: the same in each run, as a failure must come again."""
-    return servers[crc32(name.encode()) % len(servers)]
-
-
-def _name_on_any_database(item: pytest.Item) -> str:
-    test, _, case = item.nodeid.partition("[")
-    return "-".join([test, *(part for part in case.removesuffix("]").split("-") if part not in DATABASES)])
-
-
-def database_of(item: pytest.Item) -> str | None:
-    """The kind of database that is a parameter of *item*, by whatever name."""
-    callspec = getattr(item, "callspec", None)
-    given = callspec.params.values() if callspec else ()
-    return next((kind for kind in DATABASES if any(isinstance(each, str) and each == kind for each in given)), None)
 
 
 @pytest.fixture

@@ -358,13 +358,19 @@ def _pip_postgres() -> str:
 
 
 @cache
+def mariadb_refusal() -> str | None:
+    """Why there is no MariaDB server; None if there is."""
+    return _refusal(MARIADB_URL)
+
+
+@cache
 def mariadb_server() -> str:
     """A MariaDB server's URL. Skips, with the reason, if none runs; fails in CI.
 
     Without TLS: for each connection PyMySQL reads the machine's certificates again, which takes longer than most tests.
     Servers of a test's own have it.
     """
-    if (refusal := _refusal(MARIADB_URL)) is None:
+    if (refusal := mariadb_refusal()) is None:
         url = sa.make_url(MARIADB_URL).update_query_dict({"ssl_disabled": "true"})
         return url.render_as_string(hide_password=False)
     give_up: Callable[[str], Any] = pytest.fail if IN_CI else pytest.skip

@@ -56,7 +56,6 @@ def instances(url: str) -> list[InstanceRecord]:
         return ledger.instances(HOUR)
 
 
-@pytest.mark.by_turns
 def test_an_instance_tells_its_keys(database: Database, ring: Keyring) -> None:
     """Name, service, key ids by state, and the time, through the service's own engine; it opens no suspended key's."""
     assert announce(database.engine, keyring=ring)
@@ -67,7 +66,6 @@ def test_an_instance_tells_its_keys(database: Database, ring: Keyring) -> None:
     assert told.instance.endswith(f":{os.getpid()}")
 
 
-@pytest.mark.by_turns
 def test_each_key_set_has_an_entry(database: Database, ring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
     """One for the process's own keys and one for each set that it names, in the same minute; a wrong name is logged."""
     monkeypatch.setenv("CARDS_ENCRYPTION_KEY", make_key("cards").reveal())
@@ -275,9 +273,9 @@ def serve(database: Database, end: str, *, by_url: bool = False) -> CompletedPro
     return run([sys.executable, "-c", SERVICE, database.url, end], environ)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("by_url", [pytest.param(False, id="engine"), pytest.param(True, id="url")])
 @pytest.mark.parametrize("end", ["pass", "sys.exit(3)", "raise KeyboardInterrupt", "stop_announcing(); os._exit(0)"])
-@pytest.mark.by_turns
 def test_a_process_that_ends_leaves_no_entry(database: Database, end: str, by_url: bool) -> None:
     """Whatever it ends with, and whichever way it reaches the ledger."""
     ran = serve(database, end, by_url=by_url)
@@ -297,7 +295,6 @@ def test_a_process_that_stopped_may_announce_itself_again(tmp_path: Path, ring: 
 
 
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "os._exit(0)"])
-@pytest.mark.by_turns
 def test_the_entry_of_a_process_that_is_killed_stays(database: Database, end: str) -> None:
     """Nothing of it runs then; its entry counts for ten minutes."""
     serve(database, end)
@@ -305,7 +302,6 @@ def test_the_entry_of_a_process_that_is_killed_stays(database: Database, end: st
     assert [one.instance for one in instances(database.url)] == ["web-1"]
 
 
-@pytest.mark.by_turns
 def test_a_child_that_ends_leaves_its_parent_s_entry(database: Database) -> None:
     """It inherits what its parent registered, also if a server forks without Python's hooks."""
     fork = "pid = os.fork()\nif not pid: {}sys.exit()\nos.waitpid(pid, 0)\nos._exit(0)"
@@ -341,7 +337,6 @@ def reads(url: str) -> dict[tuple[str, str], tuple[int, int]]:
     return {(each.instance, each.key_id): (each.opened, each.refused) for each in found}
 
 
-@pytest.mark.by_turns
 def test_a_heartbeat_has_the_reads_with_each_key(database: Database) -> None:
     """With the primary key, a previous one and a suspended one, since the process began; a key set has its own."""
     old, older, new = (make_key(label).id for label in ("old", "older", "new"))
@@ -362,7 +357,6 @@ os._exit(0)
 
 
 @pytest.mark.parametrize("end", ["", "stop_announcing(); os._exit(0)"])
-@pytest.mark.by_turns
 def test_the_reads_of_a_process_that_ended_stay(database: Database, end: str) -> None:
     """Also those since its last heartbeat, and those with its primary key, which may be nobody else's any more."""
     serve(database, f'{READS}\nread(ring)\nagain("web-2")\nread(); read(); read(ring)\n{end}')
@@ -373,7 +367,6 @@ def test_the_reads_of_a_process_that_ended_stay(database: Database, end: str) ->
     assert reads(database.url) == {("web-2", old): (2, 0), (ended, old): (2, 0), (ended, new): (2, 0)}
 
 
-@pytest.mark.by_turns
 def test_reads_with_a_key_that_is_in_no_entry_are_announced(database: Database) -> None:
     """Of a keyring that was never announced; and of one that has just lost the key, also in the last word."""
     new, third = make_key("new").reveal(), make_key("third")
@@ -405,7 +398,6 @@ def test_the_last_reads_with_a_key_that_was_just_dropped_are_announced(tmp_path:
     assert reads(str(engine.url))["web-1", dropped.id] == (1, 0)
 
 
-@pytest.mark.by_turns
 def test_a_child_of_multiprocessing_records_its_last_reads(database: Database) -> None:
     """It ends without Python's exit handlers."""
     end = f"""{READS}
@@ -426,7 +418,6 @@ os._exit(started.exitcode)
     assert "child" not in {one.instance for one in instances(database.url)}
 
 
-@pytest.mark.by_turns
 def test_a_forked_child_has_read_nothing(database: Database) -> None:
     """Its parent's reads are not its own."""
     end = f"""{READS}
@@ -448,7 +439,6 @@ os._exit(0)
     assert reads(database.url) == {("parent", old): (2, 0), ("child", old): (1, 0)}
 
 
-@pytest.mark.by_turns
 def test_an_entry_that_another_process_renewed_stays(database: Database, ring: Keyring) -> None:
     """In a rolling restart the next process of that name announces itself before the last one ends."""
     with Ledger.open(database.url) as ledger:

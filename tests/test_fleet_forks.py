@@ -114,7 +114,6 @@ until(lambda: len(names()) == 1)
     "by_url", [pytest.param(False, id="engine"), pytest.param(True, id="url", marks=pytest.mark.long)]
 )
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
-@pytest.mark.by_turns
 def test_parent_and_children_write_through_one_engine(database: Database, by_url: bool) -> None:
     """After `keep_announcing` each has connections of its own, each is counted, and each leaves by itself."""
     database.execute("CREATE TABLE written (who VARCHAR(10), number INTEGER)")
@@ -128,7 +127,6 @@ def test_parent_and_children_write_through_one_engine(database: Database, by_url
     assert left(database) == []
 
 
-@pytest.mark.by_turns
 def test_a_child_has_a_name_of_its_own(database: Database) -> None:
     """A name that was given gets the process id; the parent's entry stays, and a second call changes nothing."""
     said = serve(
@@ -167,7 +165,6 @@ fleet._Process._go_on = lambda self, beat: (time.sleep(0.2), go_on(self, beat))
         ),
     ],
 )
-@pytest.mark.by_turns
 def test_a_child_that_ends_at_once_has_read(database: Database, work: str) -> None:
     """It may do so before its first heartbeat, which a busy machine holds up."""
     serve(database, f"{LATE}\nfleet.SECONDS = 60\nfleet.keep_announcing(engine)\n{work}\nos._exit(0)")
@@ -221,7 +218,6 @@ def service(database: Database, folder: Path, words: str) -> Iterator[subprocess
         process.wait()
 
 
-@pytest.mark.by_turns
 def test_sigterm_ends_a_process_as_its_exit_handlers_need_it(database: Database, tmp_path: Path) -> None:
     """If asked: its entry is gone, its handlers ran, which a second one does not disturb, and the code is a shell's."""
     touch = f"pathlib.Path({str(tmp_path / 'ended')!r}).touch()"
@@ -238,6 +234,7 @@ def test_sigterm_ends_a_process_as_its_exit_handlers_need_it(database: Database,
     assert opened(database) == 1
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -249,7 +246,6 @@ def test_sigterm_ends_a_process_as_its_exit_handlers_need_it(database: Database,
         ),
     ],
 )
-@pytest.mark.by_turns
 def test_sigterm_is_otherwise_left_alone(database: Database, tmp_path: Path, words: str, code: int) -> None:
     """By default, and if the service has a handler; then its entry counts for ten minutes."""
     with service(database, tmp_path, words) as process:

@@ -59,7 +59,6 @@ def finished() -> list[bool]:
 
 @BY
 @ON_SERVERS
-@pytest.mark.by_turns
 def test_a_silent_ledger_keeps_nobody(database: Database, by_url: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The caller goes on at once; the attempt is given up, and the log says why."""
     with (
@@ -76,7 +75,6 @@ def test_a_silent_ledger_keeps_nobody(database: Database, by_url: bool, monkeypa
 
 
 @ON_SERVERS
-@pytest.mark.by_turns
 def test_a_line_that_goes_silent_is_cut(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the midst of a write: its thread ends, and its session with it; the next write finds a new line."""
     with Ledger.open(database.url), through_proxy(database.url) as proxy:
@@ -97,7 +95,6 @@ def test_a_line_that_goes_silent_is_cut(database: Database, monkeypatch: pytest.
 
 
 @BY
-@pytest.mark.by_turns
 def test_a_locked_ledger_keeps_nobody(database: Database, by_url: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does it keep a session that waits for the lock: there would be one more each minute."""
     monkeypatch.setattr(engines, "SERVICE_SECONDS", 600)
@@ -115,7 +112,6 @@ def test_a_locked_ledger_keeps_nobody(database: Database, by_url: bool, monkeypa
 
 
 @ON_SERVERS
-@pytest.mark.by_turns
 def test_a_pool_without_a_connection_to_spare_is_not_asked(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request may hold the only one, and a half-open one may be in it."""
     monkeypatch.setattr(fleet, "ANSWER_SECONDS", 60)
@@ -252,7 +248,6 @@ print(len(alive), file=sys.stderr)
 
 
 @BY
-@pytest.mark.by_turns
 def test_heartbeats_leave_nothing_behind(database: Database, by_url: bool, long_form: bool) -> None:
     """No object for each: of 300, and of 9,000 on PostgreSQL, where each connection left some."""
     is_long = long_form and by_url and database.kind == "postgresql"
@@ -316,6 +311,7 @@ LOADING = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.some(1)
 @BY
 @LOADING
 def test_green_threads_go_on(by_url: bool, loading: str, tmp_path: Path) -> None:
@@ -326,6 +322,7 @@ def test_green_threads_go_on(by_url: bool, loading: str, tmp_path: Path) -> None
         assert green(loading, given, named, "os._exit(0)") == "True\nTrue\n"
 
 
+@pytest.mark.some(1)
 @LOADING
 def test_green_threads_leave(loading: str, tmp_path: Path) -> None:
     """What waits for the end of the process stops nothing until then."""

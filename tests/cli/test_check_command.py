@@ -66,7 +66,6 @@ def sqlite_app(tmp_path: Path) -> Iterator[Database]:
         yield database
 
 
-@pytest.mark.by_turns
 def test_all_is_well(cli: Cli, app: Database, tmp_path: Path) -> None:
     """Exit code 0; each previous key is said to be ready for retirement."""
     ran = cli("check", *configure(tmp_path, app))
@@ -86,7 +85,6 @@ def test_all_is_well(cli: Cli, app: Database, tmp_path: Path) -> None:
     ],
     ids=["encrypted twice", "plain text", "unreadable", "future"],
 )
-@pytest.mark.by_turns
 def test_what_is_stored_decides(
     cli: Cli, database: Database, tmp_path: Path, cell: str, expected: tuple[int, str]
 ) -> None:
@@ -111,7 +109,6 @@ def test_what_is_known_is_only_a_warning_next_time(cli: Cli, sqlite_app: Databas
     assert "1 cell unreadable since the last check, 2 in all" in third.out
 
 
-@pytest.mark.by_turns
 def test_all_rows_are_compared_with_those_of_last_time(cli: Cli, database: Database, tmp_path: Path) -> None:
     """Not only the first hundred: of 150 known rows one is fixed, and another row is new."""
     database.make_creds([token("old")[:60]] * 150 + [token("new")])
@@ -211,7 +208,6 @@ def test_a_target_is_read_once(cli: Cli, sqlite_app: Database, tmp_path: Path, m
     assert [job.options.dry_run for job in seen] == [True]
 
 
-@pytest.mark.by_turns
 def test_a_column_that_no_target_covers_is_reported(cli: Cli, app: Database, tmp_path: Path) -> None:
     """A table that was forgotten, in the database of a target: its tokens would go with the old key."""
     app.execute("CREATE TABLE forgotten (id INTEGER PRIMARY KEY, secret TEXT)")
@@ -570,7 +566,6 @@ def test_a_sample_forgets_no_row_that_it_left_out(cli: Cli, sqlite_app: Database
     assert {problem["key"]["id"] for problem in census.problems} == {1, 2, 3}
 
 
-@pytest.mark.by_turns
 def test_checks_that_overlap_do_not_disturb_each_other(cli: Cli, app: Database, tmp_path: Path) -> None:
     """Four at once: each comes to the same verdict, and the ledger holds four checks and one census."""
     config = configure(tmp_path, app)

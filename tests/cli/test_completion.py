@@ -107,6 +107,7 @@ def asked(form: str, words: list[str]) -> dict[str, str]:
     }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("words", "expected"), CASES)
 def test_zsh_gets_its_answer(environment: Mapping[str, str], words: list[str], expected: list[str]) -> None:
     """The three lines for each answer that its function reads: type, value, description."""

@@ -108,7 +108,6 @@ def test_columns_with_tokens_become_targets(cli: Cli, database: Database) -> Non
     assert database.column()[5] == "no token"
 
 
-@pytest.mark.by_turns
 def test_tokens_inside_text_get_their_format(cli: Cli, database: Database) -> None:
     """The entry names the format, and the comment how the cells hold their tokens."""
     database.make_creds([f'{{"token": "{token}"}}' for token in tokens(OLD, 2)])
@@ -123,7 +122,6 @@ def test_tokens_inside_text_get_their_format(cli: Cli, database: Database) -> No
     assert not Path(".env").exists()
 
 
-@pytest.mark.by_turns
 def test_tokens_that_no_key_opens_need_a_look(cli: Cli, database: Database) -> None:
     """Exit code 1: it says which variable to fill in, and that a key may be made of a secret. The files are written."""
     database.make_creds(tokens(LOST, 2))
@@ -139,7 +137,6 @@ def test_tokens_that_no_key_opens_need_a_look(cli: Cli, database: Database) -> N
     assert cli("status", environ={"DB": database.url}).code == 0
 
 
-@pytest.mark.by_turns
 def test_a_new_file_waits_for_the_key(cli: Cli, database: Database) -> None:
     """A comment says what goes in, and the next steps, done as they stand, work."""
     database.make_creds(tokens(LOST, 2))
@@ -153,7 +150,6 @@ def test_a_new_file_waits_for_the_key(cli: Cli, database: Database) -> None:
 
 
 @pytest.mark.parametrize("append", [False, True], ids=["a new rotation.toml", "its own targets"])
-@pytest.mark.by_turns
 def test_no_new_key_is_made_beside_tokens(cli: Cli, database: Database, append: bool) -> None:
     """Not even if one is asked for: the tokens need theirs, and the next one is to be staged."""
     database.make_creds(tokens(LOST, 2))
@@ -172,7 +168,6 @@ def test_no_new_key_is_made_beside_tokens(cli: Cli, database: Database, append: 
     assert "ENCRYPTION_KEY" not in dotenv_values(".env")
 
 
-@pytest.mark.by_turns
 def test_a_key_under_another_name_is_found(cli: Cli, database: Database) -> None:
     """Its name is printed and never its value; a new key is not made, and the file stays as it is."""
     database.make_creds(tokens(OLD, 20))
@@ -192,7 +187,6 @@ def test_a_key_under_another_name_is_found(cli: Cli, database: Database) -> None
     assert cli("status", environ={"DB": database.url}).code == 0
 
 
-@pytest.mark.by_turns
 def test_several_keys_under_other_names_are_found(cli: Cli, database: Database) -> None:
     """Each with what it opens; somebody has to say which of them encrypts. The rest is under no key here."""
     database.make_creds([*tokens(OLD, 3), *tokens(Keyring(make_key("new")), 2), *tokens(LOST, 1)])
@@ -219,7 +213,6 @@ def test_a_new_key_is_proposed_only_between_rotations(cli: Cli, tmp_path: Path) 
             assert (ran.code, "To change the key: keyring-rotate keys stage" in ran.out) == (0, not more), more
 
 
-@pytest.mark.by_turns
 def test_other_names_are_looked_at_only_if_no_key_is_set(cli: Cli, database: Database) -> None:
     """A key beside ENCRYPTION_KEY is another program's."""
     database.make_creds(tokens(OLD, 2))
@@ -294,7 +287,6 @@ def test_a_file_that_is_there_stays(cli: Cli) -> None:
     assert [path.name for path in Path().iterdir()] == ["rotation.toml"]
 
 
-@pytest.mark.by_turns
 def test_append_adds_what_is_not_covered_yet(cli: Cli, database: Database) -> None:
     """In the databases that the file names: its own lines stay, and the second time there is nothing to add."""
     environ = {"DB": database.url, "ENCRYPTION_KEY": key_text("old")}
@@ -317,7 +309,6 @@ def test_append_adds_what_is_not_covered_yet(cli: Cli, database: Database) -> No
     assert Path("rotation.toml").read_text() == after
 
 
-@pytest.mark.by_turns
 def test_append_searches_the_database_that_it_is_given(cli: Cli, database: Database) -> None:
     """So it goes on where nothing was found at first; without a url it says what is missing."""
     environ = {"DB": database.url, "ENCRYPTION_KEY": key_text("old")}

@@ -139,6 +139,7 @@ def test_the_page_names_plain_commands(app: Database, cli: Cli) -> None:
     assert "my.env" not in page
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("words", "path", "name"),
     [

@@ -52,7 +52,6 @@ def shown(folder: Path) -> str:
     return Parsed((folder / "page.html").read_text("utf-8")).text
 
 
-@pytest.mark.by_turns
 def test_it_counts_every_target(cli: Cli, database: Database, tmp_path: Path, new: Key, old: Key) -> None:
     """On each database: cells per key and kind, what is wrong, exit code 1, and the verdict on stdout."""
     database.make_creds(CELLS)

@@ -224,6 +224,7 @@ def _break_tables(server: Server) -> None:
     server.start()
 
 
+@pytest.mark.long
 def test_a_table_that_mariadb_cannot_read_is_named(server: Server, tmp_path: Path) -> None:
     """Crashed, corrupt, without its file, its partition, its tablespace or its storage engine: each by its reason."""
     shop = Shop(tmp_path, server.database)

@@ -27,6 +27,7 @@ TEXT = {"sqlite": "TEXT", "postgresql": "TEXT", "mariadb": "LONGTEXT"}
 BYTES = {"sqlite": "BLOB", "postgresql": "BYTEA", "mariadb": "LONGBLOB"}
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("key", [" PRIMARY KEY", ""], ids=["with a key", "without a key"])
 def test_every_piece_of_a_large_cell_is_read(whole: Database, discover: Discover, key: str) -> None:
     """Tokens at its beginning, across the ends of pieces and at its end count, in text and in bytes."""
@@ -78,7 +79,6 @@ def test_a_cell_that_grows_between_two_reads_is_too_large() -> None:
     assert reader.fill(Growing(), sa.table("creds"), (), [LARGE]) == [TOO_LARGE]
 
 
-@pytest.mark.by_turns
 def test_encoded_and_nested_tokens_count_by_key(whole: Database, discover: Discover, old: Key, new: Key) -> None:
     """Encoded again, inside another token, or inside JSON: each counts under its own key."""
     token = make_token("one")
@@ -91,7 +91,6 @@ def test_encoded_and_nested_tokens_count_by_key(whole: Database, discover: Disco
     assert (found["under"], found["inner"]) == ({old.id: 3, new.id: 2}, {old.id: 3})
 
 
-@pytest.mark.by_turns
 def test_a_token_bound_to_a_target_s_context_counts_by_key(
     whole: Database, discover: Discover, old: Key, cli: object
 ) -> None:
@@ -233,6 +232,7 @@ def test_an_engine_without_snapshots_is_named(whole: Database, discover: Discove
     assert "MyISAM has no snapshot" in remarks(ran.document)["creds"]
 
 
+@pytest.mark.some(2)
 @SQLITE
 @pytest.mark.parametrize(
     "create",

@@ -104,7 +104,6 @@ def test_tokens_in_longer_text_are_proposed_as_such(whole: Database, discover: D
     assert (found["docs.doc"]["embedded"], found["docs.doc"]["kinds"]) == (1, {"token-in-text": 1})
 
 
-@pytest.mark.by_turns
 def test_a_token_that_was_encoded_again_is_named_and_proposed(whole: Database, discover: Discover, old: Key) -> None:
     """Alone and in text, in base64 and hex; one in a token and another cipher's are named for what they are."""
     names = ("base64", "base64_in_text", "hex", "hex_in_text", "awx", "nested", "mixed", "twice", "bare")
@@ -572,7 +571,6 @@ def test_it_only_reads(whole: Database, discover: Discover, monkeypatch: pytest.
     assert whole.column() == before
 
 
-@pytest.mark.by_turns
 def test_a_screen_shows_names_numbers_and_the_next_step(whole: Database, discover: Discover) -> None:
     """The entries stand alone on their lines, and no cell is shown."""
     whole.make_creds(make_tokens(2))
@@ -621,7 +619,6 @@ def test_an_application_is_recognised_without_any_key(tmp_path: Path, cli: Cli) 
     assert (refused.code, "placeholder" in refused.err) == (2, True)
 
 
-@pytest.mark.by_turns
 def test_values_of_a_blind_index_are_found_by_their_key(
     database: Database, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

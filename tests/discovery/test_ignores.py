@@ -49,7 +49,6 @@ def survey(url: str) -> Survey:
     return Survey(url, sleep=lambda _: None)
 
 
-@pytest.mark.by_turns
 def test_every_output_lists_it_with_its_reason(app: Database, cli: Cli, old: Key, older: Key) -> None:
     """`discover`, `check`, the page and `keys retire`: the column is not uncovered, and keeps no key."""
     found, screen = cli("discover", "--json"), cli("discover")
@@ -102,7 +101,6 @@ def test_tokens_bound_to_a_context_that_no_target_names_are_counted(app: Databas
     assert retired["ignored"][1]["subject"] == "theirs.more"
 
 
-@pytest.mark.by_turns
 def test_a_whole_table_is_ignored(app: Database, cli: Cli) -> None:
     """Without `columns`, all of its columns are; it is listed once, and a column with tokens by itself."""
     configure(app, '[[ignore]]\ntable = "theirs"\nreason = "of the billing team"\n')
@@ -180,7 +178,6 @@ def test_an_ignore_that_does_not_fit_is_refused(app: Database, cli: Cli, entry: 
     assert (ran.code, words in ran.err) == (2, True), ran.err
 
 
-@pytest.mark.by_turns
 def test_a_program_can_ignore_columns_too(app: Database, keyring: Keyring) -> None:
     """The library takes the same values."""
     targets, ignored = [Target(app.url, "creds", "token", "creds")], [Ignored(table="theirs", reason="theirs")]

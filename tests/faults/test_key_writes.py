@@ -74,6 +74,7 @@ STEPS = {
 }
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
 @pytest.mark.parametrize("kind", [Dotenv, KeyFiles])
 def test_a_kill_at_any_call_leaves_whole_files_and_all_keys(

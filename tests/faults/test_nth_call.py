@@ -45,6 +45,7 @@ def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Streams, "wait", lambda self, seconds: None)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("first", "name", "codes"),
     [
@@ -56,7 +57,6 @@ def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(1, "answer lost", {1}, id="answer-lost"),
     ],
 )
-@pytest.mark.by_turns
 def test_a_fault_at_any_call_loses_nothing(  # noqa: PLR0913, PLR0917 - fixtures
     database: Database, cli: Cli, opening: bool, steps: tuple[int, int], first: int, name: str, codes: set[int]
 ) -> None:
@@ -88,6 +88,7 @@ def test_a_fault_at_any_call_loses_nothing(  # noqa: PLR0913, PLR0917 - fixtures
     assert set(found) <= {1, 3}, "no fault of a database is told as one of usage"
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", ["passes", "snapshot", "stays", "unheard-of", "cut", "answer lost"])
 def test_a_fault_at_the_first_connection_is_the_databases(database: Database, cli: Cli, name: str) -> None:
     """R15, R24: what fails while the first connection is made and set up is no fault of the url: 3, or it passes."""

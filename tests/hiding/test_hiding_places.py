@@ -72,6 +72,7 @@ def hide(made: Estate, names: Names, value: Value) -> None:
     made.put(names.fill(made.place.make), value)
 
 
+@pytest.mark.some(6)
 @pytest.mark.parametrize("row", some(ROWS, lambda row: row in SHORT))
 def test_no_command_lets_the_key_go(
     row: Row, tmp_path: Path, request: pytest.FixtureRequest, *, long_form: bool
@@ -187,6 +188,7 @@ def test_what_is_under_a_foreign_key_inside_text_keeps_no_key(
     assert ran.code == 0, ran.out + ran.err
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("row", some(CALM, lambda row: row.where in {place.where for place in SHORT}))
 def test_a_place_with_nothing_in_it_keeps_no_key(row: Row, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Values that only look unusual do not keep a key."""

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from keyring_core import get_keyring
-from tests.conftest import DATABASES, NEW, OLD
+from tests.conftest import NEW, OLD
 from tests.keys import key_text
+from tests.selection import DATABASES
 
 ENGINES = {"sqlite": "sqlite3", "postgresql": "postgresql", "mariadb": "mysql"}
 

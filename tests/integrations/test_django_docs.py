@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.xdist_group("django"), pytest.mark.by_turns]
+pytestmark = pytest.mark.xdist_group("django")
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reference" / "django-fields.md").read_text()

@@ -52,7 +52,6 @@ def test_every_value_comes_back(shop: Any, db: Any, text: str, data: bytes, valu
     assert [(type(each), each) for each in read.values()] == [(type(each), each) for each in written.values()]
 
 
-@pytest.mark.by_turns
 def test_falsy_json_is_no_null(shop: Any, db: Any, named: Named) -> None:
     """JSON values that are false are stored, and keep their type."""
     for value in (0, 1, True, False, "", [], {}, 0.0, "0", {"a": [None, False, 0, ""]}):
@@ -117,7 +116,6 @@ def test_columns_have_names(shop: Any) -> None:
     ]
 
 
-@pytest.mark.by_turns
 def test_inherited_fields_work(shop: Any, db: Any) -> None:
     """A child of an abstract model, of a concrete one, and a proxy read what they wrote."""
     shop.Router.objects.create(password="router")
@@ -129,7 +127,6 @@ def test_inherited_fields_work(shop: Any, db: Any) -> None:
     assert (shop.Fast.objects.get().password, shop.Fast.objects.get().pin) == ("fast", "1234")
 
 
-@pytest.mark.by_turns
 def test_fields_take_secrets(shop: Any, db: Any) -> None:
     """A Secret is stored as what it holds, after full_clean, too; and its length is that of the text."""
     row = shop.Account(name="n", api_key=Secret("sk-live-1"), email=Secret("e" * 60))
@@ -144,7 +141,6 @@ def test_fields_take_secrets(shop: Any, db: Any) -> None:
 @pytest.mark.parametrize(
     ("field", "value"), [("api_key", 5), ("api_key", b"x"), ("certificate", "x"), ("options", {1})]
 )
-@pytest.mark.by_turns
 def test_other_types_are_refused(shop: Any, db: Any, field: str, value: Any) -> None:
     """A value of another type raises TypeError with the column, and nothing is written."""
     with pytest.raises(TypeError, match=rf"accounts\.{field}"):
@@ -153,7 +149,6 @@ def test_other_types_are_refused(shop: Any, db: Any, field: str, value: Any) -> 
     assert not shop.Account.objects.exists()
 
 
-@pytest.mark.by_turns
 def test_tokens_are_refused(shop: Any, db: Any) -> None:
     """A value that is a token already raises on save, whatever its key."""
     token = Keyring(key_text("strange")).encrypt("sk-live-1")
@@ -164,7 +159,6 @@ def test_tokens_are_refused(shop: Any, db: Any) -> None:
         assert token not in str(raised.value)
 
 
-@pytest.mark.by_turns
 def test_older_cells_are_read(shop: Any, db: Any) -> None:
     """Plaintext, unbound tokens and another package's cells are read where the field says so, and rotate on save."""
     secret = "first old secret"
@@ -204,7 +198,6 @@ def test_secrets_come_from_environment_or_settings(shop: Any, monkeypatch: pytes
     assert found["OLD_SECRETS"] == "of the environment"
 
 
-@pytest.mark.by_turns
 def test_no_key(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a key writing raises with what to set, and nothing is written; other columns can be read and written."""
     use_keys(monkeypatch, None)
@@ -239,7 +232,6 @@ def test_bulk_writes(shop: Any, db: Any) -> None:
     assert not any("key" in str(each) or each in {"x", "y"} for each in db.rows("SELECT api_key, token FROM accounts"))
 
 
-@pytest.mark.by_turns
 def test_a_default_is_encrypted(shop: Any, db: Any) -> None:
     """A field's default is stored as a token."""
     shop.Account.objects.create()
@@ -247,7 +239,6 @@ def test_a_default_is_encrypted(shop: Any, db: Any) -> None:
     assert keyring().decrypt(cell(db, "email")) == ""
 
 
-@pytest.mark.by_turns
 def test_fields_can_be_copied_and_pickled(shop: Any, db: Any) -> None:
     """Querysets, instances and fields can be copied and pickled after use, and take no key along."""
     shop.Account.objects.create(api_key="x")

@@ -70,7 +70,6 @@ def test_rows_are_found(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> 
     assert not objects.filter(email_index=None).exists()
 
 
-@pytest.mark.by_turns
 def test_an_old_query_uses_the_keys_of_today(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A queryset that was made before a key came in finds the rows that are under it."""
     use_keys(monkeypatch, OLD)
@@ -81,7 +80,6 @@ def test_an_old_query_uses_the_keys_of_today(shop: Any, db: Any, monkeypatch: py
     assert found.count() == 1
 
 
-@pytest.mark.by_turns
 def test_other_lookups_raise(shop: Any, db: Any, named: Named) -> None:
     """What an HMAC cannot answer raises."""
     for lookup in ("iexact", "contains", "startswith", "gt", "range", "regex", "length"):
@@ -128,7 +126,6 @@ def test_columns_with_one_context_can_be_compared(shop: Any, db: Any) -> None:
             assert [each.name for each in found.order_by("id")] == names
 
 
-@pytest.mark.by_turns
 def test_comparing_with_other_columns_raises(shop: Any, db: Any) -> None:
     """Indexes of two columns that are not made alike never match, so such a comparison is refused."""
     from django.db.models import Exists, F, Max, OuterRef, Value
@@ -156,7 +153,6 @@ def test_comparing_with_other_columns_raises(shop: Any, db: Any) -> None:
                 list(model.objects.filter(one_index=F(other)))
 
 
-@pytest.mark.by_turns
 def test_the_index_of_an_instance_is_looked_up_in_columns_of_its_context(shop: Any, db: Any) -> None:
     """In another one it would find nothing."""
     with table_of("Words", **words()) as model:
@@ -168,7 +164,6 @@ def test_the_index_of_an_instance_is_looked_up_in_columns_of_its_context(shop: A
                 list(model.objects.filter(**condition))
 
 
-@pytest.mark.by_turns
 def test_an_expression_of_indexes_is_compared_if_they_are_made_alike(shop: Any, db: Any) -> None:
     """One that mixes columns that are not, or changes the text of an index, finds nothing, so it is refused."""
     from django.db.models import Case, F, When
@@ -307,7 +302,6 @@ def test_an_index_of_typed_values(shop: Any, db: Any, monkeypatch: pytest.Monkey
         stale(lambda: objects.update(born=day, born_index=date(2001, 2, 4)), "born_index")
 
 
-@pytest.mark.by_turns
 def test_an_index_is_under_the_keys_of_its_field(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The index of a field with a key set is under that set's keys, and is compared with no index under others."""
     from django.db.models import F
@@ -372,7 +366,6 @@ def test_the_index_of_a_row_is_found_under_every_key(shop: Any, db: Any, monkeyp
     assert shop.Account.objects.filter(email_index=row.email_index).count() == 2
 
 
-@pytest.mark.by_turns
 def test_an_index_can_be_given_back(shop: Any, db: Any) -> None:
     """An index that a query returned is compared as it is: duplicates can be found by it."""
     from django.db.models import Count
@@ -474,7 +467,6 @@ def test_a_row_is_not_made_of_its_index_alone(shop: Any, db: Any) -> None:
     assert objects.get(mail_index="c@b.c") == row
 
 
-@pytest.mark.by_turns
 def test_the_index_takes_no_expression(shop: Any, db: Any) -> None:
     """An index that the database would compute is refused."""
     from django.db.models import F, Value
@@ -489,7 +481,6 @@ def test_the_index_takes_no_expression(shop: Any, db: Any) -> None:
             write()
 
 
-@pytest.mark.by_turns
 def test_a_deferred_value_keeps_its_index(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that was read without the column saves without opening it, and the index stays."""
     shop.Account.objects.create(email="a@b.c")

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DATABASES, NEW, OLD
+from tests.conftest import NEW, OLD
 from tests.databases import open_database
 from tests.integrations.conftest import django_settings
 from tests.integrations.login_steps import STEPS
 from tests.keys import key_text
 from tests.project.documents import page_blocks
+from tests.selection import DATABASES
 from tests.warm.client import run
 
 pytestmark = [pytest.mark.xdist_group("django_login"), pytest.mark.database]

@@ -46,7 +46,6 @@ def test_lookups_raise(shop: Any, db: Any, named: Named) -> None:
                 refused(partial(objects.exclude, **condition), f"accounts.{field}")
 
 
-@pytest.mark.by_turns
 def test_a_json_path_raises(shop: Any, db: Any) -> None:
     """Django's paths into JSON raise everywhere; in values() and order_by() with Django's own words."""
     from django.core.exceptions import FieldError
@@ -61,7 +60,6 @@ def test_a_json_path_raises(shop: Any, db: Any) -> None:
         list(objects.order_by("options__a"))
 
 
-@pytest.mark.by_turns
 def test_isnull_works(shop: Any, db: Any) -> None:
     """isnull, and a comparison with None, find the rows without a value."""
     objects = shop.Account.objects
@@ -202,7 +200,6 @@ def test_comparing_whole_rows_with_a_key_works(shop: Any, db: Any) -> None:
         assert [*objects.order_by("name").distinct("name").values_list("api_key", flat=True)] == ["x"]
 
 
-@pytest.mark.by_turns
 def test_expressions_are_not_written(shop: Any, db: Any) -> None:
     """An expression that the database would compute is refused by update, save and create; nothing is written."""
     from django.db.models import Case, F, JSONField, Value, When
@@ -242,7 +239,6 @@ def test_cells_can_be_copied(shop: Any, db: Any) -> None:
     assert shop.Pair.objects.get().one is None
 
 
-@pytest.mark.by_turns
 def test_a_value_is_encrypted_in_an_annotation(shop: Any, db: Any) -> None:
     """A value that a query carries with this field as its type goes as a token, and comes back as the value."""
     from django.db import connection
@@ -274,7 +270,6 @@ def test_no_statement_holds_a_value(shop: Any, db: Any) -> None:
     assert "secret value" not in str(queries.captured_queries)
 
 
-@pytest.mark.by_turns
 def test_the_error_of_a_read_is_not_a_comparison(shop: Any, db: Any) -> None:
     """A select over a subquery's column raises the error of the token, with the column, if it does not open."""
     from django.db.models import Subquery

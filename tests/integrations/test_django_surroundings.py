@@ -14,7 +14,7 @@ from tests.conftest import NEW, OLD, Named
 from tests.integrations.conftest import use_keys
 from tests.keys import make_key
 
-pytestmark = [pytest.mark.xdist_group("django"), pytest.mark.by_turns]
+pytestmark = pytest.mark.xdist_group("django")
 
 SECRET = "sk-live-secret"
 OPTIONS = {"a": [1, None, True, SECRET]}

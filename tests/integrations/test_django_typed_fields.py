@@ -108,7 +108,6 @@ def test_typed_null_is_null(shop: Any, db: Any) -> None:
         assert getattr(row, name) is cell(db, name, TABLE) is None
 
 
-@pytest.mark.by_turns
 def test_an_empty_address_is_null(shop: Any, db: Any) -> None:
     """As in a GenericIPAddressField: a search for rows without one finds it."""
     shop.Person.objects.create(address="")
@@ -116,7 +115,6 @@ def test_an_empty_address_is_null(shop: Any, db: Any) -> None:
     assert shop.Person.objects.get(address__isnull=True).address is None
 
 
-@pytest.mark.by_turns
 def test_what_a_plain_field_takes_is_taken(shop: Any, db: Any, named: Named) -> None:
     """Texts and values that a plain field converts on save are converted here, too; so is what a Secret holds."""
     cases = {
@@ -143,7 +141,6 @@ def test_what_a_plain_field_takes_is_taken(shop: Any, db: Any, named: Named) -> 
                 assert opened(db, name) == STORED[name][1]
 
 
-@pytest.mark.by_turns
 def test_typed_fields_take_secrets(shop: Any, db: Any) -> None:
     """A Secret goes through full_clean to the cell as what it holds, and is checked as that."""
     from django.core.exceptions import ValidationError
@@ -183,7 +180,6 @@ def test_typed_fields_take_secrets(shop: Any, db: Any) -> None:
         ("ref", "secret value"),
     ],
 )
-@pytest.mark.by_turns
 def test_other_values_are_refused(shop: Any, db: Any, name: str, value: Any) -> None:
     """What is no value of the field raises TypeError with the column on save, which shows nothing of it."""
     for write in (
@@ -198,7 +194,6 @@ def test_other_values_are_refused(shop: Any, db: Any, name: str, value: Any) -> 
         assert raised.value.__context__ is None
 
 
-@pytest.mark.by_turns
 def test_a_token_is_no_typed_value(shop: Any, db: Any, named: Named) -> None:
     """A token is refused by save in every field, and by full_clean in words."""
     from django.core.exceptions import ValidationError
@@ -216,7 +211,6 @@ def test_a_token_is_no_typed_value(shop: Any, db: Any, named: Named) -> None:
                 row.full_clean()
 
 
-@pytest.mark.by_turns
 def test_no_error_of_to_python_shows_the_value(shop: Any, named: Named) -> None:
     """A plain field's ValidationError shows what was given; the encrypted one's does not, nor one behind it."""
     from django.core.exceptions import ValidationError
@@ -283,7 +277,6 @@ def test_typed_cells_can_be_copied(shop: Any, db: Any) -> None:
     refused(lambda: objects.update(one=Value(day)), "shop_twin.one")
 
 
-@pytest.mark.by_turns
 def test_fields_of_a_key_set(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A field with `keys` writes and reads under that set, stands so in migrations, and takes no cells of others."""
     from django.db import connection
@@ -306,7 +299,6 @@ def test_fields_of_a_key_set(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch
     key_set("shop_tests").reset()
 
 
-@pytest.mark.by_turns
 def test_choices_have_their_names(shop: Any, db: Any) -> None:
     """Members of TextChoices and IntegerChoices are stored as their values, and get_FOO_display has their names."""
     from tests.integrations.django_project.shop.typed import Colour, Level
@@ -319,7 +311,6 @@ def test_choices_have_their_names(shop: Any, db: Any) -> None:
     assert (opened(db, "colour"), opened(db, "level")) == ("blue", "2")
 
 
-@pytest.mark.by_turns
 def test_auto_now_is_written(shop: Any, db: Any) -> None:
     """auto_now_add is written once, and auto_now at every save."""
     row = shop.Person.objects.create()
@@ -399,7 +390,6 @@ def test_typed_statements_hold_no_value(shop: Any, db: Any) -> None:
         assert shown not in str(queries.captured_queries)
 
 
-@pytest.mark.by_turns
 def test_a_typed_cell_of_another_form_raises(shop: Any, db: Any, named: Named) -> None:
     """A token that opens, and holds no value of the field, raises with the column and is no value."""
     for name in ("seen", "wakes", "shift", "age", "score", "active", "income", "ref"):
@@ -415,7 +405,6 @@ def test_a_typed_cell_of_another_form_raises(shop: Any, db: Any, named: Named) -
             assert raised.value.__context__ is None
 
 
-@pytest.mark.by_turns
 def test_other_spellings_are_read(shop: Any, db: Any, named: Named) -> None:
     """Texts as other packages and databases write them are read as the same value."""
     cases = {
@@ -484,7 +473,6 @@ def test_the_text_of_a_database_has_its_zone(shop: Any, db: Any) -> None:
     assert field.cells.of.normal("2026-07-01 12:00:00") == "2026-07-01T12:00:00+00:00"
 
 
-@pytest.mark.by_turns
 def test_a_naive_datetime_is_made_aware(shop: Any, db: Any) -> None:
     """With USE_TZ a datetime without a zone, and a date, are taken as TIME_ZONE's; the warning shows no value."""
     from django.test import override_settings
@@ -503,7 +491,6 @@ def test_a_naive_datetime_is_made_aware(shop: Any, db: Any) -> None:
             assert not [each for each in warned if "2026" in str(each.message)]
 
 
-@pytest.mark.by_turns
 def test_typed_rows_can_be_pickled(shop: Any, db: Any) -> None:
     """Instances, querysets and fields go through pickle and copy, with their forms and without a key."""
     import copy
@@ -551,7 +538,6 @@ def test_a_history_reads_the_rows_that_are_deleted(shop: Any, db: Any, monkeypat
     assert not rows.exists()
 
 
-@pytest.mark.by_turns
 def test_an_unreadable_value_is_replaced_unread(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An update writes a new value in place of one that does not open."""
     shop.Twin.objects.create(one=dt.date(2000, 1, 1))

@@ -21,7 +21,6 @@ from tests.keys import make_key
 
 pytestmark = [
     pytest.mark.xdist_group("django"),
-    pytest.mark.by_turns,
     # Of Django 5.2, for a URLField of any kind.
     pytest.mark.filterwarnings("ignore:The default scheme will be changed"),
 ]

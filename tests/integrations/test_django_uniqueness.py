@@ -96,7 +96,6 @@ def test_a_duplicate_is_an_error_of_the_encrypted_field(
             assert of_form(model, email="A@b.c") == {}
 
 
-@pytest.mark.by_turns
 def test_the_words_are_the_applications(shop: Any, db: Any) -> None:
     """An error message that the index was declared with is that of the form."""
     with table_of("Member", **columns(unique=True, error_messages={"unique": "Log in instead."})) as model:
@@ -105,7 +104,6 @@ def test_the_words_are_the_applications(shop: Any, db: Any) -> None:
         assert of_form(model, email="a@b.c") == {"email": ["Log in instead."]}
 
 
-@pytest.mark.by_turns
 def test_what_a_form_leaves_out_is_not_checked(shop: Any, db: Any) -> None:
     """A form without the encrypted field, and one in which it has another fault, say nothing of duplicates."""
     from django.forms import modelform_factory
@@ -121,7 +119,6 @@ def test_what_a_form_leaves_out_is_not_checked(shop: Any, db: Any) -> None:
         model(email="a@b.c").full_clean(exclude=["email"])
 
 
-@pytest.mark.by_turns
 def test_a_value_that_cannot_be_stored_is_an_error_of_its_field(shop: Any, db: Any) -> None:
     """full_clean names the field of a token, and of a text that is no date; save() raises."""
     from keyring_core import AlreadyEncryptedError, get_keyring
@@ -138,7 +135,6 @@ def test_a_value_that_cannot_be_stored_is_an_error_of_its_field(shop: Any, db: A
         assert {*of_full_clean(model(born="no date"))} == {"born"}
 
 
-@pytest.mark.by_turns
 def test_queries(shop: Any, db: Any) -> None:
     """A unique index costs one query; one that is not unique, none."""
     from django.db import connection
@@ -156,7 +152,6 @@ def test_queries(shop: Any, db: Any) -> None:
     assert counts == {True: (1, 1), False: (0, 0)}
 
 
-@pytest.mark.by_turns
 def test_an_applications_own_checks_stay(shop: Any, db: Any) -> None:
     """A model's own validate_unique runs, a child's, too, and its error is shown."""
     from django.core.exceptions import ValidationError
@@ -174,7 +169,6 @@ def test_an_applications_own_checks_stay(shop: Any, db: Any) -> None:
         assert of_form(model, email="a@b.c") == TAKEN
 
 
-@pytest.mark.by_turns
 def test_a_race_is_left_to_the_database(shop: Any, db: Any) -> None:
     """A row that was stored after the form was checked makes save() raise IntegrityError."""
     from django.db import IntegrityError, transaction
@@ -189,7 +183,6 @@ def test_a_race_is_left_to_the_database(shop: Any, db: Any) -> None:
             form.save()
 
 
-@pytest.mark.by_turns
 def test_a_proxy_is_checked(shop: Any, db: Any) -> None:
     """A proxy finds a duplicate in its model's table."""
     from django.core.exceptions import ValidationError
@@ -225,7 +218,6 @@ def test_the_admin_shows_it(shop: Any, db: Any) -> None:
     assert client.post("/admin/shop/lead/add/", {"mail": "new@b.c"}).status_code == 302
 
 
-@pytest.mark.by_turns
 def test_rest_framework_with_the_serializer_of_the_page(shop: Any, db: Any) -> None:
     """The serializer of the reference page finds a duplicate, leaves the row itself out, and refuses a token."""
     import re

@@ -38,7 +38,6 @@ def test_an_unreadable_cell_names_column_and_row(shop: Any, db: Any, monkeypatch
     assert cell(db, "api_key") == stored
 
 
-@pytest.mark.by_turns
 def test_a_suspended_key_refuses_every_field(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a context and without, of every type; each read counts once; what is written is under the new key."""
     account = {"api_key": "a", "email": "b", "certificate": b"c", "options": {"d": 1}, "token": "e", "settings": [2]}
@@ -63,7 +62,6 @@ def test_a_suspended_key_refuses_every_field(shop: Any, db: Any, monkeypatch: py
     assert shop.Account.objects.values(*account).get(email_index="b") == account
 
 
-@pytest.mark.by_turns
 def test_an_unreadable_cell_without_its_row(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the primary key was not read, the error names the column, and the command that lists the rows."""
     shop.Account.objects.create(api_key="sk-live-1")
@@ -77,7 +75,6 @@ def test_an_unreadable_cell_without_its_row(shop: Any, db: Any, monkeypatch: pyt
             read()
 
 
-@pytest.mark.by_turns
 def test_an_unreadable_cell_of_a_composite_key(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every column of a composite primary key is named, and in a join the key of the row's own table."""
     account = shop.Account.objects.create(api_key="x")
@@ -98,7 +95,6 @@ def test_an_unreadable_cell_of_a_composite_key(shop: Any, db: Any, monkeypatch: 
 
 
 @pytest.mark.parametrize("text", ["sk-live-plain", "gAAAAAcut"])
-@pytest.mark.by_turns
 def test_plaintext_in_a_cell_raises(shop: Any, db: Any, text: str) -> None:
     """A cell that is no token raises, and is never read as a value."""
     shop.Account.objects.create()
@@ -109,7 +105,6 @@ def test_plaintext_in_a_cell_raises(shop: Any, db: Any, text: str) -> None:
     assert text not in str(raised.value)
 
 
-@pytest.mark.by_turns
 def test_a_token_of_another_value_raises(shop: Any, db: Any) -> None:
     """A token that opens, but holds no JSON, raises and is no value."""
     shop.Account.objects.create()
@@ -119,7 +114,6 @@ def test_a_token_of_another_value_raises(shop: Any, db: Any) -> None:
         shop.Account.objects.get()
 
 
-@pytest.mark.by_turns
 def test_a_failed_read_cannot_be_saved(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a failed read no instance exists, and saving a row that deferred the column leaves the token as it was."""
     shop.Account.objects.create(api_key="sk-live-1", name="before")
@@ -135,7 +129,6 @@ def test_a_failed_read_cannot_be_saved(shop: Any, db: Any, monkeypatch: pytest.M
     assert (cell(db, "api_key"), cell(db, "name")) == (stored, "after")
 
 
-@pytest.mark.by_turns
 def test_a_context_is_kept_apart(shop: Any, db: Any) -> None:
     """A token that was moved here from another column does not open."""
     shop.Account.objects.create(email="x")

@@ -26,10 +26,10 @@ from rotation.model.report import Report
 from rotation.model.target import Target
 from rotation.output.documents.run import RunJson
 from rotation.stores.store import Store
-from tests.conftest import DATABASES
 from tests.databases import Database, open_database
 from tests.fakes import Silence, token
 from tests.processes import die
+from tests.selection import DATABASES
 
 pytestmark = pytest.mark.database
 
@@ -61,6 +61,7 @@ def _processes() -> Executor:
     return ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     ("database", "make"),
     [

@@ -70,7 +70,6 @@ def test_rotations_with_swapped_keys_end(table: Database, keyring: Keyring, new:
     assert _secrets(table, keyring) == {row: f"secret {row}" for row in range(1, ROWS + 1)}
 
 
-@pytest.mark.by_turns
 def test_a_look_shows_the_direction(table: Database, cli: Cli, new: Key, old: Key) -> None:
     """R09: with primary and previous key swapped by mistake, a dry run says which tokens would go where."""
     cli("run", *_target(table))
@@ -82,7 +81,6 @@ def test_a_look_shows_the_direction(table: Database, cli: Cli, new: Key, old: Ke
     assert ran.document["targets"][0]["under"] == {new.id: ROWS}
 
 
-@pytest.mark.by_turns
 def test_a_service_one_key_ahead_is_left_alone(database: Database, cli: Cli, environ: dict[str, str]) -> None:
     """R06: a token under the staged key is not moved back, and is reported."""
     database.make_creds([token("staged"), token("old")])
@@ -95,7 +93,6 @@ def test_a_service_one_key_ahead_is_left_alone(database: Database, cli: Cli, env
     assert database.column()[1] == before
 
 
-@pytest.mark.by_turns
 def test_a_second_run_changes_no_byte(table: Database, cli: Cli) -> None:
     """R33: with nothing to do a run writes nothing and exits 0."""
     cli("run", *_target(table))
@@ -106,7 +103,6 @@ def test_a_second_run_changes_no_byte(table: Database, cli: Cli) -> None:
     assert table.column() == before
 
 
-@pytest.mark.by_turns
 def test_a_clock_that_is_wrong_changes_no_token(database: Database, cli: Cli, keyring: Keyring) -> None:
     """R27, R28: a token keeps its own time, be it 1970, a leap day, years ahead or beyond any calendar."""
     times = [0, 1_709_208_000, 4_000_000_000, 2**64 - 1]
@@ -148,7 +144,6 @@ def test_no_transaction_reads_first_and_writes_later(
     assert statements.count("UPDATE") >= 3
 
 
-@pytest.mark.by_turns
 def test_a_stop_ends_a_run_between_two_batches(table: Database, keyring: Keyring) -> None:
     """R11: what is done stays and is counted, the rest is as it was, and running again finishes it."""
     rests: list[float] = []

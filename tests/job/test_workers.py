@@ -150,6 +150,7 @@ def test_workers_that_die_again_and_again_end_the_run(app: Database, environ: di
     assert "workers died" in document["targets"][0]["stopped"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=LONG), signal.SIGTERM])
 def test_a_signal_ends_all_workers_after_their_batch(
     app: Database, environ: dict[str, str], tmp_path: Path, number: int
@@ -282,6 +283,7 @@ def test_a_process_that_hangs_as_it_starts_is_given_up(app: Database, environ: d
     assert (app.column()[1], len(command.log.splitlines())) == (OLD, 1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("planted", ["folders", pytest.param("files", marks=LONG)])
 def test_what_others_leave_in_the_folder_for_temporary_files_changes_nothing(
     app: Database, environ: dict[str, str], tmp_path: Path, planted: str
@@ -504,6 +506,7 @@ def form(text):
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fails", [False, pytest.param(True, marks=LONG)])
 def test_workers_import_the_function_of_an_index(
     app: Database, environ: dict[str, str], tmp_path: Path, *, fails: bool

@@ -117,6 +117,7 @@ def cut_up(together: bytes, size: int) -> list[bytes]:
     return [together[start : start + size] for start in range(0, len(together), size)]
 
 
+@pytest.mark.some(2)
 @by_codec
 @pytest.mark.parametrize("batch_bytes", [1, 300, token_batches.BATCH_BYTES])
 @given(given_texts=texts())

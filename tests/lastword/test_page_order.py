@@ -255,6 +255,7 @@ LATE = {
 }
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("cell", LATE.values(), ids=LATE)
 def test_what_is_to_be_written_or_reported_is_done_by_keys(
@@ -313,6 +314,7 @@ UNFIT: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("create", "options"), UNFIT.values(), ids=UNFIT)
 def test_without_a_proof_or_with_other_rows_a_run_reads_by_keys(
     postgres: Database,

@@ -58,7 +58,6 @@ def whole(ledger: Ledger) -> Chain:
     return chain
 
 
-@pytest.mark.by_turns
 def test_each_change_is_an_event_with_its_facts(ledger: Ledger) -> None:
     """Who, when, what was set; each holds the digest of the one before it, and the first names the ledger."""
     chain = whole(ledger)
@@ -83,7 +82,6 @@ def test_each_change_is_an_event_with_its_facts(ledger: Ledger) -> None:
     assert chain.events[6].document == {"sets": {"retired": utc_text(chain.events[6].at), "forced": True}}
 
 
-@pytest.mark.by_turns
 def test_the_events_say_the_dates_of_each_key(ledger: Ledger) -> None:
     """Played again they end in the rows of the keys' table; each row has the number of its last event."""
     said = replay(whole(ledger).events)
@@ -280,8 +278,8 @@ def _made_again(database: Database, number: int) -> None:
         connection.execute(tables.events.update().where(own).values(by="somebody else", digest=changed.computed))
 
 
+@pytest.mark.some(10)
 @pytest.mark.parametrize(("spoil", "expected"), SPOILT.values(), ids=SPOILT.keys())
-@pytest.mark.by_turns
 def test_what_was_changed_is_named(ledger: Ledger, database: Database, spoil: Spoil, expected: list[str]) -> None:
     """An event, a row that events explain, a certificate: changed, removed or put there."""
     whole(ledger)
@@ -297,7 +295,6 @@ def test_what_was_changed_is_named(ledger: Ledger, database: Database, spoil: Sp
     ['{"sets": {"staged": null}, "sets": {}}', '{"sets": NaN}', '{"sets": 1e999}', "[" * 100_000],
     ids=["a name twice", "no number", "a number without an end", "too deep"],
 )
-@pytest.mark.by_turns
 def test_a_document_that_can_be_read_in_two_ways_is_a_corrupt_row(
     ledger: Ledger, database: Database, document: str
 ) -> None:
@@ -326,7 +323,6 @@ def test_values_of_other_types_are_found(ledger: Ledger, database: Database, sta
     assert differences(ledger.chain())
 
 
-@pytest.mark.by_turns
 def test_a_restoration_that_was_removed_is_found(ledger: Ledger, database: Database) -> None:
     """It sets no date, but it was the last event of its key."""
     ledger.mark(OLD, "restored", "billing")
@@ -338,7 +334,6 @@ def test_a_restoration_that_was_removed_is_found(ledger: Ledger, database: Datab
     assert found == [f"key {OLD} of billing: the number of its last event is 10, and its events say 8"]
 
 
-@pytest.mark.by_turns
 def test_a_later_retirement_that_was_removed_is_found(ledger: Ledger, database: Database, clock: Clock) -> None:
     """The first one is of another certificate; a later event of the key says that it was still there."""
     [first] = [key.retired for key in ledger.keys() if key.id == OLD]  # noqa: SIM118

@@ -122,7 +122,6 @@ def test_the_last_count_is_that_of_the_last_run(ledger: Ledger, clock: Clock) ->
     assert [census.number for census in ledger.censuses(checked=True)] == [3]
 
 
-@pytest.mark.by_turns
 def test_counts_of_an_older_program_have_their_times_alone(database: Database) -> None:
     """They have no number, and come before those that have one."""
     older = [census_of("billing", "creds", "token", taken=T0 + day * DAY, complete=False) for day in (2, 1)]

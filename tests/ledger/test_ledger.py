@@ -82,7 +82,6 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.by_turns
 def test_a_key_gets_its_dates_when_it_is_seen(ledger: Ledger, clock: Clock) -> None:
     """First seen and staged are when we saw it so for the first time; a date that stands stays."""
     ledger.see_keys({OLD: KeyState.PRIMARY, NEW: KeyState.STAGED}, "billing")
@@ -98,7 +97,6 @@ def test_a_key_gets_its_dates_when_it_is_seen(ledger: Ledger, clock: Clock) -> N
     assert old.promoted is new.promoted is None
 
 
-@pytest.mark.by_turns
 def test_a_promotion_that_nobody_saw_lies_between_two_looks(ledger: Ledger, clock: Clock) -> None:
     """Since the last look at another primary key: a run's, or one that found or made a key primary."""
     third = "77777777"
@@ -122,7 +120,6 @@ def test_a_promotion_that_nobody_saw_lies_between_two_looks(ledger: Ledger, cloc
     }
 
 
-@pytest.mark.by_turns
 def test_a_key_that_was_a_previous_one_at_first_gets_no_date_by_being_found_primary(
     ledger: Ledger, clock: Clock
 ) -> None:
@@ -138,7 +135,6 @@ def test_a_key_that_was_a_previous_one_at_first_gets_no_date_by_being_found_prim
     assert after == {NEW: Promotion(None, T0), OLD: Promotion(T0, T0 + timedelta(days=1))}
 
 
-@pytest.mark.by_turns
 def test_what_a_clock_that_was_ahead_wrote_bounds_nothing(ledger: Ledger, clock: Clock) -> None:
     """R27: a promotion lies not after the time at which it was found."""
     ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
@@ -149,7 +145,6 @@ def test_what_a_clock_that_was_ahead_wrote_bounds_nothing(ledger: Ledger, clock:
     assert promotions == [Promotion(None, clock.time), Promotion(None, T0)]
 
 
-@pytest.mark.by_turns
 def test_an_event_is_marked_again(ledger: Ledger, clock: Clock) -> None:
     """A step of an admin replaces the date; a key that was never seen before is recorded, too."""
     ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
@@ -181,7 +176,6 @@ def test_seeing_the_same_again_writes_nothing(file: Path) -> None:
     assert file.read_bytes() == before
 
 
-@pytest.mark.by_turns
 def test_a_run_is_kept_with_its_counts(ledger: Ledger, clock: Clock) -> None:
     """Begun, then ended; one that died has no end. The last comes first."""
     first = ledger.begin_run("run", "billing", NEW)
@@ -233,7 +227,6 @@ def test_the_last_census_of_each_target_is_kept(ledger: Ledger) -> None:
     assert replace(last, number=0) in ledger.censuses()
 
 
-@pytest.mark.by_turns
 def test_certificates_are_kept_in_order(ledger: Ledger) -> None:
     """As they were given, with their place in the chain behind that."""
     documents: list[dict[str, Any]] = [{"key": OLD, "targets": [{"rows": 1}]}, {"key": NEW, "targets": []}]
@@ -247,7 +240,6 @@ def test_certificates_are_kept_in_order(ledger: Ledger) -> None:
     assert (issued[1]["event"], issued[1]["head"]) == (last.number, last.previous)
 
 
-@pytest.mark.by_turns
 def test_an_instance_counts_for_as_long_as_it_is_heard_of(ledger: Ledger, clock: Clock) -> None:
     """Its last word is what counts; after a month of silence a new instance's word makes the ledger forget it."""
     one = InstanceRecord("web-1:7", "billing", OLD, T0, (), NEW)
@@ -268,7 +260,6 @@ def reads(instance: str = "web-1:7", key_id: str = OLD, seen: datetime = T0, **n
     return ReadRecord("billing", instance, key_id, seen, **numbers)
 
 
-@pytest.mark.by_turns
 def test_an_instance_that_announces_itself_each_minute_is_known(ledger: Ledger) -> None:
     """By its last two times: one that did so once, or seldom, may stay silent for long."""
     seen = []
@@ -339,7 +330,6 @@ def test_a_command_whose_clock_is_ahead_dates_nothing_later_than_the_server(ledg
     assert [each and abs(each - now) < timedelta(minutes=1) for each in times] == [has_server] * 4
 
 
-@pytest.mark.by_turns
 def test_the_reads_of_an_instance_are_kept_with_its_last_word(ledger: Ledger, clock: Clock) -> None:
     """Each key's numbers, as they were announced last; a key that was never met has no row."""
     one, none = InstanceRecord("web-1:7", "billing", NEW, T0, (OLD,)), reads(key_id=NEW)
@@ -353,7 +343,6 @@ def test_the_reads_of_an_instance_are_kept_with_its_last_word(ledger: Ledger, cl
     assert (none.last, none.words) == (None, "billing on web-1:7 (never read)")
 
 
-@pytest.mark.by_turns
 def test_a_process_that_began_again_takes_no_last_time_away(ledger: Ledger, clock: Clock) -> None:
     """Of each time the later one stays; the numbers are those of the new process."""
     one, hour = InstanceRecord("web-1:7", "billing", NEW, T0, (OLD,)), T0 + timedelta(hours=1)
@@ -382,7 +371,6 @@ def test_a_heartbeat_waits_for_no_other_one(ledger: Ledger, database: Database) 
     assert sorted(each.opened for each in ledger.reads()) == [1, 2]
 
 
-@pytest.mark.by_turns
 def test_reads_outlive_their_instance(ledger: Ledger, clock: Clock) -> None:
     """Those with what is its primary key in one row for all that ended; after 400 days all are forgotten."""
     one = InstanceRecord("web-1:7", "billing", NEW, T0, (OLD,))
@@ -407,7 +395,6 @@ def test_reads_outlive_their_instance(ledger: Ledger, clock: Clock) -> None:
     assert ledger.reads() == []
 
 
-@pytest.mark.by_turns
 def test_the_last_reads_stay_if_another_process_has_the_name_since(ledger: Ledger) -> None:
     """In a rolling restart the next process of that name announces itself before the last one ends."""
     one, hour = InstanceRecord("web-1", "billing", NEW, T0, (OLD,)), T0 + timedelta(hours=1)
@@ -418,7 +405,6 @@ def test_the_last_reads_stay_if_another_process_has_the_name_since(ledger: Ledge
     assert ledger.reads() == [reads("web-1", opened=1, last_opened=hour)]
 
 
-@pytest.mark.by_turns
 def test_of_many_that_end_at_once_the_last_read_stays(database: Database) -> None:
     """In one row with the others, or in its own, if the ledger was busy; no entry stays."""
     count, ready = 8, threading.Barrier(8)
@@ -441,7 +427,6 @@ def test_of_many_that_end_at_once_the_last_read_stays(database: Database) -> Non
         assert ledger.instances(timedelta(hours=1)) == []
 
 
-@pytest.mark.by_turns
 def test_a_suspension_has_its_date_until_it_ends(ledger: Ledger, clock: Clock) -> None:
     """A step of an admin sets it, and its end removes it; a key that is found in the other state likewise."""
 
@@ -466,7 +451,6 @@ def test_a_suspension_has_its_date_until_it_ends(ledger: Ledger, clock: Clock) -
     assert seen == [None, days[1], days[1], None, days[4], None]
 
 
-@pytest.mark.by_turns
 def test_a_restored_key_keeps_its_last_retirement(ledger: Ledger, clock: Clock) -> None:
     """It is a previous key again, so it is not suspended; its next retirement replaces the date."""
     for event in ("suspended", "retired", "restored"):
@@ -476,7 +460,6 @@ def test_a_restored_key_keeps_its_last_retirement(ledger: Ledger, clock: Clock) 
     assert (key.retired, key.forced, key.suspended) == (T0, True, None)
 
 
-@pytest.mark.by_turns
 def test_the_last_complete_run_was_of_all_targets(ledger: Ledger) -> None:
     """Of the command run, with that primary key; one of a part, or one that left rows, is none."""
     numbers = [
@@ -500,7 +483,6 @@ def test_the_last_complete_run_was_of_all_targets(ledger: Ledger) -> None:
     assert ledger.last_complete_run("nobody", NEW) is None
 
 
-@pytest.mark.by_turns
 def test_a_clock_that_steps_back_loses_nothing(ledger: Ledger, clock: Clock) -> None:
     """R27: an instance from the future is alive; dates that came later stay, and nothing fails."""
     ledger.announce(InstanceRecord("web-1:7", "billing", OLD, T0))
@@ -513,7 +495,6 @@ def test_a_clock_that_steps_back_loses_nothing(ledger: Ledger, clock: Clock) -> 
     assert (kept.first_seen, kept.retired) == (T0, clock.time)
 
 
-@pytest.mark.by_turns
 def test_progress_is_kept_per_plan(ledger: Ledger) -> None:
     """The last key that a plan has reached stands; forgetting one plan leaves the others."""
     ledger.reach("plan", "[7]")
@@ -638,7 +619,6 @@ STORED = {
 
 
 @pytest.mark.parametrize(("by_run", "numbers"), [(True, (0, 3)), (False, (3, 0))], ids=["a-run's", "a-dry-run's"])
-@pytest.mark.by_turns
 def test_a_stored_census_keeps_its_form(database: Database, by_run: bool, numbers: tuple[int, int]) -> None:
     """An older program can read it, and this one reads an older program's: the names of its numbers stay."""
     stored = STORED | {"by_run": by_run}
@@ -928,7 +908,6 @@ def test_the_name_of_a_service() -> None:
     assert service_name({}) == "default"
 
 
-@pytest.mark.by_turns
 def test_records_go_through_json(ledger: Ledger) -> None:
     """What a census holds can be written as JSON as it is."""
     ledger.keep_censuses([census(under={OLD: 1})])
@@ -954,7 +933,6 @@ def test_an_older_ledger_that_may_not_be_changed_says_who_can(database: Database
 
 
 @pytest.mark.parametrize(("by_run", "moved"), [(True, "rotated"), (False, "to_rotate")])
-@pytest.mark.by_turns
 def test_a_census_of_cells_that_were_no_tokens_is_kept(ledger: Ledger, by_run: bool, moved: str) -> None:
     """Their number comes back; without any an older program, which does not know it, can read the census."""
     ledger.keep_censuses([census(taken_over=2, by_run=by_run, **{moved: 3}), census(column="other")])

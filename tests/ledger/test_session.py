@@ -14,7 +14,7 @@ from tests.databases import Database
 from tests.fakes import token
 from tests.keys import key_text, make_key
 
-pytestmark = [pytest.mark.database, pytest.mark.by_turns]
+pytestmark = pytest.mark.database
 
 CLOCK = "Warning: the clock says 2026-01-03 12:00 UTC, and the ledger holds an entry of 2026-05-01 12:00 UTC."
 
@@ -105,6 +105,7 @@ def dated(shop: Shop) -> None:
         shop("status")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "argv",
     [

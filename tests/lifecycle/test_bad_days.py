@@ -16,6 +16,7 @@ from tests.lifecycle.runbook import PART, without_times
 pytestmark = pytest.mark.database
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_command_of_the_page_prints_what_it_shows(page: Path, kind: str, tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def events(shop: Shop, key_id: str) -> list[str]:
     return [event["event"] for event in ran.document["events"] if event["key_id"] == key_id]
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("forced", [False, True])
 def test_a_retirement_is_finished_by_the_same_command(ready: Shop, *, forced: bool) -> None:
     """Everything that looks at the ledger names that command; what it records is known as found, also if forced."""
@@ -123,6 +124,7 @@ def test_a_key_that_is_there_again_is_retired_as_any_other(ready: Shop) -> None:
     assert events(ready, OLDER.id)[-2:] == ["certified", "retired"]
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("before", "step", "code", "last"),
     [

@@ -80,6 +80,7 @@ def test_damaged_names_of_columns_are_none(shop: Shop, named: Named) -> None:
         assert known_columns(session, OLDER.id) == [("a", "b", "c")]
 
 
+@pytest.mark.some(3)
 @FAULTS
 @pytest.mark.parametrize(
     "step", [["stage"], ["promote", OLDER.id], ["retire", OLDER.id, "--no-archive"]], ids=lambda step: step[0]

@@ -27,7 +27,6 @@ from tests.lifecycle.shop import OLDER, Shop, old_token
 
 pytestmark = [
     pytest.mark.database,
-    pytest.mark.by_turns,
     pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning"),
 ]
 
@@ -111,6 +110,7 @@ def test_what_was_verified_is_said(audit: Audit) -> None:
     assert {path: path.read_bytes() for path in audit.shop.folder.iterdir()} == before
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -367,6 +367,7 @@ def test_stock_cryptography_checks_a_signature(signed: Audit) -> None:
     assert told["digest"] == sha256(text).hexdigest()
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("field", ["head", "event", "ledger", "retired"])
 def test_a_signed_certificate_that_was_changed_is_found(signed: Audit, field: str) -> None:
     """Whatever is changed, its head and its ledger, too: the signature is over all of it."""

@@ -117,6 +117,7 @@ def wrong(request: pytest.FixtureRequest) -> Wrong:
     return cast("Wrong", request.param)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     "with_service", [True, pytest.param(False, marks=pytest.mark.long)], ids=["with a service", "alone"]
 )
@@ -145,6 +146,7 @@ SERVED = [
 ]
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 @pytest.mark.parametrize("wrong", SERVED, indirect=True)
 def test_beside_a_server_its_clock_alone_counts(

@@ -199,6 +199,7 @@ def test_no_output_replaces_what_is_no_file(
     assert not (shop.folder / "rotation-ledger.db").exists()
 
 
+@pytest.mark.some(2)
 @pytest.mark.database
 @pytest.mark.parametrize("output", OUTPUTS, ids=" ".join)
 def test_an_output_is_written_through_a_link(shop: Shop, output: tuple[str, ...]) -> None:

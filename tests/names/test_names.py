@@ -236,7 +236,6 @@ def test_no_name_is_a_line_of_the_log(place: Place, form: str) -> None:
 
 
 @pytest.mark.database
-@pytest.mark.by_turns
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
 def test_no_server_lets_a_name_be_more(kind: str, tmp_path: Path, named: Named) -> None:
     """The same with names from a server."""

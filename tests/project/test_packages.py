@@ -156,6 +156,7 @@ def start(installed: Path, tmp_path: Path) -> Start:
     return run
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [(("--help",), "keys"), (("--version",), VERSION), (("init", "--app"), "airflow"), (("demo",), "19,994 of 19,994")],

@@ -135,6 +135,7 @@ KEYS: dict[str, tuple[str, Sequence[int]]] = {
 }
 
 
+@pytest.mark.some(3)
 def test_tokens_are_read_and_swapped_in_blocks(database: Database, named: Named) -> None:
     """Whatever numbers their keys are, up to both ends of 64 bits: all come in blocks, and each is its own row."""
     for name, (key, numbers) in KEYS.items():
@@ -224,6 +225,7 @@ MIXED: list[Any] = [
 ]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("kind", ["TEXT", "VARCHAR(16000)", "BLOB"])
 def test_cells_of_all_kinds_are_read_as_row_by_row(database: Database, kind: str) -> None:
     """Several lengths, NULL, empty cells, plaintext in any script, cells of any size; of text and of bytes."""
@@ -351,6 +353,7 @@ def by_swapped(test: Callable[..., None]) -> Callable[..., None]:
     return with_each
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("database", "kind"),
     [
@@ -435,6 +438,7 @@ def test_what_a_service_does_meanwhile_stays(database: Database, key: str, keys:
     assert secrets_of(stored[keys[at]] for at in others) == [f"secret {at}" for at in others]
 
 
+@pytest.mark.some(3)
 @by_swapped
 def test_a_wrong_place_only_misses(database: Database, key: str, keys: Sequence[Any]) -> None:
     """Were the keys of a block those of other rows, no cell would be written, and each would be reported."""
@@ -533,6 +537,7 @@ def test_a_text_that_turned_into_bytes_is_another_cell(database: Database) -> No
     assert {kind for (kind,) in database.rows("SELECT typeof(token) FROM creds WHERE id <> 7")} == {"text"}
 
 
+@pytest.mark.some(3)
 @by_swapped
 @pytest.mark.parametrize("how", ["check", "unique"])
 def test_a_row_that_is_refused_costs_no_other(database: Database, key: str, keys: Sequence[Any], how: str) -> None:
@@ -652,6 +657,7 @@ def test_on_update_current_timestamp_is_kept(database: Database, gap: int) -> No
     assert secrets_of(database.column().values()) == secret_names(120)
 
 
+@pytest.mark.some(3)
 @by_swapped
 @pytest.mark.parametrize("most", [7, 1000])
 def test_a_large_swap_is_parted(
@@ -709,6 +715,7 @@ def test_what_is_sent_at_once_fits_into_a_packet(
     assert max(sizes) <= most
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("bound", [1000, 10_000])
 def test_a_heavy_batch_has_fewer_rows(database: Database, bound: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of any number of rows is within the bound, but for one row; all rows are read."""

@@ -51,6 +51,7 @@ def make_domains(database: Database) -> None:
         )
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("key", ["INTEGER", "VARCHAR(9)"], ids=["number", "text"])
 def test_a_token_in_any_text_column_is_rotated(database: Database, cli: Cli, key: str, named: Named) -> None:
     """D07: whatever the type, the charset and the padding, a pass swaps each cell once, and leaves none in conflict."""

@@ -60,6 +60,7 @@ def command(database: Database, cli: Cli, tmp_path: Path) -> Callable[..., Ran]:
 ENVIRON = {"ENCRYPTION_KEY": key_text("new"), "ENCRYPTION_PREVIOUS_KEYS": key_text("old")}
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("key", ["INTEGER", "VARCHAR(9)"], ids=["number", "text"])
 @pytest.mark.parametrize("size", ["1", "1000"], ids=["one by one", "batch"])
 def test_a_companion_is_written_with_its_token(
@@ -272,6 +273,7 @@ def test_a_companion_too_narrow_is_refused(database: Database, command: Callable
                 assert "column key_hash is of at most 63 characters, and the value has 64" in " ".join(ran.err.split())
 
 
+@pytest.mark.some(1)
 def test_a_companion_of_any_text_type_is_served(database: Database, command: Callable[..., Ran], named: Named) -> None:
     """D07: whatever a type does with blanks, a second run finds nothing to do."""
     companions = {"key_hash": "sha256-of-primary-key-text"}

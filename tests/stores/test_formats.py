@@ -114,6 +114,7 @@ def swap(store: Store, cells: dict[RowKey, Any]) -> Written:
     return store.write(Swaps(list(old), list(old.values()), [renewed(cell) for cell in old.values()]))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("key", KEYS, ids=["number", "text"])
 def test_json_is_swapped_whole(database: Database, opened: Callable[..., Store], key: str, named: Named) -> None:
     """D33: commas, quotes, backslashes, any letter, large cells: all but the tokens stays, and JSONB stays JSONB."""

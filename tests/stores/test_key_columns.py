@@ -157,6 +157,7 @@ OTHER_COLLATIONS = {
 }
 
 
+@pytest.mark.some(6)
 @pytest.mark.parametrize(
     ("database", "number"),
     [

@@ -81,6 +81,7 @@ CASES["mysql"] = {name: case for name, case in CASES["mariadb"].items() if name 
 CASES["mysql"]["text"] = "VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin", [*TEXTS, "x", "x "]
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("batch", [2, pytest.param(1000, marks=pytest.mark.long)])
 def test_every_row_is_visited_once_whatever_its_key(database: Database, cli: Cli, batch: int, named: Named) -> None:
     """D14, D15: paging by any type of key, in any size of batch, skips no row and reads none twice."""

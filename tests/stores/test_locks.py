@@ -118,6 +118,7 @@ def test_a_row_that_is_left_locked_is_named_on_the_screen(
     assert "creds.token, id=2: locked" in ran.out
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 @pytest.mark.parametrize("batch", ["13", "1000"])
 def test_a_locked_row_is_left_for_later(
@@ -252,6 +253,7 @@ def test_a_locked_table_ends_the_run(
     assert secrets_of(database.column().values(), "old") == secret_names(2)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("database", "lock"),
     [
@@ -373,6 +375,7 @@ def commits_fail(times: int, make_error: Callable[[], Exception]) -> Iterator[li
         DefaultDialect.do_execute = execute  # type: ignore[method-assign]
 
 
+@pytest.mark.some(6)
 @pytest.mark.parametrize("name", TRANSIENT)
 @pytest.mark.parametrize("key", ["INTEGER", "VARCHAR(9)"], ids=["number", "text"])
 def test_a_lost_answer_to_commit_counts_once(database: Database, cli: Cli, name: str, key: str) -> None:

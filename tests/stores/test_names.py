@@ -42,6 +42,7 @@ def spelt(database: Database, name: str) -> str:
     return database.quote(name).replace("%%", "%").replace(":", "\\:")
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     "key", [pytest.param("INTEGER", id="number"), pytest.param("VARCHAR(20)", id="text", marks=pytest.mark.long)]
 )

@@ -193,6 +193,7 @@ SEEN: dict[str, tuple[list[str], set[int]]] = {
 }
 
 
+@pytest.mark.some(6)
 @pytest.mark.parametrize(("others", "expected"), SEEN.values(), ids=SEEN)
 def test_what_others_write_is_seen(postgres: Database, start: Start, others: list[str], expected: set[int]) -> None:
     """Exactly the rows that somebody else wrote and this run did not write after them are read again."""

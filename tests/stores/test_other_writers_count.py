@@ -145,6 +145,7 @@ def test_a_first_look_sees_nobody(database: Database, store: Store) -> None:
     assert write(store, 1) == [None if database.kind == "mariadb" else 0]
 
 
+@pytest.mark.some(6)
 @pytest.mark.usefixtures("_at_each_look")
 @pytest.mark.parametrize(
     "statement",

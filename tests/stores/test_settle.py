@@ -122,6 +122,7 @@ def test_only_what_is_settled_is_sure_to_survive(database: Database, keyring: Ke
     assert (settled, unsettled) == (0, ROWS)
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("way", ["direct", pytest.param("pgbouncer", marks=pytest.mark.long)])
 @pytest.mark.parametrize("settled", [True, False], ids=["settled", "not settled"])
 def test_nothing_is_proved_across_a_crash(database: Database, keyring: Keyring, way: str, settled: bool) -> None:

@@ -52,6 +52,7 @@ def test_shards_cover_every_row_once(database: Database, cli: Cli, named: Named)
             assert OLD not in database.column(table).values()
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("kind", ["INTEGER", "VARCHAR(9)"])
 def test_a_row_without_a_key_is_reported_by_one_shard(database: Database, cli: Cli, kind: str) -> None:
     """D12: such rows are in no shard, so one of the runs is not complete."""

@@ -83,6 +83,7 @@ def keep_row_two(database: Database) -> None:
     )
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("batch", ["1", "2", "1000"])
 def test_a_write_that_is_swallowed_is_reported(database: Database, cli: Cli, batch: str) -> None:
     """D25: a trigger that keeps the old value makes the row not-written: once, bounded, exit 1."""
@@ -152,6 +153,7 @@ def _make_again(database: Database, constraint: str) -> None:
     database.insert("creds", rows)
 
 
+@pytest.mark.some(6)
 @pytest.mark.parametrize(("how", "told"), [("trigger", "a trigger or constraint"), ("check", "only_old")])
 @pytest.mark.parametrize("batch", ["1", "3", "1000"])
 def test_a_row_that_is_refused_costs_no_other(database: Database, cli: Cli, how: str, told: str, batch: str) -> None:

@@ -92,6 +92,11 @@ def close() -> None:
         _server.cache_clear()
 
 
+def running() -> int | None:
+    """The number of the warm process, if there is one."""
+    return server()._process.pid if _server.cache_info().currsize else None
+
+
 def folder() -> Path:
     """Where the socket of the warm process is."""
     return Path(os.environ.get(FOLDER) or server().folder)

@@ -99,6 +99,7 @@ def _still(text: str) -> str:
     return re.sub(r'"seconds": [\d.e-]+|\d+ of a second|\d{10,}', "", CHANGING.sub("", text))
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_in_a_fork_does_what_a_start_does(command: str, tmp_path: Path) -> None:
     """Its streams, exit code and files are the same, and so is the name that it calls itself."""

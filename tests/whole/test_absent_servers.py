@@ -24,11 +24,11 @@ from rotation.stores.access import ATTEMPTS, Access
 from rotation.stores.connection import known_silent
 from rotation.stores.patience import Patience
 from tests.chaos.server import Server, own_mariadb, own_postgres
-from tests.conftest import SERVERS
 from tests.databases import Database, open_database
 from tests.keys import make_key
 from tests.processes import AT_ONCE, ROOT, Command, start
 from tests.proxy import through_proxy
+from tests.selection import SERVERS
 from tests.stores.tokens import make_token, secrets_of
 
 pytestmark = pytest.mark.database
@@ -124,6 +124,7 @@ def test_a_run_waits_for_a_server_that_is_away(
         assert len(warnings(command)) == 2
 
 
+@pytest.mark.some(1)
 @on_servers
 @pytest.mark.parametrize("ending", ["at once", "after a second", "by a signal"])
 def test_the_wait_has_an_end(database: Database, ending: str, environ: dict[str, str], tmp_path: Path) -> None:

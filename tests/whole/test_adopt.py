@@ -186,7 +186,6 @@ def test_a_column_that_is_just_wide_enough_takes_the_tokens(
     assert opened(database.column()) == [cell, "short"]
 
 
-@pytest.mark.by_turns
 def test_tokens_are_bound_to_the_context(database: Database, adopt: Callable[..., Ran]) -> None:
     """As those that the services write; `where` bounds which rows are read at all."""
     database.make_creds(["one", "two", token("old", "three"), "four"])
@@ -199,7 +198,6 @@ def test_tokens_are_bound_to_the_context(database: Database, adopt: Callable[...
     assert opened(cells, strict) == ["one", "three", "four"]
 
 
-@pytest.mark.by_turns
 def test_an_interrupted_run_goes_on(database: Database, adopt: Callable[..., Ran], tmp_path: Path) -> None:
     """What is done stays done, and is not encrypted once more."""
     database.make_creds([f"secret {row}" for row in range(60)])
@@ -278,7 +276,6 @@ def test_plaintext_that_comes_behind_the_pass_is_taken_over(database: Database) 
     assert (done.counts.rotated, done.counts.taken_over) == (31, 31)
 
 
-@pytest.mark.by_turns
 def test_a_look_that_fails_writes_nothing(
     database: Database, adopt: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,6 +302,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.some(2)
 @pytest.mark.usefixtures("sending")
 @pytest.mark.parametrize(("database", "options"), WAYS, indirect=["database"])
 def test_however_it_is_done_it_is_the_same(
@@ -330,7 +328,6 @@ def test_however_it_is_done_it_is_the_same(
     assert opened(after) == [f"secret {row}" for row in range(number)]
 
 
-@pytest.mark.by_turns
 def test_refused_cells_are_listed_in_a_file(database: Database, adopt: Callable[..., Ran], tmp_path: Path) -> None:
     """By a look, and by what writes: every one, with its kind."""
     database.make_creds(["hunter2", *DRESSED.values()])
@@ -463,7 +460,6 @@ def test_tokens_without_their_key_stop_it(sqlite: Database, cli: Cli) -> None:
     assert list(sqlite.column().values()) == cells
 
 
-@pytest.mark.by_turns
 def test_no_plaintext_is_encrypted_beside_tokens_of_other_keys(database: Database, adopt: Callable[..., Ran]) -> None:
     """The services have another key then, and could not read it. A few tokens behind all plaintext say so."""
     cells = [*(f"hunter2 {number}" for number in range(1_050)), *(token("nobody") for _ in range(3)), token("old")]
@@ -492,7 +488,6 @@ def test_a_token_too_long_for_an_index_costs_no_other(database: Database, adopt:
     assert database.column()[2] == "x" * 2_400
 
 
-@pytest.mark.by_turns
 def test_what_comes_next_is_said(database: Database, adopt: Callable[..., Ran]) -> None:
     """After the last cell nothing needs to take plaintext any longer; no model is known whose type could."""
     database.make_creds(["hunter2"])

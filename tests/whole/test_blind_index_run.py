@@ -139,7 +139,6 @@ def die() -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.by_turns
 def test_an_index_is_made_right_after_a_crash(database: Database, command: Callable[..., Ran]) -> None:
     """The process died between the token's write and the index's: the next run does the rest."""
     fill(database, [pair("old", f"value {row}") for row in range(1, 31)])
@@ -247,7 +246,6 @@ def test_what_writes_indexes_is_the_run_itself(database: Database) -> None:
     assert (len(written.transactions), unwritten.transactions) == (1, [])
 
 
-@pytest.mark.by_turns
 def test_no_key_goes_while_an_index_is_under_it(
     database: Database, command: Callable[..., Ran], tmp_path: Path
 ) -> None:
@@ -267,7 +265,6 @@ def test_no_key_goes_while_an_index_is_under_it(
     assert any("creds.token" in each["reason"] for each in refused.document["refused"])
 
 
-@pytest.mark.by_turns
 def test_no_key_goes_while_an_index_has_no_target(
     database: Database, command: Callable[..., Ran], tmp_path: Path
 ) -> None:
@@ -291,7 +288,6 @@ def test_no_key_goes_while_an_index_has_no_target(
     assert repaired.document["targets"][0]["rotated"] == 2
 
 
-@pytest.mark.by_turns
 def test_a_census_sees_an_index_behind_many_rows_without_one(database: Database, command: Callable[..., Ran]) -> None:
     """A run looks at the first rows alone, before it begins; a census reads every row in any case."""
     fill(database, [*[(None, None)] * 1_000, pair("old", "a value")], kind="VARCHAR(52)")
@@ -299,7 +295,6 @@ def test_a_census_sees_an_index_behind_many_rows_without_one(database: Database,
     assert "creds.token: token_index holds blind indexes" in command("status", settings="").out
 
 
-@pytest.mark.by_turns
 def test_a_token_under_one_key_and_its_index_under_another_keep_both(
     database: Database, command: Callable[..., Ran]
 ) -> None:
@@ -327,7 +322,6 @@ def test_a_companion_and_an_index_are_counted_once(database: Database, command: 
     assert set(database.column("creds", "key_id").values()) == {NEW}
 
 
-@pytest.mark.by_turns
 def test_adopted_and_bound_cells_have_an_index(database: Database, command: Callable[..., Ran]) -> None:
     """Made of the value itself, in the same run, and each cell is counted once."""
     fill(database, [("plain", None), pair("old", "token"), ("näme, 🔑", "by hand")])
@@ -432,6 +426,7 @@ def test_a_run_says_how_many_indexes_get_another_normal_form(database: Database,
     assert (again.code, "the blind index" in again.out) == (0, False)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
@@ -452,7 +447,6 @@ def test_a_dry_run_says_that_indexes_are_missing(
         assert words in " ".join(ran.out.split())
 
 
-@pytest.mark.by_turns
 def test_a_real_run_has_the_same_words(database: Database, command: Callable[..., Ran]) -> None:
     """In the past tense."""
     fill(database, [pair("new", "A@B")])

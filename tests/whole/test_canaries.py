@@ -98,7 +98,6 @@ def quiet(canaries: Canaries, capfd: pytest.CaptureFixture[str]) -> Iterator[lis
     [("status",), ("status", "--json"), ("run", "--dry-run"), ("run",), ("run", "--json")],
     ids=" ".join,
 )
-@pytest.mark.by_turns
 def test_broken_cells_are_named_and_not_shown(
     cli: Cli, database: Database, canaries: Canaries, quiet: list[str], argv: tuple[str, ...]
 ) -> None:
@@ -111,7 +110,6 @@ def test_broken_cells_are_named_and_not_shown(
     quiet += [ran.out, ran.err]
 
 
-@pytest.mark.by_turns
 def test_the_problems_file_shows_no_secret(
     cli: Cli, database: Database, canaries: Canaries, quiet: list[str], tmp_path: Path
 ) -> None:
@@ -125,7 +123,6 @@ def test_the_problems_file_shows_no_secret(
     quiet.append(problems.read_text())
 
 
-@pytest.mark.by_turns
 def test_a_check_shows_no_secret(
     cli: Cli, database: Database, canaries: Canaries, quiet: list[str], tmp_path: Path
 ) -> None:
@@ -141,7 +138,6 @@ def test_a_check_shows_no_secret(
     quiet += [metrics.read_text(), ledger.read_text("latin-1")]
 
 
-@pytest.mark.by_turns
 def test_the_page_shows_no_secret(
     cli: Cli, database: Database, canaries: Canaries, quiet: list[str], tmp_path: Path
 ) -> None:
@@ -236,7 +232,6 @@ def test_a_malformed_key_is_not_shown(cli: Cli, canaries: Canaries, quiet: list[
     quiet += [text for one in ran for text in (one.out, one.err)]
 
 
-@pytest.mark.by_turns
 def test_a_crash_in_the_middle_shows_no_secret(database: Database, canaries: Canaries, quiet: list[str]) -> None:
     """An error that nobody foresaw, with a key, a token and locals in it, is masked on its way to stderr."""
     canaries.fill(database)

@@ -15,7 +15,7 @@ from tests.fakes import token
 from tests.keys import key_text
 from tests.stores.tokens import report, secret_names, secrets_of
 
-pytestmark = [pytest.mark.database, pytest.mark.by_turns]
+pytestmark = pytest.mark.database
 
 ROWS = 30
 SWAPPED = {"ENCRYPTION_KEY": key_text("old"), "ENCRYPTION_PREVIOUS_KEYS": key_text("new")}

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.conftest import DATABASES
 from tests.databases import open_database
 from tests.fakes import token
 from tests.keys import key_text, make_key
 from tests.lifecycle.shop import NEW, OLD, OLDER, Shop, old_token, refusals
+from tests.selection import DATABASES
 
 pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
 
@@ -67,7 +67,7 @@ def configure(shop: Shop, more: str) -> None:
         config.write(more)
 
 
-@pytest.mark.by_turns
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     ("kind", "options"),
     [

@@ -40,6 +40,7 @@ def set_format(shop: Shop, name: str) -> None:
         config.write(f'format = "{name}"\n')
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", SPELLED)
 def test_a_column_of_each_format_is_rotated(shop: Shop, name: str) -> None:
     """The census first, then the run; a second run finds nothing to do and changes nothing."""

@@ -141,6 +141,7 @@ def test_every_command_reads_the_key_in_the_cell(app: App) -> None:
     assert key_text("inner") not in get_redactor().redact(f"the key is {key_text('inner')}")
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("targets", [MASTER + DATA, DATA + MASTER], ids=["master first", "documents first"])
 def test_a_run_moves_the_wrapped_key_and_leaves_the_documents(app: App, targets: str) -> None:
     """(a) Before, during and after a rotation of the master key, the documents' key loads, and they are current."""
@@ -162,6 +163,7 @@ def test_a_run_moves_the_wrapped_key_and_leaves_the_documents(app: App, targets:
     assert app.run("status").code == 0
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("done", [MASTER, DATA], ids=["the key", "the documents"])
 def test_a_run_goes_on_after_a_crash_between_the_two(app: App, done: str) -> None:
     """Both keys change, and whichever target was done when the process died, the next run does the other one."""
@@ -180,6 +182,7 @@ def test_a_run_goes_on_after_a_crash_between_the_two(app: App, done: str) -> Non
     assert app.run("status").code == 0
 
 
+@pytest.mark.some(1)
 @pytest.mark.usefixtures("sending")
 @pytest.mark.parametrize("targets", [MASTER + DATA, DATA + MASTER], ids=["master first", "documents first"])
 def test_workers_read_the_cell_themselves(app: App, targets: str, monkeypatch: pytest.MonkeyPatch) -> None:

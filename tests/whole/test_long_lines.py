@@ -41,6 +41,7 @@ KINDS = {"one length": 0, "many lengths": 40, "with others of the service": 1}
 """The cells of a table: how many lengths they have beside the usual one."""
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("pace", ["--gentle", "--full-speed"])
 def test_a_run_makes_few_round_trips(database: Database, cli: Cli, kind: str, pace: str) -> None:

@@ -117,7 +117,6 @@ def test_a_signal_ends_a_long_statement(
     assert database.column() == {1: OLD}
 
 
-@pytest.mark.by_turns
 def test_a_second_signal_ends_a_long_statement_at_once(
     database: Database, folder: Path, environ: dict[str, str]
 ) -> None:

@@ -23,12 +23,12 @@ from rotation.stores.dialect import Mode
 from rotation.stores.postgresql.blocks import one_trip
 from rotation.stores.watchdog import SESSION, Sign
 from tests.chaos.server import own_postgres
-from tests.conftest import SERVERS
 from tests.databases import Database, open_database
 from tests.fakes import token
 from tests.keys import make_key
 from tests.processes import AT_ONCE, start, until
 from tests.proxy import through_proxy
+from tests.selection import SERVERS
 from tests.stores.pgbouncer import pooled
 from tests.stores.tokens import make_token, secrets_of
 

@@ -129,6 +129,7 @@ def a_whole_story(folder: Path, database: Database, url: str, tables: Sequence[s
     assert [each["under"] for each in retired.document["certificate"]["targets"]] == [{OLD.id: ROWS}] * len(tables)
 
 
+@pytest.mark.some(1)
 @pytest.mark.usefixtures("announcing")
 @pytest.mark.parametrize("settings", [pytest.param({}, id="none"), *map(pytest.param, HOSTILE.values()), *LONG])
 def test_settings_of_a_role_change_no_result(settings: Mapping[str, str], tmp_path: Path) -> None:
@@ -143,6 +144,7 @@ def test_settings_of_a_role_change_no_result(settings: Mapping[str, str], tmp_pa
             a_whole_story(tmp_path, database, url, [f"by_{kind}" for kind in KEYS])
 
 
+@pytest.mark.some(1)
 @pytest.mark.usefixtures("announcing")
 @pytest.mark.parametrize("settings", [*MARIADB, *MARIADB_LONG])
 def test_settings_of_a_mariadb_session_change_no_result(settings: Sequence[str], tmp_path: Path) -> None:

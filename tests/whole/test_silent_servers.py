@@ -194,6 +194,7 @@ def test_every_command_gives_up_by_itself(
     assert {name: one.tries for name, one in ended.items()} == dict.fromkeys(COMMANDS, 1)
 
 
+@pytest.mark.some(1)
 @LIMITS
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_ledger_that_says_nothing_is_given_up(
@@ -268,6 +269,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield own
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("how", [*FREEZING, pytest.param("by itself, by real limits", marks=pytest.mark.long)])
 def test_a_server_that_freezes_ends_a_run(server: Server, how: str, environ: dict[str, str], tmp_path: Path) -> None:
     """In the middle of a run, between two batches: the report is whole, what was done stays, the next run ends it."""

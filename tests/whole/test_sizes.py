@@ -55,6 +55,7 @@ format = "embedded"
 """
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("pace", PACES)
 def test_cells_of_each_size_and_form_are_rotated(database: Database, cli: Cli, pace: str, tmp_path: Path) -> None:
     """Mixed in each column: a bare token as text and as bytes, and one in JSON and in a text."""
@@ -105,6 +106,7 @@ def test_a_huge_cell_that_a_service_rewrote_stays_the_service_s(database: Databa
     assert [cell for _, cell in sorted(database.column().items())] == [make("new"), *cells[1:]]
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("form", ["bare", "raw"])
 def test_an_index_is_written_beside_a_huge_cell(database: Database, form: str) -> None:
     """The cell is compared as a swap compares it: nine megabytes of bytes would be eighteen in a statement."""

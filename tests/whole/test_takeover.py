@@ -70,6 +70,7 @@ PACKAGES = [
 ]
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("database", "name"), PACKAGES, indirect=["database"])
 def test_a_column_of_a_package_becomes_tokens(database: Database, command: Callable[..., Ran], name: str) -> None:
     """Of text and of bytes: each cell opens to what the package reads. Its bytes are those that real packages wrote."""
@@ -91,7 +92,6 @@ def test_a_column_of_a_package_becomes_tokens(database: Database, command: Calla
     assert tuple(map(KEYRING.decrypt_bytes, after)) == plaintexts
 
 
-@pytest.mark.by_turns
 def test_every_cell_of_a_mixed_column_is_right(database: Database, command: Callable[..., Ran]) -> None:
     """Own tokens under new and old keys, foreign ones, plaintext, NULL, empty, and what nobody opens."""
     stay = ["hunter2", token("nobody"), foreign("cut")[:60], base64.b64encode(foreign("b").encode()).decode()]
@@ -119,7 +119,6 @@ def test_every_cell_of_a_mixed_column_is_right(database: Database, command: Call
 
 @pytest.mark.parametrize("number", [1, 30])
 @pytest.mark.parametrize("wrong", [{"OLD_SECRET": "another long secret 1234"}, "package"], ids=["secret", "package"])
-@pytest.mark.by_turns
 def test_a_wrong_secret_stops_before_the_first_write(
     database: Database, command: Callable[..., Ran], wrong: Any, number: int
 ) -> None:
@@ -138,7 +137,6 @@ def test_a_wrong_secret_stops_before_the_first_write(
 
 
 @pytest.mark.parametrize("name", ["run --dry-run", "status"])
-@pytest.mark.by_turns
 def test_a_look_warns_of_a_wrong_secret(database: Database, command: Callable[..., Ran], name: str) -> None:
     """As the run would say it, which would write nothing; the rows are listed all the same."""
     database.make_creds([*(foreign(str(row)) for row in range(5)), token("old")])
@@ -152,7 +150,6 @@ def test_a_look_warns_of_a_wrong_secret(database: Database, command: Callable[..
 
 
 @pytest.mark.parametrize("name", ["run", "status", "adopt"])
-@pytest.mark.by_turns
 def test_a_missing_secret_is_named(database: Database, command: Callable[..., Ran], name: str) -> None:
     """With its target, and before anything is read."""
     database.make_creds([foreign("a"), token("old")])
@@ -164,7 +161,6 @@ def test_a_missing_secret_is_named(database: Database, command: Callable[..., Ra
     assert "creds.token, from: $OLD_SECRET: not set" in ran.err
 
 
-@pytest.mark.by_turns
 def test_a_check_without_the_secret_is_unknown(database: Database, command: Callable[..., Ran]) -> None:
     """It never counts as OK; with the secret, cells of the package are work."""
     database.make_creds([foreign("a")])
@@ -211,6 +207,7 @@ def test_tokens_are_bound_and_companions_are_set(database: Database, command: Ca
     assert set(database.column("creds", "note").values()) == {make_key("new").id}
 
 
+@pytest.mark.some(1)
 @pytest.mark.usefixtures("sending")
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("has_secret", [True, False])

@@ -134,7 +134,6 @@ NO_VALUES: dict[str, Callable[[Session], Any]] = {
 }
 
 
-@pytest.mark.by_turns
 def test_what_cannot_be_looked_up_is_refused_when_it_arrives(session: Session, named: Named) -> None:
     """There is no empty answer for it, and the error is not one of SQLAlchemy, which would show the parameters."""
     for name, run in NO_VALUES.items():
@@ -145,7 +144,6 @@ def test_what_cannot_be_looked_up_is_refused_when_it_arrives(session: Session, n
         ids(session, NAMED)
 
 
-@pytest.mark.by_turns
 def test_no_value_is_shown(session: Session, caplog: pytest.LogCaptureFixture) -> None:
     """Not in a log of statements, an error, the repr of a statement's parts, or its parameters."""
     caplog.set_level(logging.INFO, "sqlalchemy.engine")
@@ -218,7 +216,6 @@ def test_what_cannot_be_looked_up_is_refused_where_it_is_written() -> None:
         Member.mail_index == IndexText("x")  # noqa: B015 - raises
 
 
-@pytest.mark.by_turns
 def test_a_list_is_copied(session: Session) -> None:
     """What happens to it after the comparison was written changes no statement."""
     session.add_all([User(id=1, email="a"), User(id=2, email="b")])

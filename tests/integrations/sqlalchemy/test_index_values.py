@@ -77,7 +77,6 @@ WRITES: dict[str, Callable[[Session], Any]] = {
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-@pytest.mark.by_turns
 def test_the_index_is_of_what_the_cell_holds(session: Session, write: Callable[[Session], Any]) -> None:
     """Two types of the application change the value; both who writes and who looks up may give it as it was."""
     write(session)

@@ -96,7 +96,6 @@ def change(session: Session, **values: Any) -> User:
 
 @pytest.mark.usefixtures("user")
 @pytest.mark.parametrize("write", BY_HAND.values(), ids=BY_HAND)
-@pytest.mark.by_turns
 def test_an_attribute_that_was_set_by_hand_is_the_index_after_a_flush(
     session: Session, write: Callable[[Session], User]
 ) -> None:
@@ -108,7 +107,6 @@ def test_an_attribute_that_was_set_by_hand_is_the_index_after_a_flush(
     assert session.scalars(sa.select(User.id).where(User.email_index == "b")).all() == [changed.id]
 
 
-@pytest.mark.by_turns
 def test_an_index_can_be_renewed_by_hand(session: Session, user: User, use_keys: Any) -> None:
     """By the value that the source holds; by another one it would be stale."""
     use_keys(OLD, NEW)

@@ -61,7 +61,6 @@ REFUSED: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.by_turns
 def test_what_would_compare_tokens_is_refused(session: Session, named: Named) -> None:
     """Two equal values would be two groups, or two rows; the error names the column."""
     session.add_all([User(id=1, email="a"), User(id=2, email="a")])
@@ -119,7 +118,6 @@ def test_what_holds_the_key_is_answered(session: Session, statement: Callable[[]
     assert len(session.execute(statement()).all()) == rows
 
 
-@pytest.mark.by_turns
 def test_a_function_that_changes_the_text_of_an_index_is_refused(session: Session, named: Named) -> None:
     """It would find no row, as `lower` did for the plaintext column that this one replaces."""
     for function in (sa.func.lower, sa.func.trim, sa.func.nullif):

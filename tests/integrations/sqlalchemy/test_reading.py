@@ -105,7 +105,6 @@ def test_each_way_to_read_opens_values(broken: Session, tables: Any, named: Name
             assert set(session.scalars(sa.select(User.api_key))) == {"key 1"}
 
 
-@pytest.mark.by_turns
 def test_a_whole_result_is_opened_at_once(broken: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """All rows that are fetched together are opened in one call, which is several times as fast."""
     calls: list[int] = []
@@ -115,7 +114,6 @@ def test_a_whole_result_is_opened_at_once(broken: Session, monkeypatch: pytest.M
     assert calls == [4]
 
 
-@pytest.mark.by_turns
 def test_without_the_key_the_column_is_named(broken: Session) -> None:
     """A statement that does not select the primary key: the column, and how to find the row."""
     for statement in (sa.select(User.api_key), sa.select(sa.func.coalesce(User.api_key, None)).where(User.id == 812)):
@@ -126,7 +124,6 @@ def test_without_the_key_the_column_is_named(broken: Session) -> None:
         assert str(caught.value).endswith(LIST_THEM)
 
 
-@pytest.mark.by_turns
 def test_half_a_key_names_no_row(broken: Session, foreign: str, tables: Any) -> None:
     """A statement that selects one of two columns of the primary key: the column alone is named."""
     broken.add(Note(user_id=1, number=7, body="text"))
@@ -137,7 +134,6 @@ def test_half_a_key_names_no_row(broken: Session, foreign: str, tables: Any) -> 
         broken.execute(sa.select(Note.number, Note.body)).all()
 
 
-@pytest.mark.by_turns
 def test_later_loads_name_the_row(broken: Session, foreign: str, tables: Any) -> None:
     """Refreshes, lazy loads and both kinds of eager loads name the row, with each part of its key."""
     user = broken.get_one(User, 1)
@@ -271,7 +267,6 @@ def test_a_row_that_does_not_open_can_be_deleted_and_written(
     assert len(broken.scalars(sa.select(User)).all()) == 3 + len(left)
 
 
-@pytest.mark.by_turns
 def test_a_suspended_key_refuses_every_column(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a context and without, of every type; each cell counts once; what is written is under the new key."""
     user = {"api_key": "a", "email": "b", "email_index": "b"}

@@ -98,7 +98,6 @@ def test_an_upsert_does_not_store_an_expression_unencrypted(session: Session, da
     assert session.scalars(sa.select(User.api_key)).all() == ["changed"]
 
 
-@pytest.mark.by_turns
 def test_an_object_set_to_an_expression_is_not_stored(session: Session) -> None:
     """An attribute may be an SQL expression until a flush: that refuses it."""
     session.add(User(id=1, api_key=sa.func.lower(SECRET)))
@@ -110,7 +109,6 @@ def test_an_object_set_to_an_expression_is_not_stored(session: Session) -> None:
 @pytest.mark.parametrize(
     "option", [{"default": sa.func.lower("X")}, {"server_default": "x"}], ids=["default", "server"]
 )
-@pytest.mark.by_turns
 def test_a_default_of_the_database_is_refused(session: Session, option: dict[str, Any]) -> None:
     """What the database fills in is plaintext, too; a default of None or of Python is none of its."""
     table = sa.Table(
@@ -142,7 +140,6 @@ CELLS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("statement", CELLS.values(), ids=CELLS)
-@pytest.mark.by_turns
 def test_cells_of_a_column_alike_can_be_copied(session: Session, statement: Callable[[], Any]) -> None:
     """A token of the same context and type opens there; and a value is a token when it is sent."""
     session.add_all([User(id=1, api_key="a"), Renamed(id=1)])
@@ -179,7 +176,6 @@ def test_a_comparison_from_the_other_side_raises(session: Session, named: Named)
                     session.execute(statement.where(condition()))
 
 
-@pytest.mark.by_turns
 def test_rows_are_not_ordered_by_tokens(session: Session, named: Named) -> None:
     """A type is not asked about ORDER BY: the statement is refused when it is sent."""
     orders = {
@@ -220,7 +216,6 @@ OTHER_VALUES: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.by_turns
 def test_an_index_of_another_value_is_refused(session: Session, named: Named) -> None:
     """The row would not be found by its value."""
     session.add(User(id=1, email="a"))
@@ -234,7 +229,6 @@ def test_an_index_of_another_value_is_refused(session: Session, named: Named) ->
             assert session.scalars(sa.select(User.id).where(User.email_index == "a")).all() == [1]
 
 
-@pytest.mark.by_turns
 def test_many_rows_and_objects_get_no_index_of_another_value(session: Session) -> None:
     """In a list of parameters, and in an object that is added."""
     rows = [{"id": 1, "email": "a", "email_index": "a"}, {"id": 2, "email": "b", "email_index": "c"}]
@@ -263,7 +257,6 @@ SHARED: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.by_turns
 def test_one_parameter_for_two_kinds_of_values_is_refused(session: Session, named: Named) -> None:
     """SQLAlchemy would convert it once: an index, plaintext or a token of another context, in place of the token."""
     session.add(User(id=1, name="n", api_key="a", email="b"))

@@ -524,7 +524,6 @@ WRITTEN = {
 }
 
 
-@pytest.mark.by_turns
 @pytest.mark.parametrize("name", WRITTEN)
 def test_typed_cells_of_sqlalchemy_utils_are_read(
     name: str, session: Session, database: Any, monkeypatch: pytest.MonkeyPatch
