@@ -25,7 +25,7 @@ from keyring_core import Key, Keyring, loaded_keys
 from keyring_core.redaction import redactor, reset_logging
 from tests.budget import Costs
 from tests.keys import key_text, make_key
-from tests.selection import DATABASES, left_out
+from tests.selection import DATABASES, is_elsewhere, left_out
 
 OLD, OLDER, NEW = "old", "older", "new"
 
@@ -126,6 +126,7 @@ def _on_mysql(value: Any) -> list[Any]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out the tests that need an option; the summary says how many."""
+    items[:] = [item for item in items if not is_elsewhere(item)]
     of_plain_run = left_out(items, config, long=False)
     needed = left_out(items, config, long=True) if config.getoption("long") else of_plain_run
     if costs := config.pluginmanager.get_plugin("costs"):

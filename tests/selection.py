@@ -25,6 +25,12 @@ def left_out(items: list[pytest.Item], config: pytest.Config, *, long: bool) -> 
     return needed
 
 
+def is_elsewhere(item: pytest.Item) -> bool:
+    """Whether *item* has a kind of database that its test is not about."""
+    only_on, kind = item.get_closest_marker("only_on"), database_of(item)
+    return only_on is not None and kind is not None and kind not in only_on.args
+
+
 def _missing_option(item: pytest.Item, config: pytest.Config, *, long: bool) -> str | None:
     """The option or variable without which *item* is left out. A light application runs with the long tests, too."""
     if (world := item.get_closest_marker("world")) and not os.environ.get(world.args[0]):

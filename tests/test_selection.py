@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.conftest import Named
-from tests.selection import DATABASES, in_turn
+from tests.selection import DATABASES, SERVERS, in_turn
 
 pytest_plugins = ["pytester"]
 
@@ -29,6 +29,10 @@ def test_of_many_cases(whole, number):
 def test_given_the_kind(kind, name):
     pass
 
+@pytest.mark.only_on("postgresql", "mariadb")
+def test_of_servers(whole):
+    pass
+
 @pytest.mark.some(4)
 @pytest.mark.parametrize("number", range(9))
 def test_with_other_data(whole, number):
@@ -41,7 +45,7 @@ CASE = re.compile(rf"test_it\.py::(\w+)\[({'|'.join(DATABASES)})(.*)\] PASSED")
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
     """A project with these tests, and with the hooks of this one."""
     pytester.makeconftest(CONFTEST)
-    marks = ("applications", "database", "long", "some", "uncounted")
+    marks = ("applications", "database", "long", "only_on", "some", "uncounted")
     pytester.makeini("[pytest]\nmarkers =\n" + "".join(f"  {mark}\n" for mark in marks))
     pytester.makepyfile(test_it=MODULE)
     return pytester
@@ -60,10 +64,11 @@ def test_a_case_takes_one_database(project: pytest.Pytester) -> None:
     """Whatever gives a test its kind of database; the summary says how many cases were left out."""
     ran, lines = run(project)
 
+    assert next(iter(ran.pop("test_of_servers"))) in SERVERS
     alone = [kinds for test, kinds in ran.items() if not test.startswith("test_with_other_data")]
     assert len(alone) == 22
     assert {frozenset(kinds) for kinds in alone} == {frozenset({kind}) for kind in DATABASES}
-    assert "67 tests left out; --long runs them" in lines
+    assert "68 tests left out; --long runs them" in lines
 
 
 def test_some_cases_of_the_same_lines_run(project: pytest.Pytester) -> None:
@@ -77,9 +82,10 @@ def test_some_cases_of_the_same_lines_run(project: pytest.Pytester) -> None:
 
 
 def test_long_takes_all(project: pytest.Pytester) -> None:
-    """With `--long`, each case runs on each kind of database."""
+    """With `--long`, each case runs on each kind of database that it is about."""
     ran, lines = run(project, "--long")
 
+    assert ran.pop("test_of_servers") == set(SERVERS)
     assert len(ran) == 31
     assert all(kinds == set(DATABASES) for kinds in ran.values())
     assert not any("left out" in line for line in lines)

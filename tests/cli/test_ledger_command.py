@@ -140,19 +140,17 @@ def role(database: Database, whom: str) -> Iterator[str]:
                 connection.exec_driver_sql(statement)
 
 
-@pytest.fixture
-def served(database: Database) -> Database:
-    if database.kind == "sqlite":
-        pytest.skip("SQLite has no privileges but those of its file")
-    return database
+# SQLite has no privileges but those of its file.
+with_privileges = pytest.mark.only_on("postgresql", "mariadb")
 
 
+@with_privileges
 @pytest.mark.usefixtures("announcing")
-def test_a_service_announces_with_the_privileges_that_the_document_names(served: Database) -> None:
+def test_a_service_announces_with_the_privileges_that_the_document_names(database: Database) -> None:
     """On real servers, with a user who can make no table: it announces, and can do no more in the ledger."""
-    Ledger.open(served.url).close()
+    Ledger.open(database.url).close()
     ring = Keyring(make_key("old"))
-    with role(served, "A service that announces") as url:
+    with role(database, "A service that announces") as url:
         engine = sa.create_engine(url)
         for name in ("web-1", "web-2"):
             assert announce(engine, keyring=ring, instance=name)
@@ -161,27 +159,29 @@ def test_a_service_announces_with_the_privileges_that_the_document_names(served:
             connection.exec_driver_sql("SELECT * FROM keyring_ledger_certificates")
         engine.dispose()
 
-    with Ledger.open(served.url) as ledger:
+    with Ledger.open(database.url) as ledger:
         assert {one.instance for one in ledger.instances(timedelta(hours=1))} == {"web-1", "web-2"}
 
 
-def test_a_missing_privilege_leads_to_the_document(served: Database) -> None:
+@with_privileges
+def test_a_missing_privilege_leads_to_the_document(database: Database) -> None:
     """A missing privilege in the ledger is not reported as one in a target's table."""
-    Ledger.open(served.url).close()
+    Ledger.open(database.url).close()
     with (
-        role(served, "A service that announces") as url,
+        role(database, "A service that announces") as url,
         Ledger.open(url) as ledger,
         pytest.raises(LedgerError, match=r"lacks the privileges listed in docs/reference/ledger\.md"),
     ):
         ledger.keys()
 
 
+@with_privileges
 @pytest.mark.usefixtures("announcing")
-def test_a_service_without_them_is_told_which(served: Database) -> None:
+def test_a_service_without_them_is_told_which(database: Database) -> None:
     """Where there are no tables and it may make none: the log names the command."""
-    Ledger.open(served.url).close()
-    with role(served, "A service that announces") as url:
-        served.execute(*(f"DROP TABLE {name}" for name in TABLE_NAMES))
+    Ledger.open(database.url).close()
+    with role(database, "A service that announces") as url:
+        database.execute(*(f"DROP TABLE {name}" for name in TABLE_NAMES))
         engine = sa.create_engine(url)
         with capture_logs() as logs:
             assert not announce(engine, keyring=Keyring(make_key("old")))
@@ -190,10 +190,11 @@ def test_a_service_without_them_is_told_which(served: Database) -> None:
     assert "keyring-rotate ledger init" in logs[0]["reason"]
 
 
-def test_rotate_py_works_with_the_privileges_that_the_document_names(served: Database) -> None:
+@with_privileges
+def test_rotate_py_works_with_the_privileges_that_the_document_names(database: Database) -> None:
     """Whatever a command writes into the ledger, with a user who can make no table."""
-    Ledger.open(served.url).close()
-    with role(served, "keyring-rotate") as url, Ledger.open(url) as ledger:
+    Ledger.open(database.url).close()
+    with role(database, "keyring-rotate") as url, Ledger.open(url) as ledger:
         assert not ledger.made
         _use(ledger)
 

@@ -165,17 +165,20 @@ def test_a_missing_key_column_is_told(database: Database, cli: Cli) -> None:
     assert "key_columns has no column idd; did you mean id?" in ran.err
 
 
+# A file of SQLite has one schema, main.
+with_schemas = pytest.mark.only_on("postgresql", "mariadb")
+
+
 @pytest.fixture
 def elsewhere(database: Database) -> Any:
     """A second schema, and how its name is written."""
-    if database.kind == "sqlite":
-        pytest.skip("a file of SQLite has one schema, main")
     name = f"{_schema(database)}_more"
     database.execute(f"CREATE SCHEMA {name}")
     yield name
     database.execute(f"DROP SCHEMA {name}{' CASCADE' if database.kind == 'postgresql' else ''}")
 
 
+@with_schemas
 def test_a_schema_before_the_dot_is_found(database: Database, cli: Cli, elsewhere: str) -> None:
     """D21: `schema.table` is that table, quoted in two parts; its namesake in the own schema stays."""
     database.make_creds(make_tokens(2))
@@ -189,6 +192,7 @@ def test_a_schema_before_the_dot_is_found(database: Database, cli: Cli, elsewher
     assert secrets_of(database.column().values(), "old") == secret_names(2)
 
 
+@with_schemas
 def test_the_own_schema_comes_first(database: Database, cli: Cli, elsewhere: str) -> None:
     """D32: a plain name is the table of the url's schema, whatever else has that name."""
     database.make_creds(make_tokens(2))
@@ -201,6 +205,7 @@ def test_the_own_schema_comes_first(database: Database, cli: Cli, elsewhere: str
     assert secrets_of(database.column(f"{elsewhere}.creds").values(), "old") == ["there"]
 
 
+@with_schemas
 def test_a_dot_may_be_part_of_a_name(database: Database, cli: Cli, elsewhere: str) -> None:
     """D21: a table that is called `schema.table` is found, too; if both exist, neither is guessed."""
     name = f"{elsewhere}.creds"
@@ -239,6 +244,7 @@ def test_a_temporary_table_of_the_same_name_is_somebody_elses(database: Database
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@with_schemas
 def test_the_search_path_is_followed(database: Database, cli: Cli, elsewhere: str) -> None:
     """D32: a table of any schema of the search_path is found by its plain name, and so are its triggers."""
     database.execute(

@@ -113,14 +113,13 @@ KEPT = 50
 
 
 @pytest.mark.parametrize("refuses", [False, True])
-@pytest.mark.parametrize("many_at_once", [True, False])
+# What answers as PostgreSQL takes many statements at once.
+@pytest.mark.parametrize("many_at_once", [True, pytest.param(False, marks=pytest.mark.only_on("mariadb"))])
 def test_small_transactions_travel_together(
     database: Database, monkeypatch: pytest.MonkeyPatch, refuses: bool, many_at_once: bool
 ) -> None:
     """Few rows are locked at once, and no transaction waits for the answer to another; one that fails ends no other."""
     if not many_at_once:
-        if database.kind == "postgresql":
-            pytest.skip("what answers as PostgreSQL takes many statements at once")
         monkeypatch.setattr(CLIENT, "MULTI_STATEMENTS", 0)
     monkeypatch.setattr(other_writers, "LOOK_SECONDS", 3600.0)
     tokens = make_tokens(100)

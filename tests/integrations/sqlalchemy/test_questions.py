@@ -132,10 +132,9 @@ def distinct_on(statement: Any, *columns: Any) -> Any:
     return statement.distinct(*columns)
 
 
+@pytest.mark.only_on("postgresql")
 def test_distinct_on_an_encrypted_column_is_refused(session: Session, database: Any) -> None:
     """DISTINCT ON of PostgreSQL, with and without other columns."""
-    if database.kind != "postgresql":
-        pytest.skip("DISTINCT ON is of PostgreSQL")
     for columns in ((User.email,), (User.name, User.email)):
         with pytest.raises(ComparisonError, match=r"^users.email: 'distinct' would compare tokens"):
             session.execute(distinct_on(sa.select(User.name), *columns))

@@ -156,10 +156,10 @@ def test_later_loads_name_the_row(broken: Session, foreign: str, tables: Any) ->
             broken.scalars(sa.select(User).options(eager(User.notes))).unique().all()
 
 
+# MariaDB has no UPDATE RETURNING.
+@pytest.mark.only_on("sqlite", "postgresql")
 def test_returning_names_the_row(broken: Session, database: Any) -> None:
     """So does RETURNING of an UPDATE."""
-    if database.kind == "mariadb":
-        pytest.skip("MariaDB has no UPDATE RETURNING")
     statement = sa.update(User).values(name="x").returning(User.id, User.api_key)
 
     with pytest.raises(InvalidToken) as caught:
@@ -179,10 +179,10 @@ def test_inserts_return_values(session: Session) -> None:
     assert sorted(tuple(row) for row in rows) == [(4, "4"), (5, "5"), (6, "6")]
 
 
+# MariaDB has lastrowid, and SQLAlchemy asks it for nothing else.
+@pytest.mark.only_on("sqlite", "postgresql")
 def test_returned_defaults_are_opened_once(session: Session, database: Any) -> None:
     """Rows that SQLAlchemy fetched for itself, and hands out a second time, are values already."""
-    if database.kind == "mariadb":
-        pytest.skip("MariaDB has lastrowid, and SQLAlchemy asks it for nothing else")
     statement = sa.insert(USERS).return_defaults(supplemental_cols=[USERS.c.api_key])
 
     [row] = session.connection().execute(statement, {"id": 1, "api_key": "sk"})
