@@ -11,45 +11,59 @@ call them. Each journey is traced in a process of its own, whose caches are empt
 from __future__ import annotations
 
 import argparse
-import base64
 import dataclasses
 import gc
-import hashlib
 import importlib
-import inspect
 import io
 import itertools
-import json
 import os
 import re
-import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-# A thousandth of a second at each look: otherwise a pace, and with it the hops, depends on the machine.
-time.monotonic = (at / 1000 for at in itertools.count()).__next__
+
+class Clock:
+    """Goes on by a thousandth of a second at each look, and by what is slept."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def look(self) -> float:
+        """The time; and a little of it passes."""
+        self._now += 0.001
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        """Returns at once."""
+        self._now += seconds
+
+
+# Otherwise a pace, and with it the hops, depends on the machine; and a rest would be slept by the machine's clock.
+_clock = Clock()
+time.monotonic, time.sleep = _clock.look, _clock.sleep
 
 import msgspec
 import structlog
-from cryptography.fernet import Fernet
+from forked import FOLDERS, ROOT, in_a_process, is_function, start_again_with_fixed_hashes
 from freezegun import freeze_time
 
-import rotation
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.fixed import CALLS, PASSWORD, Call, key_text, prepare
 from keyring_core import configure_logging
 from rotation.cli.main import main as command_line
 from rotation.context import Context
-from rotation.job import run
+from rotation.job import RunSettings, run
 from rotation.lifecycle import promote, retire, stage
 
-ROOT = Path(rotation.__file__).parents[1]
-PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "architecture.md"
+PAGE = ROOT / "docs" / "explanation" / "architecture.md"
 MARKS = "<!-- hops begin -->\n", "<!-- hops end -->\n"
 CELL, BLOCK, CHECK = "one cell, row by row", "100 cells as a block", "`check` of one target with three rows"
 
@@ -65,12 +79,9 @@ READ, WRITE = re.compile(r"rotation/stores/.* read$"), re.compile(r"rotation/sto
 
 GONE = "no function is called {} any more: write its new name into .ci/hops.py"
 
-FOLDERS = tuple(f"{ROOT / name}{os.sep}" for name in ("keyring_core", "rotation"))
 NOT_LOADED = re.compile(r"integrations|declared|__main__|__init__|management")
 """What imports a library that the journeys do not need, or changes the events of SQLAlchemy for all."""
-COMPREHENSIONS = {"<listcomp>", "<dictcomp>", "<setcomp>"}
 ENVIRON = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", os.sep)}
-PASSWORD = "correct-horse-battery"  # noqa: S105 - it is masked
 
 
 Name = re.Pattern[str]
@@ -108,8 +119,7 @@ class Trace:
         if not code.co_filename.startswith(FOLDERS):
             if self._between and event == "call" and code.co_filename.startswith("<"):
                 self._note_class(frame)
-        # The body of a module or a class is not a function.
-        elif code.co_flags & inspect.CO_OPTIMIZED and code.co_name not in COMPREHENSIONS:
+        elif is_function(code):
             self._note(frame, event)
 
     def _note(self, frame: FrameType, event: str) -> None:
@@ -168,25 +178,6 @@ def _around(frame: FrameType, name: Name) -> FrameType:
     return outer or sys.exit(GONE.format(name.pattern))
 
 
-def _key(label: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(label.encode()).digest()).decode()
-
-
-def _prepare(rows: int) -> None:
-    """A database with old tokens of one length, rotation.toml and the keys, in the current folder."""
-    Path("rotation.toml").write_text(
-        'env_file = ".env"\n\n[[target]]\nurl = "sqlite:///app.db"\ntable = "creds"\ncolumns = ["token"]\n'
-    )
-    Path(".env").touch(mode=0o600)
-    Path(".env").write_text(f"ENCRYPTION_KEY={_key('new')}\nENCRYPTION_PREVIOUS_KEYS={_key('old')}\n")
-    token = Fernet(_key("old")).encrypt_at_time(b"secret", 1_600_000_000).decode()
-    database = sqlite3.connect("app.db")
-    database.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY, token TEXT)")
-    database.executemany("INSERT INTO creds (token) VALUES (?)", [(token,)] * rows)
-    database.commit()
-    database.close()
-
-
 def _context() -> Context:
     return Context(ENVIRON, config=Path("rotation.toml"))
 
@@ -197,6 +188,12 @@ def _run() -> None:
         targets, keys = configured.targets(), dict(configured.environ)
     with Context(keys, uses_config=False) as context:
         assert run(context, targets).complete  # noqa: S101 - a journey that fails counts nothing
+
+
+def _run_at_full_speed() -> None:
+    """In this thread, which is traced."""
+    with _context() as context:
+        assert run(context, context.targets(), RunSettings(full_speed=True, workers=1)).complete  # noqa: S101
 
 
 def _run_with_ledger() -> None:
@@ -244,10 +241,12 @@ def _log_to_nowhere() -> None:
 class Journey(NamedTuple):
     """What is traced, after steps that are not."""
 
-    act: Callable[[], None]
+    act: Callable[[], object]
     before: tuple[Callable[[], None], ...] = ()
     """Each in a process of its own."""
     rows: int = 1
+    keys: str = "INTEGER"
+    """The type of the table's key."""
     bounds: tuple[Name, Name] | tuple[()] = ()
     warm: Callable[[], None] | None = None
     """Done in the process of the journey itself."""
@@ -263,12 +262,37 @@ JOURNEYS = {
     "`keys retire`": Journey(_retire, (_run_with_ledger,)),
     "a log event without a secret": Journey(_log(customer="Ada"), warm=_log_to_nowhere),
     "a log event with a password and a key": Journey(
-        _log(password=PASSWORD, text=f"read {_key('new')}"), warm=_log_to_nowhere
+        _log(password=PASSWORD, text=f"read {key_text('new')}"), warm=_log_to_nowhere
     ),
 }
 
 
-def _load() -> None:
+def _called(name: str) -> Journey:
+    """One call of fixed work. The call before it fills the caches, as a service that runs has them."""
+    made: list[Call] = []
+
+    def warm() -> None:
+        # The digits of a timestamp decide what is searched.
+        freeze_time("2026-01-01").start()
+        made.append(CALLS[name]())
+        made[0]()
+
+    def call() -> None:
+        made[0]()
+
+    return Journey(call, warm=warm)
+
+
+COSTLY = {
+    "a run, 300 rows row by row": Journey(_run_at_full_speed, rows=300, keys="TEXT"),
+    "a run, 10,000 rows in blocks": Journey(_run_at_full_speed, rows=10_000),
+    CHECK: JOURNEYS[CHECK],
+    **{name: _called(name) for name in CALLS},
+}
+"""What .ci/costs.py counts."""
+
+
+def load() -> None:
     """Loads every module, so that no journey pays for imports."""
     for folder in FOLDERS:
         for path in sorted(Path(folder).rglob("*.py")):
@@ -278,37 +302,10 @@ def _load() -> None:
                     importlib.import_module(name)
 
 
-def _in_a_process(act: Callable[[], Any]) -> Any:
-    """What *act* returns, as JSON, called in a copy of this process. Exits with its message if it fails."""
-    reading, writing = os.pipe()
-    if (child := os.fork()) == 0:
-        code, errors = 1, sys.stderr
-        try:
-            with open(writing, "w") as pipe, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-                json.dump(act(), pipe)
-            code = 0
-        except SystemExit as exit_:
-            print(exit_.code, file=errors, flush=True)
-        except Exception:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(code)
-    os.close(writing)
-    with open(reading) as pipe:
-        answer = pipe.read()
-    if os.waitpid(child, 0)[1]:
-        sys.exit(1)
-    return json.loads(answer)
-
-
 def measure(journey: Journey) -> Count:
-    """The hops of *journey*, in a folder of its own."""
+    """The hops of *journey*."""
 
     def traced() -> Count:
-        if journey.warm:
-            journey.warm()
-        # An object that is collected may call back at any moment.
-        gc.disable()
         trace = Trace(*journey.bounds)
         sys.setprofile(trace)
         try:
@@ -317,14 +314,27 @@ def measure(journey: Journey) -> Count:
             sys.setprofile(None)
         return trace.count()
 
+    return Count(*in_a_folder(journey, traced))
+
+
+def in_a_folder(journey: Journey, act: Callable[[], Any]) -> Any:
+    """What *act* returns, called in a folder and a process that are ready for *journey*."""
+
+    def ready() -> Any:
+        if journey.warm:
+            journey.warm()
+        # An object that is collected may call back at any moment.
+        gc.disable()
+        return act()
+
     was = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
-            _prepare(journey.rows)
+            prepare(Path(), journey.rows, journey.keys)
             for step in journey.before:
-                _in_a_process(step)
-            return Count(*_in_a_process(traced))
+                in_a_process(step)
+            return in_a_process(ready)
         finally:
             os.chdir(was)
 
@@ -355,7 +365,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--files", metavar="JOURNEY", help="print the files of the journeys whose names contain this")
     parser.add_argument("--classes", action="store_true", help="print the value classes of a cell")
     options = parser.parse_args(argv)
-    _load()
+    load()
     if options.files:
         for name in (name for name in JOURNEYS if options.files in name):
             files = measure(JOURNEYS[name]).files
@@ -378,7 +388,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        # Otherwise the order of sets, and with it the turns, differs from run to run.
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606
+    start_again_with_fixed_hashes()
     sys.exit(main(sys.argv[1:]))
