@@ -16,6 +16,9 @@ from keyring_core import get_keyring
 from tests.conftest import DATABASES, NEW, OLD
 from tests.keys import key_text
 
+# A failure shows the values that the assertions of a contract compared, too.
+pytest.register_assert_rewrite("tests.integrations.contract")
+
 ENGINES = {"sqlite": "sqlite3", "postgresql": "postgresql", "mariadb": "mysql"}
 
 
