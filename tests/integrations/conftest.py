@@ -17,6 +17,9 @@ from tests.conftest import NEW, OLD
 from tests.keys import key_text
 from tests.selection import DATABASES
 
+# A failure shows the values that the assertions of a contract compared, too.
+pytest.register_assert_rewrite("tests.integrations.contract")
+
 ENGINES = {"sqlite": "sqlite3", "postgresql": "postgresql", "mariadb": "mysql"}
 
 

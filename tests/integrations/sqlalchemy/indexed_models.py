@@ -37,15 +37,24 @@ class Lower(sa.TypeDecorator[str]):
 
 
 class Member(Indexed):
+    """The table of `IndexDriver`."""
+
     __tablename__ = "members"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    mail: Mapped[str | None] = mapped_column(Lower())
+    name: Mapped[str | None] = mapped_column(sa.String(9))
+    mail: Mapped[str | None] = mapped_column(EncryptedText())
     mail_index: Mapped[str | None] = mapped_column(BlindIndexOf("mail"), index=True)
+    own: Mapped[str | None] = mapped_column(Lower())
+    own_index: Mapped[str | None] = mapped_column(BlindIndexOf("own"))
     city: Mapped[str | None] = mapped_column(EncryptedText())
     city_index: Mapped[str | None] = mapped_column(BlindIndexOf("city", "town", normalize=str.casefold))
     town: Mapped[str | None] = mapped_column(EncryptedText())
     town_index: Mapped[str | None] = mapped_column(BlindIndexOf("town", "town", normalize="casefold"))
+    home: Mapped[str | None] = mapped_column(EncryptedText())
+    home_index: Mapped[str | None] = mapped_column(BlindIndexOf("home", "town"))
+    card: Mapped[str | None] = mapped_column(EncryptedText(keys="cards"))
+    card_index: Mapped[str | None] = mapped_column(BlindIndexOf("card", "town", normalize=str.casefold))
     born: Mapped[datetime.date | None] = mapped_column(EncryptedText(of=sa.Date()))
     born_index: Mapped[str | None] = mapped_column(BlindIndexOf("born"))
     raw: Mapped[bytes | None] = mapped_column(EncryptedBytes())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
     Session,
-    aliased,
     column_property,
     mapped_column,
     relationship,
@@ -26,16 +24,13 @@ from sqlalchemy.orm import (
 from keyring_core import ComparisonError, PlaintextError
 from keyring_core.integrations.sqlalchemy import BlindIndexOf, EncryptedText, IndexText
 from tests.conftest import NEW, OLD, Named
-from tests.integrations.sqlalchemy.indexed_models import Indexed, Member
 from tests.integrations.sqlalchemy.models import Base, User
 
 pytestmark = pytest.mark.database
 
 USERS = User.__table__
-SECRET = "a@b.c"
 NAMED = sa.select(User.id).where(User.email_index == sa.bindparam("m")).order_by(User.id)
 LISTED = sa.select(User.id).where(User.email_index.in_(sa.bindparam("ms", expanding=True))).order_by(User.id)
-NEWEST = "the newest"
 
 
 def ids(session: Session, statement: Any, given: Any = None) -> list[int]:
@@ -53,53 +48,6 @@ def by_lambda_in(session: Session, mails: Any) -> list[int]:
 def by_criteria(session: Session, mail: Any) -> list[int]:
     criteria = with_loader_criteria(User, lambda users: users.email_index == mail)
     return sorted(user.id for user in session.scalars(sa.select(User).options(criteria)))
-
-
-CONSTANT = sa.select(User.id).where(User.email_index == SECRET)
-WAYS: dict[str, Callable[[Session], list[int]]] = {
-    "constant": lambda session: ids(session, CONSTANT),
-    "core": lambda session: [*session.connection().scalars(sa.select(USERS.c.id).where(USERS.c.email_index == SECRET))],
-    "named": lambda session: ids(session, NAMED, {"m": SECRET}),
-    "named with a default": lambda session: ids(
-        session, sa.select(User.id).where(User.email_index == sa.bindparam("m", SECRET))
-    ),
-    "named by a function": lambda session: ids(
-        session, sa.select(User.id).where(User.email_index == sa.bindparam("m", callable_=lambda: SECRET))
-    ),
-    "named list": lambda session: ids(session, LISTED, {"ms": [SECRET, "nobody"]}),
-    "lambda": lambda session: by_lambda(session, SECRET),
-    "lambda with a list": lambda session: by_lambda_in(session, [SECRET]),
-    "criteria": lambda session: by_criteria(session, SECRET),
-    "alias": lambda session: ids(session, sa.select(OTHER.id).where(OTHER.email_index == SECRET)),
-    "subquery": lambda session: ids(session, sa.select(INNER.c.id).where(INNER.c.email_index == SECRET)),
-    "not other": lambda session: ids(session, sa.select(User.id).where(~(User.email_index != SECRET))),
-    "twice": lambda session: ids(
-        session,
-        sa.select(User.id).where(sa.or_(User.email_index == sa.bindparam("m"), User.email_index == sa.bindparam("m"))),
-        {"m": SECRET},
-    ),
-    "pickled": lambda session: [*session.connection().scalars(pickle.loads(PICKLED))],
-}
-OTHER = aliased(User)
-INNER = sa.select(User.id, User.email_index).subquery()
-PICKLED = pickle.dumps(sa.select(USERS.c.id).where(USERS.c.email_index == SECRET))
-
-
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_a_statement_finds_rows_under_each_key_of_the_time(
-    session: Session, use_keys: Any, way: Callable[[Session], list[int]]
-) -> None:
-    """Kept and cached from before a key change on; the number of keys changes, too."""
-    assert way(session) == []
-    for number, keys in enumerate([(OLD,), (NEW, OLD), (NEWEST, NEW, OLD)], start=1):
-        use_keys(*keys)
-        session.add_all([User(id=number, email=SECRET), User(id=number + 10, email="other")])
-        session.commit()
-
-        assert sorted(way(session)) == [*range(1, number + 1)]
-
-    use_keys(NEWEST, OLD)
-    assert sorted(way(session)) == [1, 3]
 
 
 def test_lambdas_and_parameters_ask_for_the_value_of_each_time(session: Session) -> None:
@@ -170,82 +118,26 @@ def test_no_value_is_shown(session: Session, caplog: pytest.LogCaptureFixture) -
     assert "4242" not in caplog.text + "".join(shown)
 
 
-def test_columns_of_one_context_are_compared(session: Session) -> None:
-    """By a join, in a subquery, and through a relationship: the database compares their indexes."""
-    first, second = aliased(User), aliased(User)
-    session.add_all([User(id=1, email="a"), User(id=2, email="a"), User(id=3, email="b")])
-    session.commit()
-    pairs = sa.select(first.id, second.id).join(second, first.email_index == second.email_index)
-
-    assert session.execute(pairs.where(first.id < second.id)).all() == [(1, 2)]
-    inner = sa.select(second.email_index).where(second.id == 2)
-    assert ids(session, sa.select(first.id).where(first.email_index.in_(inner))) == [1, 2]
-    assert ids(session, sa.select(first.id).where(first.email_index == inner.scalar_subquery())) == [1, 2]
-
-
-def test_columns_of_two_contexts_are_not_compared(database: Any) -> None:
-    """Their indexes differ though the values are equal; with one context and another normal form, too."""
-    Indexed.metadata.create_all(database.engine)
-    with Session(database.engine) as session:
-        session.add(Member(id=1, city="Bern", town="BERN"))
-        session.commit()
-        same = Member.city_index == Member.town_index
-
-        assert ids(session, sa.select(Member.id).where(same)) == [1]
-        for condition in (
-            lambda: Member.city_index == Member.mail_index,
-            lambda: Member.raw_index == Member.mail_index,
-            lambda: Member.mail_index == Member.__table__.c.city_index,
-            lambda: Member.city_index.in_(sa.select(Member.mail_index)),
-            lambda: Member.mail == Member.city_index,
-            lambda: sa.literal("x") == Member.city_index,
-            lambda: sa.literal_column("'x'") == Member.city_index,
-            lambda: sa.tuple_(Member.id, Member.city_index).in_([(1, "Bern")]),
-            lambda: sa.case({"Bern": True}, value=Member.city_index, else_=False),
-            lambda: sa.or_(Member.city_index == sa.bindparam("m"), Member.mail_index == sa.bindparam("m")),
-        ):
-            with pytest.raises(ComparisonError):
-                session.execute(sa.select(Member.id).where(condition()), {"m": "x"})
-
-
-def test_what_cannot_be_looked_up_is_refused_where_it_is_written() -> None:
-    """Also in the default of a parameter, and of a column whose values a type of the application changes."""
-    with pytest.raises(ComparisonError, match=r"users.email: takes str, not int"):
-        User.email_index == sa.bindparam("m", 1)  # noqa: B015 - raises
-    with pytest.raises(ComparisonError, match="'==' with IndexText"):
-        Member.mail_index == IndexText("x")  # noqa: B015 - raises
-
-
-def test_a_list_is_copied(session: Session) -> None:
-    """What happens to it after the comparison was written changes no statement."""
-    session.add_all([User(id=1, email="a"), User(id=2, email="b")])
-    session.commit()
-    mails = ["a"]
-    statement = sa.select(User.id).where(User.email_index.in_(mails))
-    mails.append("b")
-
-    assert ids(session, statement) == [1]
-
-
-@pytest.mark.parametrize("sync", ["auto", "evaluate", "fetch", False])
-def test_an_update_by_a_lookup_finds_the_objects_of_the_session(session: Session, use_keys: Any, sync: Any) -> None:
+def test_an_update_by_a_lookup_finds_the_objects_of_the_session(session: Session, use_keys: Any, named: Named) -> None:
     """Objects whose rows have indexes under either key; others stay as they are."""
-    use_keys(OLD)
-    users = [User(id=1, email="a"), User(id=2, email="b")]
-    session.add_all(users)
-    session.commit()
-    use_keys(NEW, OLD)
-    users.append(User(id=3, email="a"))
-    session.add(users[2])
-    session.commit()
-    for user in users:
-        session.refresh(user)
+    for sync in ("auto", "evaluate", "fetch", False):
+        with named(sync):
+            session.execute(sa.delete(User))
+            session.expunge_all()
+            users = [User(id=number, email=email) for number, email in enumerate("aba", 1)]
+            for keys, several in (((OLD,), users[:2]), ((NEW, OLD), users[2:])):
+                use_keys(*keys)
+                session.add_all(several)
+                session.commit()
+            for user in users:
+                session.refresh(user)
 
-    statement = sa.update(User).where(User.email_index == "a").values(name="found")
-    session.execute(statement, execution_options={"synchronize_session": sync})
+            statement = sa.update(User).where(User.email_index == "a").values(name="found")
+            session.execute(statement, execution_options={"synchronize_session": sync})
 
-    assert [user.__dict__.get("name") for user in users] == (["found", None, "found"] if sync else [None] * 3)
-    assert ids(session, sa.select(User.id).where(User.name == "found")) == [1, 3]
+            expected = ["found", None, "found"] if sync else [None] * 3
+            assert [user.__dict__.get("name") for user in users] == expected
+            assert ids(session, sa.select(User.id).where(User.name == "found")) == [1, 3]
 
 
 def test_a_lookup_can_be_written_before_the_classes_are_complete(session: Session) -> None:

@@ -13,7 +13,7 @@ from keyring_core import ComparisonError, StaleIndexError, get_keyring
 from keyring_core.blind_index import BlindIndex
 from keyring_core.integrations.sqlalchemy import IndexText
 from keyring_core.redaction.secret import Secret
-from tests.conftest import NEW, OLD
+from tests.conftest import NEW, OLD, Named
 from tests.integrations.sqlalchemy.models import User
 
 pytestmark = pytest.mark.database
@@ -38,17 +38,17 @@ def held(user: User) -> Any:
     return user.__dict__.get("email_index")
 
 
-@pytest.mark.parametrize("sync", ["auto", "evaluate", "fetch"])
-@pytest.mark.parametrize("value", ["b", Secret("b")], ids=["text", "secret"])
-def test_an_update_leaves_the_index_in_the_object(session: Session, user: User, sync: Any, value: Any) -> None:
+def test_an_update_leaves_the_index_in_the_object(session: Session, user: User, named: Named) -> None:
     """SQLAlchemy copies into objects what the statement was given, which is the plaintext."""
-    statement = sa.update(User).where(User.id == 1).values(email=value, email_index=value)
-    session.execute(statement, execution_options={"synchronize_session": sync})
+    for sync in ("auto", "evaluate", "fetch"):
+        for value, text in (("b", "b"), (Secret("c"), "c")):
+            with named(sync, value):
+                statement = sa.update(User).where(User.id == 1).values(email=value, email_index=value)
+                session.execute(statement, execution_options={"synchronize_session": sync})
 
-    assert held(user) == index_of("b")
-    assert type(held(user)) is IndexText
+                assert (held(user), type(held(user))) == (index_of(text), IndexText)
     session.commit()
-    assert user.email_index == index_of("b")
+    assert user.email_index == index_of("c")
 
 
 def test_many_updates_leave_the_index_in_the_objects(session: Session, user: User) -> None:
@@ -94,17 +94,18 @@ def change(session: Session, **values: Any) -> User:
     return user
 
 
-@pytest.mark.usefixtures("user")
-@pytest.mark.parametrize("write", BY_HAND.values(), ids=BY_HAND)
 def test_an_attribute_that_was_set_by_hand_is_the_index_after_a_flush(
-    session: Session, write: Callable[[Session], User]
+    session: Session, user: User, named: Named
 ) -> None:
     """As if it had not been set: it follows its source."""
-    changed = write(session)
-    session.flush()
+    for name, write in BY_HAND.items():
+        with named(name):
+            changed = write(session)
+            session.flush()
 
-    assert (held(changed), type(held(changed))) == (index_of("b"), IndexText)
-    assert session.scalars(sa.select(User.id).where(User.email_index == "b")).all() == [changed.id]
+            assert (held(changed), type(held(changed))) == (index_of("b"), IndexText)
+            assert session.scalars(sa.select(User.id).where(User.email_index == "b")).all() == [changed.id]
+            session.rollback()
 
 
 def test_an_index_can_be_renewed_by_hand(session: Session, user: User, use_keys: Any) -> None:
@@ -127,22 +128,14 @@ def test_an_index_can_be_renewed_by_hand(session: Session, user: User, use_keys:
 
 GIVEN = sa.bindparam("given")
 GIVEN_LIST = sa.bindparam("given", expanding=True)
-SHARED: dict[str, Callable[[], Any]] = {
-    "value and index": lambda: sa.insert(User).values(id=2, email=GIVEN, email_index=GIVEN),
-    "two columns": lambda: sa.insert(User).values(id=2, name=GIVEN, email=GIVEN, email_index=sa.null()),
-    "condition": lambda: sa.update(User).where(User.name == GIVEN).values(email=GIVEN, email_index=sa.bindparam("of")),
-    "two lists": lambda: sa.select(User.id).where(User.email_index.in_(GIVEN_LIST), User.name.in_(GIVEN_LIST)),
-}
 
 
-@pytest.mark.parametrize("statement", SHARED.values(), ids=SHARED)
-def test_one_parameter_does_not_stand_for_a_cell_and_for_something_else(
-    session: Session, user: User, statement: Callable[[], Any]
-) -> None:
+def test_one_parameter_does_not_stand_for_a_cell_and_for_something_else(session: Session) -> None:
     """SQLAlchemy would store what the last column's type makes of it: an index in place of the cell, or plaintext."""
-    value: Any = ["plain"] if statement is SHARED["two lists"] else "plain"
+    columns = sa.insert(User).values(id=2, name=GIVEN, email=GIVEN, email_index=sa.null())
+    lists = sa.select(User.id).where(User.email_index.in_(GIVEN_LIST), User.name.in_(GIVEN_LIST))
+    for statement, value in ((columns, "plain"), (lists, ["plain"])):
+        with pytest.raises(ComparisonError, match=r"^users.email(_index)?: the bindparam 'given' is also") as caught:
+            session.execute(statement, {"given": value})
 
-    with pytest.raises(ComparisonError, match=r"^users.email(_index)?: the bindparam 'given' is also") as caught:
-        session.execute(statement(), {"given": value, "of": "plain"})
-
-    assert "plain" not in str(caught.value).replace("plaintext", "")
+        assert "plain" not in str(caught.value).replace("plaintext", "")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from keyring_core import ComparisonError, StaleIndexError
+from keyring_core import ComparisonError
 from keyring_core.integrations.sqlalchemy import EncryptedText
 from tests.conftest import Named
 from tests.integrations.sqlalchemy.models import Base, Note, User, Values
@@ -203,42 +203,6 @@ def test_other_questions_are_answered(session: Session) -> None:
     assert session.scalars(known).all() == [1]
     assert session.scalars(sa.select(User.id).where(sa.cast(User.api_key, sa.String).like("gAAAA%"))).all() == [1]
     assert session.scalars(sa.select(User.id).where(sa.exists(sa.select(User.api_key)) == sa.true())).all() == [1]
-
-
-OTHER_VALUES: dict[str, Callable[[], Any]] = {
-    "update": lambda: sa.update(User).values(email="b", email_index="c"),
-    "insert": lambda: sa.insert(User).values(id=2, email="b", email_index="c"),
-    "no index": lambda: sa.insert(User).values(id=2, email="b", email_index=None),
-    "no value": lambda: sa.update(User).values(email=None, email_index="c"),
-    "a later row": lambda: sa.insert(User).values(
-        [{"id": 2, "email": "b", "email_index": "b"}, {"id": 3, "email": "b", "email_index": "c"}]
-    ),
-}
-
-
-def test_an_index_of_another_value_is_refused(session: Session, named: Named) -> None:
-    """The row would not be found by its value."""
-    session.add(User(id=1, email="a"))
-    session.commit()
-
-    for name, statement in OTHER_VALUES.items():
-        with named(name):
-            for _ in range(2):
-                with pytest.raises(StaleIndexError, match=r"^users.email_index: .* different values"):
-                    session.execute(statement())
-            assert session.scalars(sa.select(User.id).where(User.email_index == "a")).all() == [1]
-
-
-def test_many_rows_and_objects_get_no_index_of_another_value(session: Session) -> None:
-    """In a list of parameters, and in an object that is added."""
-    rows = [{"id": 1, "email": "a", "email_index": "a"}, {"id": 2, "email": "b", "email_index": "c"}]
-
-    with pytest.raises(StaleIndexError, match="different values"):
-        session.connection().execute(sa.insert(USERS), rows)
-    session.rollback()
-    session.add(User(id=1, email="a", email_index="c"))
-    with pytest.raises(StaleIndexError, match="different values"):
-        session.commit()
 
 
 NEW = sa.bindparam("new")
