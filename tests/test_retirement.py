@@ -304,6 +304,17 @@ def test_only_a_token_younger_than_the_latest_possible_promotion_counts() -> Non
     assert refusals(evidence(**counted(youngest={OTHER: YOUNG}), promoted=None)) == []
 
 
+def test_a_report_says_whether_a_context_is_named() -> None:
+    """Otherwise a token that no key opens, inside of another one, would be taken for another application's."""
+    for context, reasons in (None, 0), ("creds.token", 1):
+        place = TargetId("", "", "creds", "token", context=context)
+        part = TargetReport(TARGET, place, ("id",), Counts(nested=1, nested_unknown=1), read_to=NOW, identity="here")
+
+        found = of_report(Report(dry_run=True, primary=PRIMARY, keys=[], targets=[part]), KEY)
+
+        assert len(refusals(found)) == reasons
+
+
 def test_the_remedy_for_a_table_that_failed_is_no_right() -> None:
     """The words of the fault say what it needs: no GRANT helps a server that lacks memory."""
     search = Discovery(full=True, unseen=[Remark("app", "audit", "the server has not enough memory")])
