@@ -112,7 +112,13 @@ CASES: dict[str, Wrong] = {
 }
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+# A minute is less, and a day more, than what a clock may be wrong by; ten minutes are between the two.
+@pytest.fixture(
+    params=[
+        pytest.param(case, id=name, marks=pytest.mark.long if "ten minutes" in name else ())
+        for name, case in CASES.items()
+    ]
+)
 def wrong(request: pytest.FixtureRequest) -> Wrong:
     return cast("Wrong", request.param)
 

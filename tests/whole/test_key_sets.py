@@ -138,13 +138,15 @@ def test_one_run_serves_two_applications(app: App) -> None:
 
 
 def test_each_set_has_its_verdict_on_the_screen(app: App) -> None:
-    """What is complete is said with the set's name, and the next command names the set."""
+    """What is complete is said with the set's name, and the next command of a run and of a finding names the set."""
     out = app.run("run").out
+    checked = app.run("check", "--json").document["findings"]
 
+    retire = f"keys retire {read_id(OLD_SECRET)} --archive {read_id(OLD_SECRET)}.keys --keys redash"
     assert 'Key set airflow:\nComplete: every token of the column named in rotation.toml with keys = "airflow"' in out
-    assert f"keys retire {read_id(OLD_SECRET)} --archive {read_id(OLD_SECRET)}.keys --keys redash" in " ".join(
-        out.split()
-    )
+    assert retire in " ".join(out.split())
+    [kept] = [finding for finding in checked if finding["check"] == "previous_keys"]
+    assert kept["remedy"].startswith(f"keyring-rotate {retire} --config ")
 
 
 def test_a_key_set_is_named_only_if_there_are_several(app: App, named: Named) -> None:
@@ -164,6 +166,12 @@ def test_a_key_set_is_named_only_if_there_are_several(app: App, named: Named) ->
             ran = app.run("keys", step, *arguments)
 
             assert (ran.code, "name one: --keys airflow or --keys redash" in ran.err) == (2, True)
+    with named("a set that is not there"):
+        assert "did you mean redash?" in app.run("keys", "list", "--keys", "redsh").err
+    with named("a set, and a target of the command line, which is of none"):
+        ran = app.run("keys", "retire", old, "--no-archive", "--keys", "redash", "--url", "sqlite:///a.db")
+
+        assert (ran.code, "--keys and --url, --table, --column exclude each other" in ran.err) == (2, True)
     path.write_text(begin.replace(SOURCES, SOURCES.replace("redash", "airflow")))
     for step, (arguments, code) in steps.items():
         with named(step, "of the only one"):
@@ -286,12 +294,6 @@ def test_a_page_is_of_one_set(app: App, tmp_path: Path) -> None:
     assert make_key("old").id not in page.read_text()
 
 
-def test_no_set_is_guessed(app: App) -> None:
-    """A retirement without --keys, and an unknown set, are refused with what to type."""
-    assert "--keys airflow or --keys redash" in app.run("keys", "retire", "5f0c1a9e", "--no-archive").err
-    assert "did you mean redash?" in app.run("keys", "list", "--keys", "redsh").err
-
-
 def test_no_secret_is_shown(app: App) -> None:
     """Whatever a command prints, no secret of a set is in it, unless --show-key asks for it."""
     commands = (
@@ -364,17 +366,6 @@ def test_a_database_without_any_target_is_the_wrong_one(app: App) -> None:
     assert "none of the targets is there: creds.token: left out" in ran.err
 
 
-def test_a_finding_s_next_command_names_its_set(app: App) -> None:
-    """The next command of a finding on a key set names that set."""
-    app.run("run")
-
-    checked = app.run("check", "--json").document["findings"]
-
-    [kept] = [finding for finding in checked if finding["check"] == "previous_keys"]
-    retire = f"keyring-rotate keys retire {read_id(OLD_SECRET)} --archive {read_id(OLD_SECRET)}.keys --keys redash"
-    assert kept["remedy"].startswith(f"{retire} --config ")
-
-
 SECOND = """
 [[target]]
 url = "$DATABASE_URL"
@@ -403,51 +394,42 @@ def sharing(app: App) -> App:
     return app
 
 
-def test_a_secret_stays_while_another_set_needs_it(sharing: App) -> None:
-    """Retiring one set's key would take the other set's key with it, under which there still is a token."""
-    stored = Fernet(second_key(OLD_SECRET).reveal()).encrypt(b"of the second set").decode()
-    sharing.database.execute(f"INSERT INTO apps VALUES (1, '{stored}')")
-    before = sharing.env.read_bytes()
+def test_a_secret_stays_while_another_set_needs_it(sharing: App, tmp_path: Path, named: Named) -> None:
+    """It would take that set's key with it. If no set needs it, it goes, and the archive keeps each key made of it.
 
-    refused = sharing.run("keys", "retire", read_id(OLD_SECRET), "--no-archive", "--keys", "redash", "--json")
-
-    assert refused.code == 1
-    assert sharing.env.read_bytes() == before
-    reasons = [each["reason"] for each in refused.document["refused"]]
-    other = second_key(OLD_SECRET).id
-    assert (
-        f"{other}, a previous key of the key set second, is made of the same secret, and this keeps it: apps.secret: "
-        f"1 token under {other}" in reasons
-    )
-
-
-def test_a_secret_goes_with_all_of_its_keys(sharing: App, tmp_path: Path) -> None:
-    """If no set needs it, it goes; the archive keeps each key that was made of it, and each set's list says so."""
-    archive = tmp_path / "retired.keys"
-
-    done = sharing.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash", "--archive", str(archive))
-
+    That set has it as its primary key, or does not load, or a token is under its key: each is a reason to keep it.
+    """
+    retire, archive = ("keys", "retire", read_id(OLD_SECRET), "--keys", "redash"), tmp_path / "retired.keys"
+    config, before = (sharing.folder / "rotation.toml").read_text(), sharing.env.read_bytes()
+    old = '{ secret = "$REDASH_OLD_SECRET", derive = "hkdf-sha256", info = "second" }'
     other = second_key(OLD_SECRET)
-    assert done.code == 0
-    assert f"{other.id}, a previous key of the key set second, was made of the same secret" in " ".join(
-        done.out.split()
-    )
-    assert sharing.variables()["REDASH_OLD_SECRET"] == ""
-    assert {other.reveal(), Derivation("sha256").key(OLD_SECRET).reveal()} <= set(archive.read_text().split())
-    listed = sharing.run("keys", "list", "--keys", "second", "--json").document["keys"]
-    assert [key["state"] for key in listed if key["id"] == other.id] == ["retired"]
-
-
-def test_a_secret_that_another_set_cannot_give_up_stays(sharing: App) -> None:
-    """It is the other set's primary key, or that set does not load: both are reasons to keep it."""
-    retire = ("keys", "retire", read_id(OLD_SECRET), "--no-archive", "--keys", "redash")
-    sharing.change('{ secret = "$REDASH_SECRET", derive = "hkdf', '{ secret = "$REDASH_OLD_SECRET", derive = "hkdf')
-    assert "the key set second would have no primary key" in sharing.run(*retire).out
-
-    sharing.change(
-        '{ secret = "$REDASH_OLD_SECRET", derive = "hkdf-sha256", info = "second" }\nprev', '{ secret = "$X" }\nprev'
-    )
-    assert "[keys.second] primary ($X): not set" in sharing.run(*retire).out
+    with named("the primary key"):
+        sharing.change('{ secret = "$REDASH_SECRET", derive = "hkdf', '{ secret = "$REDASH_OLD_SECRET", derive = "hkdf')
+        assert "the key set second would have no primary key" in sharing.run(*retire, "--no-archive").out
+    with named("a set that does not load"):
+        sharing.change(f"{old}\nprev", '{ secret = "$X" }\nprev')
+        assert "[keys.second] primary ($X): not set" in sharing.run(*retire, "--no-archive").out
+    with named("a token under its key"):
+        (sharing.folder / "rotation.toml").write_text(config)
+        stored = Fernet(other.reveal()).encrypt(b"of the second set").decode()
+        sharing.database.execute(f"INSERT INTO apps VALUES (1, '{stored}')")
+        refused = sharing.run(*retire, "--no-archive", "--json")
+        assert refused.code == 1
+        assert (
+            f"{other.id}, a previous key of the key set second, is made of the same secret, and this keeps it: "
+            f"apps.secret: 1 token under {other.id}" in [each["reason"] for each in refused.document["refused"]]
+        )
+    assert sharing.env.read_bytes() == before
+    with named("nothing"):
+        sharing.run("run")
+        done = sharing.run(*retire, "--archive", str(archive))
+        assert done.code == 0
+        words = f"{other.id}, a previous key of the key set second, was made of the same secret"
+        assert words in " ".join(done.out.split())
+        assert sharing.variables()["REDASH_OLD_SECRET"] == ""
+        assert {other.reveal(), Derivation("sha256").key(OLD_SECRET).reveal()} <= set(archive.read_text().split())
+        listed = sharing.run("keys", "list", "--keys", "second", "--json").document["keys"]
+        assert [key["state"] for key in listed if key["id"] == other.id] == ["retired"]
 
 
 def test_a_promotion_takes_no_key_from_another_set(sharing: App) -> None:
@@ -598,14 +580,6 @@ def test_a_lost_secret_is_found_by_the_id_of_its_key(app: App, derive: str, secr
     assert secret not in wrong.err + right.out + right.err
 
 
-def test_a_key_set_is_of_rotation_toml(app: App) -> None:
-    """With a target of the command line there is none, which the message says."""
-    ran = app.run("keys", "retire", "5f0c1a9e", "--no-archive", "--keys", "redash", "--url", "sqlite:///a.db")
-
-    assert ran.code == 2
-    assert "--keys and --url, --table, --column exclude each other" in ran.err
-
-
 def test_an_application_s_setting_is_that_of_its_set(app: App) -> None:
     """The set with the application's name is taken; keys are shown by ids, secrets only when asked for."""
     listed = app.run("keys", "list", "--format", "redash")
@@ -619,22 +593,19 @@ def test_an_application_s_setting_is_that_of_its_set(app: App) -> None:
     assert "Redash has no setting for the key set airflow; name one that has: --keys redash" in other.err
 
 
-def two_entries(app: App) -> Path:
-    """A second entry of previous keys: a file with the key that an archive kept."""
-    older = app.folder / "older.keys"
-    older.write_text(f"# of 2024\n{key_text('older')}\n")
-    older.chmod(0o600)
-    app.change(
-        'previous = [{ secret = "$REDASH_OLD_SECRET", derive = "sha256" }]',
-        f'previous = [{{ secret = "$REDASH_OLD_SECRET", derive = "sha256" }}, {{ file = "{older}" }}]',
-    )
-    return older
-
-
 def test_of_several_entries_the_one_that_holds_the_key_is_written(app: App) -> None:
-    """Each previous key is retired from its own entry; the primary key that is replaced goes to the first."""
-    older = two_entries(app)
+    """Each previous key is retired from its own entry, and no entry's file is an archive, in which it would stay.
+
+    The primary key that is replaced goes to the first.
+    """
+    older = app.folder / "older.keys"
+    older.touch(0o600)
+    older.write_text(f"# of 2024\n{key_text('older')}\n")
+    entry = '{ secret = "$REDASH_OLD_SECRET", derive = "sha256" }'
+    app.change(f"previous = [{entry}]", f'previous = [{entry}, {{ file = "{older}" }}]')
     app.run("run")
+    refused = app.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash", "--archive", str(older))
+    assert (refused.code, "keys are kept there" in refused.err) == (2, True)
     for key_id in (make_key("older").id, read_id(OLD_SECRET)):
         assert app.run("keys", "retire", key_id, "--no-archive", "--keys", "redash").code == 0
     assert (older.read_text(), app.variables()["REDASH_OLD_SECRET"]) == ("# of 2024\n", "")
@@ -643,17 +614,6 @@ def test_of_several_entries_the_one_that_holds_the_key_is_written(app: App) -> N
     assert app.run("keys", "promote", "--keys", "redash").code == 0
 
     assert app.variables()["REDASH_OLD_SECRET"] == NEW_SECRET
-
-
-def test_an_archive_is_no_file_of_the_set(app: App) -> None:
-    """A retired key would stay in the set: the file of any entry is refused."""
-    older = two_entries(app)
-    app.run("run")
-
-    refused = app.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash", "--archive", str(older))
-
-    assert refused.code == 2
-    assert "keys are kept there" in refused.err
 
 
 def test_what_to_store_is_the_secret_and_not_its_key(app: App) -> None:
@@ -677,8 +637,7 @@ def test_what_to_store_is_the_secret_and_not_its_key(app: App) -> None:
     ]
 
 
-@pytest.mark.parametrize("argv", [("run",), ("status",), ("check",), ("discover",)], ids=" ".join)
-def test_a_command_that_prints_a_key_runs_once(app: App, argv: tuple[str, ...]) -> None:
+def test_a_command_that_prints_a_key_runs_once(app: App, named: Named) -> None:
     """A vault is asked once for each key, whatever the number of targets, of key sets and of searches."""
     asked, script = app.folder / "asked", app.folder / "vault"
     script.write_text(f"#!/bin/sh\necho asked >> {asked}\necho {key_text('old')}\n")
@@ -686,7 +645,9 @@ def test_a_command_that_prints_a_key_runs_once(app: App, argv: tuple[str, ...]) 
     config = app.folder / "rotation.toml"
     text = CONFIG.replace('primary  = { secret = "$AIRFLOW_KEY" }', f'primary  = {{ command = "{script}" }}')
     config.write_text(text + text.partition("\n[keys.")[0].replace('"token"', '"note"'))
+    for command in ("run", "status", "check", "discover"):
+        with named(command):
+            asked.unlink(missing_ok=True)
+            app.run(command)
 
-    app.run(*argv)
-
-    assert asked.read_text().splitlines() == ["asked"]
+            assert asked.read_text().splitlines() == ["asked"]

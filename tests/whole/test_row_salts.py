@@ -21,7 +21,11 @@ from tests.conftest import Cli, Named, Ran
 from tests.databases import Database
 from tests.keys import key_text, make_key
 
-pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
+pytestmark = [
+    pytest.mark.database,
+    pytest.mark.by_turns,
+    pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning"),
+]
 
 SECRETS = {name: f"{name.lower()} secret of an application" for name in ("OLD", "NEW", "OLDER", "FIXED")}
 BY_USER = 'derive = "pbkdf2-sha256", salt = { column = "user_id" }, iterations = 1000'
@@ -287,84 +291,70 @@ def test_a_retirement_counts_again_after_its_search(
     assert f"{table}.token: 1 token under {row_id('OLD')}" in retired.out + retired.err
 
 
-def other_column(app: App, cell: str, further: str) -> Ran:
-    """The retirement of the old secret, if another table has that *cell* and *further* entries are in rotation.toml."""
-    app.database.execute("CREATE TABLE other (id INTEGER PRIMARY KEY, user_id INTEGER, token TEXT)")
-    app.database.insert("other", [{"id": 1, "user_id": 1, "token": cell}])
-    app.fill([(1, old(1, "value"))])
-    assert app.run("run").code == 0
-    app.configure(CONFIG + further)
-    return app.run("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app")
-
-
-@pytest.mark.parametrize("form", [None, "leave", "where"])
-def test_a_secret_of_rows_stays_for_the_target_of_another_key_set(app: App, form: str | None) -> None:
+def test_a_secret_of_rows_stays_for_what_no_search_opens(app: App, named: Named) -> None:
     """No search opens tokens under keys of rows, so that each one that no key opens may need the secret.
 
-    Also if its own set has a target for other rows of the same column.
+    Unless it is in a target of a set with such keys of its own, whose census opens it.
     """
-    cell = old(1, "misplaced")
-    leave = further = ""
-    if form == "where":
-        leave = 'where = "id > 0"\n'
-        further = CONFIG.partition("[keys")[0].replace("creds", "other") + 'where = "id < 1"\n'
-    if form == "leave":
-        cell = f"{cell} {Fernet(key_text('new')).encrypt(b'x').decode()}"
-        leave = 'format = "embedded"\nothers = "leave"\n'
-    entry = f'[[target]]\nurl = "$DATABASE_URL"\ntable = "other"\ncolumns = ["token"]\nkeys = "raw"\n{leave}'
-    retired = other_column(app, cell, f'{entry}{further}[keys.raw]\nprimary = {{ secret = "$RAW_NEW" }}\n')
+    app.database.execute("CREATE TABLE other (id INTEGER PRIMARY KEY, user_id INTEGER, token TEXT)")
+    app.database.insert("other", [{"id": 1, "user_id": 1, "token": ""}])
+    app.fill([(1, old(1, "value"))])
+    assert app.run("run").code == 0
+    target = CONFIG.partition("[keys")[0].replace("creds", "other")
+    another, raw = target.replace("app", "raw"), '[keys.raw]\nprimary = { secret = "$RAW_NEW" }\n'
+    retire = ("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app")
+    env, cell, stock = app.env.read_text(), old(1, "misplaced"), Fernet(key_text("new")).encrypt(b"theirs").decode()
 
-    assert retired.code == 1, retired.out
-    assert "other.token, a target of another key set: 1 token that no key here opens" in retired.out + retired.err
+    def retired(cell: str, *further: str) -> Ran:
+        app.database.execute("UPDATE other SET token = :cell", cell=cell)
+        app.configure(CONFIG + "".join(further))
+        return app.run(*retire)
 
+    others = "other.token, a target of another key set: 1 token that no key here opens"
+    leave = 'format = "embedded"\nothers = "leave"\n'
+    # With something behind an encoded token its end does not show.
+    encoded = [base64.b64encode((cell.rstrip("=") + behind).encode()).decode() for behind in ("", ";more")]
+    stays = {
+        "in a target of another key set": ((cell, another, raw), others),
+        "and its own set has other rows": (
+            (cell, another, 'where = "id > 0"\n', target, 'where = "id < 1"\n', raw),
+            others,
+        ),
+        "left as another owner's": ((f"{cell} {stock}", another, leave, raw), others),
+        "encoded, in no target": ((encoded[0],), "other.token: holds 1 token that no key here opens"),
+        "encoded, before other text": ((encoded[1],), "other.token: holds 1 token that no key here opens"),
+        "under keys that cannot be loaded": (
+            (stock, another, raw.replace("RAW_NEW", "NOT_SET")),
+            "1. the keys of [keys.raw] cannot be loaded here: set them, then run this again",
+        ),
+    }
+    for name, (given, words) in stays.items():
+        with named(name):
+            ran = retired(*given)
 
-def test_a_set_that_cannot_be_loaded_is_named_before_its_tokens_keep_a_key(app: App) -> None:
-    """To the search they look like bound ones; with that set's keys it opens them."""
-    entry = '[[target]]\nurl = "$DATABASE_URL"\ntable = "other"\ncolumns = ["token"]\nkeys = "raw"\n'
-    cell = Fernet(key_text("new")).encrypt(b"theirs").decode()
-    retired = other_column(app, cell, f'{entry}[keys.raw]\nprimary = {{ secret = "$NOT_SET" }}\n')
+            assert (ran.code, words in ran.out) == (1, True), ran.out
+    with named("in a token of another row, of which a row's keys open the outer one alone"):
+        app.database.insert("creds", [{"id": 7, "user_id": 1, "token": old(1, old(2, "inner")), "note": ""}])
+        ran = [retired("", another, raw), app.run("run"), app.run(*retire)][-1]
 
-    assert retired.code == 1
-    assert "1. the keys of [keys.raw] cannot be loaded here: set them, then run this again" in retired.out
-    app.env.write_text(f"{app.env.read_text()}NOT_SET='{key_text('new')}'\n")
-    assert app.run("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app").code == 0
+        assert (ran.code, "1 token that no key here opens, inside of other tokens" in ran.out) == (1, True), ran.out
+        app.database.execute("DELETE FROM creds WHERE id = 7")
+    for name, (theirs, keys) in {
+        "under a set's keys of rows": (by_user("NEW", 1), f'primary = {{ secret = "$NEW", {BY_USER} }}'),
+        "of another secret": (by_user("FIXED", 1), f'primary = {{ secret = "$FIXED", {BY_USER} }}'),
+        "under keys that were set by now": (make_key("new").fernet, 'primary = { secret = "$RAW_NEW" }'),
+    }.items():
+        with named(name):
+            app.env.write_text(env)
+            ran = retired(theirs.encrypt(b"theirs").decode(), another, f"[keys.raw]\n{keys}\n")
 
-
-@pytest.mark.parametrize("behind", ["", ";more"])
-def test_a_secret_of_rows_stays_for_an_encoded_token_that_no_target_names(app: App, behind: str) -> None:
-    """No search opens one under a key of rows, and with something behind it its end does not show."""
-    cell = base64.b64encode((old(1, "encoded").rstrip("=") + behind).encode()).decode()
-    retired = other_column(app, cell, "")
-
-    assert retired.code == 1, retired.out
-    assert "other.token: holds 1 token that no key here opens" in retired.out + retired.err
-
-
-def test_a_secret_of_rows_stays_for_a_token_of_another_row_inside_of_a_token(app: App) -> None:
-    """A row's keys open the outer one alone."""
-    app.fill([(1, old(1, old(2, "inner")))])
-    assert app.run("run").code == 1
-    retired = app.run("keys", "retire", row_id("OLD"), "--no-archive", "--keys", "app")
-
-    assert retired.code == 1, retired.out
-    assert "1 token that no key here opens, inside of other tokens" in retired.out + retired.err
-
-
-@pytest.mark.parametrize("secret", ["NEW", "FIXED"])
-def test_the_tokens_of_another_set_with_keys_of_rows_keep_no_secret(app: App, secret: str) -> None:
-    """The census of that set's own targets opens them; no search does."""
-    entry = '[[target]]\nurl = "$DATABASE_URL"\ntable = "other"\ncolumns = ["token"]\nkeys = "theirs"\n'
-    theirs = by_user(secret, 1).encrypt(b"theirs").decode()
-    retired = other_column(app, theirs, f'{entry}[keys.theirs]\nprimary = {{ secret = "${secret}", {BY_USER} }}\n')
-
-    assert retired.code == 0, retired.out
+            assert ran.code == 0, ran.out
 
 
 @pytest.mark.mariadb_only
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 def test_past_rows_keep_a_secret_of_rows(app: App) -> None:
     """MariaDB's SYSTEM VERSIONING keeps what a run replaced, and no search opens tokens under keys of rows."""
-    if app.database.kind != "mariadb":
-        pytest.skip("no past rows")
     app.fill([(1, old(1, "value"))])
     app.database.execute("ALTER TABLE creds ADD SYSTEM VERSIONING")
     assert app.run("run").code == 0
