@@ -50,6 +50,7 @@ def table(db: Any) -> Iterator[Any]:
     db.execute("DROP TABLE IF EXISTS altered")
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("kind", PLAIN)
 def test_a_plain_column_becomes_a_typed_one(shop: Any, table: Any, cli: Cli, kind: str) -> None:
     """AlterField makes the column text, whose values are read until `adopt` has encrypted them, and afterwards."""

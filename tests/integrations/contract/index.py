@@ -213,7 +213,6 @@ class IndexContract:
         assert "sk-live" not in str(caught.value)
         assert caught.value.__context__ is None
 
-    @pytest.mark.by_turns
     def test_a_run_makes_the_same_index(self, orm: IndexDriver, monkeypatch: pytest.MonkeyPatch) -> None:
         """Also of a cell that another program wrote in another spelling; the context is that of the table or given."""
         use_keys(monkeypatch, OLD)
