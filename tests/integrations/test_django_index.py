@@ -12,7 +12,7 @@ from keyring_core.blind_index import BlindIndex
 from rotation.model.target import Index
 from tests.conftest import NEW, OLD, Named
 from tests.integrations.conftest import table_of, use_keys
-from tests.integrations.contract.index import Ids, IndexContract, IndexDriver, Row, indexes
+from tests.integrations.contract.index import OTHER, Ids, IndexContract, IndexDriver, Row, indexes
 from tests.keys import make_key
 
 pytestmark = pytest.mark.xdist_group("django")
@@ -109,7 +109,7 @@ class Driver(IndexDriver):
             "subquery": objects.filter(pk__in=objects.filter(mail_index=value).values("pk")),
         }
         # What happens to it later changes no query.
-        listed.append("another")
+        listed.append(OTHER)
         return {way: lambda rows=rows: ids(rows) for way, rows in kept.items()}
 
     def refused(self) -> Mapping[str, Callable[[], object]]:

@@ -15,7 +15,7 @@ from keyring_core.integrations.sqlalchemy import IndexText
 from rotation.model.target import Index
 from tests.conftest import DATABASES
 from tests.databases import open_database
-from tests.integrations.contract.index import Ids, IndexContract, IndexDriver, Row, indexes
+from tests.integrations.contract.index import OTHER, Ids, IndexContract, IndexDriver, Row, indexes
 from tests.integrations.sqlalchemy.indexed_models import Indexed, Member
 
 pytestmark = pytest.mark.database
@@ -160,7 +160,7 @@ class Driver(IndexDriver):
             "pickled": pickle.loads(pickle.dumps(core)),
         }
         # What happens to it later changes no statement.
-        listed.append("another")
+        listed.append(OTHER)
         given: dict[str, tuple[Any, Row]] = {
             "named": (sa.select(Member.id).where(index == named), {"m": value}),
             "twice": (sa.select(Member.id).where(sa.or_(index == named, index == named)), {"m": value}),
@@ -265,7 +265,7 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def orm(database: Any) -> Driver:
+def orm(database: Any, keys: None) -> Driver:
     driver = Driver(database)
     driver.clear()
     return driver
