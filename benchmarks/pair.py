@@ -44,7 +44,7 @@ THINGS = {
     "run, in blocks": Thing(RUN, "INTEGER"),
     "run, row by row": Thing(RUN, "TEXT"),
     "check": Thing(("check",), "INTEGER", label="new"),
-    "--help": Thing(("--help",)),
+    "the help": Thing(("--help",)),
 } | {name: Thing() for name in CALLS}
 
 

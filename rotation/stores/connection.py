@@ -146,6 +146,8 @@ class Connection:
             # Each statement of a long transaction shows that the server is alive.
             sa.event.listen(self._base, "after_cursor_execute", lambda *_: self._watchdog.answered())
         sa.event.listen(self._base, "connect", self._set_up, insert=True)
+        if guard := self._guard:
+            sa.event.listen(self._base, "checkout", lambda connection, *_: guard.uses(connection))
         self.line = Line(self._base if self._guard is None else None, dialect.is_open)
         # With the same connection, and with transactions of that mode.
         self._servers: set[Fact] = set()
@@ -232,8 +234,7 @@ class Connection:
             self._kept = None
             kept.invalidate()
             kept.close()
-        if self._guard is None:
-            self._watchdog.close()
+        (self._guard or self._watchdog).close()
         self._base.dispose()
 
     def renew(self) -> None:
@@ -273,9 +274,7 @@ class Connection:
             self._watchdog.connected(connection, record.info)
         peer = self.dialect.set_up(connection)
         record.info[watchdog.LASTING] = peer and peer.session
-        if self._guard:
-            self._guard.connected(connection)
-        elif peer:
+        if self._guard is None and peer:
             self._watchdog.lasting = peer.session
             self._note(peer.facts)
             if peer.session:

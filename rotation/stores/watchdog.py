@@ -62,11 +62,14 @@ class NoAnswerError(Exception):
 class Guard(Protocol):
     """Watches the transactions of one connection to a database that has no server."""
 
-    def connected(self, connection: Any) -> None:
-        """The next transactions use this *connection* of the driver."""
+    def uses(self, connection: Any) -> None:
+        """The transaction uses this *connection* of the driver, in this thread."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """Goes around a transaction. Raises NoAnswerError, and KeyboardInterrupt for a second signal."""
+
+    def close(self) -> None:
+        """Ends what it has started; the next transaction may start it again."""
 
 
 class Sign(enum.Enum):
@@ -78,7 +81,7 @@ class Sign(enum.Enum):
     LOSS = "it knows the transaction no more"
 
 
-def _start(act: Callable[..., object], *given: object) -> None:
+def start_thread(act: Callable[..., object], *given: object) -> None:
     """Starts a thread that keeps no program alive. Raises NoAnswerError if there can be no more."""
     with suppress(RuntimeError):
         with without_signals(act) as call:
@@ -103,7 +106,7 @@ class BackgroundCall(Generic[T]):
             except BaseException as error:
                 self._future.set_exception(error)
 
-        _start(run)
+        start_thread(run)
 
     def done(self, seconds: float = 0) -> bool:
         """True if the call has ended; waits for it for *seconds* at most."""
@@ -178,7 +181,7 @@ class Watchdog:
         """Starts watching a call."""
         if self._over is None:
             over = threading.Event()
-            _start(self._watch, over)
+            start_thread(self._watch, over)
             self._over = over
         self._notes.pop(SESSION, None)
         self._call = call = Call()

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
+import sqlalchemy as sa
 
 from rotation.discovery.survey import Survey
 from rotation.ledger.database import LedgerPlace, open_url
 from rotation.ledger.schema import read_version
-from rotation.model.failures import StoreError
+from rotation.model.failures import STOPPED, StoppedError, StoreError
 from rotation.model.target import Target
+from rotation.stores import watchdog
+from rotation.stores.connection import Connection
+from rotation.stores.dialect import Mode
 from rotation.stores.sqlite.dialect import MOVED, OpenFile, SQLite
 from rotation.stores.store import Store
 from rotation.stores.watchdog import NoAnswerError
 from tests.conftest import Named
+from tests.processes import until
 
 Opened = tuple[Callable[[], object], Callable[[], object]]
 """What asks the database something, and what closes it."""
@@ -114,3 +122,56 @@ def test_sqlites_own_refusal_has_the_same_words(tmp_path: Path) -> None:
             connection.execute("INSERT INTO creds VALUES (1, '')")
 
     assert SQLite().words(refused.value) == MOVED
+
+
+FOR_HOURS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+@contextmanager
+def connected(path: Path, wait: Callable[[float], None] = no_wait) -> Iterator[Connection]:
+    """A connection to a database."""
+    connection = Connection(SQLite(), sa.make_url(make(path)), wait=wait)
+    try:
+        yield connection
+    finally:
+        connection.disconnect()
+
+
+def stop(_seconds: float) -> None:
+    """Somebody asked for it."""
+    raise StoppedError(STOPPED)
+
+
+def test_a_stop_ends_a_long_statement_of_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R11: also if the stop comes between two statements, when there is nothing to interrupt."""
+    monkeypatch.setattr(watchdog, "STATEMENT_GRACE_SECONDS", 0.2)
+
+    def between(session: sa.Connection) -> None:
+        until(lambda: guard._call.ended, "the end of the grace")
+        # Without an end, a failure of this test would have none.
+        session.exec_driver_sql(FOR_HOURS.replace("FROM n)", "FROM n WHERE i < 50000000)")).all()
+
+    with connected(tmp_path / "app.db", stop) as connection, ThreadPoolExecutor(1) as threads:
+        guard = cast(OpenFile, connection._guard)
+        with pytest.raises(NoAnswerError) as raised:
+            threads.submit(connection.transact, Mode.READ, between).result(timeout=60)
+
+    assert raised.value.stopped
+
+
+def test_sqlite_asks_nothing_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each question would wait for Python's lock. In the main thread, where a signal's handler waits, it asks."""
+    asked: list[threading.Thread] = []
+    monkeypatch.setattr(OpenFile, "_must_end", lambda _: asked.append(threading.current_thread()))
+    counting = FOR_HOURS.replace("FROM n)", "FROM n WHERE i < 100000)")
+
+    def asks() -> bool:
+        """Whether SQLite asks in this thread; the one that looks for a stop does in its own."""
+        asked.clear()
+        connection.transact(Mode.READ, lambda session: session.exec_driver_sql(counting).all())
+        return threading.current_thread() in asked
+
+    with connected(tmp_path / "app.db") as connection, ThreadPoolExecutor(1) as threads:
+        answers = [asks(), threads.submit(asks).result(timeout=60), asks()]
+
+    assert answers == [True, False, True]
