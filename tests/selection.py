@@ -66,8 +66,10 @@ def in_turn(name: str, kinds: Sequence[str]) -> str:
 
 
 def _name_on_any_database(item: pytest.Item) -> str:
-    test, _, case = item.nodeid.partition("[")
-    return "-".join([test, *(part for part in case.removesuffix("]").split("-") if part not in DATABASES)])
+    callspec = getattr(item, "callspec", None)
+    # Not from the rest of the item's name: with pytest-xdist its group stands there, too.
+    case = callspec.id.split("-") if callspec else ()
+    return "-".join([item.nodeid.partition("[")[0], *(part for part in case if part not in DATABASES)])
 
 
 def database_of(item: pytest.Item) -> str | None:

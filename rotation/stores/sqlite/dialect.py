@@ -8,7 +8,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote
@@ -166,9 +166,10 @@ class OpenFile:
     def _watch(self, over: threading.Event) -> None:
         while not over.wait(WATCH_SECONDS):
             with self._lock:
-                # Again and again: between two statements it does nothing.
+                # Again and again: between two statements it does nothing. A connection may have been closed meanwhile.
                 if self._watched and self._must_end():
-                    self._watched.interrupt()
+                    with suppress(sqlite3.ProgrammingError):
+                        self._watched.interrupt()
 
 
 class SQLite(Dialect):
