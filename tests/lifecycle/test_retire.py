@@ -471,8 +471,8 @@ def test_the_archive_serves_as_previous_keys(shop: Shop) -> None:
 def test_a_retired_key_comes_back_for_a_backup(shop: Shop) -> None:
     """R32, L15: out of the archive by its id, as a previous key; the backup's tokens are rotated, and it goes again.
 
-    An archive that is not there, or was never written, is told from one that holds another key; a weak key in it
-    does not matter.
+    An archive that is not there, or was never written, has other words than one that holds another key; a weak key
+    in it does not matter.
     """
     shop.fill([old_token("old")])
     path = shop.folder / "archive"
