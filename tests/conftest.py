@@ -62,6 +62,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     pytest-cov's own marker does nothing in a worker of pytest-xdist, which has two tracers: one takes over.
     """
     costs = item.config.pluginmanager.get_plugin("costs")
+    assert costs
     if item.nodeid not in costs.long_cases and not any(item.get_closest_marker(name) for name in UNCOUNTED):
         return (yield)
     tracer, of_threads = sys.gettrace(), threading.gettrace()
