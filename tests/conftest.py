@@ -84,7 +84,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Gives slow properties many examples with --long alone.
+    """Gives properties many examples with --long alone: the slower, the fewer.
 
     Puts tests' folders into memory if it has room: SQLite waits for its disk at each commit.
     """
@@ -94,7 +94,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # On a busy machine any example can be held up, which says nothing about the code.
     settings.register_profile("untimed", deadline=None)
     settings.load_profile("untimed")
-    settings.register_profile("slow", max_examples=300 if config.getoption("long") else 60)
+    for name, plain, long in (("many", 200, 2000), ("slow", 60, 300), ("slowest", 20, 60)):
+        settings.register_profile(name, max_examples=long if config.getoption("long") else plain)
     config.pluginmanager.register(Costs(config), "costs")
     memory = Path("/dev/shm")
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ENOUGH_MEMORY:

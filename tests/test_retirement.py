@@ -536,7 +536,7 @@ STATES_OF_THE_WORLD = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(settings.get_profile("slowest"))
 @given(state=STATES_OF_THE_WORLD)
 def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathFactory) -> None:
     """check, report, keys list, the closing words of status, and keys retire: none contradicts another."""

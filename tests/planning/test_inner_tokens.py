@@ -498,7 +498,7 @@ PIECES = st.sampled_from(inner_tokens._GATES).flatmap(
 )
 
 
-@settings(max_examples=2000)
+@settings(settings.get_profile("many"))
 @given(
     st.lists(st.one_of(PIECES, st.sampled_from([b"A", b"U", b"\0", b"4", b"8", b"0", b" "])), max_size=6).map(b"".join)
 )
@@ -507,7 +507,7 @@ def test_a_mark_is_seen_wherever_it_stands(data: bytes) -> None:
     assert holds_mark(data) == holds_any(data)
 
 
-@pytest.mark.some(8)
+@pytest.mark.some(4)
 @pytest.mark.parametrize("mark", inner_tokens._GATES, ids=repr)
 def test_a_mark_is_seen_and_its_neighbours_are_not(mark: bytes) -> None:
     """Cut, or with another byte in any place, it is none, unless it is another one."""

@@ -289,7 +289,7 @@ def odd_rows(draw: st.DrawFn) -> list[tuple[Any, Any]]:
 
 @on_sqlite
 @given(rows=odd_rows(), limit=st.sampled_from([5, 8, 1000]))
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(settings.get_profile("slowest"), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_sqlite_is_read_as_row_by_row_whatever_it_holds(
     database: Database, rows: list[tuple[Any, Any]], limit: int
 ) -> None:

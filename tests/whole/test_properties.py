@@ -66,7 +66,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(settings.get_profile("slowest"), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(cells, max_size=25), keyrings, st.integers(1, 30))
 def test_every_plaintext_stays_and_the_counts_add_up(
     app: Path, values: list[Any], keyring: Keyring, batch_rows: int
