@@ -88,7 +88,7 @@ class OpenFile:
     A statement runs in this process, so no connection can be closed if it outlasts a requested stop. In the main
     thread, which signals wait for, SQLite asks every few thousand steps of its virtual machine whether to go on:
     https://www.sqlite.org/c3ref/progress_handler.html. In another thread each question would wait for Python's lock
-    while the next batch is planned, and cost a run a quarter of its speed: there a thread looks and interrupts.
+    while the next batch is planned: there a thread looks and interrupts.
     """
 
     def __init__(self, path: Path | None, is_stopping: Callable[[], bool] = lambda: False) -> None:
