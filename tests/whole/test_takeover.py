@@ -207,7 +207,6 @@ def test_tokens_are_bound_and_companions_are_set(database: Database, command: Ca
     assert set(database.column("creds", "note").values()) == {make_key("new").id}
 
 
-@pytest.mark.some(1)
 @pytest.mark.usefixtures("sending")
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("has_secret", [True, False])
