@@ -88,8 +88,10 @@ def test_a_companion_is_written_beside_a_key_of_text(database: Database, command
 
     ran = command("run", "--json")
 
+    after = held(database)
     assert (ran.code, report(ran)["rotated"]) == (0, 40)
-    assert {row[1:] for row in held(database).values()} == {(hash_of("new"), "note")}
+    assert secrets_of(cell for _, (cell, *_) in sorted(after.items())) == secret_names(40)
+    assert {row[1:] for row in after.values()} == {(hash_of("new"), "note")}
 
 
 def test_a_companion_waits_for_a_service(database: Database) -> None:
