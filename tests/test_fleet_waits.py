@@ -311,7 +311,7 @@ LOADING = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.some(1)
+@pytest.mark.some(2)
 @BY
 @LOADING
 def test_green_threads_go_on(by_url: bool, loading: str, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 from cryptography.fernet import Fernet
 
@@ -73,11 +74,17 @@ def table(database: Database) -> Database:
         pytest.param("console", r"^\S+ \[warning +\] seen password=\[REDACTED:password\]", marks=LONG, id="console"),
     ],
 )
-def test_a_worker_logs_as_this_process_does(capfd: pytest.CaptureFixture[str], log_format: str, line: str) -> None:
-    """In the format that the command line asks for, without secrets."""
-    with open_workers(2, None, full_speed=True, log_format=log_format) as opened:
+def test_a_worker_logs_as_this_process_does(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, log_format: str, line: str
+) -> None:
+    """In the format that the command line asks for, without secrets. What Dask writes is not in a folder of all."""
+    with (
+        dask.config.set({"temporary-directory": str(tmp_path)}),
+        open_workers(2, None, full_speed=True, log_format=log_format) as opened,
+    ):
         assert isinstance(opened, Workers)
         opened.executor.submit(logging.warning, "seen password=hunter2hunter2").result(SECONDS)
+        assert list(tmp_path.iterdir()) == []
 
     assert re.search(line, capfd.readouterr().err, re.MULTILINE)
 

@@ -81,6 +81,19 @@ def test_a_companion_is_written_with_its_token(
     assert (after[names[40]][1], after[names[41]][1]) == ("of nobody", None)
 
 
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_a_companion_is_written_beside_a_key_of_text(database: Database, command: Callable[..., Ran]) -> None:
+    """Where one statement has a case for each row: beside each of them."""
+    make_table(database, [(f"k{n:03}", token, hash_of("old")) for n, token in enumerate(make_tokens(40))], "VARCHAR(9)")
+
+    ran = command("run", "--json")
+
+    after = held(database)
+    assert (ran.code, report(ran)["rotated"]) == (0, 40)
+    assert secrets_of(cell for _, (cell, *_) in sorted(after.items())) == secret_names(40)
+    assert {row[1:] for row in after.values()} == {(hash_of("new"), "note")}
+
+
 def test_a_companion_waits_for_a_service(database: Database) -> None:
     """R01: where a service rewrote the token meanwhile, its companion stays the service's, too."""
     make_table(database, [(number, token, hash_of("old")) for number, token in enumerate(make_tokens(40))])

@@ -42,6 +42,23 @@ def spelt(database: Database, name: str) -> str:
     return database.quote(name).replace("%%", "%").replace(":", "\\:")
 
 
+def rotate_under(name: str, database: Database, cli: Cli, key: str = "INTEGER") -> None:
+    """Makes a table whose own name and columns' names are *name*, or begin so, and rotates one of its columns."""
+    table, column, row = (spelt(database, part) for part in (name, f"{name[:58]}_t", f"{name[:58]}_k"))
+    database.execute(f"CREATE TABLE {table} ({row} {key} PRIMARY KEY, {column} TEXT, token TEXT)")
+    for number, token in enumerate(make_tokens(3)):
+        cell = {"id": number if key == "INTEGER" else f"k{number}", "token": token}
+        database.execute(f"INSERT INTO {table} VALUES (:id, :token, :token)", **cell)
+
+    ran = rotate(cli, database, "--batch-size", "2", table=name, column=f"{name[:58]}_t")
+
+    assert ran.code == 0, ran.out
+    assert report(ran)["rotated"] == 3
+    rows = database.rows(f"SELECT {column}, token FROM {table} ORDER BY {row}")
+    assert secrets_of(row[0] for row in rows) == secret_names(3)
+    assert secrets_of((row[1] for row in rows), "old") == secret_names(3)
+
+
 @pytest.mark.some(3)
 @pytest.mark.parametrize(
     "key", [pytest.param("INTEGER", id="number"), pytest.param("VARCHAR(20)", id="text", marks=pytest.mark.long)]
@@ -55,20 +72,16 @@ def test_names_of_any_kind_are_quoted(database: Database, cli: Cli, key: str, na
         if (database.kind == "mariadb" and "`" in name) or database.misreads(name):
             continue
         with named(name):
-            table, column, row = (spelt(database, part) for part in (name, f"{name[:58]}_t", f"{name[:58]}_k"))
-            database.execute(f"CREATE TABLE {table} ({row} {key} PRIMARY KEY, {column} TEXT, token TEXT)")
-            for number, token in enumerate(make_tokens(3)):
-                cell = {"id": number if key == "INTEGER" else f"k{number}", "token": token}
-                database.execute(f"INSERT INTO {table} VALUES (:id, :token, :token)", **cell)
-
-            ran = rotate(cli, database, "--batch-size", "2", table=name, column=f"{name[:58]}_t")
-
-            assert ran.code == 0, ran.out
-            assert report(ran)["rotated"] == 3
-            rows = database.rows(f"SELECT {column}, token FROM {table} ORDER BY {row}")
-            assert secrets_of(row[0] for row in rows) == secret_names(3)
-            assert secrets_of((row[1] for row in rows), "old") == secret_names(3)
+            rotate_under(name, database, cli, key)
             assert secrets_of(database.column("bystander").values(), "old") == secret_names(3)
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_a_name_that_looks_like_a_parameter_is_a_name(database: Database, cli: Cli, named: Named) -> None:
+    """D19: on MariaDB this package writes statements out, for SQLAlchemy and for the driver."""
+    for name in (":old", "%(old)s"):
+        with named(name):
+            rotate_under(name, database, cli)
 
 
 LONG = "n" * 70

@@ -84,7 +84,6 @@ def published(database: Database, made: list[str], how: str) -> Iterator[list[st
         database.execute("DROP PUBLICATION ours")
 
 
-@pytest.mark.some(3)
 @pytest.mark.parametrize(("made", "how", "remedies"), REFUSED.values(), ids=REFUSED)
 def test_a_table_without_identity_is_refused_with_the_statement_that_helps(
     database: Database, cli: Cli, made: list[str], how: str, remedies: list[str]

@@ -170,6 +170,17 @@ def test_a_row_that_is_refused_costs_no_other(database: Database, cli: Cli, how:
     assert secrets_of([database.column()[2]], "old") == ["secret 1"]
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_what_a_trigger_raises_refuses_one_row(database: Database, cli: Cli) -> None:
+    """D26: PostgreSQL has a code of its own for that, which no constraint has."""
+    database.make_creds(make_tokens(7))
+    refuse_row_two(database, "trigger")
+
+    ran = rotate(cli, database)
+
+    assert (ran.code, report(ran)["rotated"], problems(ran)) == (1, 6, [({"id": 2}, "refused")])
+
+
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 @pytest.mark.parametrize("engine", ["MyISAM", "Aria", "InnoDB"])
 def test_a_trigger_that_nothing_can_undo_is_refused(database: Database, cli: Cli, engine: str) -> None:

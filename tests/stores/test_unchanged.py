@@ -139,7 +139,6 @@ CHANGES = {
 }
 
 
-@pytest.mark.some(6)
 @pytest.mark.parametrize(("create", "statements"), CHANGES.values(), ids=CHANGES)
 def test_what_may_add_a_row_makes_it_be_read_again(
     postgres: Database, create: list[str], statements: list[str]
@@ -284,8 +283,7 @@ def test_a_witness_that_cannot_be_had_costs_nothing_but_itself(
     assert not is_unchanged(postgres, witness)
 
 
-@pytest.mark.some(1)
-@pytest.mark.parametrize("how", ["fast", "immediate", "kill"])
+@pytest.mark.parametrize("how", ["fast", pytest.param("immediate", marks=pytest.mark.long), "kill"])
 def test_a_server_that_went_down_proves_nothing(how: str) -> None:
     """A crash may bring back old versions, also if the server's main process survives it."""
     with own_postgres() as server:

@@ -426,7 +426,6 @@ def test_a_run_says_how_many_indexes_get_another_normal_form(database: Database,
     assert (again.code, "the blind index" in again.out) == (0, False)
 
 
-@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("rows", "words"),
     [

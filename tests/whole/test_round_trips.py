@@ -64,7 +64,7 @@ ROWS = "(1, 'a note', 'a body'), (2, 'another', NULL)"
 SHAPES = {"usual": ("PRIMARY KEY", ROWS), "without a key": ("", ROWS), "empty": ("PRIMARY KEY", "")}
 
 
-@pytest.mark.some(1)
+@pytest.mark.some(2)
 @SERVERS
 @pytest.mark.parametrize(("key", "values"), SHAPES.values(), ids=SHAPES)
 def test_a_further_table_costs_few_round_trips(database: Database, tmp_path: Path, key: str, values: str) -> None:

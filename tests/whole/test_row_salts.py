@@ -263,7 +263,6 @@ def test_workers_and_threads_derive_the_keys_of_rows_themselves(app: App, named:
         assert app.opened("OLD") == texts
 
 
-@pytest.mark.some(1)
 @pytest.mark.parametrize(("table", "rule"), [("creds", BY_USER), ("other", BY_USER), ("other", 'derive = "sha256"')])
 def test_a_retirement_counts_again_after_its_search(
     app: App, table: str, rule: str, monkeypatch: pytest.MonkeyPatch

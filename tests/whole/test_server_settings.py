@@ -131,7 +131,9 @@ def a_whole_story(folder: Path, database: Database, url: str, tables: Sequence[s
 
 @pytest.mark.some(1)
 @pytest.mark.usefixtures("announcing")
-@pytest.mark.parametrize("settings", [pytest.param({}, id="none"), *map(pytest.param, HOSTILE.values()), *LONG])
+@pytest.mark.parametrize(
+    "settings", [pytest.param({}, id="none", marks=pytest.mark.long), *map(pytest.param, HOSTILE.values()), *LONG]
+)
 def test_settings_of_a_role_change_no_result(settings: Mapping[str, str], tmp_path: Path) -> None:
     """Keys of every type that one of them touches, the ledger beside them, a service that announces, a retirement."""
     with open_database("postgresql", tmp_path) as database:

@@ -269,7 +269,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield own
 
 
-@pytest.mark.some(1)
+@pytest.mark.some(2)
 @pytest.mark.parametrize("how", [*FREEZING, pytest.param("by itself, by real limits", marks=pytest.mark.long)])
 def test_a_server_that_freezes_ends_a_run(server: Server, how: str, environ: dict[str, str], tmp_path: Path) -> None:
     """In the middle of a run, between two batches: the report is whole, what was done stays, the next run ends it."""

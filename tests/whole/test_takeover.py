@@ -66,11 +66,10 @@ PACKAGES = [
     ("postgresql", "djfernet 0.8.1 with a prefix"),
     ("postgresql", "django-cryptography-5 2.0.3"),
     ("mariadb", "sqlalchemy-utils 0.43.0 AES-GCM"),
-    ("mariadb", "django-cryptography-5 2.0.3"),
+    ("mariadb", "django-cryptography 1.1"),
 ]
 
 
-@pytest.mark.some(2)
 @pytest.mark.parametrize(("database", "name"), PACKAGES, indirect=["database"])
 def test_a_column_of_a_package_becomes_tokens(database: Database, command: Callable[..., Ran], name: str) -> None:
     """Of text and of bytes: each cell opens to what the package reads. Its bytes are those that real packages wrote."""
@@ -207,7 +206,6 @@ def test_tokens_are_bound_and_companions_are_set(database: Database, command: Ca
     assert set(database.column("creds", "note").values()) == {make_key("new").id}
 
 
-@pytest.mark.some(1)
 @pytest.mark.usefixtures("sending")
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("has_secret", [True, False])
