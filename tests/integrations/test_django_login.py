@@ -64,7 +64,6 @@ def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield json.loads(ran.stdout)
 
 
-@pytest.mark.some(4)
 @pytest.mark.parametrize("step", [step.__name__ for step in STEPS])
 def test_the_login_of_the_page(done: dict[str, str | None], step: str) -> None:
     """Each thing that users and admins do works as the docstring of the step says."""

@@ -110,7 +110,6 @@ any_text = st.one_of(
 )
 
 
-@pytest.mark.some(4)
 @pytest.mark.parametrize(("rule", "expected"), RULES.items(), ids=[each.kind for each in RULES])
 @given(data=st.data())
 @settings(deadline=None, max_examples=60)

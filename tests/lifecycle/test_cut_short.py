@@ -66,7 +66,6 @@ def events(shop: Shop, key_id: str) -> list[str]:
     return [event["event"] for event in ran.document["events"] if event["key_id"] == key_id]
 
 
-@pytest.mark.some(1)
 @pytest.mark.parametrize("forced", [False, True])
 def test_a_retirement_is_finished_by_the_same_command(ready: Shop, *, forced: bool) -> None:
     """Everything that looks at the ledger names that command; what it records is known as found, also if forced."""

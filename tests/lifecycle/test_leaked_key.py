@@ -97,7 +97,6 @@ def test_each_line_to_paste_is_seen_whole() -> None:
     assert [line for line in pasted if len(line) > 80] == []
 
 
-@pytest.mark.some(1)
 @pytest.mark.parametrize("place", PLACES)
 def test_the_lines_of_a_place_change_the_key(player: Player, place: str) -> None:
     """Then every token is under the new key, the old one is archived, and nothing is left to do."""

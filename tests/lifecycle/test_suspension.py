@@ -130,7 +130,6 @@ def test_a_key_that_an_instance_still_encrypts_with_is_not_suspended(ready: Shop
 SAMPLED = "creds.token: only a sample of it was counted"
 
 
-@pytest.mark.some(1)
 @pytest.mark.parametrize(
     ("counted", "reason"),
     [
@@ -350,7 +349,6 @@ def test_what_is_refused_comes_first_in_every_next_step(ready: Shop) -> None:
         assert f"if nothing does for 2 days (suspend_days): keyring-rotate keys retire {OLDER.id}" in text
 
 
-@pytest.mark.some(1)
 @pytest.mark.parametrize("step", ["suspend", "resume", "retire"])
 def test_a_process_that_dies_between_two_files_loses_no_key(
     ready: Shop, step: str, monkeypatch: pytest.MonkeyPatch

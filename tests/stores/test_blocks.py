@@ -175,6 +175,17 @@ def test_uuids_are_read_in_blocks(database: Database) -> None:
     assert [key for (key,), _ in spelled_out(batches)[0]] == sorted(uuids(120))
 
 
+@on_postgresql
+def test_what_is_no_ascii_or_nothing_is_in_no_block(database: Database) -> None:
+    """Letters of several bytes are read by themselves: on end, nothing shows where a cell begins. NULL is counted."""
+    cells = [*SHORT, "é" * (len(SHORT[0]) // 2), None, None, ""]
+    make(database, range(1, 125), cells)
+
+    batches = read_both_ways(database)
+
+    assert spelled_out(batches) == ([((number,), cell) for number, cell in enumerate(cells[:121], 1)], 2, 1, (124,))
+
+
 @on_mariadb
 def test_unsigned_keys_are_read_and_swapped(database: Database, named: Named) -> None:
     """Beyond what a signed number holds, too, with gaps and without; also if only some tokens have to move."""

@@ -192,7 +192,6 @@ def placed(text: str) -> Iterator[tuple[str, dict[str, str]]]:
     yield "event", {"first": FIELDS["first"], "text": text, "last": FIELDS["last"]}
 
 
-@pytest.mark.some(8)
 @pytest.mark.parametrize(("channel", "kind"), [*CHAINS, *HANDLERS, *GUARDS[:-1]])
 def test_nothing_is_masked_beyond_its_value(channel: str, kind: str, named: Named) -> None:
     """A secret without an end is masked to the end of its value: no other field of the line changes."""
