@@ -110,6 +110,7 @@ until(lambda: len(names()) == 1)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "by_url", [pytest.param(False, id="engine"), pytest.param(True, id="url", marks=pytest.mark.long)]
 )

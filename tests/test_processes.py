@@ -18,15 +18,10 @@ def running(program: str) -> Program:
     return Program([sys.executable, "-c", program])
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "STILL", 10)
-
-
 def test_a_process_that_works_is_waited_for() -> None:
     """However long it prints nothing: who has the processor, or wants it, has not hung."""
     with running("import os, time\nwhile time.process_time() < 0.2: pass\nos._exit(7)") as process:
-        assert end_of(process, "the program") == 7
+        assert end_of(process, "the program", still=10) == 7
 
 
 def test_a_process_that_gets_no_further_has_hung(tmp_path: Path) -> None:
@@ -37,14 +32,14 @@ def test_a_process_that_gets_no_further_has_hung(tmp_path: Path) -> None:
         running("import time; time.sleep(600)") as process,
         pytest.raises(AssertionError, match=r"hung before the end of the program.*its log:\nthe last words"),
     ):
-        end_of(process, "the program", log)
+        end_of(process, "the program", log, still=10)
 
 
 def test_what_a_child_does_is_progress() -> None:
     """A process that waits for its workers has not hung."""
     program = "import os, time\nif os.fork(): os.wait()\nelse:\n    while time.process_time() < 0.2: pass\nos._exit(0)"
     with running(program) as process:
-        assert end_of(process, "the program") == 0
+        assert end_of(process, "the program", still=10) == 0
 
 
 def test_an_end_is_noticed_at_once() -> None:

@@ -121,6 +121,7 @@ DAYS: dict[int, Callable[[Month], None]] = {
 """What the operator does in the morning after a night."""
 
 
+@pytest.mark.long
 def test_a_month_of_nights(cli: Cli, tmp_path: Path) -> None:
     """Each night's findings are those that an operator should have seen: each in time, none too early, none left."""
     seen = []

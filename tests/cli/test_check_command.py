@@ -322,6 +322,7 @@ UNKNOWN_SHAPES: Mapping[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
+@pytest.mark.long
 def test_a_census_of_an_unknown_shape_is_a_finding_of_the_ledger(
     cli: Cli, sqlite_app: Database, tmp_path: Path, named: Named
 ) -> None:

@@ -82,6 +82,7 @@ def test_the_demo_is_by_itself(cli: Cli, tmp_path: Path, monkeypatch: pytest.Mon
     assert Path.cwd() == here
 
 
+@pytest.mark.long
 def test_the_folder_to_practise_on_can_be_rotated_as_it_says(tmp_path: Path) -> None:
     """Each command that --keep prints, pasted into a shell, leads to the next, up to a check that finds nothing."""
     environ = {"PATH": f"{programs()}:{os.environ['PATH']}"}

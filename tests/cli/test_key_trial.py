@@ -88,6 +88,7 @@ def test_the_entry_is_printed_and_works(cli: Cli, app: Database) -> None:
     assert cli("status", environ={**ENVIRON, "URL": app.url}).code == 0
 
 
+@pytest.mark.long
 def test_a_row_is_named_by_its_key(cli: Cli, app: Database) -> None:
     """Each kind of key column takes the text of its value; a row that is not there is an error."""
     kind = {"postgresql": "UUID", "mariadb": "CHAR(36)", "sqlite": "TEXT"}[app.kind]

@@ -60,6 +60,7 @@ def test_what_has_to_be_taken_off_a_passphrase_is_said(cli: Cli, app: Database) 
     assert "sha256 of the secret; it fits without the quotes around it: set $ENCRYPTION_KEY so" in ran.out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("app", ["sqlite"], indirect=True)
 def test_a_passphrase_that_fits_nowhere_is_named(cli: Cli, app: Database) -> None:
     """It is said that no known rule fits; the columns are listed all the same."""

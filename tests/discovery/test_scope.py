@@ -449,6 +449,7 @@ def _reader(whole: Database, right: str) -> Iterator[str]:
             whole.execute(f"DROP USER {name}@'%'")
 
 
+@pytest.mark.long
 @MARIADB
 def test_an_application_in_another_database_is_not_recognised_in_this_one(
     whole: Database, discover: Discover, environ: dict[str, str]

@@ -41,6 +41,7 @@ print(reveal.delay(sys.argv[1]).get(timeout=120))
 """
 
 
+@pytest.mark.long
 def test_a_process_of_the_pool_leaves_what_it_read_and_no_entry(tmp_path: Path) -> None:
     """Also one that lives for one task, and so for less than the minute between two announcements."""
     folder = shutil.copytree(ROOT / "docs" / "examples" / "celery", tmp_path / "app")

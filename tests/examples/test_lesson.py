@@ -16,6 +16,7 @@ PAGE = (ROOT / "docs" / "tutorial" / "protect-a-service.md").read_text()
 ANNOUNCES_AT_ONCE = "import rotation.fleet\nrotation.fleet.SECONDS = 0\n"
 
 
+@pytest.mark.long
 @pytest.mark.database
 @pytest.mark.timeout(600)
 def test_the_lesson_ends_with_every_token_under_the_new_key(tmp_path: Path) -> None:

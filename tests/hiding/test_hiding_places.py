@@ -72,7 +72,7 @@ def hide(made: Estate, names: Names, value: Value) -> None:
     made.put(names.fill(made.place.make), value)
 
 
-@pytest.mark.some(6)
+@pytest.mark.some(4)
 @pytest.mark.parametrize("row", some(ROWS, lambda row: row in SHORT))
 def test_no_command_lets_the_key_go(
     row: Row, tmp_path: Path, request: pytest.FixtureRequest, *, long_form: bool
@@ -174,6 +174,7 @@ def _found_faults(ran: Ran, names: list[str]) -> Iterator[str]:
         yield "does not name the place"
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("rows", HARMLESS, ids=[f"{rows[0].kind}-{rows[0].where}" for rows in HARMLESS])
 def test_what_is_under_a_foreign_key_inside_text_keeps_no_key(
     rows: Sequence[Row], tmp_path: Path, request: pytest.FixtureRequest

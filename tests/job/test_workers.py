@@ -114,6 +114,7 @@ def test_threads_report_what_one_thread_reports(table: Database, environ: dict[s
     _check(table, before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "database",
     ["postgresql", pytest.param("sqlite", marks=LONG), pytest.param("mariadb", marks=LONG)],

@@ -153,6 +153,7 @@ def assert_silent(error: BaseException, token: object) -> None:
         assert not leaks(shown, secret)
 
 
+@pytest.mark.long
 def test_a_token_of_50_megabytes_rotates():
     """T74: there is no limit of size; a job bounds its batches in bytes."""
     case = next(case for case in TOKEN_CASES if case.id == "T74")

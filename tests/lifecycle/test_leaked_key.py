@@ -131,6 +131,7 @@ def test_the_lines_change_the_key_in_kubernetes(player: Player) -> None:
     check(player)
 
 
+@pytest.mark.long
 def test_change_keys_says_when_nothing_was_stored(player: Player) -> None:
     """A vault that refuses makes that the last line, and the same line again finishes the retirement."""
     begin_as_the_page_does(player, "vault")

@@ -145,6 +145,7 @@ STATES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("state", STATES)
 def test_a_replica_of_mariadb_keeps_the_key(mariadb: tuple[Server, Server], tmp_path: Path, state: str) -> None:
     """Whether it takes writes, as any replica does unless that is forbidden, or takes none."""

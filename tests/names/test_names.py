@@ -166,6 +166,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
         yield Place(folder, database)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("terminal", [True, pytest.param(False, marks=pytest.mark.long)], ids=["terminal", "pipe"])
 def test_no_command_lets_a_name_be_more(place: Place, named: Named, *, terminal: bool) -> None:
     """On a terminal, in a pipe and in every file: no line of a name's own, nothing that moves a cursor."""

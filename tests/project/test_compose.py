@@ -101,6 +101,7 @@ def typed(tmp_path: Path) -> Any:
         yield type_line
 
 
+@pytest.mark.long
 @pytest.mark.database
 def test_the_lines_are_a_whole_rotation(typed: Type) -> None:
     """Each line does its step: the first run leaves the row that was cut, the second one is complete."""

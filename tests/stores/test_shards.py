@@ -34,6 +34,7 @@ KEYS = {
 }
 
 
+@pytest.mark.some(1)
 def test_shards_cover_every_row_once(database: Database, cli: Cli, named: Named) -> None:
     """0/3, 1/3 and 2/3 together rotate every row once, and each rotates a part."""
     for number, (name, (kind, keys)) in enumerate(KEYS.items()):
@@ -115,6 +116,7 @@ def test_a_sessions_settings_move_no_row_to_another_shard(database: Database, ki
     assert sorted(found) == keys
 
 
+@pytest.mark.some(1)
 def test_a_shard_is_read_in_batches_of_any_size(database: Database, named: Named) -> None:
     """Reading block by block returns every row once, in the order of the keys."""
     kind, keys = KEYS["numbers in blocks"]

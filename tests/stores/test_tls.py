@@ -208,6 +208,7 @@ def test_a_fault_of_tls_on_mariadb(mariadb: Place, cli: Cli, named: Named, capfd
     check_each(mariadb, ON_MARIADB, cli, named, capfd)
 
 
+@pytest.mark.long
 def test_a_server_without_tls(postgresql: Place, cli: Cli, named: Named, capfd: Capfd) -> None:
     """C05: if the url demands TLS, that is what is missing."""
     switch(postgresql.server, "off")

@@ -237,6 +237,7 @@ def preparing() -> Iterator[Database]:
         yield server.database
 
 
+@pytest.mark.long
 def test_a_prepared_transaction_of_postgresql_keeps_the_key(preparing: Database, tmp_path: Path, named: Named) -> None:
     """In each database that is searched, so in none that the policy leaves out."""
     shop = Shop(tmp_path, preparing)

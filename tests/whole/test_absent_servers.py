@@ -197,6 +197,7 @@ def test_a_restart_in_the_first_pass_is_survived(
     assert is_done(database)
 
 
+@pytest.mark.long
 def test_no_pass_proves_anything_across_another_server(server: Server, environ: dict[str, str], tmp_path: Path) -> None:
     """R16: one that takes over and is behind has old tokens where the last pass has read already."""
     database = server.database

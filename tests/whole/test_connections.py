@@ -186,6 +186,7 @@ def test_a_server_without_a_connection_to_spare_is_called_that(
     assert "the server has no connection to spare: end idle ones, or raise its limit" in ran.err
 
 
+@pytest.mark.long
 def test_a_small_server_keeps_its_connections_for_services(
     cli: Cli, environ: dict[str, str], tmp_path: Path, *, long_form: bool
 ) -> None:

@@ -167,6 +167,7 @@ def test_settings_of_a_mariadb_session_change_no_result(settings: Sequence[str],
         a_whole_story(tmp_path, database, url.render_as_string(hide_password=False), list(tables))
 
 
+@pytest.mark.long
 def test_a_timestamp_is_no_key_where_the_clock_is_put_back(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of them would be read as one time: refused, with what to add to the url; then the run passes."""
     monkeypatch.setenv("TZ", "Europe/Berlin")

@@ -176,6 +176,7 @@ def old_key(cli: Cli) -> str:
     return str(cli("keys", "list", "--json").document["keys"][1]["id"])
 
 
+@pytest.mark.some(1)
 @LIMITS
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_command_gives_up_by_itself(

@@ -145,6 +145,7 @@ def test_a_larger_cell_is_named_and_keeps_its_key(database: Database, cli: Cli, 
     assert retired.code != 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "pace", [pytest.param(name, marks=[] if name == "full speed" else pytest.mark.long) for name in PACES]
 )

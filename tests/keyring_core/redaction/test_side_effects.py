@@ -316,6 +316,7 @@ def test_hostile_repetition(named: Named, *, long_form: bool) -> None:
             assert cost(unit) / words < TIMES
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_many_pairs_in_a_long_text() -> None:
     """The cost of a pair does not grow with the text before it: six megabytes of them do not hang a log call."""
