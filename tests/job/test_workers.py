@@ -456,7 +456,9 @@ def _moved(database: Database) -> int:
 
 def _without_times(document: dict[str, Any]) -> dict[str, Any]:
     [target] = document["targets"]
-    return document | {"targets": [target | {"seconds": 0, "read_from": None, "read_to": None}]}
+    # A transaction anywhere on the server may keep the second pass from its proof, and there is a third.
+    differing = {"seconds": 0, "read_from": None, "read_to": None, "passes": 0, "proof": None}
+    return document | {"targets": [target | differing]}
 
 
 def _alone(
