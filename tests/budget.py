@@ -34,7 +34,7 @@ SMALL = 1000
 """Rounds within which no folder is judged: one program that starts late is no trend."""
 MOST = 200
 """Rounds that a test may take without a reason: half a second where one takes 2.5 ms."""
-COUNTED = 2
+COUNTED = 4
 """How many times longer a test may take whose lines are counted for coverage."""
 EVERY = 50
 """Tests between two rounds of the reference loop."""
