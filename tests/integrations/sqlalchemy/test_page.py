@@ -22,6 +22,7 @@ MODELS, _, LOOKUPS, SQLMODEL, _ = (block.text for block in page_blocks(PAGE) if 
 
 @pytest.mark.database
 @pytest.mark.timeout(600)
+@pytest.mark.costly("each command of the page imports the models, and SQLAlchemy with them")
 def test_every_cell_of_the_page_is_under_the_new_key(tmp_path: Path) -> None:
     """Tokens with a context, without one, and the blind index: each of the row's cells is under the new key alone."""
     folder = tmp_path / "app"
