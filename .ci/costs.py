@@ -109,6 +109,7 @@ def main(argv: list[str]) -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--write", action="store_true", help="write the numbers into .ci/costs.toml")
+    parser.add_argument("--hops", action="store_true", help="then count the hops, too, as .ci/hops.py does")
     options = parser.parse_args(argv)
     costs = measure()
     if options.write:
@@ -122,6 +123,10 @@ def main(argv: list[str]) -> int:
     high, low = verdict(costs, accepted)
     print(*low, sep="\n", end="\n" if low else "")
     print(*high, sep="\n", end="\n" if high else "", file=sys.stderr)
+    if options.hops:
+        import hops  # noqa: PLC0415 - as above
+
+        return hops.main([]) or int(bool(high))
     return int(bool(high))
 
 

@@ -28,6 +28,12 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
+from forked import FOLDERS, ROOT, in_a_process, is_function, start_again_with_fixed_hashes
+
+if __name__ == "__main__":
+    # Before the imports that take long.
+    start_again_with_fixed_hashes()
+
 
 class Clock:
     """Goes on by a thousandth of a second at each look, and by what is slept."""
@@ -51,7 +57,6 @@ time.monotonic, time.sleep = _clock.look, _clock.sleep
 
 import msgspec
 import structlog
-from forked import FOLDERS, ROOT, in_a_process, is_function, start_again_with_fixed_hashes
 from freezegun import freeze_time
 
 sys.path.insert(0, str(ROOT))
@@ -388,5 +393,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    start_again_with_fixed_hashes()
     sys.exit(main(sys.argv[1:]))

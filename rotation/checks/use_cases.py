@@ -92,21 +92,24 @@ def _examine(
     """The verdict on the *targets* of one key set."""
     keys, service = load_keys(context), context.service
     with Session.open(context.open_ledger, service, OnFailure.NOTE) as session:
-        facts = facts_without_targets(session, keys, context)
         number = None
+        unwritten: str | None = None
         late_times: list[str] = []
-        if facts.ledger_fault is None:
-            session.fault = None
+        if session.attempt(Ledger.time) is None:
+            # Nothing more is asked of a ledger that does not answer: each question would wait again.
+            session.close()
+        else:
             late_times = session.settle(policy.max_clock_skew)
-            session.attempt(lambda ledger: ledger.see_keys(keys.states, service))
+            if session.fault is None:
+                session.attempt(lambda ledger: ledger.see_keys(keys.states, service))
             if session.fault is None:
                 primary = keys.keyring.primary.id if keys.keyring else ""
                 number = session.attempt(lambda ledger: ledger.begin_run("check", service, primary))
-            unwritten = session.fault
-            # Read again, with the dates that were recorded just now.
-            facts = replace(
-                facts_without_targets(session, keys, context), ledger_unwritten=unwritten, late_times=tuple(late_times)
-            )
+            unwritten, session.fault = session.fault, None
+        # Read once, with the dates that were recorded just now: over a slow line each question takes its time.
+        facts = facts_without_targets(session, keys, context)
+        if facts.ledger_fault is None:
+            facts = replace(facts, ledger_unwritten=unwritten, late_times=tuple(late_times))
         clock = session.date if facts.ledger_fault is None else utc_now
         if keys.keyring:
             facts = census_targets(facts, context, targets, keys.keyring, columns, sample=sample, clock=clock)

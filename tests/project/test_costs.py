@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import runpy
-import subprocess
-import sys
 
 import pytest
 
 from tests.conftest import Named
 from tests.project.documents import ROOT
-
-
-@pytest.mark.database
-def test_fixed_work_takes_no_more_than_is_accepted() -> None:
-    """A run, a check, `--help`, a call of the library and a log event take the calls and lines of .ci/costs.toml."""
-    command = [sys.executable, str(ROOT / ".ci" / "costs.py")]
-    counted = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
-
-    assert (counted.returncode, counted.stderr) == (0, ""), counted.stdout
 
 
 def test_a_number_that_moved_by_more_than_a_tenth_is_named(monkeypatch: pytest.MonkeyPatch, named: Named) -> None:
