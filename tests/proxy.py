@@ -14,6 +14,9 @@ from tempfile import TemporaryDirectory
 
 import sqlalchemy as sa
 
+CERTAIN = 0.1
+"""Seconds of a trip in which a busy machine, too, sends all parts of a request: a part after an answer is a trip."""
+
 
 @dataclass
 class Line:
@@ -39,7 +42,9 @@ class Proxy:
         With *folder* it is narrow: a socket of PostgreSQL's there. Through TCP the system takes some megabytes from a
         process on this machine before anybody reads them.
         """
-        self._place, self._seconds, self._trip = sa.make_url(url), seconds, trip
+        self._place, self._seconds = sa.make_url(url), seconds
+        self.trip = trip
+        """It can be made longer; without any at first it stays so for the connections that are there."""
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
         self.lines: list[Line] = []
@@ -135,8 +140,8 @@ class Proxy:
                 back.join()
 
     def _pump(self, line: Line, source: socket.socket, sink: socket.socket) -> None:
-        under_way = _UnderWay(lambda data: self._deliver(line, sink, data), self._trip / 2)
-        late = self._begin(under_way.deliver) if self._trip else None
+        under_way = _UnderWay(lambda data: self._deliver(line, sink, data), lambda: self.trip / 2)
+        late = self._begin(under_way.deliver) if self.trip else None
         with suppress(OSError):
             while data := source.recv(65536):
                 if source is line.visitor and line.heard:
@@ -162,16 +167,16 @@ class Proxy:
 
 @dataclass
 class _UnderWay:
-    """What travels in one direction: as much as there is, each part for as many *seconds*."""
+    """What travels in one direction: as much as there is, each part for as many `seconds` as there are then."""
 
     arrive: Callable[[bytes], None]
-    seconds: float
+    seconds: Callable[[], float]
     parts: SimpleQueue[tuple[float, bytes]] = field(default_factory=SimpleQueue)
 
     def take(self, data: bytes) -> None:
         """Sends *data* on its way; none is the end."""
-        if self.seconds:
-            self.parts.put((time.monotonic() + self.seconds, data))
+        if seconds := self.seconds():
+            self.parts.put((time.monotonic() + seconds, data))
         elif data:
             self.arrive(data)
 
