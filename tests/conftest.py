@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import io
 import json
 import os
 import shutil
 import sys
-import threading
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -33,8 +33,6 @@ ON_DATABASES = {"database", "whole"}
 """The parameters that are kinds of databases."""
 
 ENOUGH_MEMORY = 4 << 30
-UNCOUNTED = ("uncounted", "long", "hypothesis")
-"""Markers of tests whose lines are not counted for coverage; Hypothesis sets its own."""
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 
@@ -56,23 +54,13 @@ def long_form(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """To count lines for coverage doubles a test's time: cases that run the same lines again are not counted.
-
-    pytest-cov's own marker does nothing in a worker of pytest-xdist, which has two tracers: one takes over.
-    """
-    costs = item.config.pluginmanager.get_plugin("costs")
-    assert costs
-    if item.nodeid not in costs.long_cases and not any(item.get_closest_marker(name) for name in UNCOUNTED):
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, pytest.CollectReport, object]:
+    """In a first run, one process compiles a file while the others wait, as to compile takes longer than all else."""
+    if not isinstance(collector, pytest.Module):
         return (yield)
-    tracer, of_threads = sys.gettrace(), threading.gettrace()
-    sys.settrace(None)
-    threading.settrace(None)
-    try:
+    with collector.path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         return (yield)
-    finally:
-        threading.settrace(of_threads)
-        sys.settrace(tracer)
 
 
 def pytest_collection_finish() -> None:

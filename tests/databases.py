@@ -5,19 +5,24 @@ MySQL, if TEST_MYSQL_URL names a server: a database there is of the kind `mariad
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 POSTGRES_URL = os.environ.get("TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
 MARIADB_URL = os.environ.get("TEST_MARIADB_URL", "mysql+pymysql://root@127.0.0.1:3306/mysql")
@@ -397,6 +402,25 @@ def redis_server() -> str:
         give_up: Callable[[str], Any] = pytest.fail if IN_CI else pytest.skip
         give_up(f"no Redis server at TEST_REDIS_URL or its default: {type(error).__name__}")
     return REDIS_URL
+
+
+def redis_url(number: int) -> str:
+    """The URL of the database of that *number*."""
+    return f"{REDIS_URL.rpartition('/')[0]}/{number}"
+
+
+@contextmanager
+def empty_redis(number: int) -> Iterator[Redis]:
+    """That database of the server, with nothing in it. Another run of the tests waits until it is free."""
+    from redis import Redis
+
+    redis_server()
+    held = Path(tempfile.gettempdir(), f"keyring-tests-redis-{number}-{os.getuid()}")
+    with held.open("w") as file, Redis.from_url(redis_url(number)) as connection:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        connection.flushdb()
+        yield connection
+        connection.flushdb()
 
 
 def _refusal(url: str) -> str | None:

@@ -55,6 +55,7 @@ def tables_in(path: Path) -> int:
 OPTIONS = ("--url", "$DATABASE_URL", "--table", "creds", "--column", "token")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("folder", "argv", "whole"),
     [
@@ -95,6 +96,7 @@ def test_a_run_of_some_targets_is_not_of_all(cli: Cli, shop: Path, others: bool,
         assert bool(ledger.last_complete_run("default", make_key("new").id)) is whole
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("argv", [["run"], ["check"], ["report", "--html", "page.html"], ["discover"]], ids=" ".join)
 def test_the_file_alone_is_enough(cli: Cli, shop: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str]) -> None:
     """Every command finds keys, database and ledger by it, from any folder; nothing is in the environment."""

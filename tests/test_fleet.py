@@ -273,7 +273,7 @@ def serve(database: Database, end: str, *, by_url: bool = False) -> CompletedPro
     return run([sys.executable, "-c", SERVICE, database.url, end], environ)
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(1)
 @pytest.mark.parametrize("by_url", [pytest.param(False, id="engine"), pytest.param(True, id="url")])
 @pytest.mark.parametrize("end", ["pass", "sys.exit(3)", "raise KeyboardInterrupt", "stop_announcing(); os._exit(0)"])
 def test_a_process_that_ends_leaves_no_entry(database: Database, end: str, by_url: bool) -> None:

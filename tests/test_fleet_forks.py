@@ -155,6 +155,7 @@ fleet._Process._go_on = lambda self, beat: (time.sleep(0.2), go_on(self, beat))
 """
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     "work",
     [
@@ -235,7 +236,7 @@ def test_sigterm_ends_a_process_as_its_exit_handlers_need_it(database: Database,
     assert opened(database) == 1
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -78,12 +78,14 @@ def test_a_silent_ledger_keeps_nobody(database: Database, by_url: bool, monkeypa
 def test_a_line_that_goes_silent_is_cut(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the midst of a write: its thread ends, and its session with it; the next write finds a new line."""
     with Ledger.open(database.url), through_proxy(database.url) as proxy:
-        engine = sa.create_engine(proxy.url)
-        sa.event.listen(engine, "begin", lambda _: proxy.lose(), once=True)
+        engine, lost = sa.create_engine(proxy.url), threading.Event()
+        sa.event.listen(engine, "begin", lambda _: (proxy.lose(), lost.set()), once=True)
         before = threading.active_count()
         with capture_logs() as logs:
-            assert announce(engine, keyring=RING, instance="web-1")
-            assert finished() == [False]
+            # On a busy machine an attempt is given up before it has a line to lose.
+            while not lost.is_set():
+                assert announce(engine, keyring=RING, instance="web-1")
+                assert finished() == [False]
             monkeypatch.setattr(engines, "SERVICE_SECONDS", 60)
             announce(engine, keyring=RING, instance="web-1")
             assert finished() == [True]
@@ -94,6 +96,7 @@ def test_a_line_that_goes_silent_is_cut(database: Database, monkeypatch: pytest.
     assert "does not answer" in logs[0]["reason"]
 
 
+@pytest.mark.some(1)
 @BY
 def test_a_locked_ledger_keeps_nobody(database: Database, by_url: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does it keep a session that waits for the lock: there would be one more each minute."""
@@ -174,6 +177,7 @@ def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPat
         info = warning
 
     monkeypatch.setattr(fleet, "ANSWER_SECONDS", 60)
+    monkeypatch.setattr(engines, "SERVICE_SECONDS", 60)
     monkeypatch.setattr(fleet, "log", Full())
     monkeypatch.setattr("rotation.fleet.announcement.log", Full())
     engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")
@@ -249,9 +253,9 @@ print(len(alive), file=sys.stderr)
 
 @BY
 def test_heartbeats_leave_nothing_behind(database: Database, by_url: bool, long_form: bool) -> None:
-    """No object for each: of 300, and of 9,000 on PostgreSQL, where each connection left some."""
+    """No object for each: of 150, and of 9,000 on PostgreSQL, where each connection left some."""
     is_long = long_form and by_url and database.kind == "postgresql"
-    numbers = ["1000", "9000"] if is_long else ["100", "300"]
+    numbers = ["1000", "9000"] if is_long else ["50", "150"]
     named = {"ROTATION_LEDGER_URL": database.url} if by_url else {}
 
     assert int(alone(BEATS, [database.url, *numbers], named)) < 50
@@ -311,7 +315,7 @@ LOADING = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(1)
 @BY
 @LOADING
 def test_green_threads_go_on(by_url: bool, loading: str, tmp_path: Path) -> None:
@@ -360,6 +364,7 @@ os.wait()
 """
 
 
+@pytest.mark.long
 def test_a_fork_takes_no_green_heartbeat_along(tmp_path: Path) -> None:
     """It lets one end, also if gevent came later; and the copies of its parent's green threads announce nothing."""
     with open_database("sqlite", tmp_path) as database:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from keyring_core import Key
+from rotation.cli import demo_folder
 from tests.conftest import Cli
 from tests.keys import key_text
 from tests.warm.client import programs, run
@@ -27,6 +32,20 @@ BROKEN = (
     (17017, "unknown-key"),
     (19998, "plaintext"),
 )
+
+
+@pytest.fixture
+def two_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo has a sound and a broken row in place of 20,000, for what does not hang on its rows."""
+
+    def make(path: Path, oldest: Key, older: Key) -> Mapping[int, bytes]:
+        with closing(sqlite3.connect(path.absolute())) as connection, connection:
+            connection.execute("CREATE TABLE user_credentials (id INTEGER PRIMARY KEY, api_key TEXT)")
+            rows = [(1, oldest.fernet.encrypt(b"sound").decode()), (2, older.fernet.encrypt(b"").decode()[:64])]
+            connection.executemany("INSERT INTO user_credentials VALUES (?, ?)", rows)
+        return {1: b"sound"}
+
+    monkeypatch.setattr(demo_folder, "_make_database", make)
 
 
 def test_the_demo_rotates_and_proves_it_with_stock_fernet() -> None:
@@ -45,6 +64,7 @@ def test_the_demo_rotates_and_proves_it_with_stock_fernet() -> None:
     assert "REDACTED" not in ran.stdout + ran.stderr
 
 
+@pytest.mark.usefixtures("two_rows")
 def test_a_quiet_demo_prints_no_next_steps(cli: Cli) -> None:
     """Neither its own nor those of the commands that it types."""
     shown = cli("demo", "-q")
@@ -63,6 +83,7 @@ def test_a_quiet_demo_names_the_folder_to_practise_on_alone(cli: Cli, tmp_path: 
     assert len(made.out.splitlines()) == 1
 
 
+@pytest.mark.usefixtures("two_rows")
 def test_the_demo_is_by_itself(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys, rotation.toml and ledger of the environment are not for it; its folder is gone when it ends."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

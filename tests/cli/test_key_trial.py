@@ -107,6 +107,7 @@ def test_a_row_is_named_by_its_key(cli: Cli, app: Database) -> None:
     assert is_refused(cli(*of_cell(app, "--row", "x", "--row", str(name)), environ=ENVIRON), "--row is a value of a")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("form", ["json", "base64", "hex", "bytes"])
 def test_a_cell_may_hold_the_token_in_any_form(cli: Cli, app: Database, form: str) -> None:
     """A token inside JSON, encoded again, or as bytes."""

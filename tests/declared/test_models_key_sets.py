@@ -101,17 +101,23 @@ def imported(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-@pytest.fixture
-def models(module: Write, app: Database, environ: dict[str, str]) -> ModuleType:
-    """The models of a service with rows that it has written, and rotation.toml, which names the models alone."""
-    name = module(MODELS)
+def service(module: Write, app: Database, text: str = MODELS) -> ModuleType:
+    """The models of a service, their tables, and rotation.toml, which names the models alone."""
+    name = module(text)
     found = imported(name)
     found.Base.metadata.create_all(app.engine)
+    Path("rotation.toml").write_text(f'[[target]]\nmodels = "{name}:Base"\nurl = "{app.url}"\n')
+    return found
+
+
+@pytest.fixture
+def models(module: Write, app: Database, environ: dict[str, str]) -> ModuleType:
+    """A service with rows that it has written."""
+    found = service(module, app)
     with Session(app.engine) as session:
         session.add(found.Account(id=1, token="of the account"))
         session.add_all(found.Card(id=n, number=f"4242 {n}", number_index=f"4242 {n}", note="n") for n in (1, 2))
         session.commit()
-    Path("rotation.toml").write_text(f'[[target]]\nmodels = "{name}:Base"\nurl = "{app.url}"\n')
     return found
 
 
@@ -158,13 +164,10 @@ def test_an_index_under_other_keys_in_the_same_table_is_a_targets(
     module: Write, app: Database, environ: dict[str, str], cli: Cli
 ) -> None:
     """No command warns of it, and each set's previous key retires, with a target's own census and with all targets."""
-    name = module(MODELS + BESIDE)
-    found = imported(name)
-    found.Base.metadata.create_all(app.engine)
+    found = service(module, app, MODELS + BESIDE)
     with Session(app.engine) as session:
         session.add_all(found.Invoice(id=n, card=f"4242 {n}", email=f"{n}@b.c") for n in (1, 2))
         session.commit()
-    Path("rotation.toml").write_text(f'[[target]]\nmodels = "{name}:Base"\nurl = "{app.url}"\n')
 
     looked, of_all = cli("status"), cli("run")
     steps = [cli("keys", step, "--keys", "billing") for step in ("stage", "promote")]
@@ -237,8 +240,7 @@ def test_rotation_toml_may_say_where_the_keys_are(models: ModuleType, cli: Cli, 
 @pytest.mark.database
 def test_the_only_set_of_models_needs_no_name(app: Database, module: Write, cli: Cli, environ: dict[str, str]) -> None:
     """If no column is under a key of the environment's own, and none is set, `keys list` takes the set."""
-    name = module(MODELS.replace("EncryptedText()", 'EncryptedText(keys="billing")'))
-    Path("rotation.toml").write_text(f'[[target]]\nmodels = "{name}:Base"\nurl = "{app.url}"\n')
+    service(module, app, MODELS.replace("EncryptedText()", 'EncryptedText(keys="billing")'))
     del environ["ENCRYPTION_KEY"]
 
     listed = cli("keys", "list")

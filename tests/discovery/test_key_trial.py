@@ -86,7 +86,7 @@ def test_every_derived_preset_has_a_cell_of_its_own_code() -> None:
     assert set(derived_rules()) <= held
 
 
-@pytest.mark.some(6)
+@pytest.mark.some(2)
 @pytest.mark.parametrize("cell", CELLS, ids=name_of)
 def test_the_rule_of_an_application_is_found_from_its_own_token(cell: dict[str, Any]) -> None:
     """The rule is the preset's, the preset is named, and the entry to paste opens the token."""
@@ -112,7 +112,7 @@ def only(trial: Trial) -> FittingRule:
     return fit
 
 
-@pytest.mark.some(6)
+@pytest.mark.some(2)
 @pytest.mark.parametrize("rule", [rule for rule, _ in PACKAGES], ids=[words for _, words in PACKAGES])
 def test_the_rule_of_a_package_is_found(rule: KnownRule) -> None:
     """Each known package is named; a salt of a variable is at hand if that is set."""

@@ -12,14 +12,14 @@ from celery import Celery
 from redis import Redis
 
 from keyring_core import Keyring, get_keyring
-from tests.databases import REDIS_URL, redis_server
+from tests.databases import empty_redis, redis_url
 from tests.keys import key_text, make_key
 from tests.project.documents import ROOT, page_blocks
 
 # One database of the server, and everything in it is counted.
 pytestmark = [pytest.mark.database, pytest.mark.xdist_group("redis-tokens")]
 
-URL = f"{REDIS_URL.rpartition('/')[0]}/9"
+URL = redis_url(9)
 [LOOK] = (
     block.text
     for block in page_blocks((ROOT / "docs" / "how-to" / "queues-and-caches.md").read_text())
@@ -31,11 +31,8 @@ OLD, NEW = make_key("old"), make_key("new")
 @pytest.fixture
 def redis() -> Iterator[Redis]:
     """A database of the server that holds nothing."""
-    redis_server()
-    with Redis.from_url(URL) as connection:
-        connection.flushdb()
+    with empty_redis(9) as connection:
         yield connection
-        connection.flushdb()
 
 
 @pytest.fixture

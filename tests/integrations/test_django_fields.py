@@ -11,14 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keyring_core import (
-    AlreadyEncryptedError,
-    KeyConfigError,
     Keyring,
 )
-from keyring_core.redaction.secret import Secret
-from tests.conftest import NEW, OLD, Named
-from tests.integrations.conftest import use_keys
-from tests.keys import key_text, make_key
+from tests.conftest import NEW, OLD
+from tests.keys import make_key
 
 pytestmark = pytest.mark.xdist_group("django")
 
@@ -50,27 +46,6 @@ def test_every_value_comes_back(shop: Any, db: Any, text: str, data: bytes, valu
 
     read = shop.Account.objects.values(*written).get(pk=row.pk)
     assert [(type(each), each) for each in read.values()] == [(type(each), each) for each in written.values()]
-
-
-def test_falsy_json_is_no_null(shop: Any, db: Any, named: Named) -> None:
-    """JSON values that are false are stored, and keep their type."""
-    for value in (0, 1, True, False, "", [], {}, 0.0, "0", {"a": [None, False, 0, ""]}):
-        with named(value):
-            shop.Account.objects.all().delete()
-            row = shop.Account.objects.create(options=value)
-
-            row.refresh_from_db()
-            assert (type(row.options), row.options) == (type(value), value)
-            assert cell(db, "options") is not None
-
-
-def test_none_is_null(shop: Any, db: Any) -> None:
-    """None is NULL in the column, of JSON, too, and comes back as None."""
-    row = shop.Account.objects.create(api_key=None, certificate=None, options=None, token=None, settings=None)
-
-    row.refresh_from_db()
-    assert {row.api_key, row.certificate, row.options, row.token, row.settings} == {None}
-    assert cell(db, "api_key") is cell(db, "options") is cell(db, "token") is cell(db, "settings") is None
 
 
 def test_cells_are_bare_tokens(shop: Any, db: Any) -> None:
@@ -127,38 +102,6 @@ def test_inherited_fields_work(shop: Any, db: Any) -> None:
     assert (shop.Fast.objects.get().password, shop.Fast.objects.get().pin) == ("fast", "1234")
 
 
-def test_fields_take_secrets(shop: Any, db: Any) -> None:
-    """A Secret is stored as what it holds, after full_clean, too; and its length is that of the text."""
-    row = shop.Account(name="n", api_key=Secret("sk-live-1"), email=Secret("e" * 60))
-
-    row.full_clean()
-    row.save()
-
-    row.refresh_from_db()
-    assert (row.api_key, row.email) == ("sk-live-1", "e" * 60)
-
-
-@pytest.mark.parametrize(
-    ("field", "value"), [("api_key", 5), ("api_key", b"x"), ("certificate", "x"), ("options", {1})]
-)
-def test_other_types_are_refused(shop: Any, db: Any, field: str, value: Any) -> None:
-    """A value of another type raises TypeError with the column, and nothing is written."""
-    with pytest.raises(TypeError, match=rf"accounts\.{field}"):
-        shop.Account.objects.create(**{field: value})
-
-    assert not shop.Account.objects.exists()
-
-
-def test_tokens_are_refused(shop: Any, db: Any) -> None:
-    """A value that is a token already raises on save, whatever its key."""
-    token = Keyring(key_text("strange")).encrypt("sk-live-1")
-
-    for write in (lambda: shop.Account.objects.create(api_key=token), lambda: shop.Account(api_key=token).save()):
-        with pytest.raises(AlreadyEncryptedError, match=r"accounts\.api_key") as raised:
-            write()
-        assert token not in str(raised.value)
-
-
 def test_older_cells_are_read(shop: Any, db: Any) -> None:
     """Plaintext, unbound tokens and another package's cells are read where the field says so, and rotate on save."""
     secret = "first old secret"
@@ -196,47 +139,6 @@ def test_secrets_come_from_environment_or_settings(shop: Any, monkeypatch: pytes
 
     monkeypatch.setenv("OLD_SECRETS", "of the environment")
     assert found["OLD_SECRETS"] == "of the environment"
-
-
-def test_no_key(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a key writing raises with what to set, and nothing is written; other columns can be read and written."""
-    use_keys(monkeypatch, None)
-
-    with pytest.raises(KeyConfigError, match="ENCRYPTION_KEY"):
-        shop.Account.objects.create(api_key="x")
-    assert not shop.Account.objects.exists()
-    assert shop.TakenOver.objects.count() == 0
-
-
-def test_bulk_writes(shop: Any, db: Any) -> None:
-    """bulk_create, bulk_update, update and get_or_create write tokens, one for each row."""
-    objects = shop.Account.objects
-    rows = objects.bulk_create([shop.Account(name=str(n), api_key=f"key {n}", token=f"t{n}") for n in range(3)])
-    rows = [*objects.order_by("id")]
-    assert [(row.api_key, row.token) for row in rows] == [(f"key {n}", f"t{n}") for n in range(3)]
-
-    for row in rows:
-        row.api_key, row.token, row.options, row.settings = f"new {row.name}", None, {"n": row.name}, [row.name]
-    objects.bulk_update(rows, ["api_key", "token", "options", "settings"])
-    read = [(row.api_key, row.token, row.options, row.settings) for row in objects.order_by("id")]
-    assert read == [(f"new {n}", None, {"n": str(n)}, [str(n)]) for n in range(3)]
-
-    objects.update(api_key="x", token="y", options=None)
-    assert {(row.api_key, row.token, row.options) for row in objects.all()} == {("x", "y", None)}
-    row, made = objects.get_or_create(name="another", defaults={"api_key": "z", "email": "e"})
-    again, made_again = objects.get_or_create(name="another", defaults={"api_key": "other"})
-    assert (made, made_again, again.api_key, again.email) == (True, False, "z", "e")
-    row, made = objects.update_or_create(name="another", defaults={"api_key": "w", "email": "f"})
-    row.refresh_from_db()
-    assert (made, row.api_key, row.email) == (False, "w", "f")
-    assert not any("key" in str(each) or each in {"x", "y"} for each in db.rows("SELECT api_key, token FROM accounts"))
-
-
-def test_a_default_is_encrypted(shop: Any, db: Any) -> None:
-    """A field's default is stored as a token."""
-    shop.Account.objects.create()
-
-    assert keyring().decrypt(cell(db, "email")) == ""
 
 
 def test_fields_can_be_copied_and_pickled(shop: Any, db: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import NEW, OLD
+from tests.conftest import NEW, OLD, Named
 from tests.databases import open_database
 from tests.integrations.conftest import django_settings
 from tests.integrations.login_steps import STEPS
@@ -19,7 +19,7 @@ from tests.project.documents import page_blocks
 from tests.selection import DATABASES
 from tests.warm.client import run
 
-pytestmark = [pytest.mark.xdist_group("django_login"), pytest.mark.database]
+pytestmark = pytest.mark.database
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "django-login.md"
@@ -38,11 +38,10 @@ INSTALLED_APPS = [each for each in INSTALLED_APPS if "." in each and "shop" not 
 """
 
 
-@pytest.fixture(scope="module", params=DATABASES)
-def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str | None]]:
+@pytest.fixture(params=DATABASES)
+def done(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str | None]]:
     """What each step came to, in a project that is made of the page's files."""
-    folder = tmp_path_factory.mktemp("login")
-    with open_database(request.param, folder) as database:
+    with open_database(request.param, tmp_path) as database:
         files = {block.file: block.text for block in page_blocks(PAGE.read_text()) if block.file}
         files |= {
             "accounts/__init__.py": "",
@@ -50,21 +49,22 @@ def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             "templates/registration/login.html": "{{ form }}",
         }
         for name, text in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text)
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("ENCRYPTION_")} | {
-            "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
             "DJANGO_SETTINGS_MODULE": "settings",
             "DJANGO_PROJECT_DATABASES": json.dumps({"default": django_settings(database)}),
             "ENCRYPTION_KEY": key_text(OLD),
             "NEXT_KEY": key_text(NEW),
         }
-        ran = run([sys.executable, "-m", "tests.integrations.login_steps"], env=environ, cwd=folder)
+        ran = run([sys.executable, "-m", "tests.integrations.login_steps"], env=environ, cwd=tmp_path)
         assert ran.returncode == 0, ran.stderr
         yield json.loads(ran.stdout)
 
 
-@pytest.mark.parametrize("step", [step.__name__ for step in STEPS])
-def test_the_login_of_the_page(done: dict[str, str | None], step: str) -> None:
+def test_the_login_of_the_page(done: dict[str, str | None], named: Named) -> None:
     """Each thing that users and admins do works as the docstring of the step says."""
-    assert done[step] is None, done[step]
+    for step in STEPS:
+        with named(step.__name__):
+            assert done[step.__name__] is None, done[step.__name__]

@@ -73,7 +73,7 @@ def columns(database: Any) -> Any:
 
 
 def test_what_only_reads_makes_no_migration(shop: Any) -> None:
-    """Fields that differ in legacy, accept_plaintext and accept_unbound alone are the same to the autodetector."""
+    """Fields that differ in it alone are the same to the autodetector; with another context, or keys, they are not."""
     from keyring_core.integrations.django import EncryptedTextField
     from keyring_core.legacy import Legacy
 
@@ -82,7 +82,8 @@ def test_what_only_reads_makes_no_migration(shop: Any) -> None:
     after = EncryptedTextField(context="a")
 
     assert before.deconstruct()[1:] == after.deconstruct()[1:]
-    assert EncryptedTextField(context="b").deconstruct()[1:] != after.deconstruct()[1:]
+    for other in (EncryptedTextField(context="b"), EncryptedTextField(context="a", keys="shop")):
+        assert other.deconstruct()[1:] != after.deconstruct()[1:]
 
 
 def test_a_class_of_the_application_keeps_its_place(shop: Any) -> None:

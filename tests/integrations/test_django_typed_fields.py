@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import pickle
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -22,7 +20,6 @@ from tests.integrations.conftest import use_keys
 from tests.integrations.contract.typed import COLUMNS, Column, TypedContract, TypedDriver
 from tests.integrations.test_django_fields import cell, keyring
 from tests.integrations.test_django_queries import refused
-from tests.keys import key_text
 
 pytestmark = pytest.mark.xdist_group("django")
 
@@ -183,68 +180,6 @@ def one_error(shop: Any, name: str, value: Any) -> None:
     raise found
 
 
-def test_typed_values_in_bulk(shop: Any, db: Any) -> None:
-    """bulk_create, bulk_update, update and get_or_create write tokens; values() and only() read values."""
-    objects = shop.Person.objects
-    objects.bulk_create([shop.Person(age=n, born=dt.date(2000, 1, n), member=None) for n in (1, 2, 3)])
-    rows = [*objects.order_by("id")]
-    assert [(row.age, row.born.day, row.member) for row in rows] == [(n, n, None) for n in (1, 2, 3)]
-
-    for row in rows:
-        row.age, row.born, row.member, row.ref, row.seen = -row.age, None, True, UUID(int=row.age), row.changed
-    objects.bulk_update(rows, ["age", "born", "member", "ref", "seen"])
-
-    read = objects.order_by("id").values_list("age", "born", "member", "ref")
-    assert [*read] == [(-n, None, True, UUID(int=n)) for n in (1, 2, 3)]
-    assert objects.only("seen").first().seen == rows[0].seen
-    objects.update(income=Decimal("1.1"), colour="blue")
-    assert {*objects.values_list("income", "colour")} == {(Decimal("1.10"), "blue")}
-    row, made = objects.get_or_create(pk=rows[0].pk, defaults={"age": 9})
-    assert (made, row.age) == (False, -1)
-    row, _ = objects.update_or_create(pk=rows[0].pk, defaults={"age": 9, "born": dt.date(1999, 9, 9)})
-    row = objects.defer("born").get(pk=rows[0].pk)
-    assert (row.age, row.born) == (9, dt.date(1999, 9, 9))
-
-
-def test_typed_cells_can_be_copied(shop: Any, db: Any) -> None:
-    """F() of a field of the same form copies a token, also in Case; of another form it is refused."""
-    from django.db.models import Case, F, Value, When
-
-    objects = shop.Twin.objects
-    day, other = dt.date(2026, 11, 29), dt.date(2026, 11, 30)
-    row = objects.create(one=day, two=other, text="2026-11-29")
-    field = shop.Twin._meta.get_field("one")
-
-    objects.update(one=F("two"))
-    assert objects.get().one == other
-    objects.update(one=Case(When(pk=row.pk, then=Value(day, output_field=field)), default=F("two")))
-    assert objects.get().one == day
-    refused(lambda: objects.update(one=F("text")), "shop_twin.one")
-    refused(lambda: objects.update(one=Value(day)), "shop_twin.one")
-
-
-def test_fields_of_a_key_set(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A field with `keys` writes and reads under that set, stands so in migrations, and takes no cells of others."""
-    from django.db import connection
-
-    from keyring_core import key_set
-    from keyring_core.integrations.django import EncryptedDateField
-
-    monkeypatch.setenv("SHOP_TESTS_ENCRYPTION_KEY", key_text("of the set"))
-    key_set("shop_tests").reset()
-    field = EncryptedDateField(keys="shop_tests")
-    day = dt.date(2026, 11, 29)
-
-    stored = field.get_db_prep_save(day, connection)
-
-    assert Keyring(key_text("of the set")).decrypt(stored) == "2026-11-29"
-    assert field.from_db_value(stored, None, connection) == day
-    assert field.deconstruct()[3] == {"keys": "shop_tests"}
-    assert field.takes_cells_of(EncryptedDateField(keys="shop_tests"))
-    assert not field.takes_cells_of(EncryptedDateField())
-    key_set("shop_tests").reset()
-
-
 def test_choices_have_their_names(shop: Any, db: Any) -> None:
     """Members of TextChoices and IntegerChoices are stored as their values, and get_FOO_display has their names."""
     from tests.integrations.django_project.shop.typed import Colour, Level
@@ -268,22 +203,6 @@ def test_auto_now_is_written(shop: Any, db: Any) -> None:
 
     row.refresh_from_db()
     assert (row.made, row.changed.year) == (dt.date(1, 1, 1), first.changed.year)
-
-
-LOOKUPS = ("", "__exact", "__in", "__gt", "__range", "__year", "__date", "__hour", "__contains", "__no_such_lookup")
-
-
-def test_typed_lookups_raise(shop: Any, db: Any, named: Named) -> None:
-    """Every lookup but isnull, and every part of a date, raises at once."""
-    from tests.integrations.django_project.shop.typed import FIELDS
-
-    objects = shop.Person.objects
-    for name in FIELDS:
-        for lookup in LOOKUPS:
-            with named(name + lookup):
-                refused(partial(objects.filter, **{f"{name}{lookup}": ["secret value"]}), f"shop_person.{name}")
-    objects.create(born=dt.date(2000, 1, 1))
-    assert (objects.filter(born=None).count(), objects.filter(born__isnull=False).count()) == (0, 1)
 
 
 def test_typed_expressions_raise(shop: Any, db: Any, named: Named) -> None:
@@ -318,22 +237,6 @@ def test_typed_expressions_raise(shop: Any, db: Any, named: Named) -> None:
     for what, query in queries.items():
         with named(what):
             refused(query, "shop_person.")
-
-
-def test_typed_statements_hold_no_value(shop: Any, db: Any) -> None:
-    """What Django logs of statements shows tokens alone."""
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
-    with CaptureQueriesContext(connection) as queries:
-        row = shop.Person.objects.create(age=41424344, born=dt.date(1234, 5, 6), mail="a@secret.value")
-        row.save()
-        shop.Person.objects.bulk_update([row], ["age", "born"])
-        shop.Person.objects.update(age=41424344, born="1234-05-06")
-
-    assert len(queries) >= 4
-    for shown in ("41424344", "1234", "secret.value"):
-        assert shown not in str(queries.captured_queries)
 
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -399,20 +302,6 @@ def test_a_naive_datetime_is_made_aware(shop: Any, db: Any) -> None:
             assert not [each for each in warned if "2026" in str(each.message)]
 
 
-def test_typed_rows_can_be_pickled(shop: Any, db: Any) -> None:
-    """Instances, querysets and fields go through pickle and copy, with their forms and without a key."""
-    import copy
-
-    shop.Person.objects.create(born=dt.date(2000, 1, 1), income=Decimal("1.50"))
-
-    row = pickle.loads(pickle.dumps(shop.Person.objects.get()))
-    rows = pickle.loads(pickle.dumps(shop.Person.objects.all()))
-    field = copy.deepcopy(shop.Person._meta.get_field("income"))
-
-    assert row.born == rows[0].born == dt.date(2000, 1, 1)
-    assert field.cells.open(pickle.loads(pickle.dumps(field.cells)).seal(row.income)) == Decimal("1.50")
-
-
 def test_unreadable_rows_are_deleted_unread(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Deleting rows that others refer to reads them, and the error says how not to; then those others go, too."""
     twin = shop.Twin.objects.create(one=dt.date(2000, 1, 1))
@@ -444,13 +333,3 @@ def test_a_history_reads_the_rows_that_are_deleted(shop: Any, db: Any, monkeypat
     rows.delete()
 
     assert not rows.exists()
-
-
-def test_an_unreadable_value_is_replaced_unread(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An update writes a new value in place of one that does not open."""
-    shop.Twin.objects.create(one=dt.date(2000, 1, 1))
-    use_keys(monkeypatch, OLD)
-
-    shop.Twin.objects.update(one=dt.date(2001, 1, 1))
-
-    assert shop.Twin.objects.get().one == dt.date(2001, 1, 1)

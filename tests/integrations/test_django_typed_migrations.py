@@ -50,7 +50,7 @@ def table(db: Any) -> Iterator[Any]:
     db.execute("DROP TABLE IF EXISTS altered")
 
 
-@pytest.mark.some(4)
+@pytest.mark.some(2)
 @pytest.mark.parametrize("kind", PLAIN)
 def test_a_plain_column_becomes_a_typed_one(shop: Any, table: Any, cli: Cli, kind: str) -> None:
     """AlterField makes the column text, whose values are read until `adopt` has encrypted them, and afterwards."""
@@ -121,6 +121,7 @@ def test_an_index_is_added_before_its_column_is_encrypted(shop: Any, table: Any)
     assert altered.objects.get(value_index=day).value == day
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("kind", "options", "text"),
     [

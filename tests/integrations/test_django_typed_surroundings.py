@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -230,48 +230,6 @@ def test_a_form_refuses_typed_values(shop: Any, db: Any, named: Named) -> None:
                 assert [*form.errors] == [name]
 
 
-def test_full_clean_checks_typed_values(shop: Any, db: Any) -> None:
-    """full_clean checks lengths, digits, addresses and choices, and leaves values of the right types."""
-    from django.core.exceptions import ValidationError
-
-    row = shop.Person(**(READ | TYPED | {"active": True}))
-    row.full_clean()
-    assert values(row) == READ
-
-    wrong = {"name": "x" * 21, "mail": "x", "site": "x", "address": "x", "income": "1.005", "colour": "x", "level": 3}
-    with pytest.raises(ValidationError) as raised:
-        shop.Person(**wrong).full_clean()
-
-    assert {*raised.value.error_dict} == {*wrong}
-
-
-def test_the_admin_of_typed_fields(shop: Any, admin: Any) -> None:
-    """The admin's pages add, show, change, list, log and delete rows with typed fields."""
-    from django.contrib.admin.models import LogEntry
-
-    typed = TYPED | {"seen_0": "2034-05-06", "seen_1": "02:08:09", "age": "1"}
-    page = admin.get("/admin/shop/person/add/").content.decode()
-    assert {"vDateField", "vTimeField", "checkbox", "vURLField", "email", "number"} <= {
-        *page.replace(" ", '"').split('"')
-    }
-
-    added = admin.post("/admin/shop/person/add/", typed)
-
-    row = shop.Person.objects.get()
-    assert (added.status_code, values(row)) == (302, READ | {"age": 1})
-    page = f"/admin/shop/person/{row.pk}/change/"
-    shown = admin.get(page).content.decode()
-    assert not [text for text in SHOWN if text not in shown and text != "41424344"]
-    assert admin.post(page, typed | {"age": "41424344", "member": ""}).status_code == 302
-    row.refresh_from_db()
-    assert values(row) == READ | {"member": None}
-    assert admin.get("/admin/shop/person/").status_code == 200
-    (log,) = LogEntry.objects.filter(action_flag=2)
-    assert log.get_change_message() == "Changed Age and Member."
-    assert admin.post(f"/admin/shop/person/{row.pk}/delete/", {"post": "yes"}).status_code == 302
-    assert not shop.Person.objects.exists()
-
-
 def test_rest_framework_of_typed_fields(shop: Any, plain: Any, db: Any, named: Named) -> None:
     """A ModelSerializer has the plain field's serializer field, writes what it reads, and refuses what that refuses."""
     from rest_framework import serializers
@@ -315,10 +273,10 @@ def test_fixtures_hold_no_typed_value(shop: Any, db: Any, tmp_path: Path, kind: 
     shop.Person.objects.all().delete()
     shop.Account.objects.all().delete()
 
-    text = path.read_text()
+    # Any word may stand in a token; nothing of the fields that are not encrypted has these.
+    text = re.sub(r"[\w+/=-]{60,}", "", path.read_text())
     for shown in (*SHOWN, "false", "False", "True", "blue"):
-        # Nothing of the fields that are not encrypted has these texts.
-        assert shown not in text.replace("serialize=", ""), shown
+        assert shown not in text, shown
     call_command("loaddata", str(path), verbosity=0)
 
     assert values(shop.Person.objects.get()) == READ
@@ -336,35 +294,6 @@ def test_an_unsaved_row_is_serialized(shop: Any, db: Any) -> None:
     read.save()
     assert "1234" not in text
     assert shop.Twin.objects.get().one == shop.Twin.objects.get().two == READ["born"]
-
-
-def test_a_fixture_of_typed_plaintext(shop: Any, db: Any, tmp_path: Path) -> None:
-    """A fixture that was written by hand may hold values, which are encrypted as they are loaded."""
-    from django.core.management import call_command
-
-    fields = TYPED | {"age": 41424344, "active": True, "seen": "2034-05-06T07:08:09Z", "level": 2}
-    fields |= {"made": "2034-05-06", "changed": "2034-05-06T07:08:09Z"}
-    path = tmp_path / "byhand.json"
-    path.write_text(json.dumps([{"model": "shop.person", "pk": 1, "fields": fields}]))
-
-    call_command("loaddata", str(path), verbosity=0)
-
-    assert values(shop.Person.objects.get()) == READ
-
-
-def test_histories_of_typed_fields(shop: Any, db: Any) -> None:
-    """A history row has the values under its own table's context, and shows the difference."""
-    person = shop.Person.objects.create(**READ)
-    person.age, person.born = 1, None
-    person.save()
-
-    latest, first = person.history.all()
-    assert values(first) == READ
-    changes = {change.field: (change.old, change.new) for change in latest.diff_against(first).changes}
-    assert {name: changes[name] for name in ("age", "born")} == {"age": (41424344, 1), "born": (READ["born"], None)}
-    first.instance.save()
-    person.refresh_from_db()
-    assert values(person) == READ
 
 
 def test_the_admin_and_rows_that_do_not_open(shop: Any, admin: Any, monkeypatch: pytest.MonkeyPatch) -> None:

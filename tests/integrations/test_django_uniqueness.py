@@ -202,22 +202,6 @@ def test_a_proxy_is_checked(shop: Any, db: Any) -> None:
     assert {*raised.value.message_dict} == {"mail"}
 
 
-def test_the_admin_shows_it(shop: Any, db: Any) -> None:
-    """The admin's page says that the value exists, instead of failing."""
-    from django.contrib.auth.models import User
-    from django.test import Client
-
-    client = Client()
-    client.force_login(User.objects.create_superuser("root"))
-    shop.Lead.objects.create(mail="a@b.c")
-
-    page = client.post("/admin/shop/lead/add/", {"mail": "A@B.C"})
-
-    assert page.status_code == 200
-    assert "Lead with this Mail already exists." in page.content.decode()
-    assert client.post("/admin/shop/lead/add/", {"mail": "new@b.c"}).status_code == 302
-
-
 def test_rest_framework_with_the_serializer_of_the_page(shop: Any, db: Any) -> None:
     """The serializer of the reference page finds a duplicate, leaves the row itself out, and refuses a token."""
     import re

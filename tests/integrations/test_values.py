@@ -48,6 +48,7 @@ FORMS: dict[str, tuple[ValueForm, st.SearchStrategy[Any]]] = {
 }
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("name", FORMS)
 @given(data=st.data())
 def test_a_value_comes_back_equal_and_of_its_type(name: str, data: st.DataObject) -> None:

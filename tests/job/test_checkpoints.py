@@ -51,6 +51,7 @@ def ledger(tmp_path: Path) -> dict[str, str]:
     return {"ROTATION_LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db"}
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_stopped_run_goes_on_where_it_was(
     app: Database, environ: dict[str, str], ledger: dict[str, str], tmp_path: Path, threads: int

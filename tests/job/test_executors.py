@@ -7,7 +7,16 @@ import multiprocessing
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +24,14 @@ import msgspec
 import pytest
 
 from keyring_core import Keyring
-from rotation.job import passes
+from rotation.job import passes, worker
+from rotation.job.executors import is_lost
 from rotation.job.loop import rotate
 from rotation.job.options import RunOptions
 from rotation.job.ranges import Bounds
 from rotation.job.worker import check_worker, do_range, make_order, make_task
 from rotation.job.workers import Workers
-from rotation.model.failures import WorkerError
+from rotation.model.failures import Stopping, WorkerError
 from rotation.model.report import Report
 from rotation.model.target import Target
 from rotation.output.documents.run import RunJson
@@ -118,6 +128,28 @@ def test_a_cluster_that_is_gone_before_the_first_range_is_an_interruption(app: D
     assert (report.exit_code, app.column()[1]) == (3, OLD)
 
 
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        pytest.param(None, True, id="cancelled"),
+        pytest.param(BrokenExecutor(), True, id="a broken pool"),
+        # Dask's own class is not imported: that takes a second.
+        pytest.param(type("KilledWorker", (Exception,), {})(), True, id="killed several times"),
+        pytest.param(type("NoWorkerError", (Exception,), {})(), True, id="no worker left"),
+        pytest.param(WorkerError("other keys"), False, id="refused"),
+    ],
+)
+def test_a_call_is_lost_with_its_worker(error: Exception | None, *, lost: bool) -> None:
+    """Then the run is interrupted, and goes on later; an error of the call itself is a fault to report."""
+    call: Future[None] = Future()
+    if error is None:
+        call.cancel()
+    else:
+        call.set_exception(error)
+
+    assert is_lost(call) is lost
+
+
 def test_a_worker_without_the_packages_is_refused(app: Database, keyring: Keyring) -> None:
     """The error says what to do, and nothing is written."""
     with pytest.raises(WorkerError, match=r"cannot start \(ModuleNotFoundError\). Install the same packages"):
@@ -164,6 +196,22 @@ def test_a_worker_that_opens_another_table_refuses(
 
     with pytest.raises(WorkerError, match="is another table here than where the run was started"):
         do_range(task)
+
+
+def test_a_worker_that_is_asked_to_stop_does_no_further_batch(
+    app: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hands its range back as it is, and that is no fault: the process of the run says why it ends."""
+    monkeypatch.setattr(worker, "stop_request", Stopping())
+    target = Target(app.url, "creds", "token", "creds")
+    with closing(Store(target, read_only=True, sleep=time.sleep)) as store:
+        task = make_task(make_order(keyring, RunOptions()), target, store.number(), Bounds())
+
+    worker.ask_to_stop()
+    done = do_range(task)
+
+    assert (done.rows, done.whole, done.fault) == (0, False, None)
+    assert app.column()[1] == OLD
 
 
 class _Around(Executor):

@@ -50,6 +50,27 @@ def test_a_batch_is_never_larger_than_asked_for() -> None:
     assert BatchSize(10_000).rows == FIRST_ROWS
 
 
+def test_a_lower_limit_holds_for_every_later_batch() -> None:
+    """A run that slows down makes no batch above its new limit, however fast its batches are."""
+    size = BatchSize(10_000, rows=200)
+
+    size.limit(50)
+    size.took(50, 0.0001, 100)
+
+    assert size.rows == 50
+
+
+def test_a_batch_for_which_memory_was_short_stays_small() -> None:
+    """The next one has an eighth of the rows, and each later one at most an eighth of the bytes."""
+    size = BatchSize(10_000, max_bytes=8_000_000, rows=800)
+
+    size.shrink()
+    first = size.rows
+    size.took(100, 0.0001, 1_000_000)
+
+    assert (first, size.rows) == (100, 100)
+
+
 @pytest.mark.parametrize(
     ("seconds", "size", "then"),
     [

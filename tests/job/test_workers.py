@@ -258,6 +258,17 @@ def test_one_worker_is_this_process(app: Database, cli: Cli, monkeypatch: pytest
     assert cli("run", "--url", app.url, "--table", "creds", "--column", "token", "--workers", "1").code == 0
 
 
+@pytest.mark.parametrize(("count", "full_speed", "expected"), [(None, True, 4), (1, True, 1), (None, False, 1)])
+def test_a_run_has_several_threads_only_at_full_speed(
+    monkeypatch: pytest.MonkeyPatch, count: int | None, expected: int, *, full_speed: bool
+) -> None:
+    """With `--workers 1` it has one thread, and without `--full-speed`, too."""
+    monkeypatch.setattr(threads, "most_threads", lambda: 4)
+
+    with open_workers(count, None, full_speed=full_speed) as workers:
+        assert workers == expected
+
+
 def test_processes_that_do_not_start_are_one_line(app: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine without any folder for temporary files: exit code 2, and nothing is written."""
 

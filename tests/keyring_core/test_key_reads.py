@@ -62,6 +62,7 @@ def _of_fernets(ring: Keyring) -> MultiFernet:
     return MultiFernet([key.fernet for key in ring.states])
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize(
     ("number", "read"),
     [

@@ -194,7 +194,7 @@ def run(row: Row, database: Database, keyring: Keyring, monkeypatch: pytest.Monk
     return rotate([target], keyring, open_store, options, meddler, local=local, workers=workers)
 
 
-@pytest.mark.some(6)
+@pytest.mark.some(3)
 @pytest.mark.parametrize("row", [*_rows()])
 def test_complete_is_true_whatever_changed_meanwhile(
     row: Row, tmp_path: Path, keyring: Keyring, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch

@@ -314,6 +314,7 @@ UNFIT: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("create", "options"), UNFIT.values(), ids=UNFIT)
 def test_without_a_proof_or_with_other_rows_a_run_reads_by_keys(
     postgres: Database,

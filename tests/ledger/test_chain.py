@@ -278,6 +278,7 @@ def _made_again(database: Database, number: int) -> None:
         connection.execute(tables.events.update().where(own).values(by="somebody else", digest=changed.computed))
 
 
+@pytest.mark.some(10)
 @pytest.mark.parametrize(("spoil", "expected"), SPOILT.values(), ids=SPOILT.keys())
 def test_what_was_changed_is_named(ledger: Ledger, database: Database, spoil: Spoil, expected: list[str]) -> None:
     """An event, a row that events explain, a certificate: changed, removed or put there."""

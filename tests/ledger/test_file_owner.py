@@ -33,6 +33,7 @@ def folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(("bits", "owner_of_folder"), [(0o644, NOBODY), (0o600, NOBODY), (0o666, 0)])
 def test_a_ledger_that_root_made_is_named(folder: Path, bits: int, owner_of_folder: int) -> None:
     """File or folder: exit code 3, whose it is, which mode it has, and what to type; nothing is changed."""

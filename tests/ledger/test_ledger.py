@@ -270,6 +270,7 @@ def test_an_instance_that_announces_itself_each_minute_is_known(ledger: Ledger) 
     assert seen == [False, True, False, True]
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("days", [-700, -0.0005, 0, 7000])
 def test_times_of_a_wrong_clock_are_put_right(ledger: Ledger, database: Database, days: float) -> None:
     """By the clock of the ledger's server, if there is one: with the entry, its last reads, and what they delete."""
@@ -870,6 +871,32 @@ def test_a_locked_ledger_is_waited_for_and_then_said(file: Path, monkeypatch: py
             Ledger.open(f"sqlite:///{file}")
     finally:
         other.close()
+
+
+def test_a_lock_that_ends_is_outlasted_and_a_lasting_fault_is_said_at_once(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one is tried again; the other would only be said later."""
+    monkeypatch.setattr("rotation.stores.sqlite.dialect.BUSY_SECONDS", 0.01)
+    errors = list[BaseException]()
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+
+    def fails(context: sa.ExceptionContext) -> None:
+        errors.append(context.original_exception)
+        other.close()
+
+    sa.event.listen(sa.Engine, "handle_error", fails)
+    try:
+        with Ledger.open(f"sqlite:///{file}") as ledger:
+            assert [str(error) for error in errors] == ["database is locked"]
+            with closing(sqlite3.connect(file)) as third:
+                third.execute("DROP TABLE keyring_ledger_keys")
+            with pytest.raises(LedgerError, match="the database failed"):
+                ledger.keys()
+    finally:
+        sa.event.remove(sa.Engine, "handle_error", fails)
+    assert len(errors) == 2
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def shop(cli: Cli, tmp_path: Path, database: Database) -> Shop:
     return Shop(cli, tmp_path, database)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     "argv",
     [

@@ -67,6 +67,7 @@ def test_a_lost_key_is_found_in_each_variable(shop: Shop, key_set: str | None, s
     assert shop.settings().previous == (LOST, OLDER)
 
 
+@pytest.mark.some(6)
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
 def test_a_lost_key_is_found_in_each_spelling(shop: Shop, spelling: str) -> None:
     """Quotes, `export`, comments and line ends are those that files have, in a dotenv file and elsewhere."""

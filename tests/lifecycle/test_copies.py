@@ -83,7 +83,7 @@ def next_steps(ran: Ran) -> list[str]:
     return [refusal["remedy"] for refusal in json.loads(ran.out)["refused"]]
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(1)
 @EVERYWHERE
 @pytest.mark.parametrize("way", WAYS)
 def test_a_generated_column_is_covered_by_its_source(shop: Shop, way: str) -> None:

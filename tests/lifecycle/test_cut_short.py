@@ -66,6 +66,7 @@ def events(shop: Shop, key_id: str) -> list[str]:
     return [event["event"] for event in ran.document["events"] if event["key_id"] == key_id]
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("forced", [False, True])
 def test_a_retirement_is_finished_by_the_same_command(ready: Shop, *, forced: bool) -> None:
     """Everything that looks at the ledger names that command; what it records is known as found, also if forced."""
@@ -100,6 +101,7 @@ def test_a_retirement_is_finished_by_the_same_command(ready: Shop, *, forced: bo
     assert "cut short" not in ready.rotate("check").out + ready.keys("list").out
 
 
+@pytest.mark.long
 def test_a_suspended_key_s_retirement_is_finished_too(ready: Shop) -> None:
     """`check` does not ask for the key back, which no other machine has."""
     ready.keys("suspend", OLDER.id)
@@ -123,7 +125,7 @@ def test_a_key_that_is_there_again_is_retired_as_any_other(ready: Shop) -> None:
     assert events(ready, OLDER.id)[-2:] == ["certified", "retired"]
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     ("before", "step", "code", "last"),
     [

@@ -44,6 +44,7 @@ CASES = {
 }
 
 
+@pytest.mark.some(8)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 @pytest.mark.parametrize("named_by", ["dotenv", "environment"])
 def test_a_key_of_a_file_gets_into_no_variable(

@@ -97,6 +97,7 @@ def test_each_line_to_paste_is_seen_whole() -> None:
     assert [line for line in pasted if len(line) > 80] == []
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("place", PLACES)
 def test_the_lines_of_a_place_change_the_key(player: Player, place: str) -> None:
     """Then every token is under the new key, the old one is archived, and nothing is left to do."""
@@ -120,6 +121,7 @@ def test_the_lines_change_the_key_in_a_vault(player: Player, vault: str) -> None
     check(player)
 
 
+@pytest.mark.long
 def test_the_lines_change_the_key_in_kubernetes(player: Player) -> None:
     """With the script of its page, they do the same; jobs run where the keys are mounted."""
     begin_as_the_page_does(player, "kubernetes")

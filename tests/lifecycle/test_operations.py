@@ -14,8 +14,9 @@ from freezegun import freeze_time
 from keyring_core import Key
 from keyring_core.environment import Settings, load_settings
 from keyring_core.redaction import Redactor
+from rotation.ledger.records import InstanceRecord
 from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys
-from rotation.lifecycle.transitions import KeyStep
+from rotation.lifecycle.transitions import KeyStep, promotion_refusals
 from tests.keys import key_text
 from tests.lifecycle.shop import NEW, OLD, OLDER, Shop, announce, old_token, refusals
 
@@ -178,6 +179,16 @@ def test_promotion_waits_for_the_fleet(shop: Shop) -> None:
     assert f"Restarted already? {age}, after 2026-01-03 12:10:00 UTC\n" in told.out
     assert told.out.splitlines()[-1] == f"      2. keyring-rotate keys promote {shop.options}"
     assert (ran.code, ran.document["notes"]) == (0, [])
+
+
+def test_each_instance_without_the_key_is_a_reason_against_its_promotion() -> None:
+    """The refusal names all of them, so that one round of restarts is enough."""
+    now = datetime(2026, 1, 3, 12, tzinfo=UTC)
+    fleet = [InstanceRecord(name, "billing", OLD.id, now) for name in ("web-1", "web-2")]
+
+    refused = [reason for reason, _ in promotion_refusals(fleet, NEW.id, now)]
+
+    assert refused == [f"{one.words} does not have {NEW.id}" for one in fleet]
 
 
 @pytest.mark.parametrize("argv", [["--force", OLD.id], [OLD.id], [OLD.id, "--force", OLD.id]])

@@ -126,6 +126,7 @@ def test_what_was_written_meanwhile_is_found(shop: Shop, read: list[str]) -> Non
     assert [reason for reason in second.document["certificate"]["overridden"] if reason.startswith("notes.text")]
 
 
+@pytest.mark.some(3)
 @POSTGRESQL
 @pytest.mark.parametrize("change", ["key", "context", "column", "hour", "future", "document", "table", "release"])
 def test_what_is_not_surely_the_same_is_read_again(

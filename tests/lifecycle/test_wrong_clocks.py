@@ -123,7 +123,7 @@ def wrong(request: pytest.FixtureRequest) -> Wrong:
     return cast("Wrong", request.param)
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     "with_service", [True, pytest.param(False, marks=pytest.mark.long)], ids=["with a service", "alone"]
 )

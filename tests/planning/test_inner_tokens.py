@@ -443,7 +443,7 @@ def test_a_search_that_is_given_up_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     assert find_inner([KEYRING], DECOYS + b'"' + token("old").encode()).given_up
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     "value",
     [
@@ -507,7 +507,7 @@ def test_a_mark_is_seen_wherever_it_stands(data: bytes) -> None:
     assert holds_mark(data) == holds_any(data)
 
 
-@pytest.mark.some(4)
+@pytest.mark.some(2)
 @pytest.mark.parametrize("mark", inner_tokens._GATES, ids=repr)
 def test_a_mark_is_seen_and_its_neighbours_are_not(mark: bytes) -> None:
     """Cut, or with another byte in any place, it is none, unless it is another one."""

@@ -259,6 +259,7 @@ def test_a_hidden_token_under_a_foreign_key_is_no_plaintext(keyring: Keyring) ->
     assert (counts.categories, counts.inner) == ({"encoded-token": 1}, {})
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("adopts", Adopts)
 def test_a_cell_that_cannot_be_searched_to_the_end_is_no_plaintext(
     keyring: Keyring, adopts: Adopts, monkeypatch: pytest.MonkeyPatch

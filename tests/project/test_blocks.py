@@ -54,7 +54,7 @@ def played_by(page: str) -> str | None:
 HERE = [page for page, text in PAGES.items() if not played_by(page) and any(page_blocks(text))]
 
 
-@pytest.mark.some(5)
+@pytest.mark.some(3)
 @pytest.mark.parametrize("page", HERE)
 def test_the_blocks_of_the_page_do_what_it_shows(page: str) -> None:
     """From top to bottom in an empty folder, each command prints what the page shows, and each block is valid."""

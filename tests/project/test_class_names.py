@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -17,9 +17,9 @@ def test_the_name_of_a_class_stands_once() -> None:
     """No two classes of the product have one name, as no reader of an import line knows which of them it is."""
     places = defaultdict(list)
     for path in sorted([*(ROOT / "keyring_core").rglob("*.py"), *(ROOT / "rotation").rglob("*.py")]):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef):
-                places[node.name].append(str(path.relative_to(ROOT)))
+        # A tenth of what parsing takes; a line of a text that looks like one would be named, too.
+        for name in re.findall(r"^ *class (\w+)", path.read_text(), re.MULTILINE):
+            places[name].append(str(path.relative_to(ROOT)))
     twice = {name: files for name, files in places.items() if len(files) > 1}
 
     assert {name: files for name, files in twice.items() if name not in PUBLIC_PAIRS} == {}

@@ -91,21 +91,21 @@ def test_the_loop_encrypts_again_what_is_current(database: Database) -> None:
 
 
 def test_a_run_goes_on_at_a_cell_that_no_key_opens_and_skips_what_is_current(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On the practice database with its broken rows, the first run rotates all others, and the second run nothing."""
+    """The first run rotates the rows before and after it, and the second run nothing."""
     monkeypatch.chdir(tmp_path)
-    main(["demo", "--keep", "practice"], {}, io.StringIO(), io.StringIO())
-    monkeypatch.chdir(tmp_path / "practice")
+    database.execute("UPDATE user_credentials SET api_key = substr(api_key, 1, 64) WHERE id = 2")
 
     first, second = _run(), _run()
 
-    assert first["unreadable"] == second["unreadable"] > 0
-    assert (first["rotated"], second["rotated"]) == (7998, 0)
+    assert (first["rotated"], second["rotated"]) == (2, 0)
+    assert first["unreadable"] == second["unreadable"] == 1
 
 
 def _run() -> dict[str, int]:
-    out = io.StringIO()
-    main(["run", "--json"], {}, out, io.StringIO())
-    [target] = json.loads(out.getvalue())["targets"]
-    return {name: target[name] for name in ("rotated", "unreadable")}
+    out, keys = io.StringIO(), {"ENCRYPTION_KEY": key_text("new"), "ENCRYPTION_PREVIOUS_KEYS": key_text("old")}
+    target = ["--url", "sqlite:///app.db", "--table", "user_credentials", "--column", "api_key"]
+    main(["run", *target, "--json"], keys, out, io.StringIO())
+    [done] = json.loads(out.getvalue())["targets"]
+    return {name: done[name] for name in ("rotated", "unreadable")}

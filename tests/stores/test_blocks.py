@@ -236,7 +236,7 @@ MIXED: list[Any] = [
 ]
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(1)
 @pytest.mark.parametrize("kind", ["TEXT", "VARCHAR(16000)", "BLOB"])
 def test_cells_of_all_kinds_are_read_as_row_by_row(database: Database, kind: str) -> None:
     """Several lengths, NULL, empty cells, plaintext in any script, cells of any size; of text and of bytes."""
@@ -701,6 +701,7 @@ def test_a_large_swap_is_parted(
     assert sum(weights) == 2 * sum(map(len, SHORT))
 
 
+@pytest.mark.some(3)
 @on_mariadb
 @pytest.mark.parametrize("gap", [1, 2, 3])
 @pytest.mark.parametrize("most_rows", [1, 7, 1000])

@@ -60,7 +60,7 @@ def command(database: Database, cli: Cli, tmp_path: Path) -> Callable[..., Ran]:
 ENVIRON = {"ENCRYPTION_KEY": key_text("new"), "ENCRYPTION_PREVIOUS_KEYS": key_text("old")}
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(1)
 @pytest.mark.parametrize("key", ["INTEGER", "VARCHAR(9)"], ids=["number", "text"])
 @pytest.mark.parametrize("size", ["1", "1000"], ids=["one by one", "batch"])
 def test_a_companion_is_written_with_its_token(

@@ -89,6 +89,7 @@ def held(database: Database, rows: int = 1000, **failing: object) -> None:
     )
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("statements", LARGE_LOOKS.values(), ids=LARGE_LOOKS)
 def test_no_look_puts_more_on_end_than_its_bound(
     database: Database, statements: Sequence[str], monkeypatch: pytest.MonkeyPatch
@@ -110,7 +111,7 @@ def test_no_look_puts_more_on_end_than_its_bound(
     assert ([TOKEN in as_text(row[-1]) for row in cells], counted) == ([True], rows)
 
 
-@pytest.mark.some(6)
+@pytest.mark.some(2)
 @pytest.mark.parametrize("rows", [1000, 300])
 @pytest.mark.parametrize("most", [0, 100])
 @pytest.mark.parametrize("code", ["53200", "54000", "XX000"])

@@ -174,6 +174,7 @@ def test_bytes_are_swapped_whole(database: Database, opened: Callable[..., Store
             assert {type(cell) for cell in after} == {bytes}
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("kind", ["JSONB", "JSON"])
 @pytest.mark.parametrize("many", [1, 40], ids=["one by one", "batch"])
@@ -192,6 +193,7 @@ def test_json_is_compared_by_its_text(database: Database, opened: Callable[..., 
     assert sum(NEW in cell for cell in stored(database)) == many - 1
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 @pytest.mark.parametrize("charset", ["latin1", "utf16", "utf8mb3"])
 def test_a_database_of_another_charset_is_served(

@@ -157,7 +157,7 @@ OTHER_COLLATIONS = {
 }
 
 
-@pytest.mark.some(6)
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("database", "number"),
     [

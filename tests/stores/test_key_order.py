@@ -117,6 +117,7 @@ def test_a_report_names_a_row_by_its_key(database: Database, cli: Cli, named: Na
             assert len({str(key) for key in reported}) == len(keys)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("name", ["enum", "domain", "uuid", "timestamptz"])
 def test_keys_go_back_as_they_were_read(database: Database, cli: Cli, name: str) -> None:

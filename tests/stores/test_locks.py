@@ -62,6 +62,7 @@ def locking(database: Database, where: str) -> Iterator[None]:
         connection.rollback()
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("mode", Mode)
 def test_nothing_that_is_set_outlives_its_transaction(database: Database, mode: Mode) -> None:
@@ -375,7 +376,7 @@ def commits_fail(times: int, make_error: Callable[[], Exception]) -> Iterator[li
         DefaultDialect.do_execute = execute  # type: ignore[method-assign]
 
 
-@pytest.mark.some(6)
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", TRANSIENT)
 @pytest.mark.parametrize("key", ["INTEGER", "VARCHAR(9)"], ids=["number", "text"])
 def test_a_lost_answer_to_commit_counts_once(database: Database, cli: Cli, name: str, key: str) -> None:

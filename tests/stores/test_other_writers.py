@@ -347,6 +347,7 @@ ALTERED: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(("create", "others"), ALTERED.values(), ids=ALTERED)
 def test_a_table_that_is_altered_needs_a_whole_pass(
     postgres: Database, start: Start, create: list[str], others: list[str]
@@ -391,6 +392,7 @@ IN_PASSING: dict[str, tuple[list[str], list[str], list[str]]] = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("create", "before", "behind"),
     IN_PASSING.values(),

@@ -14,6 +14,7 @@ from tests.databases import Database
 pytestmark = pytest.mark.database
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("numbers", [[], [0], [-1, 1], [2**63 - 1, -(2**63), 256, 7]], ids=len)
 def test_the_server_reads_the_numbers(database: Database, numbers: list[int]) -> None:
@@ -21,6 +22,7 @@ def test_the_server_reads_the_numbers(database: Database, numbers: list[int]) ->
     assert _echo(database, bigint_array(numbers)) == numbers
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize(
     "texts", [[], ["gAAAAA=="], ["one", "two"], ["", "a", 'longer, {quoted} \\ "', "NULL"]], ids=len

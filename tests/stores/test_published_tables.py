@@ -84,6 +84,7 @@ def published(database: Database, made: list[str], how: str) -> Iterator[list[st
         database.execute("DROP PUBLICATION ours")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("made", "how", "remedies"), REFUSED.values(), ids=REFUSED)
 def test_a_table_without_identity_is_refused_with_the_statement_that_helps(
     database: Database, cli: Cli, made: list[str], how: str, remedies: list[str]
@@ -117,6 +118,7 @@ def test_of_many_partitions_some_statements_are_shown(database: Database, cli: C
     assert "USING INDEX p3_id_idx; and 2 more, of its partitions. Nothing was written" in ran.err
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("made", "how"), TAKEN.values(), ids=TAKEN)
 def test_a_table_whose_updates_can_be_published_is_rotated(
     database: Database, cli: Cli, made: list[str], how: str

@@ -90,6 +90,7 @@ def test_shards_of_a_native_uuid(database: Database, cli: Cli) -> None:
     assert min(rotated) > 15
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize(
     ("kind", "keys"),

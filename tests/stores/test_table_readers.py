@@ -65,6 +65,7 @@ KEYS = {
 }
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize("keys", KEYS.values(), ids=KEYS.keys())
 def test_windows_are_all_over_the_table(keys: list[tuple[Any, ...]]) -> None:
     """Some rows of each tenth of the table are read, no row is in two windows, and few questions are asked."""

@@ -233,6 +233,7 @@ def place(request: pytest.FixtureRequest) -> Place:
 CHECKED = {"postgresql": "sslmode=verify-full&sslrootcert=DIR/%s.crt", "mariadb": "ssl_ca=DIR/%s.crt"}
 
 
+@pytest.mark.long
 def test_a_fault_of_tls_on_the_way_to_the_ledger(place: Place, cli: Cli, environ: dict[str, str], capfd: Capfd) -> None:
     """C05: a command and a service that announces its keys call it the same."""
     url = place.url(CHECKED[place.server.database.kind] % "other")
@@ -247,6 +248,7 @@ def test_a_fault_of_tls_on_the_way_to_the_ledger(place: Place, cli: Cli, environ
     assert "rotation.retry" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.long
 def test_a_server_that_comes_back_with_an_expired_certificate(place: Place) -> None:
     """R15: it is not waited for, since its certificate does not become valid by that."""
     pauses: list[float] = []

@@ -153,7 +153,7 @@ def _make_again(database: Database, constraint: str) -> None:
     database.insert("creds", rows)
 
 
-@pytest.mark.some(6)
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("how", "told"), [("trigger", "a trigger or constraint"), ("check", "only_old")])
 @pytest.mark.parametrize("batch", ["1", "3", "1000"])
 def test_a_row_that_is_refused_costs_no_other(database: Database, cli: Cli, how: str, told: str, batch: str) -> None:

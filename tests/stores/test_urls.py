@@ -159,6 +159,7 @@ ANSWERS = {
 }
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
 def test_a_server_that_makes_no_sense_ends_the_run(
@@ -203,6 +204,7 @@ def _listening(answer: bytes) -> Iterator[int]:
 FILES = ["a b.db", "a%20b.db", "100%.db", "a#b.db", "a?b.db", "été.db", "a'b.db", "a&mode=ro.db", "file.db"]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("name", FILES)
 def test_an_sqlite_file_of_any_name_is_opened(cli: Cli, tmp_path: Path, name: str) -> None:
     """C05: blanks, percent signs and the like in a file's name are percent-encoded, as everywhere in a url."""
@@ -310,6 +312,7 @@ FAULTS = {
 """What is wrong with a url, what is said of it, and how often it is tried."""
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_of_a_url_has_its_message(
@@ -334,6 +337,7 @@ def test_each_fault_of_a_url_has_its_message(
     assert not shows_password(ran)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("command", "code"), [("check", 3), ("status", 2), ("run", 2), ("discover", None)])
 def test_a_mariadb_url_without_a_database_is_refused(
     cli: Cli, command: str, code: int | None, tmp_path: Path, environ: dict[str, str]

@@ -267,6 +267,7 @@ def test_a_prepared_transaction_of_postgresql_keeps_the_key(preparing: Database,
     assert "leaves them out: not ours" in " ".join(left_out.document["certificate"]["not_looked_at"])
 
 
+@pytest.mark.long
 def test_a_reader_that_writes_and_prepares_during_the_search_keeps_the_key(preparing: Database, tmp_path: Path) -> None:
     """It goes on under another name, and nobody knows since when it has been open."""
     shop = Shop(tmp_path, preparing)

@@ -99,7 +99,7 @@ def _still(text: str) -> str:
     return re.sub(r'"seconds": [\d.e-]+|\d+ of a second|\d{10,}', "", CHANGING.sub("", text))
 
 
-@pytest.mark.some(4)
+@pytest.mark.some(2)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_in_a_fork_does_what_a_start_does(command: str, tmp_path: Path) -> None:
     """Its streams, exit code and files are the same, and so is the name that it calls itself."""
@@ -291,6 +291,7 @@ TYPED = [
 ]
 
 
+@pytest.mark.long
 def test_a_shell_runs_both_alike(bash: Callable[[str, str], tuple[int, str]]) -> None:
     """What stands first on a page's PATH does what the environment's own programs do."""
     real, warm = str(Path(sys.executable).parent), client.programs()

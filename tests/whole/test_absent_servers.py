@@ -177,7 +177,8 @@ def test_a_run_waits_for_its_ledger(database: Database, environ: dict[str, str],
     assert "Nothing more of this command is recorded" not in command.log
 
 
-@pytest.mark.parametrize("mode", [pytest.param("fast", marks=pytest.mark.long), "immediate"])
+@pytest.mark.long
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_a_restart_in_the_first_pass_is_survived(
     server: Server, mode: str, environ: dict[str, str], tmp_path: Path
 ) -> None:
@@ -260,6 +261,7 @@ def test_a_server_that_takes_no_writes_any_more_is_waited_for(
     assert is_done(database)
 
 
+@pytest.mark.long
 def test_a_server_that_never_took_writes_ends_the_run_at_once(
     server: Server, environ: dict[str, str], tmp_path: Path
 ) -> None:

@@ -95,6 +95,7 @@ MIXED: list[tuple[Any, Any]] = [
 VALUES = {1: "moves", 2: "stale", 3: "missing", 4: "wrong", 5: "right", 6: "no index"}
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("kind", ["VARCHAR(60)", "CHAR(60)", "TEXT"])
 def test_a_run_makes_every_index_right(database: Database, command: Callable[..., Ran], kind: str) -> None:
     """Of tokens that move, and of current ones; beside NULL there is none; what does not open keeps what it has."""
@@ -426,6 +427,7 @@ def test_a_run_says_how_many_indexes_get_another_normal_form(database: Database,
     assert (again.code, "the blind index" in again.out) == (0, False)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("rows", "words"),
     [

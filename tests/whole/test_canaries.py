@@ -93,6 +93,7 @@ def quiet(canaries: Canaries, capfd: pytest.CaptureFixture[str]) -> Iterator[lis
     assert any(outputs)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "argv",
     [("status",), ("status", "--json"), ("run", "--dry-run"), ("run",), ("run", "--json")],

@@ -48,7 +48,7 @@ KINDS = {
 }
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(1)
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_every_kind_of_cell_ends_in_its_place(kind: Kind, tmp_path: Path, cli: Cli, old: Key, new: Key) -> None:
     """`status` names it, `keys retire` refuses, the entry of `discover` rotates it, and then its key may go."""

@@ -40,7 +40,7 @@ def set_format(shop: Shop, name: str) -> None:
         config.write(f'format = "{name}"\n')
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(1)
 @pytest.mark.parametrize("name", SPELLED)
 def test_a_column_of_each_format_is_rotated(shop: Shop, name: str) -> None:
     """The census first, then the run; a second run finds nothing to do and changes nothing."""
@@ -117,6 +117,7 @@ def test_a_token_in_another_form_keeps_its_own_key_alone(shop: Shop, cell: str) 
     assert shop.keys("retire", OLDER.id, "--no-archive", "--json").code == 0
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("name", SPELLED)
 def test_a_token_in_another_form_keeps_its_key(shop: Shop, name: str) -> None:
     """The remedy names the format."""

@@ -121,10 +121,12 @@ def app(tmp_path: Path, cli: Cli) -> Iterator[App]:
         yield App(database, tmp_path, cli)
 
 
-def test_one_run_serves_two_applications(app: App) -> None:
-    """Each column moves to its own set's primary key; no key of the environment is needed."""
+@pytest.mark.usefixtures("sending")
+@pytest.mark.parametrize("options", [(), ("--workers", "3")], ids=["alone", "workers"])
+def test_one_run_serves_two_applications(app: App, options: tuple[str, ...]) -> None:
+    """Each column moves to its own set's primary key; no key of the environment is needed, and none is sent."""
     looked = app.run("status", "--json").document
-    ran = app.run("run", "--json")
+    ran = app.run("run", "--json", *options)
 
     assert [target["to_rotate"] for target in looked["targets"]] == [0, 4]
     assert (ran.code, ran.document["complete"]) == (0, True)
@@ -153,7 +155,7 @@ def test_a_key_set_is_named_only_if_there_are_several(app: App, named: Named) ->
     """Without keys of the environment, the life of keys takes the one set there is; of several it asks for a name."""
     begin, _, _ = CONFIG.partition("[keys.redash]")
     path, archive = app.folder / "rotation.toml", ("--archive", str(app.folder / "old.keys"))
-    old = make_key("old").id
+    old, before = make_key("old").id, app.variables()
     steps = {
         "list": ((), 0),
         "stage": ((), 0),
@@ -179,31 +181,32 @@ def test_a_key_set_is_named_only_if_there_are_several(app: App, named: Named) ->
 
             assert (ran.code, "ENCRYPTION_KEY" in ran.out + ran.err) == (code, False), ran.out + ran.err
             assert step != "stage" or "keys promote --keys airflow" in ran.out
+    with named("the variables of this set, and no other"):
+        after = app.variables()
+        assert after["AIRFLOW_PREVIOUS_KEYS"] == key_text("old")
+        names = {"AIRFLOW_KEY", "AIRFLOW_PREVIOUS_KEYS", "AIRFLOW_STAGED_KEY"}
+        assert {name for name in after if after[name] != before.get(name)} == names
     with named("a target of the environment's keys"):
         path.write_text(EXTRA + path.read_text())
 
         assert "ENCRYPTION_KEY: not set" in app.run("keys", "list").err
 
 
-@pytest.mark.usefixtures("sending")
-def test_workers_derive_the_keys_themselves(app: App) -> None:
-    """Processes of their own rotate a column whose key is derived; no secret is sent to them."""
-    ran = app.run("run", "--workers", "3")
-
-    assert ran.code == 0
-    assert app.options() == [b"options %d" % row for row in range(4)]
-
-
 def test_a_key_of_a_set_goes_its_whole_way(app: App) -> None:
-    """Staged, promoted, used and retired: the secrets move in the dotenv file, and the application reads its data."""
+    """Staged, promoted, used and retired: the secrets move in the dotenv file, and the application reads its data.
+
+    A variable holds one passphrase: promoting before the last one is retired would lose it.
+    """
     assert app.run("run").code == 0
+    staged = app.run("keys", "stage", "--keys", "redash", "--json").document["key"]
+    before = app.env.read_bytes()
+    refused = app.run("keys", "promote", "--keys", "redash")
+    assert (refused.code, app.env.read_bytes()) == (2, before)
+    assert "REDASH_OLD_SECRET holds another secret, and takes one" in refused.err
     assert app.run("keys", "retire", read_id(OLD_SECRET), "--no-archive", "--keys", "redash").code == 0
     assert app.variables()["REDASH_OLD_SECRET"] == ""
 
-    staged = app.run("keys", "stage", "--keys", "redash", "--json").document["key"]
-    new = app.variables()["REDASH_STAGED_SECRET"]
-    assert new
-    assert read_id(new) == staged
+    assert read_id(app.variables()["REDASH_STAGED_SECRET"] or "") == staged
     assert app.run("keys", "promote", "--keys", "redash").code == 0
     assert app.variables()["REDASH_OLD_SECRET"] == NEW_SECRET
     assert app.run("run").code == 0
@@ -212,40 +215,9 @@ def test_a_key_of_a_set_goes_its_whole_way(app: App) -> None:
     assert app.options() == [b"options %d" % row for row in range(4)]
 
 
-def test_a_set_of_raw_keys_is_staged_and_promoted(app: App) -> None:
-    """The variables of Airflow's set change, and no other."""
-    before = app.variables()
-    staged = app.run("keys", "stage", "--keys", "airflow", "--json").document["key"]
-    app.run("keys", "promote", "--keys", "airflow")
-
-    after = app.variables()
-    assert after["AIRFLOW_PREVIOUS_KEYS"] == key_text("old")
-    assert {name for name in after if after[name] != before.get(name)} == {
-        "AIRFLOW_KEY",
-        "AIRFLOW_PREVIOUS_KEYS",
-        "AIRFLOW_STAGED_KEY",
-    }
-    listed = app.run("keys", "list", "--keys", "airflow", "--json").document["keys"]
-    assert [(key["id"], key["state"]) for key in listed] == [(staged, "primary"), (make_key("old").id, "previous")]
-
-
-def test_a_second_old_secret_is_refused(app: App) -> None:
-    """A variable holds one passphrase: promoting before the last one is retired would lose it."""
-    app.run("keys", "stage", "--keys", "redash")
-    before = app.env.read_bytes()
-
-    refused = app.run("keys", "promote", "--keys", "redash")
-
-    assert refused.code == 2
-    assert "REDASH_OLD_SECRET holds another secret, and takes one" in refused.err
-    assert app.env.read_bytes() == before
-
-
 def test_a_secret_does_not_move_between_derivations(app: App) -> None:
     """A staged key of another derivation is promoted by editing rotation.toml, which the message says."""
-    config = app.folder / "rotation.toml"
-    text = CONFIG.replace('staged   = { secret = "$REDASH_STAGED_SECRET", derive = "sha256" }', "")
-    config.write_text(text.replace("[keys.redash]", '[keys.redash]\nstaged = { secret = "$NEXT" }'))
+    app.change('staged   = { secret = "$REDASH_STAGED_SECRET", derive = "sha256" }', 'staged = { secret = "$NEXT" }')
     app.run("run")
     app.run("keys", "retire", read_id(OLD_SECRET), "--no-archive", "--keys", "redash")
     app.run("keys", "stage", "--keys", "redash")
@@ -296,15 +268,9 @@ def test_a_page_is_of_one_set(app: App, tmp_path: Path) -> None:
 
 def test_no_secret_is_shown(app: App) -> None:
     """Whatever a command prints, no secret of a set is in it, unless --show-key asks for it."""
-    commands = (
-        ["status"],
-        ["run"],
-        ["check"],
-        ["keys", "list", "--keys", "redash"],
-        ["keys", "stage", "--keys", "redash"],
-    )
+    commands = ("status", "run", "check", "keys list --keys redash", "keys stage --keys redash")
 
-    shown = "".join(ran.out + ran.err for ran in (app.run(*argv) for argv in commands))
+    shown = "".join(ran.out + ran.err for ran in (app.run(*command.split()) for command in commands))
 
     secrets = [value for name, value in app.variables().items() if value and name != "DATABASE_URL"]
     assert len(secrets) == 4
@@ -334,36 +300,25 @@ def test_a_set_without_a_table_keeps_no_other_set_from_its_work(app: App) -> Non
 
 
 def test_the_key_of_a_set_without_a_table_can_be_retired(app: App) -> None:
-    """Nothing needs it if the other tables of the application are there; in a database without any it stays."""
-    app.change(*OPTIONAL)
-    app.change('keys = "airflow"\n\n[[', 'keys = "airflow"\noptional = true\n\n[[')
+    """Nothing needs it if the table is optional and others are there; without any it is the wrong database."""
     app.database.execute("DROP TABLE sources")
-    app.database.execute("ALTER TABLE creds RENAME TO away")
     key_id = read_id(OLD_SECRET)
     argv = ("keys", "retire", key_id, "--keys", "redash", "--no-archive")
 
-    nowhere = app.run(*argv)
+    needed = app.run("run")
+    app.change(*OPTIONAL)
+    app.change('keys = "airflow"\n\n[[', 'keys = "airflow"\noptional = true\n\n[[')
+    app.database.execute("ALTER TABLE creds RENAME TO away")
+    ran, nowhere = app.run("run"), app.run(*argv)
     app.database.execute("ALTER TABLE away RENAME TO creds")
     retired = app.run(*argv)
 
-    assert (nowhere.code, retired.code) == (2, 0)
+    assert (needed.code, ran.code, nowhere.code, retired.code) == (2, 2, 2, 0)
+    assert "there is no table sources" in needed.err
+    assert "none of the targets is there: creds.token: left out" in ran.err
     assert "none of the targets is there: sources.options" in nowhere.err
     assert f"Retired {key_id}" in retired.out
     assert app.variables()["REDASH_OLD_SECRET"] == ""
-
-
-def test_a_database_without_any_target_is_the_wrong_one(app: App) -> None:
-    """If all targets are optional and none is there, nothing is called complete; one that is not optional is needed."""
-    app.database.execute("DROP TABLE sources")
-    assert "there is no table sources" in app.run("run").err
-
-    app.change(*OPTIONAL)
-    app.change('keys = "airflow"\n\n[[', 'keys = "airflow"\noptional = true\n\n[[')
-    app.database.execute("DROP TABLE creds")
-
-    ran = app.run("run")
-    assert ran.code == 2
-    assert "none of the targets is there: creds.token: left out" in ran.err
 
 
 SECOND = """

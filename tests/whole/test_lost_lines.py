@@ -226,6 +226,7 @@ def test_a_line_that_is_cut_in_a_pipeline_makes_no_warning_of_the_driver(
     assert caplog.messages == []
 
 
+@pytest.mark.long
 def test_a_commit_that_waits_for_a_standby_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The session is at work as the server has it, and nothing will come of it."""
     monkeypatch.setattr(watchdog, "WATCH_SECONDS", 0.02)

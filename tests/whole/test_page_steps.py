@@ -205,7 +205,7 @@ def page(request: pytest.FixtureRequest, folder: Path, cli: Cli) -> Iterator[Pag
         yield page
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.long) for name in PLAIN]
 )

@@ -61,6 +61,7 @@ def test_statement_mode_is_named_at_once(
     assert not any(waits)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("query", "words"),
     [

@@ -22,14 +22,14 @@ from celery.exceptions import TimeoutError as NoResultError
 from redis import Redis
 
 from keyring_core import Key
-from tests.databases import REDIS_URL, Database, open_database, redis_server
+from tests.databases import Database, empty_redis, open_database, redis_url
 from tests.examples.typed import free_port
 from tests.processes import ROOT, run, until
 
 # One database of the server for the broker.
 pytestmark = [pytest.mark.database, pytest.mark.long, pytest.mark.xdist_group("redis-trial"), pytest.mark.timeout(600)]
 
-BROKER = f"{REDIS_URL.rpartition('/')[0]}/8"
+BROKER = redis_url(8)
 CREDENTIAL = "sk-live-Zq3vK9tLxW7eRb-4242"
 JOBS = 3
 
@@ -78,15 +78,13 @@ class World:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """Both services run, with their keys in files that they look at all the time."""
-    redis_server()
     keys = tmp_path / "keys"
     keys.mkdir()
     for name in ("primary", "previous", "staged", "suspended"):
         (keys / name).touch(mode=0o600)
     (keys / "primary").write_text(f"{Key.generate().reveal()}\n")
     port = free_port()
-    with open_database(request.param, tmp_path) as database, Redis.from_url(BROKER) as redis:
-        redis.flushdb()
+    with open_database(request.param, tmp_path) as database, empty_redis(8):
         environ = {
             **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "PYTHONPATH"}},
             "ENCRYPTION_KEY_FILE": f"{keys}/primary",
@@ -122,7 +120,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
             until(lambda: is_up(world.task, "health"), "the worker", worker, tmp_path / "worker.log")
             yield world
         celery.close()
-        redis.flushdb()
 
 
 def is_up(ask: Callable[[str], object], what: str) -> bool:

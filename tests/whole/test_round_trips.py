@@ -64,12 +64,12 @@ ROWS = "(1, 'a note', 'a body'), (2, 'another', NULL)"
 SHAPES = {"usual": ("PRIMARY KEY", ROWS), "without a key": ("", ROWS), "empty": ("PRIMARY KEY", "")}
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(1)
 @SERVERS
 @pytest.mark.parametrize(("key", "values"), SHAPES.values(), ids=SHAPES)
 def test_a_further_table_costs_few_round_trips(database: Database, tmp_path: Path, key: str, values: str) -> None:
     """Whatever its kind: what a command asks of it is asked at once."""
-    few, many = 2, 22
+    few, many = 2, 12
     found = []
     for number in (few, many):
         with estate(database, tmp_path / str(number), 10) as trips:

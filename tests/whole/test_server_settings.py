@@ -186,6 +186,7 @@ def test_a_timestamp_is_no_key_where_the_clock_is_put_back(cli: Cli, monkeypatch
     assert (ran.code, report(ran)["rotated"]) == (0, 4)
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("setting", REFUSED)
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_setting_that_no_run_can_work_with_is_named(

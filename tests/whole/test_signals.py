@@ -196,6 +196,7 @@ def test_a_full_disk_harms_no_row(  # noqa: PLR0913, PLR0917 - fixtures
     assert ("the report could not be written" in words.read_text()) is (code == 3)
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     "redirection",
     [

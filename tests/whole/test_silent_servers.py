@@ -195,6 +195,7 @@ def test_every_command_gives_up_by_itself(
     assert {name: one.tries for name, one in ended.items()} == dict.fromkeys(COMMANDS, 1)
 
 
+@pytest.mark.long
 @pytest.mark.some(1)
 @LIMITS
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -270,7 +271,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield own
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(1)
 @pytest.mark.parametrize("how", [*FREEZING, pytest.param("by itself, by real limits", marks=pytest.mark.long)])
 def test_a_server_that_freezes_ends_a_run(server: Server, how: str, environ: dict[str, str], tmp_path: Path) -> None:
     """In the middle of a run, between two batches: the report is whole, what was done stays, the next run ends it."""
@@ -354,7 +355,8 @@ def test_a_long_statement_is_left_alone_while_the_server_lives(
     assert Sign.SILENCE not in probes.found
 
 
-@pytest.mark.parametrize("database", ["postgresql", pytest.param("mariadb", marks=pytest.mark.long)], indirect=True)
+@pytest.mark.long
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 def test_a_long_statement_is_left_alone_where_connecting_is_slow(
     database: Database, probes: Probes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -495,6 +497,7 @@ BANNERS = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("banner", BANNERS.values(), ids=BANNERS.keys())

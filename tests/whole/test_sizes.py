@@ -55,7 +55,8 @@ format = "embedded"
 """
 
 
-@pytest.mark.some(2)
+@pytest.mark.long
+@pytest.mark.some(1)
 @pytest.mark.parametrize("pace", PACES)
 def test_cells_of_each_size_and_form_are_rotated(database: Database, cli: Cli, pace: str, tmp_path: Path) -> None:
     """Mixed in each column: a bare token as text and as bytes, and one in JSON and in a text."""
@@ -80,6 +81,7 @@ def test_cells_of_each_size_and_form_are_rotated(database: Database, cli: Cli, p
         assert secrets_of(take(cell) for _, cell in cells) == secrets
 
 
+@pytest.mark.long
 def test_a_cell_of_sixteen_megabytes_is_rotated(database: Database, cli: Cli) -> None:
     """D34: on MariaDB, old and new cell do not both fit into one message."""
     secret = "x" * 12_000_000

@@ -70,6 +70,7 @@ PACKAGES = [
 ]
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("database", "name"), PACKAGES, indirect=["database"])
 def test_a_column_of_a_package_becomes_tokens(database: Database, command: Callable[..., Ran], name: str) -> None:
     """Of text and of bytes: each cell opens to what the package reads. Its bytes are those that real packages wrote."""
@@ -116,6 +117,7 @@ def test_every_cell_of_a_mixed_column_is_right(database: Database, command: Call
     assert {parse_token(after[row]).timestamp for row in (3, 5, 12)} == {ISSUED_AT}
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("number", [1, 30])
 @pytest.mark.parametrize("wrong", [{"OLD_SECRET": "another long secret 1234"}, "package"], ids=["secret", "package"])
 def test_a_wrong_secret_stops_before_the_first_write(

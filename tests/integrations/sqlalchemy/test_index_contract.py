@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from keyring_core.integrations.sqlalchemy import IndexText
 from rotation.model.target import Index
 from tests.conftest import DATABASES
 from tests.databases import open_database
-from tests.integrations.contract.index import OTHER, Ids, IndexContract, IndexDriver, Row, indexes
+from tests.integrations.contract.index import OTHER, Ids, IndexContract, IndexDriver, Row, indexes, one_by_one
 from tests.integrations.sqlalchemy.indexed_models import Indexed, Member
 
 pytestmark = pytest.mark.database
@@ -49,21 +50,18 @@ class Driver(IndexDriver):
             return sorted(session.scalars(statement, given))
 
     def inserts(self) -> Mapping[str, Callable[[Sequence[Row]], object]]:
-        def each(write: Callable[[Row], object]) -> Callable[[Sequence[Row]], object]:
-            return lambda rows: [write(row) for row in rows]
-
         return {
             "objects": lambda rows: self.do(lambda s: s.add_all(Member(**row) for row in rows)),
-            "merged": each(lambda row: self.do(lambda session: session.merge(Member(**row)))),
-            "values": each(lambda row: self.execute(sa.insert(Member).values(**row))),
+            "merged": one_by_one(lambda row: self.do(lambda session: session.merge(Member(**row)))),
+            "values": one_by_one(lambda row: self.execute(sa.insert(Member).values(**row))),
             "rows": lambda rows: self.execute(sa.insert(Member), rows),
             "rows in values": lambda rows: self.execute(sa.insert(Member).values([*reversed(rows)])),
             "bulk objects": lambda rows: self.do(lambda s: s.bulk_save_objects([Member(**row) for row in rows])),
             "bulk mappings": lambda rows: self.do(lambda s: s.bulk_insert_mappings(sa.inspect(Member), [*rows])),
-            "core values": each(lambda row: self.core(sa.insert(MEMBERS).values(**row))),
+            "core values": one_by_one(lambda row: self.core(sa.insert(MEMBERS).values(**row))),
             "core rows": lambda rows: self.core(sa.insert(MEMBERS), rows),
             "core rows in values": lambda rows: self.core(sa.insert(MEMBERS).values([*reversed(rows)])),
-            "index as well": each(lambda row: self.execute(sa.insert(Member).values(**row, **indexes(row)))),
+            "index as well": one_by_one(lambda row: self.execute(sa.insert(Member).values(**row, **indexes(row)))),
         }
 
     def changes(self) -> Mapping[str, Callable[[int, str, Any], object]]:
@@ -85,51 +83,38 @@ class Driver(IndexDriver):
         made = INSERTS[self.database.kind](MEMBERS).values(row)
         return made.on_conflict_do_update(index_elements=["id"], set_={each: made.excluded[each] for each in columns})
 
-    def stale(self, value: str) -> Mapping[str, tuple[str, Callable[[], object]]]:
+    def stale(self, value: str) -> Sequence[tuple[str, Callable[[], object]]]:
         update, insert, lower = sa.update(MEMBERS), sa.insert(MEMBERS), sa.func.lower(value)
-
+        by_key = update.where(MEMBERS.c.id == sa.bindparam("key"))
         later = [{"id": 2, **both("mail", "x")}, {"id": 3, "mail": value, "mail_index": "x"}]
 
         def to_an_expression(session: Session) -> None:
             session.get_one(Member, 1).mail = MEMBERS.c.town  # type: ignore[assignment]
 
-        statements: dict[str, tuple[str, Any]] = {
-            "update": ("add mail_index=", sa.update(Member).values(mail=value)),
-            "core update": ("add mail_index=", update.values(mail=value)),
-            "ordered update": ("add mail_index=", update.ordered_values((MEMBERS.c.mail, value))),
-            "update to an expression": ("add mail_index=", sa.update(Member).values(mail=Member.town)),
-            "insert of an expression": ("set 'mail_index' too", insert.values(id=2, mail=lower)),
-            "insert of expressions in rows": (
-                "set 'mail_index' too",
-                insert.values([{"id": number, "mail": lower} for number in (2, 3)]),
-            ),
-            "insert from select": ("set 'mail_index' too", insert.from_select(["mail"], sa.select(MEMBERS.c.town))),
-            "upsert": ("the excluded row", self.upsert({"id": 1, "mail": value}, "mail")),
-            "another value": ("different values", sa.update(Member).values(mail=value, mail_index="x")),
-            "no value": ("different values", sa.update(Member).values(mail=None, mail_index=value)),
-            "insert of another value": ("different values", insert.values(id=2, mail=value, mail_index="x")),
-            "insert of no index": ("different values", sa.insert(Member).values(id=2, mail=value, mail_index=None)),
-            "another value in a later row": ("different values", insert.values(later)),
-        }
-        by_key = update.where(MEMBERS.c.id == sa.bindparam("key"))
-        return {
-            **{way: (words, lambda each=each: self.execute(each)) for way, (words, each) in statements.items()},
-            "rows by key": (
-                "add mail_index=",
-                lambda: self.execute(sa.update(Member), [{"id": 1, "mail": value}]),
-            ),
-            "core rows": ("add mail_index=", lambda: self.core(by_key, [{"key": 1, "mail": value}])),
-            "bindparam": (
-                "a bindparam",
-                lambda: self.execute(insert.values(id=2, mail=sa.bindparam("other")), {"other": value}),
-            ),
-            "another value in later rows": ("different values", lambda: self.core(insert, later)),
-            "another value in an object": (
-                "different values",
-                lambda: self.do(lambda session: session.add(Member(**later[1]))),
-            ),
-            "object": ("an SQL expression", lambda: self.do(to_an_expression)),
-        }
+        statements: list[Any] = [
+            ("add mail_index=", sa.update(Member).values(mail=value)),
+            ("add mail_index=", sa.update(Member).values(mail=Member.town)),
+            ("add mail_index=", sa.update(Member), [{"id": 1, "mail": value}]),
+            ("add mail_index=", update.values(mail=value)),
+            ("add mail_index=", update.ordered_values((MEMBERS.c.mail, value))),
+            ("add mail_index=", by_key, [{"key": 1, "mail": value}]),
+            ("set 'mail_index' too", insert.values(id=2, mail=lower)),
+            ("set 'mail_index' too", insert.values([{"id": number, "mail": lower} for number in (2, 3)])),
+            ("set 'mail_index' too", insert.from_select(["mail"], sa.select(MEMBERS.c.town))),
+            ("the excluded row", self.upsert({"id": 1, "mail": value}, "mail")),
+            ("a bindparam", insert.values(id=2, mail=sa.bindparam("other")), {"other": value}),
+            ("different values", sa.update(Member).values(mail=value, mail_index="x")),
+            ("different values", sa.update(Member).values(mail=None, mail_index=value)),
+            ("different values", insert.values(id=2, mail=value, mail_index="x")),
+            ("different values", sa.insert(Member).values(id=2, mail=value, mail_index=None)),
+            ("different values", insert.values(later)),
+            ("different values", insert, later),
+        ]
+        return [
+            *((words, partial(self.execute, *given)) for words, *given in statements),
+            ("different values", partial(self.do, lambda session: session.add(Member(**later[1])))),
+            ("an SQL expression", partial(self.do, to_an_expression)),
+        ]
 
     def lookup(self, column: str, how: str, value: Any) -> Ids:
         index = getattr(Member, f"{column}_index")

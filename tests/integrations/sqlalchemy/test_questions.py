@@ -107,6 +107,7 @@ ANSWERED: dict[str, tuple[Callable[[], Any], int]] = {
 }
 
 
+@pytest.mark.some(6)
 @pytest.mark.parametrize(("statement", "rows"), ANSWERED.values(), ids=ANSWERED)
 def test_what_holds_the_key_is_answered(session: Session, statement: Callable[[], Any], rows: int) -> None:
     """No two rows of a table are equal then, whatever their tokens are."""

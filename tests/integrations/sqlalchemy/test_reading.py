@@ -9,15 +9,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased, defer, joinedload, selectinload
 
-from keyring_core import InvalidToken, Keyring, PlaintextError, SuspendedKey
+from keyring_core import InvalidToken, Keyring
 from keyring_core.integrations.cells import LIST_THEM, Cells
 from keyring_core.integrations.sqlalchemy import EncryptedText
 from keyring_core.integrations.sqlalchemy.opened_rows import OpeningStrategy
-from keyring_core.key_reads import key_reads
-from tests.conftest import NEW, OLD, Named
+from tests.conftest import Named
 from tests.integrations.conftest import use_keys
-from tests.integrations.sqlalchemy.models import Note, User, Values
-from tests.keys import key_text, make_key
+from tests.integrations.sqlalchemy.models import Note, User
+from tests.keys import key_text
 
 pytestmark = [
     pytest.mark.database,
@@ -216,17 +215,6 @@ def test_the_rest_of_a_result_can_be_read(broken: Session) -> None:
     assert tuple(result.fetchone() or ()) == (3, "key 3")
 
 
-def test_a_value_of_another_kind_is_an_error(session: Session, tables: Any) -> None:
-    """A token that opens, but holds no text, is not handed out as something else."""
-    token = Keyring(key_text("new")).bind("users.api_key").encrypt_bytes(b"\xff")
-    session.add(User(id=1))
-    session.commit()
-    tables.execute("UPDATE users SET api_key = :token", token=token)
-
-    with pytest.raises(PlaintextError, match=r"^users.api_key: the cell opens, but what it holds is not UTF-8 text$"):
-        session.scalars(sa.select(User)).all()
-
-
 @pytest.mark.parametrize("users", [0, 1])
 def test_null_needs_no_key(session: Session, tables: Any, monkeypatch: pytest.MonkeyPatch, users: int) -> None:
     """A process without keys reads tables that hold no token, one row at a time or all at once."""
@@ -265,28 +253,3 @@ def test_a_row_that_does_not_open_can_be_deleted_and_written(
 
     assert broken.scalars(sa.select(User.api_key).where(User.id == 812)).all() == left
     assert len(broken.scalars(sa.select(User)).all()) == 3 + len(left)
-
-
-def test_a_suspended_key_refuses_every_column(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a context and without, of every type; each cell counts once; what is written is under the new key."""
-    user = {"api_key": "a", "email": "b", "email_index": "b"}
-    values = {"text": "a", "text_binary": "b", "raw": b"c", "raw_binary": b"d"}
-    values |= {"json": [1], "json_binary": {"e": 2}, "settings": {"f": 3}}  # type: ignore[dict-item]
-    use_keys(monkeypatch, OLD)
-    session.add_all([User(id=1, **user), Values(id=1, **values)])
-    session.commit()
-    monkeypatch.setenv("ENCRYPTION_SUSPENDED_KEYS", key_text(OLD))
-    use_keys(monkeypatch, NEW)
-    before = key_reads()[make_key(OLD).id]
-
-    columns = [User.api_key, User.email, *(getattr(Values, name) for name in values)]
-    for column in columns:
-        with pytest.raises(SuspendedKey, match=f"{column.class_.__tablename__}.{column.key}"):
-            session.scalars(sa.select(column)).all()
-    after = key_reads()[make_key(OLD).id]
-    assert (after.opened, after.refused) == (before.opened, before.refused + len(columns))
-
-    with pytest.raises(SuspendedKey):
-        session.scalars(sa.select(User.email).where(User.email_index == "b")).one()
-    session.execute(sa.update(User).where(User.email_index == "b").values(**user))
-    assert session.execute(sa.select(User.api_key, User.email)).one() == ("a", "b")

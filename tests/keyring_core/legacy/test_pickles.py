@@ -121,6 +121,7 @@ class Broken:
         return "Broken()"
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("unpickle", [False, True])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @given(value=st.text(st.characters(codec="utf-8")) | st.binary())

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from keyring_core.redaction import Redactor, commands, credentials, fields, pairs, patterns, readings, shapes, values
+from keyring_core.redaction.effort import unbounded
+from keyring_core.redaction.folding import reduced
 from keyring_core.redaction.render import JsonRenderer
 from tests.conftest import Named
 
@@ -104,6 +106,29 @@ def test_steps_grow_with_the_length_alone(steps: type[Counted], length: int) -> 
     Redactor().redact((text * 1000)[: 10 * length])
 
     assert steps.steps <= 11 * once
+
+
+class Sliced(str):
+    """A text that counts the characters that are copied out of it."""
+
+    __slots__ = ()
+    copied = 0
+
+    def __getitem__(self, place: Any) -> str:
+        part = super().__getitem__(place)
+        Sliced.copied += len(part)
+        return part
+
+
+def test_to_find_a_name_copies_no_more_than_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text before the last word of a name is looked at for one name's length, not from its start."""
+    monkeypatch.setattr(Sliced, "copied", 0)
+    text = "a token " * 2_000
+
+    found = pairs.find_pairs(Sliced(text), reduced(text.encode()), Redactor().names, unbounded)
+
+    assert not found
+    assert 0 < Sliced.copied <= 20 * len(text)
 
 
 def test_the_rest_of_a_crowded_text_is_masked() -> None:

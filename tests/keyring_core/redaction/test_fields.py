@@ -192,6 +192,7 @@ def placed(text: str) -> Iterator[tuple[str, dict[str, str]]]:
     yield "event", {"first": FIELDS["first"], "text": text, "last": FIELDS["last"]}
 
 
+@pytest.mark.some(12)
 @pytest.mark.parametrize(("channel", "kind"), [*CHAINS, *HANDLERS, *GUARDS[:-1]])
 def test_nothing_is_masked_beyond_its_value(channel: str, kind: str, named: Named) -> None:
     """A secret without an end is masked to the end of its value: no other field of the line changes."""
@@ -282,7 +283,7 @@ def statements(engine: sa.Engine) -> None:
         connection.exec_driver_sql("SELECT 1").all()
 
 
-@pytest.mark.some(8)
+@pytest.mark.some(3)
 @pytest.mark.database
 @pytest.mark.parametrize(("channel", "kind"), [*CHAINS[6:], *HANDLERS, *GUARDS])
 def test_an_engines_lines_stay_whole(channel: str, kind: str, database: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -33,22 +34,34 @@ def canaries() -> Canaries:
 
 
 @pytest.fixture(scope="module")
-def forks(canaries: Canaries) -> Iterator[Forks]:
-    modules = [f"tests.keyring_core.redaction.leaks.{module}" for module in MODULES if module != "rich_chains"]
-    with forking(canaries, *modules) as running:
-        yield running
+def forks(canaries: Canaries) -> Iterator[dict[bool, Forks]]:
+    """Without rich and with it: structlog looks for it when it is imported."""
+    with ExitStack() as stack:
+        yield {
+            with_rich: stack.enter_context(
+                forking(
+                    canaries,
+                    *(
+                        f"tests.keyring_core.redaction.leaks.{each}"
+                        for each in MODULES
+                        if is_with_rich(each) is with_rich
+                    ),
+                )
+            )
+            for with_rich in (False, True)
+        }
+
+
+def is_with_rich(module: str) -> bool:
+    return module.startswith("rich_")
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_nothing_leaks(
-    module: str, canaries: Canaries, tmp_path: Path, request: pytest.FixtureRequest, named: Named
-) -> None:
+def test_nothing_leaks(module: str, forks: dict[bool, Forks], tmp_path: Path, named: Named) -> None:
     """What shows a secret without redaction shows none with it, and still says something."""
-    # structlog looks for rich when it is imported.
-    forks = Forks(None, canaries) if module.startswith("rich_") else request.getfixturevalue("forks")
     cases = [Listed(case.name, case.setup, case.alone) for case in CASES.values() if case.name.startswith(f"{module}.")]
 
-    forks.judge(cases, tmp_path, named, WITHHELD)
+    forks[is_with_rich(module)].judge(cases, tmp_path, named, WITHHELD)
 
 
 def test_there_are_enough_cases() -> None:

@@ -246,7 +246,7 @@ def test_ten_megabytes(service: Service) -> None:
 @pytest.mark.timeout(600)
 def test_hostile_repetition(named: Named, *, long_form: bool) -> None:
     """No long text, however hostile, costs hundreds of times what words cost, and the secret behind it is masked."""
-    size = 500_000 if long_form else 200_000
+    size = 500_000 if long_form else 100_000
 
     def cost(unit: str) -> float:
         """The processor time for a text of that size."""

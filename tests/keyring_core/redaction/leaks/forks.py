@@ -16,7 +16,6 @@ from tests.conftest import Named
 from tests.keyring_core.redaction.leaks.canaries import Canaries, leaked
 
 ROOT = Path(__file__).parents[4]
-RUN = [sys.executable, "-m", "tests.keyring_core.redaction.leaks.run_case"]
 
 
 class Listed(NamedTuple):
@@ -29,9 +28,9 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True)
 class Forks:
-    """An interpreter that has imported cases and run none: it forks for them. Without one, each run starts its own."""
+    """An interpreter that has imported cases and run none: it forks for them."""
 
-    process: subprocess.Popen[str] | None
+    process: subprocess.Popen[str]
     canaries: Canaries
 
     def cases(self) -> list[Listed]:
@@ -40,10 +39,9 @@ class Forks:
 
     def judge(self, cases: Sequence[Listed], folder: Path, named: Named, withheld: Sequence[str] = ()) -> None:
         """What shows a secret without redaction shows none with it, and still says something."""
-        # A process is set up once.
-        together = sorted((case.setup, case.name) for case in cases if not case.alone)
-        runs = [[name for _, name in group] for _, group in groupby(together, key=lambda case: case[0])]
-        runs += [[case.name] for case in cases if case.alone]
+        # A process is set up once: to spell all secrets takes as long as a case.
+        by_setup = sorted((case.setup, case.name) for case in cases)
+        runs = [[name for _, name in group] for _, group in groupby(by_setup, key=lambda case: case[0])]
         for number, names in enumerate(runs):
             bare = self.outputs(names, "off", folder / f"off{number}")
             redacted = self.outputs(names, "on", folder / f"on{number}")
@@ -56,21 +54,13 @@ class Forks:
     def outputs(self, names: Sequence[str], mode: str, folder: Path) -> dict[str, str]:
         """All that each of the cases prints and writes."""
         folder.mkdir()
-        if self.process is not None:
-            folder.with_suffix(".in").write_text(self.canaries.to_json())
-            assert self._ask(f"{','.join(names)} {mode} {folder}") == "done\n"
-            besides = folder.with_suffix(".out").read_bytes()
-        else:
-            command = [*RUN, ",".join(names), mode, str(folder)]
-            done = subprocess.run(
-                command, input=self.canaries.to_json().encode(), capture_output=True, timeout=600, cwd=ROOT, check=False
-            )
-            besides = done.stdout + done.stderr
+        folder.with_suffix(".in").write_text(self.canaries.to_json())
+        assert self._ask(f"{','.join(names)} {mode} {folder}") == "done\n"
+        besides = folder.with_suffix(".out").read_bytes()
         assert not besides, besides.decode()
         return {name: "\n".join(map(_read, sorted((folder / name).glob("*")))) for name in names}
 
     def _ask(self, line: str) -> str:
-        assert self.process is not None
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         print(line, file=self.process.stdin, flush=True)
@@ -80,7 +70,8 @@ class Forks:
 @contextmanager
 def forking(canaries: Canaries, *modules: str) -> Iterator[Forks]:
     """An interpreter that has imported *modules*."""
-    with subprocess.Popen([*RUN, "serve", *modules], cwd=ROOT, stdin=-1, stdout=-1, text=True) as process:
+    command = [sys.executable, "-m", "tests.keyring_core.redaction.leaks.run_case", *modules]
+    with subprocess.Popen(command, cwd=ROOT, stdin=-1, stdout=-1, text=True) as process:
         yield Forks(process, canaries)
 
 

@@ -1,8 +1,8 @@
-"""Runs cases: ``python -m tests.keyring_core.redaction.leaks.run_case NAME,... on|off FOLDER``.
+"""Runs cases of some modules: ``python -m tests.keyring_core.redaction.leaks.run_case MODULE ...``.
 
-Their secrets come on stdin. Whatever a case lets out goes to files in FOLDER/NAME, stdout and stderr to one of them.
-With ``serve MODULE ...`` it imports those once, and forks for each line ``NAME,... on|off FOLDER`` on stdin; for the
-line ``cases`` it prints their names, setups, and whether each is to run alone.
+It imports those once, and forks for each line ``NAME,... on|off FOLDER`` on stdin, and again for each case that is to
+run alone; for the line ``cases`` it prints their names, setups, and whether each is to run alone.
+Whatever a case lets out goes to files in FOLDER/NAME, stdout and stderr to one of them.
 A fork's secrets are in FOLDER.in, and what it prints besides its cases goes to FOLDER.out.
 """
 
@@ -15,6 +15,8 @@ import logging
 import os
 import sys
 from pathlib import Path
+
+from tests.warm.server import end
 
 
 def without_redaction() -> None:
@@ -62,13 +64,8 @@ def with_redaction(setup: str, secrets: object) -> None:
 def main(names: str, mode: str, folder: str) -> None:
     """Sets the stage and runs the cases; what one raises is an uncaught exception of a real program."""
     from tests.keyring_core.redaction.leaks.canaries import Canaries
-
-    if not names.startswith("rich_"):
-        hide_rich()
     from tests.keyring_core.redaction.leaks.case import CASES, World
 
-    if not CASES:
-        importlib.import_module(f"tests.keyring_core.redaction.leaks.{names.partition('.')[0]}")
     secrets = Canaries.from_json(sys.stdin.read())
     cases = [CASES[name] for name in names.split(",")]
     (setup,) = {case.setup for case in cases}
@@ -77,10 +74,15 @@ def main(names: str, mode: str, folder: str) -> None:
     elif setup != "parts":
         without_redaction()
     for case in cases:
+        if case.alone and (child := os.fork()):
+            os.waitpid(child, 0)
+            continue
         own = Path(folder, case.name)
         own.mkdir()
         print_into(own / "printed")
         case.run(World(secrets, own, mode == "on"))
+        if case.alone:
+            return
 
 
 def hide_rich() -> None:
@@ -98,10 +100,10 @@ def print_into(path: Path) -> None:
 
 
 def serve() -> list[str]:
-    """Returns, in each fork alone, what it is to run; the fork then ends as any interpreter does."""
-    if not any(".rich_" in module for module in sys.argv[2:]):
+    """Returns, in each fork alone, what it is to run."""
+    if not any(".rich_" in module for module in sys.argv[1:]):
         hide_rich()
-    for module in (*sys.argv[2:], "keyring_core.redaction", "keyring_core.loaded_keys"):
+    for module in (*sys.argv[1:], "keyring_core.redaction", "keyring_core.loaded_keys"):
         importlib.import_module(module)
     from tests.keyring_core.redaction.leaks.case import CASES
 
@@ -125,4 +127,13 @@ def serve() -> list[str]:
 
 
 if __name__ == "__main__":
-    main(*(serve() if sys.argv[1] == "serve" else sys.argv[1:]))
+    ended: object = None
+    try:
+        main(*serve())
+    except SystemExit as error:
+        ended = error.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        ended = 1
+    # A fork that takes all its modules apart copies them first, which takes longer than a case.
+    end(ended)
