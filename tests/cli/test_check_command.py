@@ -248,6 +248,7 @@ FAILURES: Mapping[str, tuple[str, object, str]] = {
 """Per name what is replaced, what that raises or returns, and what the check says."""
 
 
+@pytest.mark.costly("a check for each failure")
 def test_what_fails_is_unknown(
     cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: Named
 ) -> None:

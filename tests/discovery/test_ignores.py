@@ -49,6 +49,7 @@ def survey(url: str) -> Survey:
     return Survey(url, sleep=lambda _: None)
 
 
+@pytest.mark.costly("each output is made, and two retirements")
 def test_every_output_lists_it_with_its_reason(app: Database, cli: Cli, old: Key, older: Key) -> None:
     """`discover`, `check`, the page and `keys retire`: the column is not uncovered, and keeps no key."""
     found, screen = cli("discover", "--json"), cli("discover")

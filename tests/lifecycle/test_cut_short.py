@@ -114,6 +114,7 @@ def test_a_suspended_key_s_retirement_is_finished_too(ready: Shop) -> None:
     assert events(ready, OLDER.id)[-1] == "retired"
 
 
+@pytest.mark.costly("two retirements and a restored key")
 def test_a_key_that_is_there_again_is_retired_as_any_other(ready: Shop) -> None:
     """Restored after a retirement that was cut short: it is counted again, and gets another certificate."""
     kill(ready, *RETIRE)

@@ -99,6 +99,7 @@ def test_each_line_to_paste_is_seen_whole() -> None:
 
 @pytest.mark.some(2)
 @pytest.mark.parametrize("place", PLACES)
+@pytest.mark.costly("a program for each command of the page")
 def test_the_lines_of_a_place_change_the_key(player: Player, place: str) -> None:
     """Then every token is under the new key, the old one is archived, and nothing is left to do."""
     by_hand = place.startswith("Variables")

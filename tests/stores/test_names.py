@@ -63,6 +63,7 @@ def rotate_under(name: str, database: Database, cli: Cli, key: str = "INTEGER") 
 @pytest.mark.parametrize(
     "key", [pytest.param("INTEGER", id="number"), pytest.param("VARCHAR(20)", id="text", marks=pytest.mark.long)]
 )
+@pytest.mark.costly("a rotation for each name")
 def test_names_of_any_kind_are_quoted(database: Database, cli: Cli, key: str, named: Named) -> None:
     """D19, D20: reserved words, quotes, semicolons, percent signs are names like others; no other table changes."""
     database.execute("CREATE TABLE bystander (id INTEGER PRIMARY KEY, token TEXT)")
