@@ -105,7 +105,7 @@ def _examine(
             if session.fault is None:
                 primary = keys.keyring.primary.id if keys.keyring else ""
                 number = session.attempt(lambda ledger: ledger.begin_run("check", service, primary))
-            unwritten, session.fault = session.fault, None
+            unwritten = session.fault
         # Read once, with the dates that were recorded just now: over a slow line each question takes its time.
         facts = facts_without_targets(session, keys, context)
         if facts.ledger_fault is None:

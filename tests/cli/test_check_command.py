@@ -264,6 +264,21 @@ def test_what_fails_is_unknown(
             assert "hunter2" not in ran.out
 
 
+def test_a_ledger_that_does_not_answer_is_asked_nothing_more(
+    cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went away after it was opened: each further question would wait for it again."""
+    config = configure(tmp_path, sqlite_app)
+    asked = Mock()
+    monkeypatch.setattr(Ledger, "time", Mock(side_effect=LedgerError("it went away")))
+    for name in ("settle", "see_keys", "begin_run", "certificates", "last_runs", "keep_censuses"):
+        monkeypatch.setattr(Ledger, name, getattr(asked, name))
+    ran = cli("check", *config)
+
+    assert (ran.code, "it went away" in ran.out) == (UNKNOWN, True), ran.out
+    assert asked.mock_calls == []
+
+
 UNKNOWN_SHAPES: Mapping[str, Callable[[dict[str, Any]], object]] = {
     "a list": lambda _: [],
     "a text": lambda _: "counts",
