@@ -15,9 +15,8 @@ from typing import Any
 from msgspec import to_builtins
 
 from keyring_core.derivation import SaltForm
+from rotation.applications import Preset, load_preset, preset_names, preset_steps
 from rotation.configuration.key_sources import KeySource, SaltColumn
-from rotation.configuration.preset_steps import preset_steps
-from rotation.configuration.presets import Preset, load_preset, preset_names
 
 ROOT = Path(__file__).parents[1]
 TABLE, FOLDER = ROOT / "docs" / "applications.md", ROOT / "docs" / "applications"
@@ -50,7 +49,8 @@ def page(preset: Preset) -> str:
 def _opening(preset: Preset) -> Iterator[str]:
     title, name = preset.title, preset.name
     yield f"# Rotating the keys of {title}"
-    yield f"\n<!-- Made by .ci/application_pages.py from rotation/presets/{name}.toml: change that file. -->\n"
+    source = f"rotation/applications/known/{name}.toml"
+    yield f"\n<!-- Made by .ci/application_pages.py from {source}: change that file. -->\n"
     yield f"{title} keeps Fernet tokens in its database: {preset.holds}."
     yield "`keyring-rotate` moves them to a new key."
     number = next(number for number, step in enumerate(preset_steps(preset), 2) if " discover" in step.run)
@@ -177,7 +177,7 @@ def overview(presets: Sequence[Preset]) -> str:
         [
             "# Applications",
             "",
-            "<!-- Made by .ci/application_pages.py from rotation/presets and .ci/other_applications.toml. -->",
+            "<!-- Made by .ci/application_pages.py from rotation/applications/known and .ci/other_applications.toml. -->",
             "",
             "`keyring-rotate init --app NAME` begins with one of these; without NAME it lists them.",
             "Each name leads to a page, with the steps and with what does not work.",

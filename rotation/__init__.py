@@ -29,11 +29,12 @@ The folders, from the top down:
     kept_files     the files that no output may replace
     fleet          for services: announces which keys an instance holds
     context        what a command works with: environment, configuration, ledger, connections
+    applications   what is known of applications, behind one door
     ledger         key dates, runs, counts and running services, in a small database
     discovery      the search for token columns that no target covers
     declared       the encrypted columns that an application's models declare
     stores         reads and swaps the cells of a database; a folder for each kind of database
-    configuration  rotation.toml: targets, key sets, policy, presets of applications
+    configuration  rotation.toml: targets, key sets, policy
     planning       decides for each cell whether it is rewritten, and with what
     model          the values that all of these share: targets, batches, counts, reports
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rotation.configuration.key_sets import Keys, KeySet
     from rotation.configuration.key_sources import KeyCell
     from rotation.configuration.policy import Policy
-    from rotation.configuration.sections import Declaration, Ignored
+    from rotation.configuration.sections import AppEntries, Declaration, Ignored
     from rotation.discovery.memory import SearchMemory
     from rotation.discovery.result import ColumnName, Discovery
     from rotation.discovery.survey import Survey
@@ -56,6 +56,13 @@ class Dotenv(NamedTuple):
     path: Path
     named_by: str
     """The option or the setting that names it, for messages."""
+
+
+def entries_of_apps(apps: Iterable[Any]) -> Sequence[AppEntries]:
+    """The entries that each `[[app]]` of a rotation.toml stands for. Raises SettingError."""
+    from rotation.applications import presets_of  # noqa: PLC0415 - most files name no application
+
+    return presets_of(apps)
 
 
 @dataclass
@@ -145,7 +152,7 @@ class Context:
         """rotation.toml, which is read once. Raises UsageError, also if it is not there."""
         from rotation.configuration.config_file import read_config  # noqa: PLC0415 - brings TOML, msgspec
 
-        return read_config(self.config_path())
+        return read_config(self.config_path(), entries_of_apps)
 
     @cached_property
     def _surroundings(self) -> Surroundings | None:

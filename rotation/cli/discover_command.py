@@ -53,14 +53,13 @@ def discover(  # noqa: PLR0913 - click's
     """
     from keyring_core import Key, Keyring
     from keyring_core.environment import names_primary
-    from rotation.cli.key_trial import derived_keys
-    from rotation.configuration.presets import recognised_steps
+    from rotation.applications import held_secrets, passphrase_in, recognised_steps, unopened
+    from rotation.cli.derive_trial import derived_keys
     from rotation.configuration.sections import Declaration
     from rotation.configuration.urls import expand_url, for_folder, may_hold_password
     from rotation.declared.entries import declared_targets
     from rotation.discovery.discover import DatabaseUrl, databases_of
     from rotation.discovery.discover import discover as search
-    from rotation.discovery.held_secrets import held_secrets, passphrase_in, unopened
     from rotation.output.discovery_text import render_discovery
     from rotation.output.documents.found import DiscoverJson
 

@@ -5,12 +5,8 @@ For a known application, also the steps from there. For a service of your own, s
 
 from __future__ import annotations
 
-import json
 import sys
-import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -20,13 +16,9 @@ from keyring_core.names import printable
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
 from rotation.cli.init_questions import Wanted, ask, checked_url
 from rotation.cli.options import Process, complete_preset, path_option, presentation_parameters, print_json, set_up
-from rotation.configuration.urls import for_folder
 from rotation.context import Context
 from rotation.model.failures import UsageError
-from rotation.model.next_steps import Next, Repeats, quoted
-
-if TYPE_CHECKING:
-    from rotation.configuration.presets import Preset
+from rotation.model.next_steps import Next, Repeats
 
 _WAYS = (
     Next(("init", "--url", "sqlite:///app.db"), "  a service of your own: ", repeats=Repeats.NONE),
@@ -115,7 +107,7 @@ def init(  # noqa: PLR0913 - click's
 
 def _check_application(name: str) -> None:
     """Raises UsageError for a name that no known application has; an empty name passes."""
-    from rotation.configuration.presets import load_preset
+    from rotation.applications import load_preset
 
     fault = None
     try:
@@ -129,42 +121,36 @@ def _check_application(name: str) -> None:
 
 def _begin_application(process: Process, name: str, wanted: Wanted, *, as_json: bool, quiet: bool) -> int:
     """Writes the files for the application *name*, and prints its steps. Raises UsageError, and overwrites no file."""
+    from rotation.applications import begin, load_preset
     from rotation.configuration.env_file import DOTENV
-    from rotation.configuration.preset_steps import preset_steps
-    from rotation.configuration.presets import load_preset
     from rotation.kept_files import outputs_of
     from rotation.model.atomic_file import read_whole, replace_whole
     from rotation.model.outputs import CONFIG
     from rotation.output.documents.parts import InitJson, StepJson
     from rotation.output.terminal import labelled, say
 
-    config, env_file, append = wanted.config, wanted.env_file, wanted.append
+    config, env_file, program = wanted.config, wanted.env_file, process.invocation.program
     preset = load_preset(name)
     preset = preset.at(checked_url(wanted.url) or preset.url)
-    entry = f"[[app]]\nname = {json.dumps(name)}\nurl = {json.dumps(for_folder(preset.url, config.parent))}\n"
     # Both are checked before one is written.
     outputs = outputs_of(Context(process.environ, config, streams=process.streams))
     output = outputs.take(config, str(config), CONFIG)
     if env_file:
         outputs.take(env_file, f"--env-file {env_file}", DOTENV)
-    text, variables = _config_text(config, entry, append=append), _env_text(env_file, preset)
+    begun = begin(preset, config, env_file, program, append=wanted.append)
     with output.whole() as file:
-        file.write(text.encode())
+        file.write(begun.config.encode())
     if env_file:
-        replace_whole(read_whole(env_file), variables.encode())
-    program = process.invocation.program
-    steps = preset_steps(preset, str(env_file) if env_file else None, program)
+        replace_whole(read_whole(env_file), begun.variables.encode())
     written = [str(path) for path in (config, env_file) if path]
     if as_json:
-        document = InitJson(
-            complete=True, app=name, files=written, steps=[StepJson(step.do, step.run) for step in steps]
-        )
-        print_json(document, process.streams.stdout)
+        steps = [StepJson(step.do, step.run) for step in begun.steps]
+        print_json(InitJson(complete=True, app=name, files=written, steps=steps), process.streams.stdout)
     else:
-        lines = [printable(f"Written: {', '.join(written)}"), *_words(preset, env_file, append=append)]
+        lines = [printable(f"Written: {', '.join(written)}"), *begun.words]
         if not quiet:
             lines.append("")
-            for number, step in enumerate(steps, 1):
+            for number, step in enumerate(begun.steps, 1):
                 lines += [f"{number}. {step.do}", *([f"     {step.run}"] if step.run else [])]
         for line in lines:
             say(labelled(line, program), process.streams.stdout, process.environ)
@@ -172,7 +158,7 @@ def _begin_application(process: Process, name: str, wanted: Wanted, *, as_json: 
 
 
 def _list_applications(process: Process, *, as_json: bool, quiet: bool) -> int:
-    from rotation.configuration.presets import load_preset, preset_names
+    from rotation.applications import load_preset, preset_names
     from rotation.output.documents.parts import InitJson
 
     presets = [load_preset(name) for name in preset_names()]
@@ -185,48 +171,3 @@ def _list_applications(process: Process, *, as_json: bool, quiet: bool) -> int:
         lines.append(f"Next: begin with yours, for example: {process.invocation.program} init --app airflow")
     print("\n".join(lines), file=process.streams.stdout)
     return 0
-
-
-def _config_text(path: Path, entry: str, *, append: bool) -> str:
-    """The new text of *path*. Raises UsageError if it is there, unless *append* is given and the entry fits in."""
-    if not path.exists():
-        return f"# Which columns hold tokens, and which keys open them: from the preset.\n{entry}"
-    if not append:
-        words = f"{path}: is there already; nothing was changed. Add this to it, or say --append:"
-        raise UsageError(words, "", *entry.splitlines())
-    from rotation.configuration.config_file import read_toml
-    from rotation.configuration.presets import presets_of
-
-    fault, text = None, ""
-    try:
-        read_toml(path)
-        text = f"{path.read_text().rstrip()}\n\n{entry}"
-        presets_of(tomllib.loads(text)["app"])
-    except (OSError, ValueError) as error:
-        fault = (error.strerror if isinstance(error, OSError) else str(error)) or "cannot be read"
-    if fault:
-        raise UsageError(f"{path}: {fault}; nothing was changed")
-    return text
-
-
-def _env_text(path: Path | None, preset: Preset) -> str:
-    """Empty variables, each with what goes in. Raises UsageError if the file is there."""
-    if path and path.exists():
-        raise UsageError(f"--env-file {path}: is there already; nothing was changed. Name a new file")
-    lines = [f"# Variables of the preset {preset.name}. Secrets: never commit this file.", ""]
-    for name, words in preset.variables().items():
-        lines += [f"# {words}", f"{name}=", ""]
-    return "\n".join(lines)
-
-
-def _words(preset: Preset, env_file: Path | None, *, append: bool) -> Iterator[str]:
-    yield f"{preset.title}: {preset.proof}."
-    yield from (f"Note: {words}" for words in preset.limits)
-    yield from (f"Not verified: {words}" for words in preset.unverified)
-    yield f"With a wrong key: {preset.wrong_key}"
-    if env_file:
-        yield f"Fill in {quoted(str(env_file))}, and keep it out of version control."
-    else:
-        make = f"Make a file {preset.name}.env that only you can read (--env-file would have made it), with:"
-        yield "Add these variables to the dotenv file that your commands read:" if append else make
-        yield from (f"  {name}: {words}" for name, words in preset.variables().items())

@@ -15,11 +15,11 @@ from keyring_core import Key, KeyConfigError, Keyring
 from keyring_core.environment import PRIMARY, key_files_in, names_primary
 from keyring_core.key_files import is_missing
 from keyring_core.names import printable
+from rotation.applications import recognised_steps
 from rotation.cli.init_questions import Wanted, ask, ask_whether, checked_url
 from rotation.cli.init_result import Begun
 from rotation.cli.options import CommandContext, Process
 from rotation.configuration.env_file import DOTENV, environment, read_env_file
-from rotation.configuration.presets import recognised_steps
 from rotation.configuration.urls import expand_url, for_folder, may_hold_password
 from rotation.context import Context
 from rotation.discovery.discover import DatabaseUrl, databases_of, discover

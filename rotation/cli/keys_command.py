@@ -147,8 +147,7 @@ def list_keys(command: CommandContext, *, app: str | None, show_key: bool) -> in
 
 def _print_setting(command: CommandContext, name: str, *, show_key: bool) -> int:
     """Prints the keys as the application *name* reads them: the keys of its key set, if rotation.toml has that."""
-    from rotation.configuration.preset_steps import OwnKey, setting_lines
-    from rotation.configuration.presets import load_preset
+    from rotation.applications import OwnKey, load_preset, setting_lines
     from rotation.lifecycle.environment_keys import EnvironmentKeys
     from rotation.lifecycle.transitions import states
     from rotation.output.documents.keys import KeysSettingJson

@@ -14,8 +14,8 @@ import click
 from keyring_core import Derivation, Key
 from keyring_core.derivation import KINDS
 from keyring_core.errors import WeakKeyError
+from rotation.cli.derive_trial import given_rules, refuse_trial_options, trial_options, try_kinds
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
-from rotation.cli.key_trial import given_rules, refuse_trial_options, trial_options, try_kinds
 from rotation.cli.options import CommandContext, common_options, target_parameters
 from rotation.cli.secret_input import SecretOptions, read_salt, read_secret, secret_options
 from rotation.model.failures import UsageError

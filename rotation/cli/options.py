@@ -17,7 +17,7 @@ from click.core import ParameterSource
 
 from keyring_core.environment import ROTATION_CONFIG, names_primary
 from rotation.cli.presentation import FORMATS, start_log
-from rotation.context import Context
+from rotation.context import Context, entries_of_apps
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import PLAIN, Invocation
 from rotation.model.streams import Streams
@@ -244,7 +244,7 @@ TARGET_OPTIONS = ("url", "table", "columns", "key_columns", "where", "context")
 
 def complete_preset(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """The applications that have a preset."""
-    from rotation.configuration.presets import preset_names
+    from rotation.applications import preset_names
 
     return [name for name in preset_names() if name.startswith(incomplete)]
 
@@ -260,7 +260,7 @@ def complete_key_set(context: click.Context, _: click.Parameter, incomplete: str
         given, node = node.params.get("config"), node.parent
     path = given or Path(os.environ.get(ROTATION_CONFIG) or "rotation.toml")
     with suppress(Exception):
-        return [name for name in read_config(path).key_sets() if name.startswith(incomplete)]
+        return [name for name in read_config(path, entries_of_apps).key_sets() if name.startswith(incomplete)]
     return []
 
 

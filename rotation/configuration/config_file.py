@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from keyring_core.key_files import read_regular
 from rotation.configuration.key_sets import KeySet, check_cells, check_name, check_set, keep_from_key_commands
 from rotation.configuration.policy import Policy
-from rotation.configuration.sections import Declaration, Ignored, TargetEntry, Top
+from rotation.configuration.sections import Declaration, EntriesOf, Ignored, TargetEntry, Top
 from rotation.configuration.settings import SettingError, convert, settings_of
 from rotation.configuration.targets import make_targets, refuse_changing_salts, refuse_rivals, without_repeats
 from rotation.configuration.urls import holds_password
@@ -99,11 +99,11 @@ class ConfigFile(NamedTuple):
         return [entry.resolved(environ, self.path.parent) for entry in self.ignores]
 
 
-def read_config(path: Path) -> ConfigFile:
-    """The rotation.toml at *path*. Raises UsageError naming the file and the fault."""
+def read_config(path: Path, entries_of: EntriesOf) -> ConfigFile:
+    """The rotation.toml at *path*; *entries_of* knows applications. Raises UsageError naming the file and the fault."""
     step: Next | None = None
     try:
-        return _parsed(path, read_toml(path))
+        return _parsed(path, read_toml(path), entries_of)
     except OSError as error:
         named = "Name it with --config or ROTATION_CONFIG, or give --url, --table and --column"
         tilde = "; no shell replaced the ~, so write the path in full" if path.parts[:1] == ("~",) else ""
@@ -121,13 +121,9 @@ def read_config(path: Path) -> ConfigFile:
     raise UsageError(step.after(f"{path}{fault}") if step else f"{path}{fault}")
 
 
-def _parsed(path: Path, table: dict[str, Any]) -> ConfigFile:
+def _parsed(path: Path, table: dict[str, Any], entries_of: EntriesOf) -> ConfigFile:
     top = convert(table, Top, "")
-    presets = []
-    if top.app:
-        from rotation.configuration.presets import presets_of  # noqa: PLC0415 - most files name no application
-
-        presets = presets_of(top.app)
+    presets = entries_of(top.app) if top.app else ()
     targets: list[TargetEntry] = []
     declarations: list[Declaration] = []
     for number, entry in enumerate(top.target, 1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -302,6 +302,18 @@ class App(Section, frozen=True):
     name: Annotated[str, said("its name, as `keyring-rotate init --app` lists it", '"airflow"')]
     url: Annotated[str, said("its database: a URL, or `$NAME` of a variable that holds it", '"$AIRFLOW_DATABASE_URL"')]
 
+
+class AppEntries(Section, frozen=True, kw_only=True):
+    """The entries of rotation.toml that an `[[app]]` stands for."""
+
+    name: str
+    keys: dict[str, KeySet]
+    target: list[TargetEntry]
+    ignore: tuple[Ignored, ...] = ()
+
+
+EntriesOf: TypeAlias = Callable[[Iterable[Any]], Sequence[AppEntries]]
+"""Returns the entries that each `[[app]]` stands for, as they are in the file. Raises SettingError."""
 
 SECTIONS: Mapping[str, tuple[type[Section], ...]] = {
     "top": (Top,),

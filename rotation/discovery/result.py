@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from rotation.configuration.urls import may_hold_password
 from rotation.discovery.token_column import ENVELOPE, TokenColumn
 from rotation.model.next_steps import Next
 from rotation.model.target import Format
-from rotation.model.text import many
+from rotation.model.text import as_toml, many
 from rotation.stores.cells import SearchableTable
 
 UNMATCHED = "an [[ignore]] of rotation.toml names it, and no column that was searched is called so"
@@ -246,17 +245,6 @@ def _url(written: str, database: str) -> str:
         return as_toml(written)
     # A name in a database can hold a line's end.
     return f'"$DATABASE_URL"  # a variable that holds the url of the {printable(database)}'
-
-
-def as_toml(text: str) -> str:
-    """*text* as a string of TOML; what nobody sees, or a terminal obeys, is escaped in it."""
-    # A basic string of TOML is one of JSON, but for what JSON may leave as it is.
-    text = json.dumps(text, ensure_ascii=False)
-    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
-
-
-def _escaped(letter: str) -> str:
-    return f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else f"\\U{ord(letter):08x}"
 
 
 def _tomls(texts: Sequence[str]) -> str:

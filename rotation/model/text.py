@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 UNOPENED = "Read, but tokens there open under none of your keys (another application's, or bound ones)"
@@ -18,6 +19,17 @@ def many(number: int, noun: str) -> str:
 def be(number: int) -> str:
     """The verb behind `many`."""
     return "is" if number == 1 else "are"
+
+
+def as_toml(text: str) -> str:
+    """*text* as a string of TOML; what nobody sees, or a terminal obeys, is escaped in it."""
+    # A basic string of TOML is one of JSON, but for what JSON may leave as it is.
+    text = json.dumps(text, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    return f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else f"\\U{ord(letter):08x}"
 
 
 def install(*extras: str | None) -> str:

@@ -10,10 +10,10 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from keyring_core.names import printable
-from rotation.discovery.result import Discovery, as_toml, by_entry, entry_of
+from rotation.discovery.result import Discovery, by_entry, entry_of
 from rotation.discovery.token_column import ENVELOPE, Part, TokenColumn
 from rotation.model.next_steps import PLAIN, STATUS, Invocation, Steps
-from rotation.model.text import GONE, UNOPENED, many
+from rotation.model.text import GONE, UNOPENED, as_toml, many
 from rotation.output.terminal import Fitting, Verbatim, following, rows_table
 from rotation.planning.cell_kinds import CellKind
 

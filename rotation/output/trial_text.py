@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
-from rotation.discovery.key_entry import KeyEntry, SecretPlace, entry_of, next_step, rule_in_words
-from rotation.discovery.key_trial import FittingRule, Trial
+from rotation.applications import FittingRule, KeyEntry, SecretPlace, Trial, entry_of, next_step, rule_in_words
 from rotation.model.next_steps import PLAIN, Invocation
 from rotation.model.text import many
 from rotation.output.terminal import Verbatim, following

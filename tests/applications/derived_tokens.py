@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rotation.configuration.presets import load_preset
+from rotation.applications.presets import load_preset
 from tests.applications.environments import APPLICATIONS, run_driver
 
 FILE = Path(__file__).parents[1] / "data" / "derived_tokens.json"

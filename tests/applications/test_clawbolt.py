@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from rotation.configuration.presets import load_preset
+from rotation.applications.presets import load_preset
 from tests.applications.environments import Application
 from tests.applications.test_rotation import SECRETS, Recipe
 from tests.conftest import NEW, OLD

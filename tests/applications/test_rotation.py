@@ -16,8 +16,8 @@ import pytest
 from dotenv import set_key
 from packaging.specifiers import SpecifierSet
 
+from rotation.applications.presets import SettingForm, load_preset, preset_names
 from rotation.configuration.key_sets import KeySet
-from rotation.configuration.presets import SettingForm, load_preset, preset_names
 from tests.applications.environments import APPLICATIONS, Application, run_driver
 from tests.conftest import NEW, OLD
 from tests.databases import open_database

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from keyring_core import Key
-from rotation.configuration.presets import load_preset, preset_names
+from rotation.applications.presets import load_preset, preset_names
 from tests.conftest import Cli
 from tests.keys import key_text
 

@@ -18,6 +18,7 @@ from keyring_core import Key, Keyring
 from rotation.cli import init_service
 from rotation.configuration.config_file import read_config
 from rotation.configuration.policy import Policy
+from rotation.context import entries_of_apps
 from tests.conftest import Cli
 from tests.databases import Database, open_database
 from tests.keys import key_text, make_key
@@ -321,7 +322,9 @@ def test_append_searches_the_database_that_it_is_given(cli: Cli, database: Datab
 
     assert (unnamed.code, named.code) == (2, 0)
     assert "names no database yet" in unnamed.err
-    assert [target.label for target in read_config(Path("rotation.toml")).targets(environ)] == ["creds.token"]
+    assert [target.label for target in read_config(Path("rotation.toml"), entries_of_apps).targets(environ)] == [
+        "creds.token"
+    ]
 
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
@@ -503,10 +506,10 @@ def test_the_comments_are_what_the_code_takes(cli: Cli) -> None:
     settings = [re.sub(r"^# (?=\[|\w+ = )", "", line) for line in lines]
     Path("all.toml").write_text("\n".join(settings))
 
-    [target] = read_config(Path("all.toml")).targets({})
+    [target] = read_config(Path("all.toml"), entries_of_apps).targets({})
 
     assert target.label == "user_credentials.api_key"
-    assert read_config(Path("all.toml")).policy == Policy()
+    assert read_config(Path("all.toml"), entries_of_apps).policy == Policy()
     assert tomllib.loads(Path("all.toml").read_text())["env_file"] == ".env"
     assert tomllib.loads(Path("all.toml").read_text())["ledger"] == "$DATABASE_URL"
 

@@ -17,11 +17,11 @@ from keyring_core import Derivation, Key, KeyConfigError, KeyConfigWarning, Keyr
 from keyring_core.errors import WeakKeyError
 from keyring_core.key_commands import run_key_command
 from keyring_core.redaction import get_redactor
+from rotation.applications.presets import load_preset, preset_names
 from rotation.configuration.config_file import read_config
 from rotation.configuration.key_sets import Keys, KeySet
 from rotation.configuration.key_sources import KeyCell, KeySource
-from rotation.configuration.presets import load_preset, preset_names
-from rotation.context import Context
+from rotation.context import Context, entries_of_apps
 from rotation.model.failures import UsageError
 from tests.conftest import Named
 from tests.keyring_core.test_errors import leaks, locals_in
@@ -178,7 +178,7 @@ def test_a_set_is_checked_before_any_key_is_read(tmp_path: Path, named: Named) -
             path.write_text(f"[keys.app]\n{lines}\n")
 
             with pytest.raises(UsageError, match=words) as caught:
-                read_config(path).key_sets()
+                read_config(path, entries_of_apps).key_sets()
             assert "hunter2" not in str(caught.value)
 
 
@@ -189,7 +189,7 @@ def test_a_name_of_a_set_can_be_typed(name: str, tmp_path: Path) -> None:
     path.write_text(f'[keys."{name}"]\nprimary = {{ secret = "$A" }}\n')
 
     with pytest.raises(UsageError, match="a name has up to 50 letters, digits, dots, hyphens and underscores"):
-        read_config(path).key_sets()
+        read_config(path, entries_of_apps).key_sets()
 
 
 def test_a_long_service_leaves_room_for_its_sets(tmp_path: Path) -> None:
@@ -211,10 +211,10 @@ def test_a_target_names_a_set_of_the_file(tmp_path: Path) -> None:
     sets = '[keys.redash]\nprimary = { secret = "$A" }\n'
 
     path.write_text(target.format("redash") + sets)
-    assert [each.keys for each in read_config(path).targets({})] == ["redash"]
+    assert [each.keys for each in read_config(path, entries_of_apps).targets({})] == ["redash"]
     path.write_text(target.format("redsh") + sets)
     with pytest.raises(UsageError, match=r"REDSH_ENCRYPTION_KEY is not set; did you mean redash\?"):
-        read_config(path).targets({})
+        read_config(path, entries_of_apps).targets({})
 
 
 def test_a_command_gets_no_secret_of_a_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +226,7 @@ def test_a_command_gets_no_secret_of_a_set(tmp_path: Path, monkeypatch: pytest.M
     path.write_text(f"[keys.plane]\nprimary = {primary}\n{app}")
     environ = {"PLANE_SECRET": SECRET, "PLANE_SALT": "pepper", "PLANE_URL": "http://plane"}
 
-    [read] = Keys("app", read_config(path).key_sets()).read(environ, no_cell)
+    [read] = Keys("app", read_config(path, entries_of_apps).key_sets()).read(environ, no_cell)
 
     given = dict(line.partition("=")[::2] for line in read.text.splitlines())
     assert (given["PLANE_URL"], {"PLANE_SECRET", "PLANE_SALT"} & {*given}) == ("http://plane", set())
@@ -274,7 +274,7 @@ def test_only_a_set_in_force_keeps_its_variables_from_key_commands(
     path.write_text('[keys.mine]\nprimary = { secret = "$MINE" }\n')
     print_variables = f"{sys.executable} -c 'import os; print(*os.environ)'"
 
-    read_config(path)
+    read_config(path, entries_of_apps)
 
     printed = run_key_command(print_variables, "KEY_COMMAND", environ, 30).decode().split()
     assert "LANGFLOW_SECRET_KEY" in printed

@@ -10,6 +10,7 @@ import pytest
 
 from rotation.configuration.config_file import read_config
 from rotation.configuration.policy import Duration, LeftOut, Policy
+from rotation.context import entries_of_apps
 from rotation.model.failures import UsageError
 from rotation.model.text import span
 from tests.conftest import Named
@@ -22,8 +23,8 @@ def policy(text: str, folder: Path) -> Policy:
     """The policy of a rotation.toml that holds *text*."""
     path = folder / "rotation.toml"
     path.write_text(TARGET + text)
-    read_config(path).targets({})
-    return read_config(path).policy
+    read_config(path, entries_of_apps).targets({})
+    return read_config(path, entries_of_apps).policy
 
 
 def test_without_a_policy_the_limits_are_the_usual_ones(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_a_missing_file_is_named_with_the_folder_that_was_searched(
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(UsageError) as caught:
-        read_config(Path(name))
+        read_config(Path(name), entries_of_apps)
 
     assert words.format(tmp_path) in str(caught.value)
 

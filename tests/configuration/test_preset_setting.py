@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rotation.configuration.preset_steps import OwnKey, setting_lines
-from rotation.configuration.presets import load_preset
+from rotation.applications.order_of_work import OwnKey, setting_lines
+from rotation.applications.presets import load_preset
 from tests.conftest import Named
 
 KEYS = [

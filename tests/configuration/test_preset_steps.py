@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rotation.configuration.preset_steps import preset_steps
-from rotation.configuration.presets import Preset, PresetStep, load_preset, preset_names
+from rotation.applications.order_of_work import preset_steps
+from rotation.applications.presets import Preset, PresetStep, load_preset, preset_names
 from tests.conftest import Named
 
 SWITCH = "Set `"

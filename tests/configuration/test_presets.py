@@ -8,10 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rotation.configuration.config_file import read_config
-from rotation.configuration.key_sets import KeySet
-from rotation.configuration.key_sources import KeySource
-from rotation.configuration.presets import (
+from rotation.applications.presets import (
     FOLDER,
     load_preset,
     preset_names,
@@ -19,7 +16,11 @@ from rotation.configuration.presets import (
     recognised,
     recognised_steps,
 )
+from rotation.configuration.config_file import read_config
+from rotation.configuration.key_sets import KeySet
+from rotation.configuration.key_sources import KeySource
 from rotation.configuration.targets import fault_of
+from rotation.context import entries_of_apps
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import PLAIN
 from tests.conftest import Named
@@ -164,15 +165,15 @@ def test_an_app_becomes_targets_keys_and_ignored_columns(tmp_path: Path) -> None
     path = tmp_path / "rotation.toml"
     path.write_text('[[target]]\nurl = "$X"\ntable = "t"\ncolumns = ["c"]\n[[app]]\nname = "langflow"\nurl = "$DB"\n')
 
-    own, *targets = read_config(path).targets({"X": "sqlite:///x.db", "DB": "sqlite:///db.db"})
+    own, *targets = read_config(path, entries_of_apps).targets({"X": "sqlite:///x.db", "DB": "sqlite:///db.db"})
 
     preset = load_preset("langflow")
     assert (own.table, own.keys) == ("t", None)
     expected = [(target.table, column) for target in preset.target for column in target.columns]
     assert [(target.table, target.column) for target in targets] == expected
     assert {(target.written, target.keys) for target in targets} == {("$DB", "langflow")}
-    assert read_config(path).key_sets() == preset.keys
-    [ignored] = read_config(path).ignored({})
+    assert read_config(path, entries_of_apps).key_sets() == preset.keys
+    [ignored] = read_config(path, entries_of_apps).ignored({})
     assert (ignored.table, ignored.columns) == ("sso_config", ("client_secret_encrypted",))
 
 
@@ -198,7 +199,7 @@ def test_a_key_set_of_the_file_wins(tmp_path: Path) -> None:
     mine = '[keys.open-webui]\nprimary = { secret = "$MINE" }\n'
     path.write_text(f'[[app]]\nname = "open-webui"\nurl = "$DB"\n{mine}')
 
-    made = read_config(path).key_sets()
+    made = read_config(path, entries_of_apps).key_sets()
 
     assert made["open-webui"] == KeySet(KeySource("$MINE"))
     assert set(made) == {"open-webui", "open-webui-mfa", "open-webui-apps"}

@@ -15,6 +15,7 @@ from rotation.configuration.config_file import read_config
 from rotation.configuration.policy import Policy
 from rotation.configuration.sections import SECTIONS, Declaration, LegacyEntry, TargetEntry
 from rotation.configuration.settings import settings_of
+from rotation.context import entries_of_apps
 from rotation.model.failures import UsageError
 from tests.conftest import Cli, Named
 
@@ -160,7 +161,7 @@ def test_a_file_that_is_no_toml_says_what_was_expected(tmp_path: Path, named: Na
             path.write_text(text)
 
             with pytest.raises(UsageError) as caught:
-                read_config(path)
+                read_config(path, entries_of_apps)
 
             assert str(caught.value).startswith(f"{path}: not TOML (")
             assert words in str(caught.value)

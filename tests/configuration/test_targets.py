@@ -14,6 +14,7 @@ from keyring_core.legacy import Legacy
 from rotation.configuration.config_file import read_config
 from rotation.configuration.sections import TargetEntry
 from rotation.configuration.targets import make_targets, refuse_rivals, without_repeats
+from rotation.context import entries_of_apps
 from rotation.model.failures import UsageError
 from rotation.model.target import Index, Target
 from tests.conftest import Cli, Named
@@ -29,7 +30,7 @@ def load(folder: Path, text: str | bytes, **environ: str) -> list[Target]:
     """The targets of a rotation.toml of that *text*."""
     path = folder / "rotation.toml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_config(path).targets(environ)
+    return read_config(path, entries_of_apps).targets(environ)
 
 
 def test_an_entry_is_a_target_for_each_column(tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, what: str) -> None:
         path.mkdir()
 
     with pytest.raises(UsageError, match=r"rotation\.toml: .*--config or ROTATION_CONFIG"):
-        read_config(path).targets({})
+        read_config(path, entries_of_apps).targets({})
 
 
 def test_a_target_shows_no_password() -> None:

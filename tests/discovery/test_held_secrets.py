@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keyring_core import Derivation, Keyring
-from rotation.discovery import held_secrets
+from rotation.applications import secrets_at_hand
 from tests.conftest import Cli
 from tests.databases import KINDS, Database, open_database
 from tests.keyring_core.test_errors import leaks
@@ -106,7 +106,7 @@ def test_nothing_is_derived_as_long_as_keys_open_every_column(
     app.insert("creds", [{"id": 2, "token": own.encrypt("x"), "again": None}])
     Path("rotation.toml").write_text('[keys.app]\nprimary = { secret = "$S", derive = "hkdf-sha256", info = "i" }\n')
     asked: list[object] = []
-    monkeypatch.setattr(held_secrets, "prepare", lambda *_: asked.append(1))
+    monkeypatch.setattr(secrets_at_hand, "trial_of", lambda *_: asked.append(1))
 
     ran = cli("discover", "--url", app.url, "--json", environ={"ENCRYPTION_KEY": key_text("own"), "S": SECRET})
 

@@ -17,11 +17,20 @@ from keyring_core import Derivation, KeyConfigWarning, Keyring
 from keyring_core.derivation import KINDS
 from keyring_core.redaction import get_redactor
 from keyring_core.sources import variable_in
+from rotation.applications.key_entry import SecretPlace, entry_of
+from rotation.applications.key_trial import (
+    FittingRule,
+    Given,
+    Salt,
+    StoredCell,
+    Trial,
+    salts_beside,
+    trial_of,
+    try_rules,
+)
+from rotation.applications.known_rules import PACKAGES, KnownRule, known_rules, rule_of
+from rotation.applications.presets import load_preset, preset_names
 from rotation.configuration.key_sets import Keys, KeySet
-from rotation.configuration.known_rules import PACKAGES, KnownRule, known_rules, rule_of
-from rotation.configuration.presets import load_preset, preset_names
-from rotation.discovery.key_entry import SecretPlace, entry_of
-from rotation.discovery.key_trial import FittingRule, Given, Salt, StoredCell, Trial, prepare, run, salts_beside
 from rotation.model.failures import UsageError
 from rotation.planning.inner_tokens import find_inner
 from rotation.stores.key_cells import StoredToken
@@ -61,8 +70,8 @@ def variables_of(cell: Mapping[str, Any]) -> dict[str, str]:
 def tried(cell: Mapping[str, Any], **given: Any) -> Trial:
     """The trial of a cell of the file, with what stands beside it."""
     salts = salts_beside(cell.get("beside", {}))
-    return run(
-        prepare(cell["secret"], StoredCell(cell["cell"], "a cell", salts), variables_of(cell), Given(**given)), "S"
+    return try_rules(
+        trial_of(cell["secret"], StoredCell(cell["cell"], "a cell", salts), variables_of(cell), Given(**given)), "S"
     )
 
 
@@ -124,7 +133,7 @@ def test_the_rule_of_a_package_is_found(rule: KnownRule) -> None:
     salt = SECRET if rule.own_salt else "a salt, made up" if free else rule.salt
     token = stock(first, Derivation(rule.derive, salt, rule.info, rule.iterations))
 
-    trial = run(prepare(SECRET, StoredCell(token, "a cell"), {free: str(salt)} if free else {}), "S")
+    trial = try_rules(trial_of(SECRET, StoredCell(token, "a cell"), {free: str(salt)} if free else {}), "S")
 
     words = {words for each, words in PACKAGES if each == rule}
     assert words <= {use.words for fit in trial.fits for use in fit.candidate.uses}
@@ -136,7 +145,7 @@ def test_the_rule_is_found_from_a_token_of_each_package(case: dict[str, Any]) ->
     """The known answers of real packages are found, with the salt at hand if it is no known one."""
     salts = [Salt(case["salt"], "--salt", case["salt"])] if "salt" in case else []
 
-    trial = run(prepare(case["secret"], StoredCell(case["token"], "a cell"), {}, Given(salts)), "S")
+    trial = try_rules(trial_of(case["secret"], StoredCell(case["token"], "a cell"), {}, Given(salts)), "S")
 
     assert case["kind"] in {fit.candidate.rule.derive for fit in trial.fits}
 
@@ -160,7 +169,7 @@ def test_a_key_that_is_its_own_text_is_found(kind: str) -> None:
     text = key_text("raw one")
     secret = {"raw": text, "raw-unpadded": text[:43], "hex": base64.urlsafe_b64decode(text).hex()}[kind]
 
-    trial = run(prepare(secret, StoredCell(Fernet(text).encrypt(b"x"), "a cell"), {}), "S")
+    trial = try_rules(trial_of(secret, StoredCell(Fernet(text).encrypt(b"x"), "a cell"), {}), "S")
 
     assert kind in {fit.candidate.rule.derive for fit in trial.fits}
 
@@ -178,14 +187,17 @@ def test_what_does_not_belong_to_the_secret_is_taken_off(given: str, without: st
     """A newline, blanks or quotes around the secret are named, once they are what kept it from fitting."""
     token = stock(SECRET, Derivation("sha256"))
 
-    assert only(run(prepare(given, StoredCell(token, "a cell"), {}), "S")).without == without
-    assert only(run(prepare(given, StoredCell(stock(given, Derivation("sha256")), "a cell"), {}), "S")).without == ""
+    assert only(try_rules(trial_of(given, StoredCell(token, "a cell"), {}), "S")).without == without
+    assert (
+        only(try_rules(trial_of(given, StoredCell(stock(given, Derivation("sha256")), "a cell"), {}), "S")).without
+        == ""
+    )
 
 
 def test_the_time_of_a_trial_is_that_of_each_form_of_the_secret() -> None:
     """With blanks around it, each rule is tried twice; with blanks and quotes three times."""
     cell = StoredCell(stock(SECRET, Derivation("sha256")), "a cell")
-    once, twice, thrice = (prepare(text, cell, {}).cost for text in (SECRET, f"{SECRET} ", f"'{SECRET}'\n"))
+    once, twice, thrice = (trial_of(text, cell, {}).cost for text in (SECRET, f"{SECRET} ", f"'{SECRET}'\n"))
 
     assert (twice, thrice) == (2 * once, 3 * once)
 
@@ -195,7 +207,7 @@ def test_a_secret_and_a_salt_that_are_only_tried_are_masked() -> None:
     secret, salt = "quux, a test secret in plain words", "xyzzy, a test salt in plain words"
     said = f"with {secret}, and with {salt}"
     assert get_redactor().redact(said) == said
-    prepare(f'"{secret}"', StoredCell(stock(SECRET, Derivation("sha256")), "a cell"), {"FASTMCP_SALT": salt})
+    trial_of(f'"{secret}"', StoredCell(stock(SECRET, Derivation("sha256")), "a cell"), {"FASTMCP_SALT": salt})
 
     assert not any(text in str(get_redactor().redact(said)) for text in (secret, salt))
 
@@ -204,14 +216,14 @@ def test_the_same_key_by_several_rules_is_listed_once_for_each() -> None:
     """A secret of 32 characters makes the same key by four rules."""
     secret = "9f3a1c0e5b7d2486aa17c3e0d95b6f42"
 
-    trial = run(prepare(secret, StoredCell(stock(secret, Derivation("text32")), "a cell"), {}), "S")
+    trial = try_rules(trial_of(secret, StoredCell(stock(secret, Derivation("text32")), "a cell"), {}), "S")
 
     kinds = [fit.candidate.rule.derive for fit in trial.fits]
     assert sorted(kinds) == ["text32", "text32-doubled", "text32-first", "text32-zeros"]
     assert len({fit.key_id for fit in trial.fits}) == 1
 
     cell = StoredCell(stock(secret, Derivation("text32")), "a cell", table="user_creds", column="password")
-    of_heat = run(prepare(secret, cell, {}), "S").fits[0]
+    of_heat = try_rules(trial_of(secret, cell, {}), "S").fits[0]
     assert of_heat.candidate.rule.derive == "text32-doubled"
 
 
@@ -219,8 +231,8 @@ def test_the_column_of_the_cell_decides_between_applications() -> None:
     """Of all applications with the same rule, the one whose column it is comes first, and alone is named."""
     token = stock(SECRET, Derivation("sha256"))
 
-    trial = run(
-        prepare(SECRET, StoredCell(token, "a cell", table="public.data_sources", column="encrypted_options"), {}), "S"
+    trial = try_rules(
+        trial_of(SECRET, StoredCell(token, "a cell", table="public.data_sources", column="encrypted_options"), {}), "S"
     )
 
     made = entry_of(trial.fits[0], trial.cell, SecretPlace())
@@ -239,7 +251,7 @@ def test_given_parameters_are_tried_with_the_known_ones() -> None:
     ]
 
     for rule, given in cases:
-        found = run(prepare(SECRET, StoredCell(stock(SECRET, rule), "a cell"), {}, given), "S").fits
+        found = try_rules(trial_of(SECRET, StoredCell(stock(SECRET, rule), "a cell"), {}, given), "S").fits
         assert [fit.candidate.rule.derive for fit in found] == [rule.kind]
 
 
@@ -248,7 +260,7 @@ def test_cheap_rules_are_tried_first_and_nothing_behind_a_fit() -> None:
     words: list[str] = []
     cell = StoredCell(stock(SECRET, Derivation("sha256")), "a cell", [Salt("7", "column id", column="id")])
 
-    trial = run(prepare(SECRET, cell, {}), "S", words.append)
+    trial = try_rules(trial_of(SECRET, cell, {}), "S", words.append)
 
     assert trial.fits
     assert words
@@ -262,7 +274,7 @@ def test_a_guessable_secret_is_found_and_named() -> None:
     with pytest.warns(KeyConfigWarning):
         token = stock("test_key", Derivation("sha256"))
 
-    trial = run(prepare("test_key", StoredCell(token, "a cell"), {}), "S")
+    trial = try_rules(trial_of("test_key", StoredCell(token, "a cell"), {}), "S")
 
     assert "cognee" in str(only(trial).weakness)
 
@@ -271,14 +283,14 @@ def test_a_token_that_is_bound_to_the_context_is_found() -> None:
     """With the context of its target, a bound token is found, too."""
     bound = Keyring(Derivation("sha256").key(SECRET)).bind("users.api_key").encrypt("x")
 
-    assert only(run(prepare(SECRET, StoredCell(bound, "a cell", context="users.api_key"), {}), "S")).bound
+    assert only(try_rules(trial_of(SECRET, StoredCell(bound, "a cell", context="users.api_key"), {}), "S")).bound
 
 
 @pytest.mark.parametrize("cell", ["", "a sentence", "x" * 200, key_text("no token")])
 def test_a_cell_without_a_token_is_refused(cell: str) -> None:
     """The message names the kind of the cell, and shows nothing of it."""
     with pytest.raises(UsageError, match="a cell: no Fernet token is in it") as caught:
-        prepare(SECRET, StoredCell(cell, "a cell"), {})
+        trial_of(SECRET, StoredCell(cell, "a cell"), {})
 
     assert not cell or cell not in str(caught.value)
 
@@ -287,7 +299,7 @@ def test_neither_secret_nor_salt_nor_token_is_in_a_repr() -> None:
     """A traceback with the values of a trial shows none of them."""
     salt = Salt("a secret salt", "--salt", "a secret salt")
     cell = StoredCell(stock(SECRET, Derivation("sha256")), "a cell", [salt])
-    trial = run(prepare(SECRET, cell, {}), "S")
+    trial = try_rules(trial_of(SECRET, cell, {}), "S")
 
     shown = repr((salt, cell, trial.forms, StoredToken(cell.value, cell.words), Path("x")))
     assert not any(secret in shown for secret in (SECRET, "a secret salt", str(cell.value)))
@@ -300,6 +312,6 @@ def test_of_two_rules_whose_keys_sign_alike_the_one_that_decrypts_fits(kind: str
     # Under every 256th initialization vector the wrong key finds a padding, too.
     token = Derivation(kind).key(secret).fernet._encrypt_from_parts(b"sk-live", 1_600_000_000, bytes(16)).decode()
 
-    trial = run(prepare(secret, StoredCell(token, "a cell"), {}), "S")
+    trial = try_rules(trial_of(secret, StoredCell(token, "a cell"), {}), "S")
 
     assert {fit.candidate.rule.derive for fit in trial.fits} == {kind}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from keyring_core import Derivation, Keyring
-from rotation.configuration.presets import load_preset
+from rotation.applications.presets import load_preset
 from tests.conftest import Cli, Ran
 from tests.databases import Database, open_database
 

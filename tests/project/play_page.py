@@ -28,6 +28,7 @@ import yaml
 from keyring_core import Key, KeyConfigWarning
 from keyring_core.environment import warn_of_misspelt_names
 from rotation.configuration.config_file import read_config
+from rotation.context import entries_of_apps
 from tests.databases import Database, drop_databases, open_database
 from tests.project.bash import Bash, commands_in, fault
 from tests.project.documents import ROOT, Block, commands_of, page_blocks
@@ -121,7 +122,7 @@ class Player:
         if not block.compiled:
             path = self.folder / "shown.toml"
             path.write_text(block.text)
-            config = read_config(path)
+            config = read_config(path, entries_of_apps)
             config.key_sets()
             anywhere = dict.fromkeys(re.findall(r"\$\{?(\w+)", block.text), "sqlite:///app.db")
             config.targets(anywhere, needed=False)

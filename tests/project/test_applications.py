@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rotation.configuration.presets import load_preset, preset_names
+from rotation.applications.presets import load_preset, preset_names
 
 ROOT = Path(__file__).parents[2]
 

@@ -62,7 +62,7 @@ def _pieces() -> Iterator[tuple[str, str]]:
     for path in sorted(named + [path for folder in folders for path in folder.rglob("*")]):
         name = str(path.relative_to(ROOT))
         # Pages and presets of other applications, which have variables of their own; what was changed once.
-        if name.startswith(("docs/applications", "rotation/presets")) or name == "CHANGELOG.md":
+        if name.startswith(("docs/applications", "rotation/applications/known")) or name == "CHANGELOG.md":
             continue
         if path.is_file() and path.suffix in SUFFIXES and "__pycache__" not in path.parts:
             yield from ((name, piece) for piece in _split(path))

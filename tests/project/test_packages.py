@@ -82,7 +82,7 @@ def test_the_wheel_has_all_that_the_program_reads(packages: Packages) -> None:
     assert set(listed.stdout.split()) <= set(files)
     assert any(name.endswith("dist-info/licenses/LICENSE") for name in files)
     assert {"keyring_core/py.typed", "rotation/py.typed", "rotation/output/html/page.html.jinja"} <= set(files)
-    assert sum(name.startswith("rotation/presets/") and name.endswith(".toml") for name in files) > 30
+    assert sum(name.startswith("rotation/applications/known/") and name.endswith(".toml") for name in files) > 30
 
 
 def test_the_wheel_has_nothing_else(packages: Packages) -> None:

@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 
 from rotation.cli.main import cli as commands
 from rotation.configuration.config_file import read_config
+from rotation.context import entries_of_apps
 from tests.configuration.test_settings import FAULTS
 from tests.conftest import Cli, Named
 from tests.databases import open_database
@@ -136,7 +137,7 @@ def test_every_setting_fits(tmp_path: Path) -> None:
     path = tmp_path / "rotation.toml"
     path.write_text(EVERYTHING)
 
-    assert read_config(path).policy.off == {"plaintext": "until May"}
+    assert read_config(path, entries_of_apps).policy.off == {"plaintext": "until May"}
     assert faults("rotation.toml", tomllib.loads(EVERYTHING)) == []
 
 

@@ -15,9 +15,9 @@ import pytest
 from dotenv import dotenv_values, set_key
 
 from keyring_core import Key, Keyring
+from rotation.applications.order_of_work import preset_steps
+from rotation.applications.presets import Preset, load_preset, preset_names
 from rotation.configuration.key_sources import KeySource
-from rotation.configuration.preset_steps import preset_steps
-from rotation.configuration.presets import Preset, load_preset, preset_names
 from rotation.configuration.sections import TargetEntry
 from rotation.model.target import Format
 from tests.conftest import Cli, Ran

@@ -11,6 +11,7 @@ import pytest
 
 from rotation.configuration.config_file import read_config
 from rotation.configuration.targets import unsealed
+from rotation.context import entries_of_apps
 from rotation.job.options import RunOptions
 from rotation.job.ranges import Bounds
 from rotation.job.worker import make_order, make_task
@@ -146,7 +147,7 @@ def test_a_worker_in_another_folder_opens_the_same_file(
         with named(written):
             monkeypatch.chdir(project)
             Path("rotation.toml").write_text(TARGET.format(written))
-            [target] = read_config(Path("rotation.toml")).targets(environ)
+            [target] = read_config(Path("rotation.toml"), entries_of_apps).targets(environ)
             order = make_order(keyring, RunOptions())
             task = make_task(order, target, "", Bounds(None, None))
             monkeypatch.chdir(elsewhere)

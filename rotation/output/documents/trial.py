@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from rotation.discovery.key_entry import SecretPlace, entry_of, next_step, rule_in_words
-from rotation.discovery.key_trial import FittingRule, Trial
+from rotation.applications import FittingRule, SecretPlace, Trial, entry_of, next_step, rule_in_words
 from rotation.model.next_steps import Invocation
 from rotation.output.documents.parts import CommandJson, Document, commands_of
 

@@ -12,21 +12,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count, groupby
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from keyring_core import Derivation, Key, KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.derivation import SaltForm, protect
 from keyring_core.errors import WeakKeyError
 from keyring_core.row_keys import salt_of
 from keyring_core.sources import variable_in
-from rotation.configuration.known_rules import KnownRule, Use, known_rules
-from rotation.configuration.presets import load_preset
+from rotation.applications.known_rules import KnownRule, Use, known_rules
+from rotation.applications.presets import load_preset
 from rotation.model.failures import UsageError
 from rotation.model.target import Format, Target
 from rotation.planning.cell_kinds import kind_of
 from rotation.planning.inner_tokens import find_inner
-from rotation.stores.connection import SharedConnections
-from rotation.stores.row_reader import RowReader
+
+if TYPE_CHECKING:
+    from rotation.stores.connection import SharedConnections
 
 TIMED_ITERATIONS = 20_000
 """Iterations of PBKDF2 by which the time of a trial is estimated: about 5 milliseconds."""
@@ -148,7 +149,7 @@ class Trial:
         return self.cost * (time.perf_counter() - started) / TIMED_ITERATIONS
 
 
-def prepare(secret: str | bytes, cell: StoredCell, environ: Mapping[str, str], given: Given = Given()) -> Trial:  # noqa: B008
+def trial_of(secret: str | bytes, cell: StoredCell, environ: Mapping[str, str], given: Given = Given()) -> Trial:  # noqa: B008
     """The trial of *secret* on *cell*; nothing is derived yet, and the secret is masked in every log from now on.
 
     Raises UsageError if the cell holds no token.
@@ -166,7 +167,7 @@ def prepare(secret: str | bytes, cell: StoredCell, environ: Mapping[str, str], g
     return Trial(cell, list(_candidates(cell, environ, given)), forms, unset=unset)
 
 
-def run(trial: Trial, where: str, advance: Callable[[str], None] = lambda _: None) -> Trial:
+def try_rules(trial: Trial, where: str, advance: Callable[[str], None] = lambda _: None) -> Trial:
     """Tries the candidates of *trial*, the cheap ones first, and stops behind the first cost at which one fits.
 
     *where* names the origin of the secret in messages. *advance* gets words on each key before it is made, and may
@@ -197,6 +198,8 @@ def cell_of(
 
     Raises UsageError if there is none, and StoreError.
     """
+    from rotation.applications.row_reader import RowReader  # noqa: PLC0415 - brings SQLAlchemy
+
     # Every form is looked into here, whatever a run would rotate.
     reader = RowReader(replace(target, format=Format.EMBEDDED), read_only=True, sleep=sleep, links=links)
     with closing(reader):

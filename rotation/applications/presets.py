@@ -12,13 +12,12 @@ from typing import Any, Literal
 import msgspec
 
 from keyring_core import KeyState
-from rotation.configuration.key_sets import KeySet
-from rotation.configuration.sections import App, Ignored, TargetEntry
+from rotation.configuration.sections import App, AppEntries
 from rotation.configuration.settings import Section, SettingError, convert, nearest
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import Next, Repeats
 
-FOLDER = files("rotation") / "presets"
+FOLDER = files("rotation.applications") / "known"
 """One TOML file for each application; its name is the application's."""
 
 SettingForm = Literal["comma", "semicolon", "lines", "repeated", "yaml-list", "python-list", "numbered-files", "one"]
@@ -46,10 +45,9 @@ class PresetStep(Section, frozen=True):
     run: str = ""
 
 
-class Preset(Section, frozen=True, kw_only=True):
+class Preset(AppEntries, frozen=True, kw_only=True):
     """All that is known of one application."""
 
-    name: str
     title: str
     holds: str
     """The secrets that the tokens protect, in a few words."""
@@ -70,9 +68,6 @@ class Preset(Section, frozen=True, kw_only=True):
     """`$NAME` of the variable that holds the database's url; after `init --url` what was given there."""
     recognise: dict[str, list[str]]
     """Tables with columns of text or bytes that together mean: this is that application. No version lacks them."""
-    keys: dict[str, KeySet]
-    target: list[TargetEntry]
-    ignore: tuple[Ignored, ...] = ()
     setting: list[AppSetting]
     make: PresetStep = msgspec.field(
         default_factory=lambda: PresetStep(do="Make a new key.", run="keyring-rotate keys generate")

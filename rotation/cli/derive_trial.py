@@ -14,9 +14,8 @@ from rotation.cli.secret_input import SecretOptions, asked, read_salt, read_secr
 from rotation.model.failures import StoppedError, UsageError
 
 if TYPE_CHECKING:
+    from rotation.applications import Given, HeldSecret, StoredCell, Trial
     from rotation.discovery.discover import DatabaseUrl
-    from rotation.discovery.held_secrets import HeldSecret
-    from rotation.discovery.key_trial import Given, StoredCell, Trial
     from rotation.discovery.result import DerivedKey
     from rotation.discovery.token_column import TokenColumn
     from rotation.model.report import Watcher
@@ -51,8 +50,7 @@ def try_kinds(  # noqa: PLR0913 - which secret, which rules, which cell
     where: Mapping[str, Any],
 ) -> int:
     """Prints the rules that make the key of a token in the cell. Returns 0 if one fits, otherwise 1."""
-    from rotation.discovery.key_entry import SecretPlace
-    from rotation.discovery.key_trial import prepare, run
+    from rotation.applications import SecretPlace, trial_of, try_rules
     from rotation.output.documents.trial import KeysTryJson
     from rotation.output.trial_text import render_trial
 
@@ -67,9 +65,9 @@ def try_kinds(  # noqa: PLR0913 - which secret, which rules, which cell
     if not secret.value.strip():
         raise UsageError(f"{secret.where} is empty: the secret was expected there")
     cell = _stored(command, chosen, row) if chosen else _typed(command)
-    trial = prepare(secret.value, cell, command.environ, given)
+    trial = trial_of(secret.value, cell, command.environ, given)
     with command.watch(dry_run=True) as watcher:
-        run(trial, secret.where, _follow(command, watcher, trial, secret.where))
+        try_rules(trial, secret.where, _follow(command, watcher, trial, secret.where))
     place = SecretPlace(options.variable or "", str(options.file or ""), options.program or "")
     command.show(KeysTryJson.of(trial, place, command.invocation), render_trial(trial, place, command.invocation))
     return 0 if trial.fits else 1
@@ -97,8 +95,7 @@ def derived_keys(
     databases: Sequence[DatabaseUrl],
 ) -> list[DerivedKey]:
     """The keys that *secrets* make for *columns* of *databases*, by any known rule. Raises StoppedError."""
-    from rotation.discovery.held_secrets import try_held
-    from rotation.discovery.key_trial import cell_of
+    from rotation.applications import cell_of, try_held
     from rotation.model.target import Target
 
     urls = {each.written: each.url for each in databases}
@@ -114,7 +111,7 @@ def derived_keys(
 
 def given_rules(command: CommandContext, salts: tuple[str | None, str | None, bool], **rules: Any) -> Given:
     """The salt, info and iterations of the options, to be tried as well. Raises UsageError."""
-    from rotation.discovery.key_trial import Given, Salt
+    from rotation.applications import Given, Salt
 
     text, variable, is_hex = salts
     value = read_salt(command, text, variable, is_hex=is_hex)
@@ -147,14 +144,14 @@ def _target(command: CommandContext, name: str | None, where: Mapping[str, Any])
 
 def _stored(command: CommandContext, target: Target, row: Sequence[str]) -> StoredCell:
     """The cell of *target* in that *row*, with the row's other values. Raises UsageError and StoreError."""
-    from rotation.discovery.key_trial import cell_of
+    from rotation.applications import cell_of
 
     return cell_of(target, row, sleep=command.streams.wait, links=command.links)
 
 
 def _typed(command: CommandContext) -> StoredCell:
     """The token on stdin, or that a terminal answers. Raises UsageError and StoppedError."""
-    from rotation.discovery.key_trial import StoredCell
+    from rotation.applications import StoredCell
 
     value, where = asked(command, "Token", "the token", hide=False)
     if not value.strip():

@@ -10,9 +10,9 @@ from functools import cache
 from typing import NamedTuple
 
 from keyring_core.derivation import KINDS
+from rotation.applications.presets import load_preset, preset_names
 from rotation.configuration.key_sets import KeySet
 from rotation.configuration.key_sources import KeySource, SaltColumn
-from rotation.configuration.presets import load_preset, preset_names
 
 
 class KnownRule(NamedTuple):

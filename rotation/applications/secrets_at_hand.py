@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_core import KeyConfigError
 from keyring_core.environment import PRIMARY
 from keyring_core.sources import COMMAND_SECONDS, SourceKind, read_named
+from rotation.applications.key_entry import SecretPlace, entry_of, rule_in_words
+from rotation.applications.key_trial import StoredCell, Trial, trial_of, try_rules
 from rotation.configuration.key_sets import KeySet, held_passphrase
-from rotation.discovery.key_entry import SecretPlace, entry_of, rule_in_words
-from rotation.discovery.key_trial import StoredCell, Trial, prepare, run
-from rotation.discovery.result import DerivedKey, Discovery
-from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from rotation.discovery.result import DerivedKey, Discovery
+    from rotation.discovery.token_column import TokenColumn
 
 MOST_COLUMNS = 3
 """Columns on which all candidates are tried; on further ones only the rules that fit before."""
@@ -89,8 +91,10 @@ def try_held(
     """The keys that *secrets* make for *columns*, by the first rule that fits; names them as keys of these columns.
 
     *read* gives a cell of a column, and may raise UsageError or StoreError; *follow* is called before each trial of all
-    candidates, and returns what `run` calls before each key.
+    candidates, and returns what `try_rules` calls before each key.
     """
+    from rotation.discovery.result import DerivedKey  # noqa: PLC0415 - brings SQLAlchemy
+
     proven: list[tuple[HeldSecret, Trial]] = []
     whole = 0
     for column in columns:
@@ -119,7 +123,7 @@ def _again(proven: Iterable[tuple[HeldSecret, Trial]], cell: StoredCell) -> Iter
     """The rules that fitted other cells, tried on *cell*."""
     for secret, trial in proven:
         rules = [fit.candidate for fit in trial.fits]
-        yield secret, run(replace(trial, cell=cell, candidates=rules, fits=[], keys=0), secret.where)
+        yield secret, try_rules(replace(trial, cell=cell, candidates=rules, fits=[], keys=0), secret.where)
 
 
 def _afresh(
@@ -130,5 +134,5 @@ def _afresh(
 ) -> Iterator[tuple[HeldSecret, Trial]]:
     """All candidates, tried on *cell*."""
     for secret in secrets:
-        trial = prepare(secret.value, cell, environ)
-        yield secret, run(trial, secret.where, follow(trial, secret.where))
+        trial = trial_of(secret.value, cell, environ)
+        yield secret, try_rules(trial, secret.where, follow(trial, secret.where))

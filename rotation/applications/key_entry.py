@@ -7,11 +7,10 @@ import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rotation.configuration.known_rules import KnownRule, Use
-from rotation.discovery.key_trial import FittingRule, Salt, StoredCell, Trial, uses_of
-from rotation.discovery.result import as_toml
+from rotation.applications.key_trial import FittingRule, Salt, StoredCell, Trial, uses_of
+from rotation.applications.known_rules import KnownRule, Use
 from rotation.model.next_steps import PROGRAM, Next, Repeats, Steps
-from rotation.model.text import many
+from rotation.model.text import as_toml, many
 
 UNNAMED = "APP_SECRET"
 """The variable to put a secret in that was typed."""
