@@ -19,6 +19,7 @@ from rotation.applications import Preset, load_preset, preset_names, preset_step
 from rotation.configuration.key_sources import KeySource, SaltColumn
 
 ROOT = Path(__file__).parents[1]
+PRESETS = "rotation/applications/known"
 TABLE, FOLDER = ROOT / "docs" / "applications.md", ROOT / "docs" / "applications"
 OTHERS = tomllib.loads((ROOT / ".ci" / "other_applications.toml").read_text())["application"]
 BESIDE = {"superset"}
@@ -49,7 +50,7 @@ def page(preset: Preset) -> str:
 def _opening(preset: Preset) -> Iterator[str]:
     title, name = preset.title, preset.name
     yield f"# Rotating the keys of {title}"
-    source = f"rotation/applications/known/{name}.toml"
+    source = f"{PRESETS}/{name}.toml"
     yield f"\n<!-- Made by .ci/application_pages.py from {source}: change that file. -->\n"
     yield f"{title} keeps Fernet tokens in its database: {preset.holds}."
     yield "`keyring-rotate` moves them to a new key."
@@ -177,7 +178,7 @@ def overview(presets: Sequence[Preset]) -> str:
         [
             "# Applications",
             "",
-            "<!-- Made by .ci/application_pages.py from rotation/applications/known and .ci/other_applications.toml. -->",
+            f"<!-- Made by .ci/application_pages.py from {PRESETS} and .ci/other_applications.toml. -->",
             "",
             "`keyring-rotate init --app NAME` begins with one of these; without NAME it lists them.",
             "Each name leads to a page, with the steps and with what does not work.",

@@ -25,6 +25,7 @@ CAPTIONS = {
     "__main__": "starts the command line",
     "manage": "manage.py rotate_keys",
     "cli": "commands, options, exit codes",
+    "audit": "ledger, certificate, signature",
     "output": "text, JSON, metrics, page",
     "lifecycle": "stage, promote, retire, restore",
     "checks": "facts and policy to findings",

@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 from msgspec import UnsetType
 
+from rotation.audit import LedgerVerifyJson
 from rotation.configuration.key_sources import FORMS
 from rotation.configuration.policy import Duration, Policy
 from rotation.configuration.sections import SECTIONS
@@ -22,13 +23,13 @@ from rotation.job.problems_file import ProblemLine
 from rotation.lifecycle.retirement_files import Certificate
 from rotation.output.documents.found import CheckJson, CheckListJson, DiscoverJson, ReportJson
 from rotation.output.documents.keys import KeysListJson, KeysSettingJson, KeysStepJson
-from rotation.output.documents.ledger import LedgerKeygenJson, LedgerVerifyJson
 from rotation.output.documents.parts import (
     CheckErrorJson,
     DemoJson,
     ErrorJson,
     InitJson,
     LedgerInitJson,
+    LedgerKeygenJson,
     LedgerSqlJson,
     NewKeyJson,
 )

@@ -21,6 +21,7 @@ The folders, from the top down:
 
     manage         a Django app, for `manage.py rotate_keys`
     cli            the commands: their options, signals and exit codes
+    audit          verifies the ledger, a certificate and its signature, behind one door
     output         values in; text, JSON, metrics or a page out
     lifecycle      stage, promote, retire and restore a key
     checks         the scheduled checks: facts and a policy in, findings out

@@ -123,17 +123,16 @@ def verify(command: CommandContext, certificate: Path | None, public: Path | Non
     who can write to the ledger can make a whole chain again, or remove its end: only a certificate or a head that is
     kept elsewhere, and a signature, show that. Runs, counts and reads are in no chain.
     """
-    from rotation.lifecycle import verification
-    from rotation.output.documents.ledger import LedgerVerifyJson
-    from rotation.output.ledger_text import render_verification
+    from rotation import audit
 
     if public and not certificate:
         raise UsageError("--public checks the signature of a certificate: name its file, too")
     place = None if public and url is None else _place(command, url, "ledger verify")
     if place:
         command.check_ledger(place)
-    found = verification.verify(place, certificate, public, command.streams.wait)
-    command.show(LedgerVerifyJson.of(found, command.invocation), render_verification(found, command.invocation))
+    found = audit.verify(place, certificate, public, command.streams.wait)
+    document = audit.LedgerVerifyJson.of(found, command.invocation)
+    command.show(document, audit.render_verification(found, command.invocation))
     return 1 if found.differences else 0
 
 
@@ -152,7 +151,7 @@ def keygen(command: CommandContext, file: Path) -> int:
     """
     from rotation.lifecycle.signatures import make_signing_key
     from rotation.model.next_steps import Steps
-    from rotation.output.documents.ledger import LedgerKeygenJson
+    from rotation.output.documents.parts import LedgerKeygenJson
     from rotation.output.terminal import following
 
     signer, public = make_signing_key(command, file)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from keyring_core.key_files import read_regular
 from rotation.context import Context
 from rotation.kept_files import outputs_of
-from rotation.ledger.chain import SIGNATURE, Difference, canonical, unsigned
+from rotation.ledger.chain import SIGNATURE, canonical, unsigned
 from rotation.model.atomic_file import legible_to_others, read_whole, refusal, replace_whole
 from rotation.model.failures import UsageError
 from rotation.model.outputs import Kind
@@ -56,7 +56,7 @@ class Signer:
     @classmethod
     def load(cls, path: Path, called: str) -> Signer:
         """The key in the PEM file at *path*. Raises UsageError if it is none, or if others can read or change it."""
-        data = _read(path, called)
+        data = read_given(path, called, "key")
         if fault := legible_to_others(path):
             raise UsageError(f"{called}: {fault.removeprefix(f'{path}: ')}")
         key = None
@@ -117,19 +117,10 @@ def key_id_of(public: Ed25519PublicKey) -> str:
     return sha256(public.public_bytes_raw()).hexdigest()[:16]
 
 
-def load_public(path: Path, called: str) -> Ed25519PublicKey:
-    """The public key in the PEM file at *path*. Raises UsageError if it is none."""
-    key, data = None, _read(path, called)
-    with suppress(ValueError, UnsupportedAlgorithm):
-        key = serialization.load_pem_public_key(data)
-    if not isinstance(key, Ed25519PublicKey):
-        raise UsageError(f"{called}: holds no public Ed25519 key; `ledger keygen` writes one beside the private key")
-    return key
-
-
-def _read(path: Path, called: str) -> bytes:
+def read_given(path: Path, called: str, kind: str) -> bytes:
+    """The file at *path*, which messages call *called*; *kind* names what is read. Raises UsageError."""
     try:
-        return read_regular(path, "key")[0]
+        return read_regular(path, kind)[0]
     except OSError as error:
         fault = error.strerror or "cannot be read"
     raise UsageError(f"{called}: {fault}")
@@ -141,20 +132,3 @@ def signature_of(certificate: Mapping[str, Any]) -> CertificateSignature | None:
         return msgspec.convert(certificate.get(SIGNATURE), CertificateSignature)
     except msgspec.ValidationError:
         return None
-
-
-def signature_fault(certificate: Mapping[str, Any], public: Ed25519PublicKey, name: str) -> Difference | None:
-    """The reason that *certificate*, called *name*, is not what the key *public* signed; None if it is."""
-    own, found = key_id_of(public), signature_of(certificate)
-    if SIGNATURE not in certificate:
-        return Difference(f"{name} is not signed", "ask for the certificate that was signed when the key was retired")
-    if found is None:
-        return Difference(f"{name}: its signature has an unknown form", "ask for the file as it was issued")
-    if (found.key, found.public) != (own, public.public_bytes_raw().hex()):
-        words = f"{name} was signed with another key ({found.key}); the one of --public is {own}"
-        return Difference(words, "ask the signer for the public key, and not by way of this file")
-    try:
-        public.verify(bytes.fromhex(found.value), LABEL + canonical(unsigned(certificate)))
-    except (InvalidSignature, ValueError):
-        return Difference(f"{name} was changed after it was signed with {own}", "ask for the file as it was issued")
-    return None

@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from keyring_core import KeyState
+from rotation.audit.differences import differences, replay
 from rotation.ledger import schema as tables
 from rotation.ledger.chain import (
     FIRST_PREVIOUS,
@@ -24,10 +25,8 @@ from rotation.ledger.chain import (
     EventRecord,
     Head,
     canonical,
-    differences,
     digest_of,
     linked,
-    replay,
     utc_text,
 )
 from rotation.ledger.database import LedgerError

@@ -18,9 +18,9 @@ import pytest
 import sqlalchemy as sa
 
 from keyring_core import KeyState
+from rotation.audit.differences import differences
 from rotation.configuration.database_urls import read_url
 from rotation.ledger import schema as ledger_schema
-from rotation.ledger.chain import differences
 from rotation.ledger.database import LedgerError, NewerLedgerError, open_for_service
 from rotation.ledger.ledger import Ledger, service_name
 from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord, ReadRecord

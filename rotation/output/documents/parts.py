@@ -109,6 +109,15 @@ class LedgerSqlJson(Document):
     statements: Annotated[list[str], "The statements that make the tables, in order."]
 
 
+class LedgerKeygenJson(Document):
+    """`ledger keygen`."""
+
+    complete: Annotated[Literal[True], "Always true."]
+    key: Annotated[str, "The id of the key, as signatures name it."]
+    file: Annotated[str, "The file of the private key: a secret."]
+    public: Annotated[str, "The file of the public key."]
+
+
 class FoundTargetJson(msgspec.Struct):
     """A column that `init` found."""
 

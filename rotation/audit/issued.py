@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from rotation.audit.differences import Difference
 from rotation.ledger.chain import (
     BEGAN,
     CERTIFIED,
     SIGNATURE,
     Chain,
-    Difference,
     KeptCertificate,
     UnclearJsonError,
     canonical,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keyring_core.key_files import read_regular
-from rotation.ledger.chain import Chain, Difference, differences, digest_of, unsigned
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from rotation.audit.differences import Difference, differences
+from rotation.audit.issued import CertificateFileError, Compared, compare, parse_certificate
+from rotation.ledger.chain import SIGNATURE, Chain, canonical, digest_of, unsigned
 from rotation.ledger.database import LedgerPlace
 from rotation.ledger.events import chain_at
-from rotation.ledger.issued import CertificateFileError, Compared, compare, parse_certificate
-from rotation.lifecycle.signatures import key_id_of, load_public, signature_fault, signature_of
+from rotation.lifecycle.signatures import LABEL, key_id_of, read_given, signature_of
 from rotation.model.failures import UsageError
 
 
@@ -48,7 +53,7 @@ def verify(
     cannot be read, and LedgerError.
     """
     key = load_public(public, f"--public {public}") if public else None
-    data = _read(file) if file else None
+    data = read_given(file, str(file), "certificate") if file else None
     found = Verification(name=str(file) if file else None)
     if place:
         found.ledger, found.chain = chain_at(place, wait)
@@ -71,18 +76,37 @@ def verify(
     return found
 
 
-def _read(file: Path) -> bytes:
-    try:
-        return read_regular(file, "certificate")[0]
-    except OSError as error:
-        fault = error.strerror or "cannot be read"
-    raise UsageError(f"{file}: {fault}")
-
-
 def _parsed(data: bytes, name: str, found: Verification) -> dict[str, Any] | None:
     """The certificate; None if it is none, which is then among the differences."""
     try:
         return parse_certificate(data)
     except CertificateFileError as error:
         found.differences.append(Difference(f"{name} {error}", "ask for the file as it was issued"))
+    return None
+
+
+def load_public(path: Path, called: str) -> Ed25519PublicKey:
+    """The public key in the PEM file at *path*. Raises UsageError if it is none."""
+    key, data = None, read_given(path, called, "key")
+    with suppress(ValueError, UnsupportedAlgorithm):
+        key = serialization.load_pem_public_key(data)
+    if not isinstance(key, Ed25519PublicKey):
+        raise UsageError(f"{called}: holds no public Ed25519 key; `ledger keygen` writes one beside the private key")
+    return key
+
+
+def signature_fault(certificate: Mapping[str, Any], public: Ed25519PublicKey, name: str) -> Difference | None:
+    """The reason that *certificate*, called *name*, is not what the key *public* signed; None if it is."""
+    own, found = key_id_of(public), signature_of(certificate)
+    if SIGNATURE not in certificate:
+        return Difference(f"{name} is not signed", "ask for the certificate that was signed when the key was retired")
+    if found is None:
+        return Difference(f"{name}: its signature has an unknown form", "ask for the file as it was issued")
+    if (found.key, found.public) != (own, public.public_bytes_raw().hex()):
+        words = f"{name} was signed with another key ({found.key}); the one of --public is {own}"
+        return Difference(words, "ask the signer for the public key, and not by way of this file")
+    try:
+        public.verify(bytes.fromhex(found.value), LABEL + canonical(unsigned(certificate)))
+    except (InvalidSignature, ValueError):
+        return Difference(f"{name} was changed after it was signed with {own}", "ask for the file as it was issued")
     return None
