@@ -170,7 +170,7 @@ class Facts:
         """The ids of the keys in that state."""
         return [key_id for key_id, has in (self.keys or {}).items() if has is state]
 
-    @property
+    @cached_property
     def older(self) -> list[str]:
         """The ids of the keys that another one took over from: previous and suspended ones."""
         return [key_id for key_id, state in (self.keys or {}).items() if state.is_superseded]
@@ -185,12 +185,12 @@ class Facts:
         """The columns that rotation.toml ignores, and why."""
         return self.search.ignored if self.search else []
 
-    @property
+    @cached_property
     def primary(self) -> str | None:
         """The primary key's id."""
         return next(iter(self.ids(KeyState.PRIMARY)), None)
 
-    @property
+    @cached_property
     def promotion(self) -> Promotion | None:
         """When the primary key took over; None if that is unknown, as after keys were put back by hand."""
         return took_over(self.primary or "", self.older, self.records, self.service)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -126,7 +127,7 @@ def _examine(command: CommandContext, given: Mapping[str, Any], sample: int | No
         service = _attempt(command, lambda: command.service)[0] or service_name(command.process_environ)
         verdict = Verdict.failed(fault or "", utc_now(), service)
     unwritten = write(output, verdict) if output else None
-    return verdict.with_result(unknown(unwritten)) if unwritten else verdict
+    return replace(verdict, results=(*verdict.results, unknown(unwritten))) if unwritten else verdict
 
 
 def _attempt(command: CommandContext, act: Callable[[], T]) -> tuple[T | None, str | None]:
