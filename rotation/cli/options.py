@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
@@ -102,17 +101,6 @@ class FilePath(click.Path):
         return super().convert(value, param, ctx)
 
 
-def length_of_time(text: str) -> timedelta:
-    """The time that *text* spells as rotation.toml does; 0 needs no unit. Raises BadParameter."""
-    from rotation.configuration.policy import Duration
-
-    try:
-        return Duration.parse("0s" if text == "0" else text)
-    except ValueError as error:
-        fault = str(error)
-    raise click.BadParameter(fault)
-
-
 def path_option(name: str, **settings: Any) -> _Decorator:
     """An option that takes a path."""
     return click.option(name, type=FilePath(path_type=Path), **{"metavar": "FILE"} | settings)
@@ -203,39 +191,6 @@ search_pace_option = click.option(
     is_flag=True,
     help="Several tables of a server at once; no rest while others write to a file.",
 )
-pace_options = adding(
-    click.option("--full-speed", is_flag=True, help="No pauses, large batches, even while others write."),
-    click.option("--gentle", is_flag=True, help="Small batches and pauses, even while nobody else writes."),
-    click.option(
-        "--batch-size",
-        type=click.IntRange(1, 100_000),
-        metavar="ROWS",
-        help="Rows per transaction, at most.  [default: 100 to 1000, by the pace; with --full-speed 5000 or more]",
-    ),
-    click.option("--max-rate", type=click.IntRange(1, 10**9), metavar="ROWS", help="Rows per second, at most."),
-    click.option(
-        "--workers",
-        type=click.IntRange(1, 256),
-        metavar="N",
-        help="Processes that share the work; from 2 on they need the extra dask. Add --full-speed: otherwise they take "
-        "each other for services, and pause.  [default: 1]",
-    ),
-    click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster; its workers do the work."),
-    click.option("--shard", metavar="I/N", help="Only the I-th of N parts, from 0: N such jobs share a table."),
-    click.option("--fresh", is_flag=True, help="Start again from the first row, even if the ledger has a checkpoint."),
-    click.option(
-        "--wait-for-server",
-        type=length_of_time,
-        metavar="TIME",
-        default="5m",
-        show_default=True,
-        help="How long to wait for a server that restarts or fails over in the middle of the run, such as 90s or 1h; "
-        "0 gives up after some seconds.",
-    ),
-    path_option("--pause-file", help="While this file exists, the run pauses, with no transaction open."),
-    path_option("--problems", help="File for all problems, as JSON lines; the screen shows the first twenty."),
-)
-"""The speed of a command that writes, its processes, and its first row."""
 
 
 TARGET_OPTIONS = ("url", "table", "columns", "key_columns", "where", "context")
@@ -313,17 +268,17 @@ def only_key_set(command: CommandContext) -> str | None:
     return next(iter(sets), None)
 
 
-def target_options(command: Callable[..., int]) -> Callable[..., int]:
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --url, --table, --column, --key-column, --where and --context, and passes the targets in their place."""
 
     @wraps(command)
-    def wrapped(ready: CommandContext, given: Mapping[str, Any], **options: Any) -> int:
+    def wrapped(ready: CommandContext, given: Mapping[str, Any], **options: Any) -> Any:
         return command(ready, targets=find_targets(ready, given), **options)
 
     return target_parameters(wrapped)
 
 
-def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
+def target_parameters(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the same options, and passes their values by name, which are not checked yet."""
 
     @click.option(
@@ -341,7 +296,7 @@ def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
     @click.option("--where", metavar="SQL", help="Condition: only these rows.")
     @click.option("--context", metavar="CONTEXT", help="What the tokens are bound to, as in keyring.bind(CONTEXT).")
     @wraps(command)
-    def wrapped(ready: CommandContext, **options: Any) -> int:
+    def wrapped(ready: CommandContext, **options: Any) -> Any:
         given = {name: options.pop(name) for name in TARGET_OPTIONS}
         if any(given.values()) and ready.key_set is not None:
             raise UsageError("--keys and --url, --table, --column exclude each other: a key set is of rotation.toml")
