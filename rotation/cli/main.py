@@ -169,6 +169,7 @@ def _main(argv: Sequence[str], process: Process) -> int:
 
 def _run(argv: Sequence[str], process: Process) -> int:
     streams, name = process.streams, process.invocation.program
+    label, see, code = "Error: ", "", 3
     try:
         return int(cli.main(args=list(argv), prog_name=name, standalone_mode=False, obj=process) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -178,27 +179,23 @@ def _run(argv: Sequence[str], process: Process) -> int:
         words, code = printable(error.format_message()), 2
         # Two lines, as all other errors; click itself prints three lines of usage first.
         of = error.ctx if isinstance(error, click.UsageError) else None
-        streams.warn(f"Error: {words}" + (f"\nSee {of.command_path} --help" if of else ""))
+        see = f"\nSee {of.command_path} --help" if of else ""
     except (UsageError, StoreError, StoppedError, KeyConfigError) as error:
         words, code = told(error, process.invocation), 2 if isinstance(error, UsageError | KeyConfigError) else 3
-        streams.warn(f"Error: {words}")
     except (click.Abort, KeyboardInterrupt):
-        words, code = f"Stopped at once. {CONTINUE}", 3
-        streams.warn(words)
+        label, words = "", f"Stopped at once. {CONTINUE}"
     except OSError as error:
         if error.filename is None:
             # A stream of the command line, which has no name here.
             raise
-        words, code = f"{printable(str(error.filename))}: {error.strerror}. {CONTINUE}", 3
-        streams.warn(f"Error: {words}")
+        words = f"{printable(str(error.filename))}: {error.strerror}. {CONTINUE}"
     except MemoryError:
-        words, code = f"this process has not enough memory; give it more. {CONTINUE}", 3
-        streams.warn(f"Error: {words}")
+        words = f"this process has not enough memory; give it more. {CONTINUE}"
     except Exception as error:
         # A bug. Python would exit with 1, which means that a run finished.
         structlog.get_logger(__name__).exception("rotation.failed")
-        words, code = f"it failed ({type(error).__name__}); see the log. {CONTINUE}", 3
-        streams.warn(f"Error: {words}")
+        words = f"it failed ({type(error).__name__}); see the log. {CONTINUE}"
+    streams.warn(f"{label}{words}{see}")
     # Of argv and not of the parsed options: the error may be in the command line itself.
     context = click.Context(cli, resilient_parsing=True, ignore_unknown_options=True, allow_interspersed_args=True)
     _, typed, _ = cli.make_parser(context).parse_args([*argv])

@@ -219,8 +219,11 @@ def complete_key_set(context: click.Context, _: click.Parameter, incomplete: str
     return []
 
 
-def key_set_option(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds --keys, and passes the command with the keys of that set."""
+def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds --keys, and passes the command with the keys of that set.
+
+    Without --keys, and without keys of the environment, the only key set counts.
+    """
 
     @click.option(
         "--keys",
@@ -231,22 +234,13 @@ def key_set_option(command: Callable[..., int]) -> Callable[..., int]:
     )
     @wraps(command)
     def wrapped(ready: CommandContext, key_set: str | None, **options: Any) -> int:
-        return command(ready.with_keys(key_set), **options)
-
-    return wrapped
-
-
-def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
-    """Like `key_set_option`; without --keys, and without keys of the environment, the only key set counts."""
-
-    @wraps(command)
-    def wrapped(ready: CommandContext, **options: Any) -> int:
+        ready = ready.with_keys(key_set)
         # Options that name a target exclude a key set, and --format chooses its own.
-        if ready.key_set is None and not any(options.get(name) for name in (*TARGET_OPTIONS, "app")):
+        if key_set is None and not any(options.get(name) for name in (*TARGET_OPTIONS, "app")):
             ready = ready.with_keys(only_key_set(ready))
         return command(ready, **options)
 
-    return key_set_option(wrapped)
+    return wrapped
 
 
 def only_key_set(command: CommandContext) -> str | None:
