@@ -95,7 +95,12 @@ def check_last_run(facts: Facts, policy: Policy, now: datetime) -> Iterator[Find
     """
     runs = [run for run in facts.runs if run.command == COMMAND and run.service == facts.service]
     done = [run.finished for run in runs if run.finished and run.outcome in {"complete", "left"}]
-    begun = _begun(facts, max(done, default=None))
+    ended, begun = max(done, default=None), ""
+    if facts.begun > 1:
+        since = (
+            f" since the last that came to its end, at {to_minute(ended)}" if ended else ", and none came to its end"
+        )
+        begun = f"; {many(facts.begun, 'run')} began{since}"
     look = RUN.after("look at its log, then:")
     if runs:
         last = runs[0]
@@ -105,20 +110,12 @@ def check_last_run(facts: Facts, policy: Policy, now: datetime) -> Iterator[Find
         elif last.outcome is None and now - last.started > policy.max_left_age:
             message = f"the run of {to_minute(last.started)} never ended: it was killed, or it hangs{begun}"
             yield Finding(Level.WARNING, COMMAND, message, look)
-    begin = max(done, default=min((record.first_seen for record in facts.own.values()), default=now))
+    begin = ended or min((record.first_seen for record in facts.own.values()), default=now)
     if now - begin > policy.max_run_age:
-        when = f"for {span(now - begin)}" if done else f"since the ledger began, {span(now - begin)} ago"
+        when = f"for {span(now - begin)}" if ended else f"since the ledger began, {span(now - begin)} ago"
         message = f"no run came to its end {when}, and the limit is {span(policy.max_run_age)}{begun}"
         remedy = RUN.after("look at the scheduler that should have started it, then:")
         yield Finding(Level.WARNING, COMMAND, message, remedy)
-
-
-def _begun(facts: Facts, ended: datetime | None) -> str:
-    """The end of a message: the number of runs that did not finish, if there are several."""
-    if facts.begun < 2:
-        return ""
-    since = f" since the last that came to its end, at {to_minute(ended)}" if ended else ", and none came to its end"
-    return f"; {many(facts.begun, 'run')} began{since}"
 
 
 SAME_SERVICE = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,6 @@ from rotation.model.text import issued, many, span, to_minute
 
 if TYPE_CHECKING:
     from rotation.ledger.records import CensusRecord
-    from rotation.model.key_history import Promotion
 
 
 def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> Iterator[Finding]:
@@ -33,7 +32,14 @@ def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> Iterator[F
         left[target.label] += target.counts.under[key_id]
     for label, tokens in left.items():
         if newer:
-            yield _put_back(label, tokens, newer, facts)
+            # A run leaves them, since their key is newer than the primary one.
+            key_id, promotion = max(newer.items(), key=lambda item: item[1].latest)
+            message = (
+                f"{many(tokens, 'token')} under previous keys, and {key_id} was promoted ({promotion.words()}) later "
+                f"than the primary key {facts.primary}: {promotion.causes}"
+            )
+            steps = demotion_steps(key_id, facts.key_set, may_be_clock=promotion.is_close)
+            yield Finding(Level.WARNING, label, message, steps)
             continue
         if facts.promotion is None:
             yield Finding(Level.UNKNOWN, label, "the ledger has no date of the primary key", RUN)
@@ -167,17 +173,6 @@ def check_future_tokens(facts: Facts, policy: Policy, now: datetime) -> Iterator
                 message = f"a token under {key_id} is of {to_minute(when) if when else 'a time beyond any calendar'}"
                 remedy = "set the clock of the machine that wrote it, and of this one, by NTP"
                 yield Finding(Level.WARNING, target.label, message, remedy)
-
-
-def _put_back(label: str, tokens: int, newer: Mapping[str, Promotion], facts: Facts) -> Finding:
-    """The finding on tokens that a run leaves, since their key is newer than the primary one."""
-    key_id, promotion = max(newer.items(), key=lambda item: item[1].latest)
-    message = (
-        f"{many(tokens, 'token')} under previous keys, and {key_id} was promoted ({promotion.words()}) later than the "
-        f"primary key {facts.primary}: {promotion.causes}"
-    )
-    steps = demotion_steps(key_id, facts.key_set, may_be_clock=promotion.is_close)
-    return Finding(Level.WARNING, label, message, steps)
 
 
 def _new_unreadable(target: TargetFacts) -> int:

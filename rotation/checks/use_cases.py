@@ -120,7 +120,7 @@ def _examine(
             session.keep(kept(facts))
             if number is not None and session.fault is None:
                 outcome: Outcome = "complete" if verdict.level == 0 else "left"
-                counts = {"status": verdict.level.name, **Counter(each.level.name for each in verdict.results)}
+                counts = {"status": verdict.level.name, **Counter([each.level.name for each in verdict.results])}
                 session.attempt(partial(Ledger.end_run, number=number, outcome=outcome, counts=counts))
     return verdict
 

@@ -120,7 +120,7 @@ class Check:
     function: Callable[[Facts, Policy, datetime], Iterable[Finding]]
     needs: Sequence[str] = ()
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Its name in a policy, in a metric and in the documentation."""
         return self.function.__name__.removeprefix("check_")
