@@ -12,7 +12,7 @@ import click
 
 from keyring_core import KeyringError
 from rotation.cli.help_page import HelpPage
-from rotation.cli.options import (
+from rotation.cli.shared_options import (
     CommandContext,
     Process,
     common_options,

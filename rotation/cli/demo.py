@@ -17,7 +17,7 @@ from keyring_core import Key
 from keyring_core.environment import PREVIOUS, PRIMARY, VARIABLES
 from keyring_core.names import printable
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
-from rotation.cli.options import CommandContext, Process, common_options, path_option, print_json
+from rotation.cli.shared_options import CommandContext, Process, common_options, path_option, print_json
 from rotation.model.atomic_file import read_whole, replace_whole
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.next_steps import Invocation, program_elsewhere, quoted

@@ -11,7 +11,7 @@ import click
 
 from rotation.cli.help_page import STOPPED, UNWRITTEN, USAGE, HelpGroup
 from rotation.cli.new_key_command import derive, generate
-from rotation.cli.options import (
+from rotation.cli.shared_options import (
     CommandContext,
     adding,
     common_options,
@@ -94,8 +94,8 @@ def step(
     def add(take: Callable[..., StepResult]) -> click.Command:
         @wraps(take)
         def wrapped(command: CommandContext, *, by: str | None, show_key: bool, **given: Any) -> int:
-            from rotation.output.documents.keys import KeysStepJson
-            from rotation.output.documents.parts import as_json
+            from rotation.output.documents.key_steps import KeysStepJson
+            from rotation.output.documents.parts import json_text
             from rotation.output.keys_text import Unmasked, render
 
             if by is not None and not 0 < len(by.strip()) <= LONGEST:
@@ -104,7 +104,7 @@ def step(
             done, streams = take(command, **given), command.streams
             if command.as_json:
                 document = KeysStepJson.of(done, command.invocation, show_key=show_key)
-                print(as_json(document), file=streams.key_stream if show_key else streams.stdout)
+                print(json_text(document), file=streams.key_stream if show_key else streams.stdout)
             else:
                 for line in render(done, command.invocation, show_key=show_key):
                     if isinstance(line, Unmasked):
@@ -146,7 +146,7 @@ def list_keys(command: CommandContext, *, app: str | None, show_key: bool) -> in
     """
     from rotation.ledger.database import LedgerError
     from rotation.lifecycle import listing
-    from rotation.output.documents.keys import KeysListJson
+    from rotation.output.documents.key_steps import KeysListJson
     from rotation.output.keys_text import render_list
     from rotation.output.terminal import following
 
@@ -174,8 +174,8 @@ def _print_setting(command: CommandContext, name: str, *, show_key: bool) -> int
     from rotation.configuration.presets import load_preset
     from rotation.lifecycle.environment_keys import EnvironmentKeys
     from rotation.lifecycle.transitions import states
-    from rotation.output.documents.keys import KeysSettingJson
-    from rotation.output.documents.parts import as_json
+    from rotation.output.documents.key_steps import KeysSettingJson
+    from rotation.output.documents.parts import json_text
 
     preset = load_preset(name)
     own = preset.key_set(preset.setting[0])
@@ -200,7 +200,7 @@ def _print_setting(command: CommandContext, name: str, *, show_key: bool) -> int
         raise UsageError(f"{preset.title} has no setting for the key set {command.key_set}; name one that has: {sets}")
     stream = command.streams.key_stream if show_key else command.streams.stdout
     print(
-        as_json(KeysSettingJson(complete=True, app=name, lines=lines)) if command.as_json else "\n".join(lines),
+        json_text(KeysSettingJson(complete=True, app=name, lines=lines)) if command.as_json else "\n".join(lines),
         file=stream,
     )
     return 0

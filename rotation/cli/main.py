@@ -27,10 +27,10 @@ from rotation.cli.help_page import USAGE, HelpGroup, help_command
 from rotation.cli.init_command import init
 from rotation.cli.keys_command import keys
 from rotation.cli.ledger_command import ledger
-from rotation.cli.options import Declares, Process, common_parameters, print_json
 from rotation.cli.presentation import FORMATS, TerminalStreams, start_log
 from rotation.cli.report_command import report
 from rotation.cli.run_command import adopt, run, status
+from rotation.cli.shared_options import Declares, Process, common_parameters, print_json
 from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError, told
 from rotation.model.next_steps import PROGRAM, Invocation, this_program
 from rotation.model.streams import Streams

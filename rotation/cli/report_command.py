@@ -10,7 +10,7 @@ import click
 
 from keyring_core.redaction import get_redactor
 from rotation.cli.help_page import USAGE, HelpPage
-from rotation.cli.options import (
+from rotation.cli.shared_options import (
     CommandContext,
     common_options,
     find_targets,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
-from rotation.cli.options import CommandContext, adding, common_options, path_option, target_options
+from rotation.cli.shared_options import CommandContext, adding, common_options, path_option, target_options
 from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:

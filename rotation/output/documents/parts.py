@@ -30,7 +30,7 @@ class Document(msgspec.Struct, forbid_unknown_fields=True):
         return cls(**{name: getattr(value, name) for name in names}, **others)
 
 
-def as_json(document: object) -> str:
+def json_text(document: object) -> str:
     """*document* as text, in ASCII."""
     return json.dumps(msgspec.to_builtins(document))
 

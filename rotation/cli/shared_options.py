@@ -82,11 +82,11 @@ class CommandContext(Context):
 
 def print_json(document: object, stream: TextIO) -> None:
     """Prints the one JSON document."""
-    from rotation.output.documents.parts import as_json
+    from rotation.output.documents.parts import json_text
 
     # A closed pipe does not change the exit code.
     with suppress(BrokenPipeError):
-        print(as_json(document), file=stream)
+        print(json_text(document), file=stream)
 
 
 class FilePath(click.Path):
