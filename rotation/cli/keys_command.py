@@ -314,12 +314,10 @@ def retire(  # noqa: PLR0913 - click's
     *,
     key_id: str,
     certificate: Path | None,
-    sign_with: Path | None,
     archive: Path | None,
     no_archive: bool,
     no_wait: bool,
-    force: str | None,
-    full_speed: bool,
+    **settings: Any,
 ) -> StepResult:
     """Retire a previous key, if nothing needs it.
 
@@ -344,17 +342,7 @@ def retire(  # noqa: PLR0913 - click's
         ways = Steps(kept, Next(("--no-archive",), "to keep it nowhere:", repeats=Repeats.COMMAND))
         words = "say whether the key is to be archived; without it, backups from before today cannot be read."
         raise UsageError(f"{words} Nothing was changed.", ways)
-    return lifecycle.retire(
-        command,
-        key_id,
-        targets,
-        proof=certificate,
-        archive=archive,
-        force=force,
-        full_speed=full_speed,
-        sign_with=sign_with,
-        wait=not no_wait,
-    )
+    return lifecycle.retire(command, key_id, targets, proof=certificate, archive=archive, wait=not no_wait, **settings)
 
 
 @step(
