@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import NoReturn, TextIO
 
 import click
@@ -27,10 +28,9 @@ from rotation.cli.help_page import USAGE, HelpGroup, help_command
 from rotation.cli.init_command import init
 from rotation.cli.keys_command import keys
 from rotation.cli.ledger_command import ledger
-from rotation.cli.presentation import FORMATS, TerminalStreams, start_log
 from rotation.cli.report_command import report
 from rotation.cli.run_command import adopt, run, status
-from rotation.cli.shared_options import Declares, Process, common_parameters, print_json
+from rotation.cli.shared_options import FORMATS, Declares, Process, common_parameters, print_json, start_log
 from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError, told
 from rotation.model.next_steps import PROGRAM, Invocation, this_program
 from rotation.model.streams import Streams
@@ -77,6 +77,26 @@ def cli(**_: object) -> None:
 
 for _command in (init, demo, discover, status, keys, run, adopt, check, report, ledger, help_command):
     cli.add_command(_command)
+
+
+@dataclass
+class TerminalStreams(Streams):
+    """Streams that colour what they warn of, unless the environment says otherwise."""
+
+    environ: Mapping[str, str] = field(default_factory=dict)
+    program: str = PROGRAM
+    """The name of the program in commands, which are not wrapped."""
+
+    def warn(self, text: str) -> None:
+        """Prints on stderr, and ignores a stderr that cannot be written."""
+        if not (self.stderr.isatty() or self.environ.get("FORCE_COLOR")):
+            super().warn(text)
+            return
+        from rotation.output.terminal import warn
+
+        with suppress(OSError):
+            warn(text, self.stderr, self.environ, self.program)
+            self.stderr.flush()
 
 
 def main(  # noqa: PLR0913 - all that a process is made of

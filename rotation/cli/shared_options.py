@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from keyring_core.environment import ROTATION_CONFIG, names_primary
-from rotation.cli.presentation import FORMATS, start_log
+from keyring_core.redaction import configure_logging
 from rotation.context import Context
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import PLAIN, Invocation
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 Declares: TypeAlias = "Callable[[], Sequence[DeclaredColumn]]"
 """The encrypted columns of an application that runs in this process."""
+PROGRESS = "rotation.output.progress"
+"""The logger of the lines that come every few seconds."""
+RETRIES = "rotation.stores.access", "rotation.stores.patience"
+"""The loggers of what is tried again after a transient error."""
+FORMATS = {"text": "console", "json": "json"}
+"""The values of --log-format, and what configure_logging calls each."""
 
 
 @dataclass
@@ -139,6 +146,15 @@ common_parameters = adding(
     presentation_parameters,
 )
 """The options that stand before a command or behind it."""
+
+
+def start_log(level: int = logging.WARNING, log_format: str = FORMATS["text"], *, progress: bool = True) -> None:
+    """Sends log lines to stderr, and redacts stdout and stderr."""
+    configure_logging(stream=sys.stderr, level=level, renderer=log_format, guard_stdio=True)
+    logging.getLogger(PROGRESS).setLevel(min(level, logging.INFO) if progress else level)
+    # What fails in the end is an error of its own.
+    for name in RETRIES:
+        logging.getLogger(name).setLevel(level if progress else logging.ERROR)
 
 
 def set_up(streams: Streams, *, quiet: bool, verbose: int, log_format: str | None) -> None:
