@@ -21,14 +21,13 @@ from click.shell_completion import shell_complete
 
 from keyring_core import KeyConfigError
 from keyring_core.names import printable
-from rotation.cli.check_command import check, failed
+from rotation.cli.check_command import check, failed, report
 from rotation.cli.demo import demo
 from rotation.cli.discover_command import discover
 from rotation.cli.help_page import USAGE, HelpGroup, help_command
 from rotation.cli.init_command import init
 from rotation.cli.keys_command import keys
 from rotation.cli.ledger_command import ledger
-from rotation.cli.report_command import report
 from rotation.cli.run_command import adopt, run, status
 from rotation.cli.shared_options import FORMATS, Declares, Process, common_parameters, print_json, start_log
 from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError, told
