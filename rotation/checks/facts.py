@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keyring_core import KeyState
 from rotation.ledger.clock import Clocks
@@ -72,6 +72,8 @@ class Facts:
     """Key ids and states in the environment now; None if the keys cannot be loaded."""
     salted: frozenset[str] = frozenset()
     """The ids of those that stand for keys that are made for each row."""
+    certificates: tuple[Mapping[str, Any], ...] = ()
+    """The certificates of retired keys in the ledger."""
     archives: Mapping[str, str] = field(default_factory=dict)
     """The archive of each retired key that the ledger knows."""
     cut_short: frozenset[str] = frozenset()

@@ -150,12 +150,10 @@ def overview(
             columns = partial(search_columns, context, targets)
             facts = census_targets(facts, context, own, keyring, columns, clock=session.date)
         runs: Sequence[RunRecord] = ()
-        certificates: Sequence[Mapping[str, Any]] = ()
         if session.ledger is not None and facts.ledger_fault is None:
-            certificates = [one for one in session.ledger.certificates() if one.get("service") == session.service]
             runs = session.ledger.last_runs(PAGE_RUNS, session.service)
         verdict = Verdict.of(facts, policy, session.date())
-    return Overview(verdict, own, runs, certificates)
+    return Overview(verdict, own, runs, facts.certificates)
 
 
 NO_LEDGER = f"there is none: {NAME_LEDGER}"
@@ -327,5 +325,6 @@ def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -
         "complete_run": use.run,
         "clocks": ledger.clocks(),
         "cut_short": frozenset(ledger.cut_short(service, states) if states else ()),
+        "certificates": tuple(certificates),
         "archives": {one["key"]: path for one in certificates if isinstance(path := one.get("archive"), str)},
     }
