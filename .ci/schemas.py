@@ -22,7 +22,7 @@ from rotation.configuration.settings import NEEDED, Section, settings_of
 from rotation.job.problems_file import ProblemLine
 from rotation.lifecycle.retirement_files import Certificate
 from rotation.output.documents.found import CheckJson, CheckListJson, DiscoverJson, ReportJson
-from rotation.output.documents.keys import KeysListJson, KeysSettingJson, KeysStepJson
+from rotation.output.documents.key_steps import KeysListJson, KeysSettingJson, KeysStepJson
 from rotation.output.documents.parts import (
     CheckErrorJson,
     DemoJson,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keyring_core import KeyState
 from rotation.ledger.clock import Clocks
@@ -72,6 +72,8 @@ class Facts:
     """Key ids and states in the environment now; None if the keys cannot be loaded."""
     salted: frozenset[str] = frozenset()
     """The ids of those that stand for keys that are made for each row."""
+    certificates: tuple[Mapping[str, Any], ...] = ()
+    """The certificates of retired keys in the ledger."""
     archives: Mapping[str, str] = field(default_factory=dict)
     """The archive of each retired key that the ledger knows."""
     cut_short: frozenset[str] = frozenset()
@@ -170,7 +172,7 @@ class Facts:
         """The ids of the keys in that state."""
         return [key_id for key_id, has in (self.keys or {}).items() if has is state]
 
-    @property
+    @cached_property
     def older(self) -> list[str]:
         """The ids of the keys that another one took over from: previous and suspended ones."""
         return [key_id for key_id, state in (self.keys or {}).items() if state.is_superseded]
@@ -185,12 +187,12 @@ class Facts:
         """The columns that rotation.toml ignores, and why."""
         return self.search.ignored if self.search else []
 
-    @property
+    @cached_property
     def primary(self) -> str | None:
         """The primary key's id."""
         return next(iter(self.ids(KeyState.PRIMARY)), None)
 
-    @property
+    @cached_property
     def promotion(self) -> Promotion | None:
         """When the primary key took over; None if that is unknown, as after keys were put back by hand."""
         return took_over(self.primary or "", self.older, self.records, self.service)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
 from datetime import datetime
 
 from keyring_core import KeyState
@@ -13,7 +14,6 @@ from rotation.configuration.policy import Policy
 from rotation.ledger.clock import CLOCK_REMEDY, SERVICE_CLOCK_REMEDY
 from rotation.ledger.database import SHAPE_REMEDY, UNKNOWN_SHAPE
 from rotation.ledger.key_uses import of_clocks
-from rotation.ledger.records import KeyRecord
 from rotation.model.key_use import in_words
 from rotation.model.next_steps import CHECK, DISCOVER, RUN, STATUS, Next, Remedy, Repeats, Steps, demotion_steps
 from rotation.model.text import many, span, to_minute
@@ -22,109 +22,100 @@ from rotation.retirement import LOOK_ELSEWHERE, refusals
 COMMAND = "run"
 
 
-def check_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
+def check_keys(facts: Facts, _policy: Policy, _now: datetime) -> Iterator[Finding]:
     """Cannot load the keys of this environment, so no token was checked.
 
     Remedy: `keyring-rotate keys list` shows the fault; give the check the same keys as the services.
     """
-    if facts.keys_fault is None:
-        return []
-    return [Finding(Level.UNKNOWN, "", facts.keys_fault, facts.keys_step("list"))]
+    if facts.keys_fault is not None:
+        yield Finding(Level.UNKNOWN, "", facts.keys_fault, facts.keys_step("list"))
 
 
-def check_targets(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
+def check_targets(facts: Facts, _policy: Policy, _now: datetime) -> Iterator[Finding]:
     """A target cannot be read: its database does not answer, or the table does not fit.
 
     Remedy: `keyring-rotate status` shows the fault; fix the database, its rights or rotation.toml.
     """
-    return [Finding(Level.UNKNOWN, label, why, STATUS) for label, why in facts.unreached.items()]
+    yield from [Finding(Level.UNKNOWN, label, why, STATUS) for label, why in facts.unreached.items()]
 
 
-def check_ledger(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
+def check_ledger(facts: Facts, _policy: Policy, _now: datetime) -> Iterator[Finding]:
     """The ledger cannot be read or written, so that no date of a key and no run is known.
 
     Remedy: set ROTATION_LEDGER_URL, or fix the database that it names, or its rights.
     """
-    found = []
     for fault in (facts.ledger_fault, facts.ledger_unwritten):
         if fault is not None:
             remedy: Remedy = "set ROTATION_LEDGER_URL, or fix the database that it names"
             if UNKNOWN_SHAPE in fault:
                 remedy = CHECK.after(f"{SHAPE_REMEDY}, then:")
-            found.append(Finding(Level.UNKNOWN, "ledger", fault, remedy))
-    return found
+            yield Finding(Level.UNKNOWN, "ledger", fault, remedy)
 
 
-def check_clock(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_clock(facts: Facts, policy: Policy, now: datetime) -> Iterator[Finding]:
     """The clock is behind the latest time in the ledger, so ages are wrong; or two machines' clocks differ.
 
     Remedy: set the clock of that machine by NTP (`timedatectl`).
     """
-    found = []
     if facts.clocks:
-        faults = facts.clocks.faults(policy.max_clock_skew, now)
-        found += [Finding(Level.WARNING, "clock", fault, remedy) for fault, remedy in faults]
-        found += [Finding(Level.OK, "clock", facts.clocks.note, CLOCK_REMEDY)] if facts.clocks.note else []
-    services = [*facts.late_times, *of_clocks(facts.instances)]
-    return found + [Finding(Level.WARNING, "clock", words, SERVICE_CLOCK_REMEDY) for words in services]
+        for fault, remedy in facts.clocks.faults(policy.max_clock_skew, now):
+            yield Finding(Level.WARNING, "clock", fault, remedy)
+        if facts.clocks.note:
+            yield Finding(Level.OK, "clock", facts.clocks.note, CLOCK_REMEDY)
+    for words in (*facts.late_times, *of_clocks(facts.instances)):
+        yield Finding(Level.WARNING, "clock", words, SERVICE_CLOCK_REMEDY)
 
 
-def check_uncovered_columns(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
+def check_uncovered_columns(facts: Facts, _policy: Policy, _now: datetime) -> Iterator[Finding]:
     """Columns hold tokens and no target names them: a run leaves them out, and retiring a key would lose them.
 
     Remedy: `keyring-rotate discover` prints the entries for rotation.toml.
     """
     words = "this column holds tokens, and no target names it"
-    found = [Finding(Level.WARNING, column.label, words, DISCOVER) for column in facts.uncovered]
+    yield from [Finding(Level.WARNING, column.label, words, DISCOVER) for column in facts.uncovered]
     if facts.search_fault is not None:
-        found.append(Finding(Level.UNKNOWN, "", facts.search_fault, DISCOVER))
-    return found
+        yield Finding(Level.UNKNOWN, "", facts.search_fault, DISCOVER)
 
 
-def check_declared_columns(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
+def check_declared_columns(facts: Facts, _policy: Policy, _now: datetime) -> Iterator[Finding]:
     """Models declare columns as encrypted and no target names them: a run leaves out the tokens that will be there.
 
     Remedy: `keyring-rotate discover` lists them, and prints the entry for rotation.toml.
     """
     words = "models declare this column as encrypted, and no target names it"
-    found = [Finding(Level.WARNING, label, words, DISCOVER) for label in facts.declared]
+    yield from [Finding(Level.WARNING, label, words, DISCOVER) for label in facts.declared]
     if facts.models_fault is not None:
-        found.append(Finding(Level.UNKNOWN, "", facts.models_fault, "fix models or django in rotation.toml"))
-    return found
+        yield Finding(Level.UNKNOWN, "", facts.models_fault, "fix models or django in rotation.toml")
 
 
-def check_last_run(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_last_run(facts: Facts, policy: Policy, now: datetime) -> Iterator[Finding]:
     """The last run failed, was cut short, or is missing for longer than the policy allows.
 
     Remedy: `keyring-rotate run`; look at its log, and at the scheduler that should have started it.
     """
     runs = [run for run in facts.runs if run.command == COMMAND and run.service == facts.service]
     done = [run.finished for run in runs if run.finished and run.outcome in {"complete", "left"}]
-    found, begun = [], _begun(facts, max(done, default=None))
+    ended, begun = max(done, default=None), ""
+    if facts.begun > 1:
+        since = (
+            f" since the last that came to its end, at {to_minute(ended)}" if ended else ", and none came to its end"
+        )
+        begun = f"; {many(facts.begun, 'run')} began{since}"
     look = RUN.after("look at its log, then:")
     if runs:
         last = runs[0]
         if last.outcome in {"failed", "interrupted"}:
             message = f"the run of {to_minute(last.started)} ended {last.outcome}{begun}"
-            found.append(Finding(Level.CRITICAL, COMMAND, message, look))
+            yield Finding(Level.CRITICAL, COMMAND, message, look)
         elif last.outcome is None and now - last.started > policy.max_left_age:
             message = f"the run of {to_minute(last.started)} never ended: it was killed, or it hangs{begun}"
-            found.append(Finding(Level.WARNING, COMMAND, message, look))
-    begin = max(done, default=min((record.first_seen for record in facts.own.values()), default=now))
+            yield Finding(Level.WARNING, COMMAND, message, look)
+    begin = ended or min((record.first_seen for record in facts.own.values()), default=now)
     if now - begin > policy.max_run_age:
-        when = f"for {span(now - begin)}" if done else f"since the ledger began, {span(now - begin)} ago"
+        when = f"for {span(now - begin)}" if ended else f"since the ledger began, {span(now - begin)} ago"
         message = f"no run came to its end {when}, and the limit is {span(policy.max_run_age)}{begun}"
         remedy = RUN.after("look at the scheduler that should have started it, then:")
-        found.append(Finding(Level.WARNING, COMMAND, message, remedy))
-    return found
-
-
-def _begun(facts: Facts, ended: datetime | None) -> str:
-    """The end of a message: the number of runs that did not finish, if there are several."""
-    if facts.begun < 2:
-        return ""
-    since = f" since the last that came to its end, at {to_minute(ended)}" if ended else ", and none came to its end"
-    return f"; {many(facts.begun, 'run')} began{since}"
+        yield Finding(Level.WARNING, COMMAND, message, remedy)
 
 
 SAME_SERVICE = (
@@ -133,7 +124,7 @@ SAME_SERVICE = (
 )
 
 
-def check_weak_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
+def check_weak_keys(facts: Facts, _policy: Policy, _now: datetime) -> Iterator[Finding]:
     """A key can be guessed: it is a placeholder, a public example, or not random.
 
     Remedy: a key of `keyring-rotate keys generate` as the primary one, this one first among ENCRYPTION_PREVIOUS_KEYS,
@@ -144,35 +135,32 @@ def check_weak_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Findi
         "put this one first into ENCRYPTION_PREVIOUS_KEYS, with ENCRYPTION_ALLOW_WEAK_PREVIOUS=1",
         RUN,
     )
-    return [Finding(Level.CRITICAL, "", message, remedy) for message in facts.weak]
+    yield from [Finding(Level.CRITICAL, "", message, remedy) for message in facts.weak]
 
 
-def check_key_files(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
+def check_key_files(facts: Facts, _policy: Policy, _now: datetime) -> Iterator[Finding]:
     """A file that holds keys can be read or changed by users who need not.
 
     Remedy: `chmod 600` the file; for a mounted secret set its mode to 0400.
     """
-    found = []
     for file in facts.key_files:
         mode, remedy = stat.filemode(file.mode), f"chmod 600 {file.path}"
         if file.mode & (stat.S_IWGRP | stat.S_IWOTH):
             message = f"others can change this file of {file.variable} ({mode})"
-            found.append(Finding(Level.CRITICAL, file.path, message, remedy))
+            yield Finding(Level.CRITICAL, file.path, message, remedy)
         elif file.mode & (stat.S_IROTH | (stat.S_IRGRP if file.variable == ARCHIVE else 0)):
             # A service may read its keys through its group; an archive is for its owner alone.
             who = "every user" if file.mode & stat.S_IROTH else "its group"
             message = f"{who} can read this file of {file.variable} ({mode})"
-            found.append(Finding(Level.WARNING, file.path, message, remedy))
-    return found
+            yield Finding(Level.WARNING, file.path, message, remedy)
 
 
-def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
+def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> Iterator[Finding]:
     """The same key is used in two environments of one ledger, so that a leak in one opens the other.
 
     Remedy: give one service one ROTATION_SERVICE everywhere; give each environment a key of its own: `keyring-rotate
     keys stage` in one of them, then promote and run.
     """
-    found = []
     for key_id in facts.keys or {}:
         others = sorted(
             {
@@ -190,63 +178,64 @@ def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
                 RUN,
                 facts.retire_step(key_id),
             )
-            found.append(Finding(Level.WARNING, key_id, message, remedy))
-    return found
+            yield Finding(Level.WARNING, key_id, message, remedy)
 
 
-def check_key_age(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_key_age(facts: Facts, policy: Policy, now: datetime) -> Iterator[Finding]:
     """The primary key is older than the policy allows, or soon will be.
 
     Remedy: begin the next rotation with `keyring-rotate keys stage`.
     """
     since = facts.since(facts.primary or "")
     if facts.primary is None or since is None:
-        return [_undated("the primary key", facts.primary or "")]
+        yield _undated("the primary key", facts.primary or "")
+        return
     age, remedy = now - since, facts.keys_step("promote" if facts.ids(KeyState.STAGED) else "stage")
     exact = facts.own[facts.primary].promoted is not None
     if age > policy.max_key_age:
         old = f"{span(age)} old" if exact else f"at least {span(age)} old, in use since before {to_minute(since)}"
         message = f"the primary key is {old}, and the limit is {span(policy.max_key_age)}"
-        return [Finding(Level.CRITICAL, facts.primary, message, remedy)]
-    if age > policy.max_key_age - policy.warn_before:
+        yield Finding(Level.CRITICAL, facts.primary, message, remedy)
+    elif age > policy.max_key_age - policy.warn_before:
         message = f"the primary key must be replaced by {to_minute(since + policy.max_key_age)}"
         message += "" if exact else f", or earlier: it has been in use since before {to_minute(since)}"
-        return [Finding(Level.WARNING, facts.primary, message, remedy)]
-    return []
+        yield Finding(Level.WARNING, facts.primary, message, remedy)
 
 
-def check_staged_key(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_staged_key(facts: Facts, policy: Policy, now: datetime) -> Iterator[Finding]:
     """A staged key has been waiting too long, or some service has promoted it already.
 
     Remedy: `keyring-rotate keys promote`, once every service has the staged key.
     """
-    found, promote = [], facts.keys_step("promote")
+    promote = facts.keys_step("promote")
     for key_id in facts.ids(KeyState.STAGED):
         since = facts.since(key_id)
         if since is None:
-            found.append(_undated("the staged key", key_id))
+            yield _undated("the staged key", key_id)
         elif now - since > policy.max_staged_age:
             message = f"staged for {span(now - since)}, and the limit is {span(policy.max_staged_age)}"
-            found.append(Finding(Level.WARNING, key_id, message, promote))
+            yield Finding(Level.WARNING, key_id, message, promote)
         if facts.under[key_id]:
             message = (
                 f"{many(facts.under[key_id], 'token')} under this key already: a service has it as its primary key"
             )
             remedy = promote.after("make it the primary key of every service, and here:")
-            found.append(Finding(Level.WARNING, key_id, message, remedy))
-    return found
+            yield Finding(Level.WARNING, key_id, message, remedy)
 
 
-def check_previous_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_previous_keys(facts: Facts, policy: Policy, now: datetime) -> Iterator[Finding]:
     """A previous key is kept though nothing seems to need it, or is needed for longer than the policy allows.
 
     Remedy: `keyring-rotate run` until no token needs it, then `keyring-rotate keys retire ID --archive ID.keys`.
     """
     words = "it is gone, and the ledger does not have its retirement, which was cut short"
-    gone = [Finding(Level.WARNING, key_id, words, facts.retire_step(key_id)) for key_id in sorted(facts.cut_short)]
-    found = (_previous_key(facts, key_id, policy, now) for key_id in facts.older)
-    # Within the limits, check_suspended_keys reports a suspended key.
-    return gone + [each for each in found if each and (each.level or each.subject in facts.ids(KeyState.PREVIOUS))]
+    for key_id in sorted(facts.cut_short):
+        yield Finding(Level.WARNING, key_id, words, facts.retire_step(key_id))
+    for key_id in facts.older:
+        found = _previous_key(facts, key_id, policy, now)
+        # Within the limits, check_suspended_keys reports a suspended key.
+        if found and (found.level or key_id in facts.ids(KeyState.PREVIOUS)):
+            yield found
 
 
 def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> Finding | None:
@@ -286,46 +275,33 @@ def _not_replaced(facts: Facts, key_id: str, policy: Policy) -> Finding:
     return Finding(Level.UNKNOWN, key_id, message, record)
 
 
-def check_key_reads(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_key_reads(facts: Facts, policy: Policy, now: datetime) -> Iterator[Finding]:
     """A service read with a previous key after the last complete run: something outside of the targets holds tokens.
 
     Remedy: look into queues, caches, files, exports and other databases; have the application write what is there
     again; then `keyring-rotate run`.
     """
-    found = []
     for key_id in facts.ids(KeyState.PREVIOUS):
         use = facts.key_use(key_id, policy, now)
         # Until a run was complete, and if tokens came since, services read what the targets hold.
         if use.by_run and use.late and not facts.under[key_id]:
             message = f"reads since the last complete run: {in_words(use.late, use.since)}"
-            found.append(Finding(Level.WARNING, key_id, message, Steps(LOOK_ELSEWHERE, RUN)))
-    return found
+            yield Finding(Level.WARNING, key_id, message, Steps(LOOK_ELSEWHERE, RUN))
 
 
-def check_suspended_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_suspended_keys(facts: Facts, policy: Policy, now: datetime) -> Iterator[Finding]:
     """A key is suspended, and a service refused tokens under it; or the trial is over.
 
     Remedy: `keyring-rotate keys resume ID`, and find what holds these tokens; if nothing was refused for long enough,
     `keyring-rotate keys retire ID --archive ID.keys`.
     """
-    own = [_suspended_key(facts, key_id, policy, now) for key_id in facts.ids(KeyState.SUSPENDED)]
-    elsewhere = ((record.id, _suspended_elsewhere(record, facts)) for record in facts.records)
-    return own + [_not_here(key_id, since) for key_id, since in elsewhere if since]
-
-
-def _suspended_elsewhere(record: KeyRecord, facts: Facts) -> datetime | None:
-    """The time since which a key is suspended that is not set here, and was not retired after that."""
-    if record.service != facts.service or facts.keys is None or record.id in {*facts.keys, *facts.cut_short}:
-        return None
-    if not record.suspended:
-        return None
-    return None if record.retired and record.retired >= record.suspended else record.suspended
-
-
-def _not_here(key_id: str, since: datetime) -> Finding:
-    """The finding for a suspended key that only other machines have: nothing here can say what becomes of it."""
-    message = f"the ledger has it as suspended since {to_minute(since)}, and it is not set here"
-    return Finding(Level.WARNING, key_id, message, f"name it in {SUSPENDED} here, as services do")
+    yield from [_suspended_key(facts, key_id, policy, now) for key_id in facts.ids(KeyState.SUSPENDED)]
+    # Other machines have such a key: nothing here can say what becomes of it.
+    elsewhere = [record for record in facts.own.values() if record.id not in {*(facts.keys or ()), *facts.cut_short}]
+    for record in elsewhere:
+        if record.suspended and not (record.retired and record.retired >= record.suspended):
+            message = f"the ledger has it as suspended since {to_minute(record.suspended)}, and it is not set here"
+            yield Finding(Level.WARNING, record.id, message, f"name it in {SUSPENDED} here, as services do")
 
 
 def _suspended_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> Finding:

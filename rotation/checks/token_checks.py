@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,48 +18,52 @@ from rotation.model.text import issued, many, span, to_minute
 
 if TYPE_CHECKING:
     from rotation.ledger.records import CensusRecord
-    from rotation.model.key_history import Promotion
 
 
-def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> Iterator[Finding]:
     """Tokens are left under previous keys, longer after the promotion of the primary key than the policy allows; or
     cells are left that another package wrote.
 
     Remedy: `keyring-rotate run`; schedule it if it does not run by itself.
     """
-    found = []
     left = Counter[str]()
     newer = facts.newer(policy)
     for target, key_id in facts.previous_in_targets():
         left[target.label] += target.counts.under[key_id]
     for label, tokens in left.items():
         if newer:
-            found.append(_put_back(label, tokens, newer, facts))
+            # A run leaves them, since their key is newer than the primary one.
+            key_id, promotion = max(newer.items(), key=lambda item: item[1].latest)
+            message = (
+                f"{many(tokens, 'token')} under previous keys, and {key_id} was promoted ({promotion.words()}) later "
+                f"than the primary key {facts.primary}: {promotion.causes}"
+            )
+            steps = demotion_steps(key_id, facts.key_set, may_be_clock=promotion.is_close)
+            yield Finding(Level.WARNING, label, message, steps)
             continue
         if facts.promotion is None:
-            return [Finding(Level.UNKNOWN, label, "the ledger has no date of the primary key", RUN)]
+            yield Finding(Level.UNKNOWN, label, "the ledger has no date of the primary key", RUN)
+            return
         since = now - facts.promotion.latest
         level = Level.WARNING if since > policy.max_left_age else Level.OK
         after = f"{'' if facts.promotion.exact else 'at least '}{span(since)} after the promotion of {facts.primary}"
         message = f"{many(tokens, 'token')} under previous keys, {after}"
-        found.append(Finding(level, label, message, RUN))
+        yield Finding(level, label, message, RUN)
     for target in facts.targets:
         # A census that a run left has those that it has taken over.
         if cells := min(target.counts.taken_over, target.counts.to_rotate):
             message = f"{many(cells, 'cell')} of another package, which no key of this keyring opens"
-            found.append(Finding(Level.WARNING, target.label, message, RUN))
+            yield Finding(Level.WARNING, target.label, message, RUN)
         if rows := min(target.counts.reindexed, target.counts.to_rotate):
             message = f"{many(rows, 'row')} that lookups miss: the blind index is of another normal form or value"
-            found.append(Finding(Level.WARNING, target.label, message, RUN))
-    return found
+            yield Finding(Level.WARNING, target.label, message, RUN)
 
 
-def check_lagging_services(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_lagging_services(facts: Facts, policy: Policy, now: datetime) -> Iterator[Finding]:
     """A service still encrypts under a previous key: it has not loaded the new one.
 
     Remedy: reload or restart the service that writes to this target, then `keyring-rotate run`.
     """
-    found = []
     for target, key_id in facts.previous_in_targets():
         since = facts.superseded(key_id)
         youngest = issued(target.counts.youngest.get(key_id, 0))
@@ -71,24 +75,22 @@ def check_lagging_services(facts: Facts, policy: Policy, now: datetime) -> list[
             level = Level.CRITICAL if late > policy.max_left_age else Level.WARNING
             message = f"a token was written under {key_id} at {to_minute(youngest)}, {span(late)} after it was replaced"
             remedy = RUN.after("reload the service that writes there, then:")
-            found.append(Finding(level, target.label, message, remedy))
+            yield Finding(level, target.label, message, remedy)
     if facts.promoted is not None and now - facts.promoted > policy.max_reload_age:
         for instance in facts.instances:
             stale = instance.seen - facts.promoted > policy.max_reload_age and instance.primary != facts.primary
             if stale:
                 at = to_minute(instance.seen)
                 message = f"it had {instance.primary} as its primary key at {at}, not {facts.primary}"
-                found.append(Finding(Level.WARNING, instance.instance, message, "reload or restart it"))
-    return found
+                yield Finding(Level.WARNING, instance.instance, message, "reload or restart it")
 
 
-def check_unreadable(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
+def check_unreadable(facts: Facts, _policy: Policy, _now: datetime) -> Iterator[Finding]:
     """Cells cannot be read: no key opens them, or they are damaged; what is new since the last check is CRITICAL.
 
     Remedy: look at the rows with `keyring-rotate run --dry-run --problems problems.jsonl`; keep every key until they
     are settled.
     """
-    found = []
     for target in facts.targets:
         total = target.counts.unreadable
         if not total:
@@ -103,14 +105,13 @@ def check_unreadable(facts: Facts, _policy: Policy, _now: datetime) -> list[Find
             remedy = Steps(remedy, NAME_CONTEXT)
         if new:
             message = f"{many(new, 'cell')} unreadable since the last check, {total:,} in all: {_kinds(target)}"
-            found.append(Finding(Level.CRITICAL, target.label, message, remedy))
+            yield Finding(Level.CRITICAL, target.label, message, remedy)
         else:
             message = f"{many(total, 'cell')} unreadable, as at the last check: {_kinds(target)}"
-            found.append(Finding(Level.WARNING, target.label, message, remedy))
-    return found
+            yield Finding(Level.WARNING, target.label, message, remedy)
 
 
-def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
+def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> Iterator[Finding]:
     """Tokens that no key opens date from the time of a retired key, and so may be under it.
 
     Remedy: if a backup from its time was restored, `keyring-rotate keys restore ID --archive ID.keys` puts that key
@@ -118,7 +119,6 @@ def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
     and forgery look the same.
     """
     history = history_of(facts.primary or "", facts.older, facts.records, facts.service)
-    found = []
     for target in facts.targets:
         probable = Counter(key for time in target.counts.lost if (key := history.probable_key(time)))
         # The list of times is capped, and a count of it with it.
@@ -135,62 +135,44 @@ def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
                 facts.keys_step("restore", key.id, "--archive", archive, when=restored),
                 RUN,
             )
-            found.append(Finding(Level.CRITICAL, target.label, message, remedy))
-    return found
+            yield Finding(Level.CRITICAL, target.label, message, remedy)
 
 
-def check_plaintext(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
+def check_plaintext(facts: Facts, _policy: Policy, _now: datetime) -> Iterator[Finding]:
     """Cells of a target hold plain text where tokens belong.
 
     Remedy: find the rows with `keyring-rotate run --dry-run --problems problems.jsonl`, and let the service write them
     again; or let `keyring-rotate adopt` encrypt them.
     """
-    return [
-        Finding(Level.CRITICAL, target.label, f"plain text in {many(number, 'cell')}", LIST_ROWS)
-        for target in facts.targets
-        if (number := target.counts.plaintext)
-    ]
+    for target in facts.targets:
+        if number := target.counts.plaintext:
+            yield Finding(Level.CRITICAL, target.label, f"plain text in {many(number, 'cell')}", LIST_ROWS)
 
 
-def check_double_encryption(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
+def check_double_encryption(facts: Facts, _policy: Policy, _now: datetime) -> Iterator[Finding]:
     """Tokens decrypt to other tokens: something was encrypted twice, and its inner key is not rotated.
 
     Remedy: fix the code that encrypts a token once more; keep every key until these cells are written again.
     """
     remedy = "fix the code that encrypts twice, write these cells again, and retire no key until then"
-    return [
-        Finding(Level.WARNING, target.label, f"{many(target.counts.nested, 'token')} with another token inside", remedy)
-        for target in facts.targets
-        if target.counts.nested
-    ]
+    for target in facts.targets:
+        if number := target.counts.nested:
+            yield Finding(Level.WARNING, target.label, f"{many(number, 'token')} with another token inside", remedy)
 
 
-def check_future_tokens(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_future_tokens(facts: Facts, policy: Policy, now: datetime) -> Iterator[Finding]:
     """Tokens carry times in the future: the clock of the machine that wrote them, or of this one, is wrong.
 
     Remedy: set the clocks by NTP; such a token expires late, or is refused if a ttl is given.
     """
     latest = (now.astimezone(UTC) + policy.max_clock_skew).timestamp()
-    found = []
     for target in facts.targets:
         for key_id, seconds in target.counts.youngest.items():
             if seconds > latest:
                 when = issued(seconds)
                 message = f"a token under {key_id} is of {to_minute(when) if when else 'a time beyond any calendar'}"
                 remedy = "set the clock of the machine that wrote it, and of this one, by NTP"
-                found.append(Finding(Level.WARNING, target.label, message, remedy))
-    return found
-
-
-def _put_back(label: str, tokens: int, newer: Mapping[str, Promotion], facts: Facts) -> Finding:
-    """The finding on tokens that a run leaves, since their key is newer than the primary one."""
-    key_id, promotion = max(newer.items(), key=lambda item: item[1].latest)
-    message = (
-        f"{many(tokens, 'token')} under previous keys, and {key_id} was promoted ({promotion.words()}) later than the "
-        f"primary key {facts.primary}: {promotion.causes}"
-    )
-    steps = demotion_steps(key_id, facts.key_set, may_be_clock=promotion.is_close)
-    return Finding(Level.WARNING, label, message, steps)
+                yield Finding(Level.WARNING, target.label, message, remedy)
 
 
 def _new_unreadable(target: TargetFacts) -> int:

@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -90,8 +90,8 @@ def _examine(
     context: Context, targets: Sequence[Target], policy: Policy, columns: Columns, *, sample: int | None
 ) -> Verdict:
     """The verdict on the *targets* of one key set."""
-    keys, service = load_keys(context), context.service
-    with Session.open(context.open_ledger, service, OnFailure.NOTE) as session:
+    keyring, facts = load_keys(context)
+    with Session.open(context.open_ledger, facts.service, OnFailure.NOTE) as session:
         number = None
         unwritten: str | None = None
         late_times: list[str] = []
@@ -101,18 +101,18 @@ def _examine(
         else:
             late_times = session.settle(policy.max_clock_skew)
             if session.fault is None:
-                session.attempt(lambda ledger: ledger.see_keys(keys.states, service))
+                session.attempt(partial(Ledger.see_keys, states=facts.keys or {}, service=facts.service))
             if session.fault is None:
-                primary = keys.keyring.primary.id if keys.keyring else ""
-                number = session.attempt(lambda ledger: ledger.begin_run("check", service, primary))
+                begin = partial(Ledger.begin_run, command="check", service=facts.service, primary=facts.primary or "")
+                number = session.attempt(begin)
             unwritten = session.fault
         # Read once, with the dates that were recorded just now: over a slow line each question takes its time.
-        facts = facts_without_targets(session, keys, context)
+        facts = facts_without_targets(session, facts, context)
         if facts.ledger_fault is None:
             facts = replace(facts, ledger_unwritten=unwritten, late_times=tuple(late_times))
         clock = session.date if facts.ledger_fault is None else utc_now
-        if keys.keyring:
-            facts = census_targets(facts, context, targets, keys.keyring, columns, sample=sample, clock=clock)
+        if keyring:
+            facts = census_targets(facts, context, targets, keyring, columns, sample=sample, clock=clock)
         # The clock is read last, so that a token written meanwhile is not in the future.
         verdict = Verdict.of(facts, policy, clock())
         if facts.ledger_fault is None:
@@ -120,7 +120,7 @@ def _examine(
             session.keep(kept(facts))
             if number is not None and session.fault is None:
                 outcome: Outcome = "complete" if verdict.level == 0 else "left"
-                counts = {"status": verdict.level.name, **Counter(each.level.name for each in verdict.results)}
+                counts = {"status": verdict.level.name, **Counter([each.level.name for each in verdict.results])}
                 session.attempt(partial(Ledger.end_run, number=number, outcome=outcome, counts=counts))
     return verdict
 
@@ -138,24 +138,22 @@ def overview(
     policy = policy or Policy()
     check_names(policy)
     own = own_targets(targets, context.key_set)
-    keys, service = load_keys(context), context.service
-    if keys.keyring is None:
-        raise UsageError(keys.fault or "there are no keys")
-    with Session.open(partial(context.open_ledger, make=False), service, OnFailure.NOTE) as session:
-        facts = facts_without_targets(session, keys, context)
+    keyring, facts = load_keys(context)
+    if keyring is None:
+        raise UsageError(facts.keys_fault or "there are no keys")
+    with Session.open(partial(context.open_ledger, make=False), facts.service, OnFailure.NOTE) as session:
+        facts = facts_without_targets(session, facts, context)
         if last_census:
             facts = last_censuses(facts, own)
             policy = structs.replace(policy, off={**NOT_IN_A_CENSUS, **policy.off})
         else:
             columns = partial(search_columns, context, targets)
-            facts = census_targets(facts, context, own, keys.keyring, columns, clock=session.date)
+            facts = census_targets(facts, context, own, keyring, columns, clock=session.date)
         runs: Sequence[RunRecord] = ()
-        certificates: Sequence[Mapping[str, Any]] = ()
         if session.ledger is not None and facts.ledger_fault is None:
-            certificates = [one for one in session.ledger.certificates() if one.get("service") == session.service]
             runs = session.ledger.last_runs(PAGE_RUNS, session.service)
         verdict = Verdict.of(facts, policy, session.date())
-    return Overview(verdict, own, runs, certificates)
+    return Overview(verdict, own, runs, facts.certificates)
 
 
 NO_LEDGER = f"there is none: {NAME_LEDGER}"
@@ -163,37 +161,30 @@ NEVER = "the ledger has no count of it: make one with keyring-rotate check, or l
 KEPT_RUNS = 20
 
 
-@dataclass
-class LoadedKeys:
-    """The keys of an environment, or why they cannot be loaded."""
-
-    keyring: Keyring | None = None
-    fault: str | None = None
-    weak: list[str] = field(default_factory=list)
-
-    @property
-    def states(self) -> dict[str, KeyState]:
-        """Every key's state, by id; empty if the keys cannot be loaded."""
-        return self.keyring.states_by_id if self.keyring else {}
-
-
-def load_keys(context: Context) -> LoadedKeys:
-    """The keys of *context*. Faults and weak keys become facts; other warnings go to stderr."""
-    keys = LoadedKeys()
+def load_keys(context: Context) -> tuple[Keyring | None, Facts]:
+    """The keys of *context*, and the facts about them. Faults and weak keys are facts; other warnings go to stderr."""
+    keyring, fault, weak = None, None, []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", KeyConfigWarning)
         try:
-            keys.keyring = context.load_keyring()
+            keyring = context.load_keyring()
         except (KeyConfigError, StoreError) as error:
-            keys.fault = str(error)
+            fault = str(error)
             if isinstance(error, WeakKeyError):
-                keys.weak.append(str(error))
+                weak.append(fault)
     for warning in caught:
         if issubclass(warning.category, WeakKeyWarning):
-            keys.weak.append(str(warning.message))
+            weak.append(str(warning.message))
         else:
             context.streams.warn(f"Warning: {warning.message}")
-    return keys
+    return keyring, Facts(
+        service=context.service,
+        key_set=context.key_set,
+        keys=keyring.states_by_id if keyring else None,
+        salted=keyring.salted_ids if keyring else frozenset(),
+        keys_fault=fault,
+        weak=tuple(weak),
+    )
 
 
 def key_files(context: Context, archives: Iterable[str]) -> Iterator[SeenFile]:
@@ -220,22 +211,13 @@ def key_files(context: Context, archives: Iterable[str]) -> Iterator[SeenFile]:
             yield SeenFile(ARCHIVE, archive, Path(archive).stat().st_mode)
 
 
-def facts_without_targets(session: Session, keys: LoadedKeys, context: Context) -> Facts:
-    """The facts from keys, files and ledger; reads no target."""
-    ledger = session.attempt(lambda ledger: _from_ledger(ledger, session.service, keys.states))
-    fault = None if ledger is not None else session.fault or NO_LEDGER
-    known = ledger or {}
-    return Facts(
-        service=session.service,
-        key_set=context.key_set,
-        keys=keys.states if keys.keyring else None,
-        salted=keys.keyring.salted_ids if keys.keyring else frozenset(),
-        keys_fault=keys.fault,
-        weak=tuple(keys.weak),
-        key_files=tuple(key_files(context, known.get("archives", {}).values())),
-        ledger_fault=fault,
-        **known,
-    )
+def facts_without_targets(session: Session, facts: Facts, context: Context) -> Facts:
+    """*facts*, with those from the ledger and from the files of keys; reads no target."""
+    known = session.attempt(lambda ledger: _from_ledger(ledger, facts.service, facts.keys or {}))
+    fault = None if known is not None else session.fault or NO_LEDGER
+    known = known or {}
+    files = tuple(key_files(context, known.get("archives", {}).values()))
+    return replace(facts, key_files=files, ledger_fault=fault, **known)
 
 
 def search_columns(context: Context, targets: Sequence[Target], keyring: Keyring) -> dict[str, Any]:
@@ -343,5 +325,6 @@ def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -
         "complete_run": use.run,
         "clocks": ledger.clocks(),
         "cut_short": frozenset(ledger.cut_short(service, states) if states else ()),
+        "certificates": tuple(certificates),
         "archives": {one["key"]: path for one in certificates if isinstance(path := one.get("archive"), str)},
     }

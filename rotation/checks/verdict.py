@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import Enum
+from functools import cached_property
 
 import structlog
 
@@ -60,19 +60,15 @@ class Verdict:
         """The verdict if the checks of that service could not run at all."""
         return cls(now, (unknown(fault),), Facts(service))
 
-    def with_result(self, result: Result) -> Verdict:
-        """The same verdict with one more result."""
-        return replace(self, results=(*self.results, result))
-
-    @property
+    @cached_property
     def level(self) -> Level:
         """The level of the most urgent finding; its number is the exit code."""
-        return worst(result.level for result in self.results)
+        return worst([finding.level for finding in self.findings])
 
-    @property
+    @cached_property
     def findings(self) -> list[Finding]:
         """All findings, the most urgent first, otherwise in the order of the checks."""
-        findings = (finding for result in self.results for finding in result.findings)
+        findings = [finding for result in self.results for finding in result.findings]
         return sorted(findings, key=lambda finding: URGENCY.index(finding.level), reverse=True)
 
     @property
@@ -113,22 +109,18 @@ def unknown(fault: str) -> Result:
     return Result(ITSELF, "The check itself could not be made.", "See the message.", (finding,))
 
 
-class Precondition(Enum):
-    """A part of the facts without which a check cannot run."""
-
-    KEYS = "the keys"
-    LEDGER = "the ledger"
-    CENSUS = "every target"
+KEYS, LEDGER, CENSUS = "the keys", "the ledger", "every target"
+"""Parts of the facts, without which a check may be unable to run."""
 
 
 @dataclass(frozen=True)
 class Check:
     """A check and what it needs."""
 
-    function: Callable[[Facts, Policy, datetime], list[Finding]]
-    needs: frozenset[Precondition] = frozenset()
+    function: Callable[[Facts, Policy, datetime], Iterable[Finding]]
+    needs: Sequence[str] = ()
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Its name in a policy, in a metric and in the documentation."""
         return self.function.__name__.removeprefix("check_")
@@ -140,32 +132,29 @@ class Check:
         return Result(self.name, " ".join(message.split()), " ".join(remedy.split()), off=off)
 
 
-_DATES = frozenset({Precondition.KEYS, Precondition.LEDGER})
-_CELLS = frozenset({Precondition.KEYS, Precondition.CENSUS})
-
 CHECKS = (
     Check(setup_checks.check_keys),
     Check(setup_checks.check_targets),
     Check(setup_checks.check_ledger),
-    Check(setup_checks.check_clock, frozenset({Precondition.LEDGER})),
+    Check(setup_checks.check_clock, [LEDGER]),
     Check(setup_checks.check_weak_keys),
     Check(setup_checks.check_key_files),
-    Check(setup_checks.check_shared_keys, _DATES),
-    Check(setup_checks.check_key_age, _DATES),
-    Check(setup_checks.check_staged_key, _DATES | _CELLS),
-    Check(setup_checks.check_previous_keys, _DATES | _CELLS),
-    Check(setup_checks.check_key_reads, _DATES | _CELLS),
-    Check(setup_checks.check_suspended_keys, _DATES | _CELLS),
-    Check(token_checks.check_tokens_left, _DATES | _CELLS),
-    Check(token_checks.check_lagging_services, _DATES | _CELLS),
-    Check(token_checks.check_unreadable, _CELLS),
-    Check(token_checks.check_retired_key, _DATES | _CELLS),
-    Check(token_checks.check_plaintext, _CELLS),
-    Check(token_checks.check_double_encryption, _CELLS),
-    Check(token_checks.check_future_tokens, _CELLS),
-    Check(setup_checks.check_uncovered_columns, frozenset({Precondition.KEYS})),
+    Check(setup_checks.check_shared_keys, [KEYS, LEDGER]),
+    Check(setup_checks.check_key_age, [KEYS, LEDGER]),
+    Check(setup_checks.check_staged_key, [KEYS, LEDGER, CENSUS]),
+    Check(setup_checks.check_previous_keys, [KEYS, LEDGER, CENSUS]),
+    Check(setup_checks.check_key_reads, [KEYS, LEDGER, CENSUS]),
+    Check(setup_checks.check_suspended_keys, [KEYS, LEDGER, CENSUS]),
+    Check(token_checks.check_tokens_left, [KEYS, LEDGER, CENSUS]),
+    Check(token_checks.check_lagging_services, [KEYS, LEDGER, CENSUS]),
+    Check(token_checks.check_unreadable, [KEYS, CENSUS]),
+    Check(token_checks.check_retired_key, [KEYS, LEDGER, CENSUS]),
+    Check(token_checks.check_plaintext, [KEYS, CENSUS]),
+    Check(token_checks.check_double_encryption, [KEYS, CENSUS]),
+    Check(token_checks.check_future_tokens, [KEYS, CENSUS]),
+    Check(setup_checks.check_uncovered_columns, [KEYS]),
     Check(setup_checks.check_declared_columns),
-    Check(setup_checks.check_last_run, _DATES),
+    Check(setup_checks.check_last_run, [KEYS, LEDGER]),
 )
 """All checks, in the order in which equally urgent findings are listed."""
 
@@ -196,19 +185,15 @@ def _run(check: Check, facts: Facts, policy: Policy, now: datetime) -> Result:
     result = check.result(policy)
     if result.off is not None:
         return result
-    there = {
-        Precondition.KEYS: facts.keys is not None,
-        Precondition.LEDGER: facts.ledger_fault is None,
-        Precondition.CENSUS: not facts.unreached,
-    }
-    missing = next((need.value for need in Precondition if need in check.needs and not there[need]), None)
+    there = {KEYS: facts.keys is not None, LEDGER: facts.ledger_fault is None, CENSUS: not facts.unreached}
+    missing = next((need for need in check.needs if not there[need]), None)
     findings = []
     if missing:
         findings.append(Finding(Level.UNKNOWN, "", f"not checked: it needs {missing}", "see the finding on that"))
-    if not missing or missing == Precondition.CENSUS.value:
+    if missing in {None, CENSUS}:
         # Findings on the targets that were read are still reported.
         try:
-            findings += check.function(facts, policy, now)
+            findings += [*check.function(facts, policy, now)]
         except Exception as error:
             log.exception("check.failed", check=check.name)
             message = f"the check itself failed ({type(error).__name__})"

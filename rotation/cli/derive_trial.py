@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotation.cli.options import CommandContext, adding, find_targets
 from rotation.cli.secret_input import SecretOptions, asked, read_salt, read_secret
+from rotation.cli.shared_options import CommandContext, adding, find_targets
 from rotation.model.failures import StoppedError, UsageError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from rotation.cli.help_page import USAGE, HelpPage
-from rotation.cli.options import CommandContext, common_options, search_pace_option
+from rotation.cli.shared_options import CommandContext, common_options, search_pace_option
 
 
 @click.command(

@@ -19,15 +19,8 @@ OPTION_GROUPS = {
         *("--allow-weak", "--try"),
     ),
     "Keys and files": (
-        "--config",
-        "--env-file",
-        "--keys",
-        "--archive",
-        "--no-archive",
-        "--certificate",
-        "--sign-with",
-        "--public",
-        "--keep",
+        *("--config", "--env-file", "--keys", "--archive", "--no-archive"),
+        *("--certificate", "--sign-with", "--public", "--keep"),
     ),
     "Secret": (
         *("--variable", "--file", "--command"),

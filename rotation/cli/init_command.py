@@ -15,7 +15,14 @@ from keyring_core.key_files import is_missing
 from keyring_core.names import printable
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
 from rotation.cli.init_questions import Wanted, ask, checked_url
-from rotation.cli.options import Process, complete_preset, path_option, presentation_parameters, print_json, set_up
+from rotation.cli.shared_options import (
+    Process,
+    complete_preset,
+    path_option,
+    presentation_parameters,
+    print_json,
+    set_up,
+)
 from rotation.context import Context
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import Next, Repeats

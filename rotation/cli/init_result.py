@@ -88,13 +88,26 @@ class Begun:
                 f"No new key was made: {many(self.waiting, 'token')} {be(self.waiting)} there under another key. Once "
                 f"that is in {PRIMARY}{self._in_file}, this makes the next one: {stage}"
             )
-        if opened := self._opened_by_others:
+        # `KEY in .env opens 18 of 20 tokens`, for each key under another name that opens any.
+        under = sum((column.under for column in self._own), Counter[str]())
+        opened = [
+            f"{self.others[key_id]}{self._in_file} opens {number:,} of {many(self.waiting, 'token')}"
+            for key_id, number in under.most_common()
+            if key_id in self.others and number
+        ]
+        if opened:
             name = f"name it {PRIMARY}"
             if len(opened) > 1:
                 name = f"name the one that the service encrypts with {PRIMARY}, and put the others into {PREVIOUS}"
             yield f"{'; '.join(opened)}: {name}."
         if unknown := sum(column.unknown for column in self._own):
-            yield f"No key here opens {many(unknown, 'token')}. {self._where_to_put_it}"
+            where = f"Put the key that the service uses today into {PRIMARY}{self._in_file}."
+            if self.has_key or opened:
+                where = (
+                    f"If an older key does, put that into {PREVIOUS}{self._in_file}; or the column has a `context` "
+                    "(bound tokens, docs/how-to/bind-tokens.md): name that in its target."
+                )
+            yield f"No key here opens {many(unknown, 'token')}. {where}"
             yield f"If the service makes its key of a secret, this prints the key: {program} keys derive"
         elif not (self.has_key or opened):
             yield f"No key is set. This prints a new one, for {PRIMARY}{self._in_file}: {program} keys generate"
@@ -104,25 +117,6 @@ class Begun:
                 yield f"{column.label} gets no entry: {why_not(column, self.invocation)}.{then}"
         for remark in self.found.unseen:
             yield f"{remark.subject} was not looked at: {remark.words}."
-
-    @property
-    def _opened_by_others(self) -> list[str]:
-        """`KEY in .env opens 18 of 20 tokens`, for each key under another name that opens any."""
-        under = sum((column.under for column in self._own), Counter[str]())
-        return [
-            f"{self.others[key_id]}{self._in_file} opens {number:,} of {many(self.waiting, 'token')}"
-            for key_id, number in under.most_common()
-            if key_id in self.others and number
-        ]
-
-    @property
-    def _where_to_put_it(self) -> str:
-        if self.has_key or self._opened_by_others:
-            return (
-                f"If an older key does, put that into {PREVIOUS}{self._in_file}; or the column has a `context` (bound "
-                "tokens, docs/how-to/bind-tokens.md): name that in its target."
-            )
-        return f"Put the key that the service uses today into {PRIMARY}{self._in_file}."
 
     @property
     def _in_file(self) -> str:

@@ -18,7 +18,7 @@ from keyring_core.names import printable
 from rotation.applications import recognised_steps
 from rotation.cli.init_questions import Wanted, ask, ask_whether, checked_url
 from rotation.cli.init_result import Begun
-from rotation.cli.options import CommandContext, Process
+from rotation.cli.shared_options import CommandContext, Process
 from rotation.configuration.env_file import DOTENV, environment, read_env_file
 from rotation.configuration.urls import expand_url, for_folder, may_hold_password
 from rotation.context import Context

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import click
 
 from rotation.cli.help_page import STOPPED, UNWRITTEN, USAGE, HelpGroup
 from rotation.cli.new_key_command import derive, generate
-from rotation.cli.options import (
+from rotation.cli.shared_options import (
     CommandContext,
     adding,
     common_options,
@@ -32,25 +32,6 @@ if TYPE_CHECKING:
     from rotation.model.target import Target
 
 
-def by_option(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds --by, and keeps the name in the context."""
-
-    @click.option(
-        "--by",
-        metavar="NAME",
-        help="Who does this, for the ledger: a note, which nothing proves.  [default: the user of this process, or "
-        "the one who called sudo]",
-    )
-    @wraps(command)
-    def wrapped(ready: CommandContext, by: str | None, **options: Any) -> int:
-        if by is not None and not 0 < len(by.strip()) <= LONGEST:
-            raise UsageError(f"--by: give a name of at most {LONGEST} characters, or leave the option out")
-        ready.by = by
-        return command(ready, **options)
-
-    return wrapped
-
-
 step_options = adding(
     click.option(
         "--show-key",
@@ -59,7 +40,12 @@ step_options = adding(
         "store them yourself.",
     ),
     common_options,
-    by_option,
+    click.option(
+        "--by",
+        metavar="NAME",
+        help="Who does this, for the ledger: a note, which nothing proves.  [default: the user of this process, or "
+        "the one who called sudo]",
+    ),
     own_keys_option,
 )
 force_option = click.option(
@@ -67,6 +53,7 @@ force_option = click.option(
 )
 
 BY_HAND = "action needed: the keys are not in a file that it may write, so you must store them by hand"
+REFUSED = "action needed: it was refused, with the reasons, and nothing was changed; or you must store the keys by hand"
 
 
 @click.group(
@@ -96,6 +83,42 @@ for _command in (generate, derive):
     keys.add_command(_command)
 
 
+def step(
+    done: str, left: str, examples: Mapping[str, str], *options: Callable[..., Any]
+) -> Callable[[Callable[..., StepResult]], click.Command]:
+    """Makes a command of a function that takes a step; it prints the result. *options* come before the common ones.
+
+    *done* and *left*: what the exit codes 0 and 1 mean.
+    """
+
+    def add(take: Callable[..., StepResult]) -> click.Command:
+        @wraps(take)
+        def wrapped(command: CommandContext, *, by: str | None, show_key: bool, **given: Any) -> int:
+            from rotation.output.documents.key_steps import KeysStepJson
+            from rotation.output.documents.parts import json_text
+            from rotation.output.keys_text import Unmasked, render
+
+            if by is not None and not 0 < len(by.strip()) <= LONGEST:
+                raise UsageError(f"--by: give a name of at most {LONGEST} characters, or leave the option out")
+            command.by = by
+            done, streams = take(command, **given), command.streams
+            if command.as_json:
+                document = KeysStepJson.of(done, command.invocation, show_key=show_key)
+                print(json_text(document), file=streams.key_stream if show_key else streams.stdout)
+            else:
+                for line in render(done, command.invocation, show_key=show_key):
+                    if isinstance(line, Unmasked):
+                        print(line, file=streams.key_stream)
+                    else:
+                        command.say(line)
+            return 1 if done.refused or done.written.manual else 0
+
+        codes = {0: done, 1: left, 2: USAGE, 3: STOPPED}
+        return keys.command(take.__name__, examples=examples, exit_codes=codes)(adding(*options, step_options)(wrapped))
+
+    return add
+
+
 @keys.command(
     "list",
     examples={
@@ -123,7 +146,7 @@ def list_keys(command: CommandContext, *, app: str | None, show_key: bool) -> in
     """
     from rotation.ledger.database import LedgerError
     from rotation.lifecycle import listing
-    from rotation.output.documents.keys import KeysListJson
+    from rotation.output.documents.key_steps import KeysListJson
     from rotation.output.keys_text import render_list
     from rotation.output.terminal import following
 
@@ -150,8 +173,8 @@ def _print_setting(command: CommandContext, name: str, *, show_key: bool) -> int
     from rotation.applications import OwnKey, load_preset, setting_lines
     from rotation.lifecycle.environment_keys import EnvironmentKeys
     from rotation.lifecycle.transitions import states
-    from rotation.output.documents.keys import KeysSettingJson
-    from rotation.output.documents.parts import as_json
+    from rotation.output.documents.key_steps import KeysSettingJson
+    from rotation.output.documents.parts import json_text
 
     preset = load_preset(name)
     own = preset.key_set(preset.setting[0])
@@ -176,137 +199,113 @@ def _print_setting(command: CommandContext, name: str, *, show_key: bool) -> int
         raise UsageError(f"{preset.title} has no setting for the key set {command.key_set}; name one that has: {sets}")
     stream = command.streams.key_stream if show_key else command.streams.stdout
     print(
-        as_json(KeysSettingJson(complete=True, app=name, lines=lines)) if command.as_json else "\n".join(lines),
+        json_text(KeysSettingJson(complete=True, app=name, lines=lines)) if command.as_json else "\n".join(lines),
         file=stream,
     )
     return 0
 
 
-@keys.command(
-    "stage",
-    examples={
+@step(
+    "the key is staged",
+    BY_HAND,
+    {
         "Make a key, and write it into .env as staged": "keys stage --env-file .env",
         "Make one for keys that are in a vault, and print it": "keys stage --show-key",
     },
-    exit_codes={0: "the key is staged", 1: BY_HAND, 2: USAGE, 3: STOPPED},
 )
-@step_options
-def stage(command: CommandContext, *, show_key: bool) -> int:
+def stage(command: CommandContext) -> StepResult:
     """Make a key and stage it.
 
     Services that have a staged key decrypt with it, and do not encrypt with it yet. Give it to every service before you
     promote it.
     """
-    from rotation.lifecycle import operations
+    from rotation import lifecycle
 
-    return _print(command, operations.stage(command), show_key=show_key)
+    return lifecycle.stage(command)
 
 
-@keys.command(
-    "promote",
-    examples={
+@step(
+    "the key is primary, also if it was already",
+    REFUSED,
+    {
         "Encrypt with the staged key from now on": "keys promote --env-file .env",
         "Go back to a previous key": "keys promote 5f0c1a9e --env-file .env",
     },
-    exit_codes={
-        0: "the key is primary, also if it was already",
-        1: "action needed: it was refused, with the reasons, and nothing was changed; or you must store the keys by "
-        "hand",
-        2: USAGE,
-        3: STOPPED,
-    },
+    click.argument("key_id", required=False, metavar="[KEY_ID]"),
+    force_option,
 )
-@click.argument("key_id", required=False, metavar="[KEY_ID]")
-@force_option
-@step_options
-def promote(command: CommandContext, key_id: str | None, force: str | None, *, show_key: bool) -> int:
+def promote(command: CommandContext, key_id: str | None, force: str | None) -> StepResult:
     """Make the staged key primary.
 
     The primary key becomes the first previous key. With the KEY_ID of a previous key, that one becomes primary again.
     """
-    from rotation.lifecycle import operations
+    from rotation import lifecycle
 
-    return _print(command, operations.promote(command, key_id, force), show_key=show_key)
+    return lifecycle.promote(command, key_id, force)
 
 
-@keys.command(
-    "suspend",
-    examples={
+@step(
+    "the key is suspended, also if it was already",
+    REFUSED,
+    {
         "Try whether a key can be retired": "keys suspend 5f0c1a9e --env-file .env",
         "Try it though tokens under it are stored": "keys suspend 5f0c1a9e --env-file .env --force 5f0c1a9e",
     },
-    exit_codes={
-        0: "the key is suspended, also if it was already",
-        1: "action needed: it was refused, with the reasons, and nothing was changed; or you must store the keys by "
-        "hand",
-        2: USAGE,
-        3: STOPPED,
-    },
+    click.argument("key_id", metavar="KEY_ID"),
+    force_option,
 )
-@click.argument("key_id", metavar="KEY_ID")
-@force_option
-@step_options
-def suspend(command: CommandContext, key_id: str, force: str | None, *, show_key: bool) -> int:
+def suspend(command: CommandContext, key_id: str, force: str | None) -> StepResult:
     """Try a retirement: services hold the key, and refuse its tokens.
 
     A refused read raises SuspendedKey in the service, which counts it; `check` and `keys list` say who was refused, if
     the service announces its keys. `keys resume` ends the trial at once. It is refused as long as a target is known to
     hold tokens under the key, or was not counted since the primary key took over.
     """
-    from rotation.lifecycle import suspension
+    from rotation import lifecycle
 
-    return _print(command, suspension.suspend(command, key_id, force), show_key=show_key)
+    return lifecycle.suspend(command, key_id, force)
 
 
-@keys.command(
-    "resume",
-    examples={"Let services read with the key again": "keys resume 5f0c1a9e --env-file .env"},
-    exit_codes={
-        0: "the key is a previous key again",
-        1: "action needed: it was refused, with the reasons, and nothing was changed; or you must store the keys by "
-        "hand",
-        2: USAGE,
-        3: STOPPED,
-    },
+@step(
+    "the key is a previous key again",
+    REFUSED,
+    {"Let services read with the key again": "keys resume 5f0c1a9e --env-file .env"},
+    click.argument("key_id", metavar="KEY_ID"),
 )
-@click.argument("key_id", metavar="KEY_ID")
-@step_options
-def resume(command: CommandContext, key_id: str, *, show_key: bool) -> int:
+def resume(command: CommandContext, key_id: str) -> StepResult:
     """End the trial of `keys suspend`: services open the key's tokens again.
 
     It says who was refused meanwhile, as far as services announced it.
     """
-    from rotation.lifecycle import suspension
+    from rotation import lifecycle
 
-    return _print(command, suspension.resume(command, key_id), show_key=show_key)
+    return lifecycle.resume(command, key_id)
 
 
-@keys.command(
-    "retire",
-    examples={
+@step(
+    "the key is retired",
+    "action needed: something still needs the key, and nothing was changed; or you must store the keys by hand",
+    {
         "Retire a key, and keep it for old backups": "keys retire 5f0c1a9e --env-file .env --archive 5f0c1a9e.keys",
         "With a proof for an auditor": "keys retire 5f0c1a9e --env-file .env --archive 5f0c1a9e.keys "
         "--certificate 5f0c1a9e.json",
         "Retire a key that no backup needs": "keys retire 5f0c1a9e --env-file .env --no-archive",
     },
-    exit_codes={
-        0: "the key is retired",
-        1: "action needed: something still needs the key, and nothing was changed; or you must store the keys by hand",
-        2: USAGE,
-        3: STOPPED,
-    },
+    click.argument("key_id", metavar="KEY_ID"),
+    path_option("--certificate", help="File for the proof, as JSON."),
+    path_option("--sign-with", help="Ed25519 key that signs the certificate; `ledger keygen` makes one."),
+    path_option(
+        "--archive", help="Key file that keeps the key, for old backups; this or --no-archive has to be given."
+    ),
+    click.option(
+        "--no-archive", is_flag=True, help="Keep the key nowhere: backups from its time can then not be read."
+    ),
+    click.option(
+        "--no-wait", is_flag=True, help="Do not wait for one more announcement of each service: up to 75 seconds."
+    ),
+    force_option,
+    search_pace_option,
 )
-@click.argument("key_id", metavar="KEY_ID")
-@path_option("--certificate", help="File for the proof, as JSON.")
-@path_option("--sign-with", help="Ed25519 key that signs the certificate; `ledger keygen` makes one.")
-@path_option("--archive", help="Key file that keeps the key, for old backups; this or --no-archive has to be given.")
-@click.option("--no-archive", is_flag=True, help="Keep the key nowhere: backups from its time can then not be read.")
-@click.option(
-    "--no-wait", is_flag=True, help="Do not wait for one more announcement of each service: up to 75 seconds."
-)
-@force_option
-@search_pace_option
-@step_options
 @target_options
 def retire(  # noqa: PLR0913 - click's
     command: CommandContext,
@@ -314,14 +313,11 @@ def retire(  # noqa: PLR0913 - click's
     *,
     key_id: str,
     certificate: Path | None,
-    sign_with: Path | None,
     archive: Path | None,
     no_archive: bool,
     no_wait: bool,
-    force: str | None,
-    full_speed: bool,
-    show_key: bool,
-) -> int:
+    **settings: Any,
+) -> StepResult:
     """Retire a previous key, if nothing needs it.
 
     It first waits for transactions that have written, counts every target again, and reads all other columns of every
@@ -330,7 +326,7 @@ def retire(  # noqa: PLR0913 - click's
     then are known. Old backups need the key as long as you keep them: --archive keeps it in a file, --no-archive does
     not.
     """
-    from rotation.lifecycle import operations
+    from rotation import lifecycle
 
     if no_archive and archive:
         raise UsageError("--archive and --no-archive exclude each other; keep one of them")
@@ -345,57 +341,28 @@ def retire(  # noqa: PLR0913 - click's
         ways = Steps(kept, Next(("--no-archive",), "to keep it nowhere:", repeats=Repeats.COMMAND))
         words = "say whether the key is to be archived; without it, backups from before today cannot be read."
         raise UsageError(f"{words} Nothing was changed.", ways)
-    done = operations.retire(
-        command,
-        key_id,
-        targets,
-        proof=certificate,
-        archive=archive,
-        force=force,
-        full_speed=full_speed,
-        sign_with=sign_with,
-        wait=not no_wait,
-    )
-    return _print(command, done, show_key=show_key)
+    return lifecycle.retire(command, key_id, targets, proof=certificate, archive=archive, wait=not no_wait, **settings)
 
 
-@keys.command(
-    "restore",
-    examples={
+@step(
+    "the key is a previous key again",
+    BY_HAND,
+    {
         "Read a backup from before the key was retired": "keys restore 5f0c1a9e --env-file .env "
         "--archive 5f0c1a9e.keys",
         "Take a lost key from an old dotenv file": "keys restore 5f0c1a9e --env-file .env --archive old.env",
     },
-    exit_codes={0: "the key is a previous key again", 1: BY_HAND, 2: USAGE, 3: STOPPED},
+    click.argument("key_id", metavar="KEY_ID"),
+    path_option(
+        "--archive", required=True, help="File that holds the key: an archive, an old dotenv file, other text."
+    ),
 )
-@click.argument("key_id", metavar="KEY_ID")
-@path_option("--archive", required=True, help="File that holds the key: an archive, an old dotenv file, other text.")
-@step_options
-def restore(command: CommandContext, key_id: str, archive: Path, *, show_key: bool) -> int:
+def restore(command: CommandContext, key_id: str, archive: Path) -> StepResult:
     """Put a retired or lost key back among the previous keys.
 
     Use it after you restored a backup from the time of that key, or found an old file that may have a lost key. Of a
     dotenv file every variable is looked at, of whatever key set: the id decides which key is taken.
     """
-    from rotation.lifecycle import operations
+    from rotation import lifecycle
 
-    return _print(command, operations.restore(command, key_id, archive), show_key=show_key)
-
-
-def _print(command: CommandContext, done: StepResult, *, show_key: bool) -> int:
-    """Prints the result of a step. Returns the exit code: 0 done; 1 refused, or to be done by hand."""
-    from rotation.output.documents.keys import KeysStepJson
-    from rotation.output.documents.parts import as_json
-    from rotation.output.keys_text import Unmasked, render
-
-    streams = command.streams
-    if command.as_json:
-        document = KeysStepJson.of(done, command.invocation, show_key=show_key)
-        print(as_json(document), file=streams.key_stream if show_key else streams.stdout)
-    else:
-        for line in render(done, command.invocation, show_key=show_key):
-            if isinstance(line, Unmasked):
-                print(line, file=streams.key_stream)
-            else:
-                command.say(line)
-    return 1 if done.refused or done.written.manual else 0
+    return lifecycle.restore(command, key_id, archive)

@@ -11,7 +11,7 @@ import click
 
 from keyring_core.environment import LEDGER_URL
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpGroup
-from rotation.cli.options import CommandContext, FilePath, common_options, common_parameters, path_option
+from rotation.cli.shared_options import CommandContext, FilePath, common_options, common_parameters, path_option
 from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import NoReturn, TextIO
 
 import click
@@ -20,17 +21,15 @@ from click.shell_completion import shell_complete
 
 from keyring_core import KeyConfigError
 from keyring_core.names import printable
-from rotation.cli.check_command import check, failed
+from rotation.cli.check_command import check, failed, report
 from rotation.cli.demo import demo
 from rotation.cli.discover_command import discover
 from rotation.cli.help_page import USAGE, HelpGroup, help_command
 from rotation.cli.init_command import init
 from rotation.cli.keys_command import keys
 from rotation.cli.ledger_command import ledger
-from rotation.cli.options import Declares, Process, common_parameters, print_json
-from rotation.cli.presentation import FORMATS, TerminalStreams, start_log
-from rotation.cli.report_command import report
 from rotation.cli.run_command import adopt, run, status
+from rotation.cli.shared_options import FORMATS, Declares, Process, common_parameters, print_json, start_log
 from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError, told
 from rotation.model.next_steps import PROGRAM, Invocation, this_program
 from rotation.model.streams import Streams
@@ -77,6 +76,26 @@ def cli(**_: object) -> None:
 
 for _command in (init, demo, discover, status, keys, run, adopt, check, report, ledger, help_command):
     cli.add_command(_command)
+
+
+@dataclass
+class TerminalStreams(Streams):
+    """Streams that colour what they warn of, unless the environment says otherwise."""
+
+    environ: Mapping[str, str] = field(default_factory=dict)
+    program: str = PROGRAM
+    """The name of the program in commands, which are not wrapped."""
+
+    def warn(self, text: str) -> None:
+        """Prints on stderr, and ignores a stderr that cannot be written."""
+        if not (self.stderr.isatty() or self.environ.get("FORCE_COLOR")):
+            super().warn(text)
+            return
+        from rotation.output.terminal import warn
+
+        with suppress(OSError):
+            warn(text, self.stderr, self.environ, self.program)
+            self.stderr.flush()
 
 
 def main(  # noqa: PLR0913 - all that a process is made of
@@ -169,6 +188,7 @@ def _main(argv: Sequence[str], process: Process) -> int:
 
 def _run(argv: Sequence[str], process: Process) -> int:
     streams, name = process.streams, process.invocation.program
+    label, see, code = "Error: ", "", 3
     try:
         return int(cli.main(args=list(argv), prog_name=name, standalone_mode=False, obj=process) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -178,27 +198,23 @@ def _run(argv: Sequence[str], process: Process) -> int:
         words, code = printable(error.format_message()), 2
         # Two lines, as all other errors; click itself prints three lines of usage first.
         of = error.ctx if isinstance(error, click.UsageError) else None
-        streams.warn(f"Error: {words}" + (f"\nSee {of.command_path} --help" if of else ""))
+        see = f"\nSee {of.command_path} --help" if of else ""
     except (UsageError, StoreError, StoppedError, KeyConfigError) as error:
         words, code = told(error, process.invocation), 2 if isinstance(error, UsageError | KeyConfigError) else 3
-        streams.warn(f"Error: {words}")
     except (click.Abort, KeyboardInterrupt):
-        words, code = f"Stopped at once. {CONTINUE}", 3
-        streams.warn(words)
+        label, words = "", f"Stopped at once. {CONTINUE}"
     except OSError as error:
         if error.filename is None:
             # A stream of the command line, which has no name here.
             raise
-        words, code = f"{printable(str(error.filename))}: {error.strerror}. {CONTINUE}", 3
-        streams.warn(f"Error: {words}")
+        words = f"{printable(str(error.filename))}: {error.strerror}. {CONTINUE}"
     except MemoryError:
-        words, code = f"this process has not enough memory; give it more. {CONTINUE}", 3
-        streams.warn(f"Error: {words}")
+        words = f"this process has not enough memory; give it more. {CONTINUE}"
     except Exception as error:
         # A bug. Python would exit with 1, which means that a run finished.
         structlog.get_logger(__name__).exception("rotation.failed")
-        words, code = f"it failed ({type(error).__name__}); see the log. {CONTINUE}", 3
-        streams.warn(f"Error: {words}")
+        words = f"it failed ({type(error).__name__}); see the log. {CONTINUE}"
+    streams.warn(f"{label}{words}{see}")
     # Of argv and not of the parsed options: the error may be in the command line itself.
     context = click.Context(cli, resilient_parsing=True, ignore_unknown_options=True, allow_interspersed_args=True)
     _, typed, _ = cli.make_parser(context).parse_args([*argv])

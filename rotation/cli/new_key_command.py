@@ -16,8 +16,8 @@ from keyring_core.derivation import KINDS
 from keyring_core.errors import WeakKeyError
 from rotation.cli.derive_trial import given_rules, refuse_trial_options, trial_options, try_kinds
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
-from rotation.cli.options import CommandContext, common_options, target_parameters
 from rotation.cli.secret_input import SecretOptions, read_salt, read_secret, secret_options
+from rotation.cli.shared_options import CommandContext, common_options, target_parameters
 from rotation.model.failures import UsageError
 
 
@@ -129,8 +129,8 @@ def derive(  # noqa: PLR0913 - click's
 
 
 def _print_key(command: CommandContext, key: Key) -> int:
-    from rotation.output.documents.parts import NewKeyJson, as_json
+    from rotation.output.documents.parts import NewKeyJson, json_text
 
-    text = as_json(NewKeyJson(key.id, key.reveal())) if command.as_json else key.reveal()
+    text = json_text(NewKeyJson(key.id, key.reveal())) if command.as_json else key.reveal()
     print(text, file=command.streams.key_stream)
     return 0

@@ -4,17 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
-from rotation.cli.options import CommandContext, common_options, pace_options, target_options
+from rotation.cli.shared_options import CommandContext, adding, common_options, path_option, target_options
 from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
     from rotation.model.report import Report
     from rotation.model.target import Target
+
+
+def length_of_time(text: str) -> timedelta:
+    """The time that *text* spells as rotation.toml does; 0 needs no unit. Raises BadParameter."""
+    from rotation.configuration.policy import Duration
+
+    try:
+        return Duration.parse("0s" if text == "0" else text)
+    except ValueError as error:
+        fault = str(error)
+    raise click.BadParameter(fault)
+
+
+pace_options = adding(
+    click.option("--full-speed", is_flag=True, help="No pauses, large batches, even while others write."),
+    click.option("--gentle", is_flag=True, help="Small batches and pauses, even while nobody else writes."),
+    click.option(
+        "--batch-size",
+        type=click.IntRange(1, 100_000),
+        metavar="ROWS",
+        help="Rows per transaction, at most.  [default: 100 to 1000, by the pace; with --full-speed 5000 or more]",
+    ),
+    click.option("--max-rate", type=click.IntRange(1, 10**9), metavar="ROWS", help="Rows per second, at most."),
+    click.option(
+        "--workers",
+        type=click.IntRange(1, 256),
+        metavar="N",
+        help="Processes that share the work; from 2 on they need the extra dask. Add --full-speed: otherwise they take "
+        "each other for services, and pause.  [default: 1]",
+    ),
+    click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster; its workers do the work."),
+    click.option("--shard", metavar="I/N", help="Only the I-th of N parts, from 0: N such jobs share a table."),
+    click.option("--fresh", is_flag=True, help="Start again from the first row, even if the ledger has a checkpoint."),
+    click.option(
+        "--wait-for-server",
+        type=length_of_time,
+        metavar="TIME",
+        default="5m",
+        show_default=True,
+        help="How long to wait for a server that restarts or fails over in the middle of the run, such as 90s or 1h; "
+        "0 gives up after some seconds.",
+    ),
+    path_option("--pause-file", help="While this file exists, the run pauses, with no transaction open."),
+    path_option("--problems", help="File for all problems, as JSON lines; the screen shows the first twenty."),
+)
+"""The speed of a command that writes, its processes, and its first row."""
 
 
 @click.command(

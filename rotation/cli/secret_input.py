@@ -20,7 +20,7 @@ from keyring_core.derivation import protect
 from keyring_core.key_commands import run_key_command
 from keyring_core.key_files import MAX_FILE_BYTES, read_regular
 from keyring_core.sources import COMMAND_SECONDS
-from rotation.cli.options import CommandContext, adding, path_option
+from rotation.cli.shared_options import CommandContext, adding, path_option
 from rotation.model.failures import CHECK_SECONDS, UsageError
 
 STDIN_SECONDS = 60.0
@@ -64,7 +64,12 @@ def read_secret(command: CommandContext, place: SecretOptions) -> ReadSecret:
     if variable is not None:
         return ReadSecret(read_variable(command, "--variable", variable), variable)
     if file is not None:
-        return ReadSecret(_content(file), f"--file ({file})")
+        fault = None
+        try:
+            return ReadSecret(without_newline(read_regular(file, "secret")[0]), f"--file ({file})")
+        except OSError as error:
+            fault = error.strerror or "cannot be read"
+        raise UsageError(f"--file ({file}): {fault}. Name a file that holds the secret, alone")
     if program is not None:
         printed = run_key_command(program, "--command", command.environ, COMMAND_SECONDS)
         return ReadSecret(without_newline(printed), "--command")
@@ -107,15 +112,6 @@ def read_variable(command: CommandContext, option: str, name: str) -> str:
     if not re.fullmatch(r"[A-Za-z_]\w{0,63}", name, re.ASCII):
         raise UsageError(f"{option} takes the name of a variable; do not put a secret into a command line")
     raise UsageError(f"{option} {name}: this variable is not set. Set it, or name its dotenv file with --env-file.")
-
-
-def _content(path: Path) -> bytes:
-    fault = None
-    try:
-        return without_newline(read_regular(path, "secret")[0])
-    except OSError as error:
-        fault = error.strerror or "cannot be read"
-    raise UsageError(f"--file ({path}): {fault}. Name a file that holds the secret, alone")
 
 
 def without_newline(data: bytes) -> bytes:

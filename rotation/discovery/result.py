@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from keyring_core.names import printable
 from rotation.configuration.declarations import DeclaredColumn, same_table
@@ -42,20 +42,16 @@ class IndexValues(NamedTuple):
     """The values, per key."""
 
 
-class DerivedKey(NamedTuple):
-    """A key that the environment's secret makes for a column whose tokens no key opened."""
+@dataclass(frozen=True)
+class DerivedKey:
+    """A key that a secret at hand makes for a column whose tokens no key opened."""
 
-    column: str
-    """The column, as messages name it."""
-    where: str
-    """The place of the secret."""
-    key_id: str
-    rule: str
-    """How the key is made of it, in words."""
-    entry: str
-    """The key set for rotation.toml."""
-    covered: bool = False
-    """True if a target covers the column: its key set has another rule."""
+    column: Annotated[str, "The column, with its table."]
+    where: Annotated[str, "The place of the secret."]
+    key_id: Annotated[str, "The key's id."]
+    rule: Annotated[str, "How the key is made of the secret, in words."]
+    entry: Annotated[str, "The key set for rotation.toml, as TOML."]
+    covered: Annotated[bool, "True if a target covers the column: its key set has another rule."] = False
 
 
 @dataclass

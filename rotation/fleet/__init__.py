@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import math
 import os
@@ -11,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
@@ -22,8 +21,8 @@ import structlog
 from keyring_core import Keyring, KeyringError, get_keyring, key_set
 from keyring_core.forks import forked
 from keyring_core.key_reads import key_reads
-from keyring_core.signals import without_signals
 from rotation.configuration.application import is_importing
+from rotation.fleet.background import PAUSE_SECONDS, acquire, end_with_multiprocessing, start
 from rotation.model.text import install
 from rotation.stores.watchdog import BackgroundCall, NoAnswerError
 
@@ -40,8 +39,6 @@ FORK_SECONDS = 1.0
 """The longest wait of a fork for a heartbeat, which it would cut in two."""
 LEAVE_SECONDS = 2.0
 """The longest wait of a process that ends for the ledger."""
-PAUSE_SECONDS = 0.02
-"""The time between two looks whether another thread still writes."""
 TABLE_PREFIX = "keyring_ledger_"
 WITHOUT_THREADS = "uWSGI runs this without threads: start it with enable-threads"
 
@@ -190,7 +187,7 @@ class _Process:
             self._announce(beat)
         with self._logging(beat.name):
             self._prepare_to_leave()
-            _start(self._go_on, beat)
+            start(self._go_on, beat)
             return
         beat.begun.set()
 
@@ -251,7 +248,7 @@ class _Process:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        _acquire(self.writing, math.inf)
+        acquire(self.writing, math.inf)
         try:
             yield
         finally:
@@ -278,9 +275,9 @@ class _Process:
             events = threading.Event(), threading.Event()
             # Early, since Python starts no thread while it ends. Others may have reached the limit of threads.
             with suppress(RuntimeError):
-                _start(self._withdraw, *events)
+                start(self._withdraw, *events)
                 self._leaver = events
-            _leave_with_multiprocessing()
+            end_with_multiprocessing(stop_announcing)
 
     def _withdraw(self, leaving: threading.Event, left: threading.Event) -> None:
         leaving.wait()
@@ -289,25 +286,6 @@ class _Process:
             with suppress(Exception):
                 entry.withdraw(self._others(entry))
         left.set()
-
-
-def _start(act: Callable[..., None], *given: object) -> None:
-    """Starts a thread that keeps no process alive. Raises RuntimeError if there can be no more."""
-    # Not one of `threading`, whose start waits for the thread: a signal meanwhile is lost in the hook of a fork, and
-    # gevent, which patches that module after the fork, does not find it at its end.
-    with without_signals(act) as call:
-        _thread.start_new_thread(call, given)
-
-
-def _acquire(lock: threading.Lock, seconds: float) -> bool:
-    """Waits for *lock* for *seconds* at most; returns whether it is held now."""
-    end = time.monotonic() + seconds
-    # A green thread that waits for a lock from before gevent's patches stops all others, also the lock's owner.
-    while not lock.acquire(blocking=False):
-        if time.monotonic() > end:
-            return False
-        time.sleep(PAUSE_SECONDS)
-    return True
 
 
 _process = _Process()
@@ -347,7 +325,7 @@ def _hooked() -> Iterator[None]:
 def _before_fork() -> None:
     _forking.lock, lock = None, _process.writing
     with _hooked():
-        if _acquire(lock, FORK_SECONDS):
+        if acquire(lock, FORK_SECONDS):
             _forking.lock = lock
 
 
@@ -368,29 +346,6 @@ def _in_child() -> None:
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
 atexit.register(stop_announcing)
-
-
-class _Anchor:
-    """Objects of multiprocessing's registry may be collected; this one is not."""
-
-
-_anchor: _Anchor | None = None
-
-
-def _leave_with_multiprocessing() -> None:
-    """A child that multiprocessing has made ends without Python's exit handlers, but not without its own."""
-    global _anchor  # noqa: PLW0603 - one a process
-    util = sys.modules.get("multiprocessing.util")
-    if util is None or _anchor:
-        return
-
-    def leave_at_the_end(_: object = None) -> None:
-        util.Finalize(None, stop_announcing, exitpriority=0)
-
-    _anchor = _Anchor()
-    leave_at_the_end()
-    # A child begins with no such handler, after the hooks of a fork.
-    util.register_after_fork(_anchor, leave_at_the_end)
 
 
 def _in_each_worker(uwsgi: Any, beat: _Beat) -> None:
@@ -416,7 +371,7 @@ def _in_each_worker(uwsgi: Any, beat: _Beat) -> None:
 def _exit(*_: object) -> None:
     """Ends the process, once; what is raised in the hook of a fork, though, ends nothing."""
     if getattr(_forking, "is_hooked", False):
-        _start(_exit_soon)
+        start(_exit_soon)
         return
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(128 + signal.SIGTERM)

@@ -20,8 +20,17 @@ STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.CRITICAL: "bold red"
 
 def render(verdict: Verdict, invocation: Invocation = PLAIN) -> Iterator[RenderableType]:
     """The parts of a screen, one below the other."""
-    if verdict.findings:
-        yield from _findings(verdict.findings, invocation)
+    # A finding that several checks share is shown once.
+    groups: dict[Finding, list[str]] = {}
+    for finding in verdict.findings:
+        groups.setdefault(replace(finding, check=""), []).append(finding.check)
+    # One below the other: in a table, a command would be cut into the lines of its cell.
+    for finding, checks in groups.items():
+        level, about = Text(finding.level.name, STYLES[finding.level]), finding.subject
+        yield Text.assemble(level, f"  {', '.join(checks)}", f"  {about}" if about else "")
+        yield from (Text(f"  {line}") for line in finding.message.split("\n"))
+        yield from following(finding.remedy, invocation, indent="  ")
+    if groups:
         yield ""
     yield from (Text(f"Off: {result.check} ({result.off})") for result in verdict.off)
     for one in verdict.facts.ignored:
@@ -43,21 +52,8 @@ def render_list(checks: Iterable[Result]) -> Iterator[RenderableType]:
 
 def summary(verdict: Verdict) -> str:
     """The number of checks that were made, and of findings of each level, in words."""
-    made = sum(result.off is None for result in verdict.results)
-    numbers = Counter(finding.level for finding in verdict.findings)
+    made = [result for result in verdict.results if result.off is None]
+    numbers = Counter([finding.level for finding in verdict.findings])
     urgent = [level for level in (Level.CRITICAL, Level.UNKNOWN, Level.WARNING) if numbers[level]]
     found = ", ".join(f"{numbers[level]} {level.name.lower()}" for level in urgent)
-    return f"{many(made, 'check')}, {found or ('nothing urgent' if verdict.findings else 'nothing to do')}"
-
-
-def _findings(findings: Iterable[Finding], invocation: Invocation) -> Iterator[Text]:
-    """The findings one below the other: in a table, a command would be cut into the lines of its cell."""
-    # A finding that several checks share is shown once.
-    groups: dict[Finding, list[str]] = {}
-    for finding in findings:
-        groups.setdefault(replace(finding, check=""), []).append(finding.check)
-    for finding, checks in groups.items():
-        level, about = Text(finding.level.name, STYLES[finding.level]), finding.subject
-        yield Text.assemble(level, f"  {', '.join(checks)}", f"  {about}" if about else "")
-        yield from (Text(f"  {line}") for line in finding.message.split("\n"))
-        yield from following(finding.remedy, invocation, indent="  ")
+    return f"{many(len(made), 'check')}, {found or ('nothing urgent' if verdict.findings else 'nothing to do')}"

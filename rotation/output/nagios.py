@@ -14,7 +14,7 @@ from nagiosplugin.range import Range
 
 from keyring_core import KeyState
 from keyring_core.names import printable
-from rotation.checks.facts import Finding, Level
+from rotation.checks.facts import Level
 from rotation.checks.verdict import Verdict
 from rotation.model.next_steps import PLAIN, Invocation
 from rotation.output.check_text import summary
@@ -27,7 +27,12 @@ SHOWN = 3
 def line(verdict: Verdict, invocation: Invocation = PLAIN) -> str:
     """The line, without its end."""
     urgent = [finding for finding in verdict.findings if finding.level is not Level.OK]
-    words = "; ".join(_words(finding, invocation) for finding in urgent[:SHOWN]) or summary(verdict)
+    shown = []
+    for one in urgent[:SHOWN]:
+        # In `previous_keys: 9ace5031` a redactor would take the id for the value of a setting.
+        about = f"{one.check} ({one.subject})" if one.subject else one.check
+        shown.append(f"{about}: {one.message} (next: {'; '.join(invocation.lines(one.remedy))})")
+    words = "; ".join(shown) or summary(verdict)
     if len(urgent) > SHOWN:
         words += f"; and {len(urgent) - SHOWN} more"
     if off := ", ".join(result.check for result in verdict.off):
@@ -74,12 +79,6 @@ def performance(verdict: Verdict) -> Iterator[Performance]:
     yield Performance("tokens_left", left, min=0)
     yield Performance("unreadable", unreadable, "", *ranges("unreadable", "0", ""), 0)
     yield Performance("plaintext", plaintext, "", *ranges("plaintext", "", "0"), 0)
-
-
-def _words(finding: Finding, invocation: Invocation) -> str:
-    # In `previous_keys: 9ace5031` a redactor would take the id for the value of a setting.
-    subject = f" ({finding.subject})" if finding.subject else ""
-    return f"{finding.check}{subject}: {finding.message} (next: {'; '.join(invocation.lines(finding.remedy))})"
 
 
 def _whole(span: timedelta) -> str:

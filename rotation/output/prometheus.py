@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -23,6 +23,8 @@ from rotation.model.outputs import Output, replaced
 METRICS = replaced("metrics file of this program", rb"# HELP keyring_")
 CELLS = ("empty", "plaintext", "unreadable", "unsettled", "null", "nested")
 _PLACE = ("target", "column")
+_Family: TypeAlias = tuple[str, str, Sequence[str], Iterable[tuple[Any, ...]]]
+"""Name, words, labels and samples: each a value, and behind it its labels."""
 
 
 def write(output: Output, verdict: Verdict) -> str | None:
@@ -66,42 +68,34 @@ class _Metrics(Collector):
             yield family
 
 
-class _Family(NamedTuple):
-    name: str
-    words: str
-    labels: Sequence[str]
-    samples: Iterable[tuple[Any, ...]]
-    """Each a value, and behind it its labels."""
-
-
 def _of_checks(verdict: Verdict) -> Iterator[_Family]:
     levels = "0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN"
     results = verdict.results
     statuses = ((int(result.level), result.check) for result in results)
-    yield _Family("check_status", f"{levels}, per check.", ["check"], statuses)
+    yield ("check_status", f"{levels}, per check.", ["check"], statuses)
     off = ((int(result.off is not None), result.check) for result in results)
-    yield _Family("check_off", "1: the policy has turned this check off.", ["check"], off)
-    yield _Family("status", f"{levels}, over all checks.", [], [(int(verdict.level),)])
-    yield _Family("last_check_timestamp_seconds", "When the check was made.", [], [(verdict.now.timestamp(),)])
-    yield _Family("sample_rows", "Rows of each target that were read; 0: all.", [], [(verdict.facts.sample or 0,)])
+    yield ("check_off", "1: the policy has turned this check off.", ["check"], off)
+    yield ("status", f"{levels}, over all checks.", [], [(int(verdict.level),)])
+    yield ("last_check_timestamp_seconds", "When the check was made.", [], [(verdict.now.timestamp(),)])
+    yield ("sample_rows", "Rows of each target that were read; 0: all.", [], [(verdict.facts.sample or 0,)])
 
 
 def _of_keys(verdict: Verdict) -> Iterator[_Family]:
     facts, age = verdict.facts, verdict.age(KeyState.PRIMARY)
     words = "Since the primary key was promoted, or found to be primary: it may be older."
-    yield _Family("primary_key_age_seconds", words, [], [] if age is None else [(age.total_seconds(),)])
+    yield ("primary_key_age_seconds", words, [], [] if age is None else [(age.total_seconds(),)])
     limit = [] if "key_age" in verdict.policy.off else [(verdict.policy.max_key_age.total_seconds(),)]
     words = "How old the policy lets the primary key become; none while key_age is off."
-    yield _Family("primary_key_max_age_seconds", words, [], limit)
+    yield ("primary_key_max_age_seconds", words, [], limit)
     dates = ((facts.since(key_id), key_id, state) for key_id, state in (facts.keys or {}).items())
     since = ((when.timestamp(), key_id, state) for when, key_id, state in dates if when is not None)
     words = "When a key was staged, promoted or replaced, at the latest."
-    yield _Family("key_state_timestamp_seconds", words, ["key_id", "state"], since)
+    yield ("key_state_timestamp_seconds", words, ["key_id", "state"], since)
     runs = [run for run in facts.runs if run.command == "run" and run.service == facts.service and run.finished]
     ended = [(run.finished.timestamp(),) for run in runs[:1] if run.finished]
-    yield _Family("last_run_timestamp_seconds", "When the last finished run ended.", [], ended)
+    yield ("last_run_timestamp_seconds", "When the last finished run ended.", [], ended)
     failed = [(int(run.outcome in {"failed", "interrupted"}),) for run in runs[:1]]
-    yield _Family("last_run_failed", "1: that run failed or was interrupted.", [], failed)
+    yield ("last_run_failed", "1: that run failed or was interrupted.", [], failed)
 
 
 def _of_targets(facts: Facts) -> Iterator[_Family]:
@@ -116,14 +110,14 @@ def _of_targets(facts: Facts) -> Iterator[_Family]:
         for counts, *place in counted
         for key_id, state in (facts.keys or {}).items()
     )
-    yield _Family("tokens", "Tokens stored under a key.", [*_PLACE, "key_id", "state"], tokens)
+    yield ("tokens", "Tokens stored under a key.", [*_PLACE, "key_id", "state"], tokens)
     cells = ((getattr(counts, kind), *place, kind) for counts, *place in counted for kind in CELLS)
-    yield _Family("cells", "Cells that are not sound tokens of a loaded key, per kind.", [*_PLACE, "kind"], cells)
+    yield ("cells", "Cells that are not sound tokens of a loaded key, per kind.", [*_PLACE, "kind"], cells)
     for end in ("oldest", "youngest"):
         times = [
             (seconds, *place, key_id) for counts, *place in counted for key_id, seconds in getattr(counts, end).items()
         ]
         words = f"When the {end} token under a key was issued."
-        yield _Family(f"{end}_token_timestamp_seconds", words, [*_PLACE, "key_id"], times)
+        yield (f"{end}_token_timestamp_seconds", words, [*_PLACE, "key_id"], times)
     reached = [*((0, label) for label in facts.unreached), *((1, target.label) for target in facts.targets)]
-    yield _Family("target_up", "1: the target was read.", ["target"], reached)
+    yield ("target_up", "1: the target was read.", ["target"], reached)

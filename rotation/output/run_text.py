@@ -37,7 +37,7 @@ SHOWN_PROBLEMS = 20
 
 def render(report: Report, invocation: Invocation = PLAIN) -> Iterator[RenderableType]:
     """The parts of a screen, one below the other, with the first SHOWN_PROBLEMS problems."""
-    yield from census(report)
+    yield from count_tables(report)
     yield from (Text(f"Note: {words}") for words in _left_out(report.left_out))
     room = SHOWN_PROBLEMS
     for target in report.targets:
@@ -56,7 +56,7 @@ def render(report: Report, invocation: Invocation = PLAIN) -> Iterator[Renderabl
         yield from following(part, invocation) if isinstance(part, Steps) else [part]
 
 
-def census(report: Report) -> Iterator[RenderableType]:
+def count_tables(report: Report) -> Iterator[RenderableType]:
     """Cells per target, and tokens per key."""
     yield targets_table(report)
     for target in report.targets:

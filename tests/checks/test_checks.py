@@ -278,6 +278,16 @@ CASES = {
         put_back() | {"targets": (target(OLD_ONES),)},
         f"{PREVIOUS} was promoted (2026-06-14 02:00 UTC) later than the primary key {PRIMARY}: the keys look swapped",
     ),
+    "tokens left, the newest of two": Case(
+        "tokens_left",
+        WARNING,
+        {
+            "keys": {PRIMARY: KeyState.PRIMARY, PREVIOUS: KeyState.PREVIOUS, RETIRED: KeyState.PREVIOUS},
+            "records": (key(RETIRED, promoted=NOW - 2 * DAY), *put_back()["records"]),
+            "targets": (target(OLD_ONES),),
+        },
+        f"{PREVIOUS} was promoted",
+    ),
     "tokens left, no date": Case("tokens_left", UNKNOWN, {"records": (), "targets": (target(OLD_ONES),)}),
     "service reloads": Case("lagging_services", OK, written(PROMOTED + HOUR)),
     "service lags": Case("lagging_services", WARNING, written(PROMOTED + HOUR + SECOND), "2026-06-05 03:00 UTC"),

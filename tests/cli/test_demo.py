@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from keyring_core import Key
-from rotation.cli import demo_folder
+from rotation.cli import demo
 from tests.conftest import Cli
 from tests.keys import key_text
 from tests.warm.client import programs, run
@@ -45,7 +45,7 @@ def two_rows(monkeypatch: pytest.MonkeyPatch) -> None:
             connection.executemany("INSERT INTO user_credentials VALUES (?, ?)", rows)
         return {1: b"sound"}
 
-    monkeypatch.setattr(demo_folder, "_make_database", make)
+    monkeypatch.setattr(demo, "_make_database", make)
 
 
 def test_the_demo_rotates_and_proves_it_with_stock_fernet() -> None:

@@ -11,7 +11,7 @@ import pytest
 from rotation.cli.help_page import COLUMN, OPTION_GROUPS, HelpGroup, HelpPage, commands_of, group_of, pasteable
 from rotation.cli.main import SECTIONS, cli
 from rotation.cli.main import main as command_line
-from rotation.cli.options import Process
+from rotation.cli.shared_options import Process
 from rotation.model.streams import Streams
 from tests.conftest import Cli, Named
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from keyring_core import Key
-from rotation.cli.options import CommandContext
+from rotation.cli.shared_options import CommandContext
 from rotation.model.report import NoWatcher
 from rotation.model.streams import Streams
 from rotation.output.progress import LogWatcher

@@ -97,7 +97,7 @@ class Listening(NoWatcher):
         def watch(*_: object, **__: object) -> Iterator[Listening]:
             yield listening
 
-        monkeypatch.setattr("rotation.cli.options.CommandContext.watch", watch)
+        monkeypatch.setattr("rotation.cli.shared_options.CommandContext.watch", watch)
         return listening
 
     def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:

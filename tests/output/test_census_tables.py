@@ -23,7 +23,7 @@ from rotation.model.counts import Counts
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
 from rotation.output.census_tables import DONE, ROOM, WAITING, WRONG, shares
-from rotation.output.run_text import census
+from rotation.output.run_text import count_tables
 from rotation.stores.databases import identify
 from tests.conftest import Named
 from tests.fakes import token
@@ -56,7 +56,7 @@ def shown(report: Report, width: int, *, terminal: bool = True, environ: Mapping
     console = Console(
         file=stream, width=width, force_terminal=terminal or None, markup=False, _environ=environ or {"TERM": "xterm"}
     )
-    for part in census(report):
+    for part in count_tables(report):
         console.print(part)
     return stream.getvalue()
 

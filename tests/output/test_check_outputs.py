@@ -25,7 +25,7 @@ from rotation.ledger.clock import Clocks
 from rotation.model.next_steps import PLAIN
 from rotation.output.check_text import render
 from rotation.output.documents.found import CheckJson
-from rotation.output.documents.parts import as_json
+from rotation.output.documents.parts import json_text
 from rotation.output.html.page import page
 from rotation.output.nagios import line
 from rotation.output.terminal import say
@@ -74,7 +74,7 @@ def test_the_four_formats_agree(policy: Policy, first: int, tmp_path: Path, name
 
 def check_that_the_formats_agree(verdict: Verdict, policy: Policy, tmp_path: Path) -> None:
     shown, plugin = text_of(verdict), line(verdict)
-    told = json.loads(as_json(CheckJson.of(verdict)))
+    told = json.loads(json_text(CheckJson.of(verdict)))
     metrics = metrics_of(verdict, tmp_path)
 
     assert plugin.startswith(f"ROTATION {verdict.level.name} - ")
@@ -155,7 +155,7 @@ def test_no_output_masks_a_key_id(named: Named, tmp_path: Path, *, long_form: bo
             one = replace(verdict, results=tuple(result for result in verdict.results if result.check == case.check))
             write_metrics(metrics, one)
             pages = [page(Overview(one, ()))] if name in on_pages else []
-            for text in (line(one), text_of(one), as_json(CheckJson.of(one)), metrics.read_text(), *pages):
+            for text in (line(one), text_of(one), json_text(CheckJson.of(one)), metrics.read_text(), *pages):
                 printed = re.sub("|".join(LEGIBLE), lambda found: LEGIBLE[found[0]], text)
                 shown = get_redactor().redact(printed)
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import RenderableType
 from rich.text import Text
 
-from rotation.cli.presentation import TerminalStreams
+from rotation.cli.main import TerminalStreams
 from rotation.model.next_steps import PLAIN, RUN
 from rotation.output.terminal import Verbatim, following, say
 

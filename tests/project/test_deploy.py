@@ -21,7 +21,7 @@ import yaml
 from keyring_core import reads_metrics
 from rotation.checks.verdict import Verdict
 from rotation.cli.main import cli
-from rotation.cli.options import Process
+from rotation.cli.shared_options import Process
 from rotation.configuration.policy import Policy
 from rotation.model.streams import Streams
 from tests.checks.worlds import NOW, facts, target

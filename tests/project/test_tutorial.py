@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from keyring_core import Key
-from rotation.cli.demo_folder import REPAIR
+from rotation.cli.demo import REPAIR
 from tests.keys import make_key
 from tests.project.documents import ROOT, play
 from tests.warm.client import programs

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import UNSET
 
+from rotation.discovery.result import DerivedKey
 from rotation.discovery.token_column import ReadColumn
 from rotation.model.counts import CellCounts
 from rotation.model.next_steps import PLAIN, Invocation
@@ -17,7 +18,6 @@ from rotation.output.documents.parts import CommandJson, Document, KeyInUse, Mis
 if TYPE_CHECKING:
     from rotation.checks.facts import Result
     from rotation.checks.verdict import Verdict
-    from rotation.configuration.declarations import DeclaredColumn
     from rotation.discovery.result import Discovery
     from rotation.discovery.token_column import TokenColumn
 
@@ -176,12 +176,6 @@ class DeclaredColumnJson(Document, kw_only=True):
     context: Annotated[str | None, "What its tokens are bound to."]
     covered: Annotated[bool, "True if a target covers it."]
 
-    @classmethod
-    def of(cls, column: DeclaredColumn, *, covered: bool) -> DeclaredColumnJson:
-        """The part on one column."""
-        source = column.source
-        return cls.like(column, models=source.models or UNSET, django=source.django or UNSET, covered=covered)
-
 
 class IndexValuesJson(Document):
     """A column of a blind index."""
@@ -189,17 +183,6 @@ class IndexValuesJson(Document):
     database: Annotated[str, "The database, without a password."]
     column: Annotated[str, "Table and column, as messages name them."]
     under: Annotated[dict[str, int], "Values for each key id."]
-
-
-class DerivedKeyJson(Document):
-    """A key that a secret at hand makes for a column whose tokens no key opened."""
-
-    column: Annotated[str, "The column, with its table."]
-    where: Annotated[str, "The place of the secret."]
-    key_id: Annotated[str, "The key's id."]
-    rule: Annotated[str, "How the key is made of the secret, in words."]
-    entry: Annotated[str, "The key set for rotation.toml, as TOML."]
-    covered: Annotated[bool, "True if a target covers the column: its key set has another rule."]
 
 
 class DiscoverJson(Document, kw_only=True):
@@ -229,7 +212,7 @@ class DiscoverJson(Document, kw_only=True):
     declared: Annotated[list[DeclaredColumnJson] | Missing, "The encrypted columns of models, if any are named."] = (
         UNSET
     )
-    derived: Annotated[list[DerivedKeyJson], "The keys that secrets at hand make for such columns."]
+    derived: Annotated[list[DerivedKey], "The keys that secrets at hand make for such columns."]
     targets: Annotated[str, "The entries to add to rotation.toml, as TOML."]
 
     @classmethod
@@ -237,7 +220,15 @@ class DiscoverJson(Document, kw_only=True):
         """The document on what was *found*."""
         remarks = ("remarks", "unseen", "beyond", "unopened", "gone", "ignored")
         uncovered = {id(column) for column in found.without_target}
-        declared = [DeclaredColumnJson.of(each, covered=id(each) not in uncovered) for each in found.declared]
+        declared = [
+            DeclaredColumnJson.like(
+                each,
+                models=each.source.models or UNSET,
+                django=each.source.django or UNSET,
+                covered=id(each) not in uncovered,
+            )
+            for each in found.declared
+        ]
         return cls.like(
             found,
             complete=found.exit_code == 0,
@@ -251,6 +242,5 @@ class DiscoverJson(Document, kw_only=True):
             **{name: [RemarkJson(*remark) for remark in getattr(found, name)] for name in remarks},
             recognised=[invocation.line(step) for step in found.recognised],
             declared=declared or UNSET,
-            derived=[DerivedKeyJson(*each) for each in found.derived],
             targets=found.entries,
         )

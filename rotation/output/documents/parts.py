@@ -24,13 +24,13 @@ class Document(msgspec.Struct, forbid_unknown_fields=True):
     """A JSON object that has these fields and no other."""
 
     @classmethod
-    def like(cls, value: object, **others: Any) -> Self:
+    def like(cls, value: object, /, **others: Any) -> Self:
         """The document whose fields are those of *value* by the same names, and *others*."""
         names = (name for name in cls.__struct_fields__ if name not in others)
         return cls(**{name: getattr(value, name) for name in names}, **others)
 
 
-def as_json(document: object) -> str:
+def json_text(document: object) -> str:
     """*document* as text, in ASCII."""
     return json.dumps(msgspec.to_builtins(document))
 

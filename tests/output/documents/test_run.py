@@ -6,14 +6,14 @@ import json
 from typing import Any
 
 from rotation.model.report import Report
-from rotation.output.documents.parts import as_json
+from rotation.output.documents.parts import json_text
 from rotation.output.documents.run import RunJson
 from tests.model.test_report import report_of
 
 
 def document(report: Report) -> dict[str, Any]:
     """The document as a program reads it."""
-    return dict(json.loads(as_json(RunJson.of(report))))
+    return dict(json.loads(json_text(RunJson.of(report))))
 
 
 def test_what_becomes_a_token_is_in_the_document() -> None:
@@ -37,7 +37,7 @@ def test_keys_of_rows_are_as_the_database_has_them() -> None:
 
     assert [problem["key"]["id"] for problem in shown["problems"]] == [2**70, "\u00e9\U0001f511", None, 1.5, True]
     assert (shown["problems_total"], shown["categories"]) == (5, {"plaintext": 5})
-    assert as_json(RunJson.of(report)).isascii()
+    assert json_text(RunJson.of(report)).isascii()
 
 
 def test_numbers_are_in_the_order_of_keys() -> None:

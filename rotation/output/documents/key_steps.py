@@ -16,7 +16,6 @@ from rotation.output.documents.parts import CommandJson, Document, Missing, Rema
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rotation.lifecycle.environment_keys import ManualEdit
     from rotation.lifecycle.listing import ListedKey
     from rotation.lifecycle.steps import StepResult
 
@@ -103,12 +102,6 @@ class ManualEditJson(Document):
     keys: Annotated[list[str], "The ids of the keys that the variable is to hold, in order."]
     value: Annotated[str | Missing, "The value itself: a secret; only with --show-key."] = UNSET
 
-    @classmethod
-    def of(cls, edit: ManualEdit, *, show_key: bool) -> ManualEditJson:
-        """The part on one variable."""
-        keys = [key.id for key in edit.keys]
-        return cls(edit.variable, edit.where, keys, edit.value() if show_key else UNSET)
-
 
 class RefusalJson(Document):
     """A reason why the step was refused."""
@@ -144,7 +137,10 @@ class KeysStepJson(Document):
             step=done.step,
             key=None if dropped else done.key.id,
             files=[str(path) for path in done.written.files],
-            todo=[ManualEditJson.of(edit, show_key=show_key) for edit in manual],
+            todo=[
+                ManualEditJson.like(edit, keys=[key.id for key in edit.keys], value=edit.value() if show_key else UNSET)
+                for edit in manual
+            ],
             refused=[
                 RefusalJson(reason, invocation.text(remedy), commands_of(remedy, invocation))
                 for reason, remedy in done.refused

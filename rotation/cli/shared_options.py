@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
@@ -16,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from keyring_core.environment import ROTATION_CONFIG, names_primary
-from rotation.cli.presentation import FORMATS, start_log
+from keyring_core.redaction import configure_logging
 from rotation.context import Context, entries_of_apps
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import PLAIN, Invocation
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 Declares: TypeAlias = "Callable[[], Sequence[DeclaredColumn]]"
 """The encrypted columns of an application that runs in this process."""
+PROGRESS = "rotation.output.progress"
+"""The logger of the lines that come every few seconds."""
+RETRIES = "rotation.stores.access", "rotation.stores.patience"
+"""The loggers of what is tried again after a transient error."""
+FORMATS = {"text": "console", "json": "json"}
+"""The values of --log-format, and what configure_logging calls each."""
 
 
 @dataclass
@@ -83,11 +89,11 @@ class CommandContext(Context):
 
 def print_json(document: object, stream: TextIO) -> None:
     """Prints the one JSON document."""
-    from rotation.output.documents.parts import as_json
+    from rotation.output.documents.parts import json_text
 
     # A closed pipe does not change the exit code.
     with suppress(BrokenPipeError):
-        print(as_json(document), file=stream)
+        print(json_text(document), file=stream)
 
 
 class FilePath(click.Path):
@@ -100,17 +106,6 @@ class FilePath(click.Path):
         if value == "":
             self.fail("it is empty; name a file, or leave the option out", param, ctx)
         return super().convert(value, param, ctx)
-
-
-def length_of_time(text: str) -> timedelta:
-    """The time that *text* spells as rotation.toml does; 0 needs no unit. Raises BadParameter."""
-    from rotation.configuration.policy import Duration
-
-    try:
-        return Duration.parse("0s" if text == "0" else text)
-    except ValueError as error:
-        fault = str(error)
-    raise click.BadParameter(fault)
 
 
 def path_option(name: str, **settings: Any) -> _Decorator:
@@ -151,6 +146,15 @@ common_parameters = adding(
     presentation_parameters,
 )
 """The options that stand before a command or behind it."""
+
+
+def start_log(level: int = logging.WARNING, log_format: str = FORMATS["text"], *, progress: bool = True) -> None:
+    """Sends log lines to stderr, and redacts stdout and stderr."""
+    configure_logging(stream=sys.stderr, level=level, renderer=log_format, guard_stdio=True)
+    logging.getLogger(PROGRESS).setLevel(min(level, logging.INFO) if progress else level)
+    # What fails in the end is an error of its own.
+    for name in RETRIES:
+        logging.getLogger(name).setLevel(level if progress else logging.ERROR)
 
 
 def set_up(streams: Streams, *, quiet: bool, verbose: int, log_format: str | None) -> None:
@@ -203,39 +207,6 @@ search_pace_option = click.option(
     is_flag=True,
     help="Several tables of a server at once; no rest while others write to a file.",
 )
-pace_options = adding(
-    click.option("--full-speed", is_flag=True, help="No pauses, large batches, even while others write."),
-    click.option("--gentle", is_flag=True, help="Small batches and pauses, even while nobody else writes."),
-    click.option(
-        "--batch-size",
-        type=click.IntRange(1, 100_000),
-        metavar="ROWS",
-        help="Rows per transaction, at most.  [default: 100 to 1000, by the pace; with --full-speed 5000 or more]",
-    ),
-    click.option("--max-rate", type=click.IntRange(1, 10**9), metavar="ROWS", help="Rows per second, at most."),
-    click.option(
-        "--workers",
-        type=click.IntRange(1, 256),
-        metavar="N",
-        help="Processes that share the work; from 2 on they need the extra dask. Add --full-speed: otherwise they take "
-        "each other for services, and pause.  [default: 1]",
-    ),
-    click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster; its workers do the work."),
-    click.option("--shard", metavar="I/N", help="Only the I-th of N parts, from 0: N such jobs share a table."),
-    click.option("--fresh", is_flag=True, help="Start again from the first row, even if the ledger has a checkpoint."),
-    click.option(
-        "--wait-for-server",
-        type=length_of_time,
-        metavar="TIME",
-        default="5m",
-        show_default=True,
-        help="How long to wait for a server that restarts or fails over in the middle of the run, such as 90s or 1h; "
-        "0 gives up after some seconds.",
-    ),
-    path_option("--pause-file", help="While this file exists, the run pauses, with no transaction open."),
-    path_option("--problems", help="File for all problems, as JSON lines; the screen shows the first twenty."),
-)
-"""The speed of a command that writes, its processes, and its first row."""
 
 
 TARGET_OPTIONS = ("url", "table", "columns", "key_columns", "where", "context")
@@ -264,8 +235,11 @@ def complete_key_set(context: click.Context, _: click.Parameter, incomplete: str
     return []
 
 
-def key_set_option(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds --keys, and passes the command with the keys of that set."""
+def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds --keys, and passes the command with the keys of that set.
+
+    Without --keys, and without keys of the environment, the only key set counts.
+    """
 
     @click.option(
         "--keys",
@@ -276,22 +250,13 @@ def key_set_option(command: Callable[..., int]) -> Callable[..., int]:
     )
     @wraps(command)
     def wrapped(ready: CommandContext, key_set: str | None, **options: Any) -> int:
-        return command(ready.with_keys(key_set), **options)
-
-    return wrapped
-
-
-def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
-    """Like `key_set_option`; without --keys, and without keys of the environment, the only key set counts."""
-
-    @wraps(command)
-    def wrapped(ready: CommandContext, **options: Any) -> int:
+        ready = ready.with_keys(key_set)
         # Options that name a target exclude a key set, and --format chooses its own.
-        if ready.key_set is None and not any(options.get(name) for name in (*TARGET_OPTIONS, "app")):
+        if key_set is None and not any(options.get(name) for name in (*TARGET_OPTIONS, "app")):
             ready = ready.with_keys(only_key_set(ready))
         return command(ready, **options)
 
-    return key_set_option(wrapped)
+    return wrapped
 
 
 def only_key_set(command: CommandContext) -> str | None:
@@ -313,17 +278,17 @@ def only_key_set(command: CommandContext) -> str | None:
     return next(iter(sets), None)
 
 
-def target_options(command: Callable[..., int]) -> Callable[..., int]:
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --url, --table, --column, --key-column, --where and --context, and passes the targets in their place."""
 
     @wraps(command)
-    def wrapped(ready: CommandContext, given: Mapping[str, Any], **options: Any) -> int:
+    def wrapped(ready: CommandContext, given: Mapping[str, Any], **options: Any) -> Any:
         return command(ready, targets=find_targets(ready, given), **options)
 
     return target_parameters(wrapped)
 
 
-def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
+def target_parameters(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the same options, and passes their values by name, which are not checked yet."""
 
     @click.option(
@@ -341,7 +306,7 @@ def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
     @click.option("--where", metavar="SQL", help="Condition: only these rows.")
     @click.option("--context", metavar="CONTEXT", help="What the tokens are bound to, as in keyring.bind(CONTEXT).")
     @wraps(command)
-    def wrapped(ready: CommandContext, **options: Any) -> int:
+    def wrapped(ready: CommandContext, **options: Any) -> Any:
         given = {name: options.pop(name) for name in TARGET_OPTIONS}
         if any(given.values()) and ready.key_set is not None:
             raise UsageError("--keys and --url, --table, --column exclude each other: a key set is of rotation.toml")
