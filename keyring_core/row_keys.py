@@ -19,7 +19,7 @@ from keyring_core.errors import without_frames
 from keyring_core.keyring import Keyring
 from keyring_core.keys import Key, KeyState
 from keyring_core.loaded_keys import hold_key, release_key
-from keyring_core.redaction.secret import Secret, revealed
+from keyring_core.redaction import Secret, revealed
 
 ROOT_SALT = "keyring-core root key v1: "
 """The salt of a root key; the name of the column that holds the salts of rows follows."""

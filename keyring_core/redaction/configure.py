@@ -9,11 +9,11 @@ from typing import Any, TextIO
 
 import structlog
 
+from keyring_core.redaction.guarded_streams import unguarded
 from keyring_core.redaction.hooks import Hooks
 from keyring_core.redaction.log_records import ChainFormatter, fill_in
 from keyring_core.redaction.redactor import Redactor, get_redactor, set_redactor
 from keyring_core.redaction.render import ConsoleRenderer, JsonRenderer, OtherRenderer, Render, withheld_event
-from keyring_core.redaction.streams import unguarded
 
 # Undoes the last call, newest first.
 _undo = ExitStack()

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any
 
+from keyring_core.redaction.block_masks import keep, show_record
+from keyring_core.redaction.guarded_streams import GuardedStream, unguarded
 from keyring_core.redaction.log_records import (
     ChainFormatter,
     RedactingFormatter,
@@ -17,10 +19,8 @@ from keyring_core.redaction.log_records import (
     message_of,
     with_masked_texts,
 )
-from keyring_core.redaction.redacting import keep, show_record
 from keyring_core.redaction.redactor import Redactor, safe_repr
 from keyring_core.redaction.render import withheld
-from keyring_core.redaction.streams import GuardedStream, unguarded
 
 _log = logging.getLogger("keyring_core.uncaught")
 # Their text is masked already.

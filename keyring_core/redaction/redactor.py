@@ -12,14 +12,13 @@ from typing import Any, NoReturn, TypeVar
 from keyring_core.errors import KeyringError
 from keyring_core.loaded_keys import is_loaded, subscribe, writing
 from keyring_core.redaction.commands import find_commands
-from keyring_core.redaction.effort import Effort, Limit, bounded, rest, unbounded
-from keyring_core.redaction.encodings import Form, forms_of, forms_of_key, trimmed, unfit
-from keyring_core.redaction.folding import reduced, unsqueeze
-from keyring_core.redaction.names import Names
+from keyring_core.redaction.effort import Effort, Limit, bounded, reduced, rest, unbounded
+from keyring_core.redaction.encodings import Form, forms_of, forms_of_key, trimmed, unfit, unsqueeze
 from keyring_core.redaction.pairs import find_pairs
 from keyring_core.redaction.qgrams import GramMatcher, spans_of
 from keyring_core.redaction.readings import Reading, readings, spells_bytes
 from keyring_core.redaction.secret import Secret, revealed
+from keyring_core.redaction.sensitive_names import Names
 from keyring_core.redaction.shapes import LANDMARKS, find_shapes
 from keyring_core.redaction.spans import Span, mask
 from keyring_core.redaction.walk import Walk

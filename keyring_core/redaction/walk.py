@@ -8,7 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keyring_core.redaction.names import PLAIN, PLAIN_MODULES, Names
+from keyring_core.redaction.sensitive_names import PLAIN, PLAIN_MODULES, Names
 from keyring_core.redaction.spans import MASK_START, mask_of
 
 _NAME = re.compile(r"[\w.:-]{1,256}")

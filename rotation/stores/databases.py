@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from keyring_core.key_files import irregularity
-from keyring_core.redaction.redactor import get_redactor
+from keyring_core.redaction import get_redactor
 from rotation.configuration.database_urls import read_url, write_url
 from rotation.configuration.urls import path_of
 from rotation.model.failures import UsageError
