@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar, overload
 from cryptography.fernet import MultiFernet
 
 from keyring_core import bulk
-from keyring_core.bulk import SignedBatch
+from keyring_core.bulk import Refused, SignedBatch, pick, put
 from keyring_core.counted_fernet import CountedMultiFernet
 from keyring_core.environment import load_settings
 from keyring_core.errors import (
@@ -26,7 +26,6 @@ from keyring_core.errors import (
 )
 from keyring_core.key_reads import refusal, say_read
 from keyring_core.keys import Key, KeyState, check_told_apart
-from keyring_core.token_batches import Refused, pick, put
 from keyring_core.tokens import Token, TokenText, parse_token, text_of, utf8_of
 
 T = TypeVar("T")
