@@ -13,7 +13,6 @@ from cryptography.fernet import MultiFernet
 
 from keyring_core import bulk
 from keyring_core.bulk import Refused, SignedBatch, pick, put
-from keyring_core.counted_fernet import CountedMultiFernet
 from keyring_core.environment import load_settings
 from keyring_core.errors import (
     DamagedToken,
@@ -25,7 +24,7 @@ from keyring_core.errors import (
     without_frames,
 )
 from keyring_core.key_reads import refusal, say_read
-from keyring_core.keys import Key, KeyState, check_told_apart
+from keyring_core.keys import CountedMultiFernet, Key, KeyState, check_told_apart
 from keyring_core.tokens import Token, TokenText, parse_token, text_of, utf8_of
 
 T = TypeVar("T")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import click
 
 from keyring_core.environment import ROTATION_CONFIG
-from keyring_core.key_files import is_missing
 from keyring_core.names import printable
+from keyring_core.sources import is_missing
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
 from rotation.cli.init_questions import Wanted, ask, checked_url
 from rotation.cli.options import Process, complete_preset, path_option, presentation_parameters, print_json, set_up

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keyring_core.key_files import read_regular
+from keyring_core.sources import read_regular
 from rotation.ledger.chain import Chain, Difference, differences, digest_of, unsigned
 from rotation.ledger.database import LedgerPlace
 from rotation.ledger.events import chain_at
