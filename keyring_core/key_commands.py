@@ -37,10 +37,6 @@ def keep_from_commands(*names: str, of_sets: bool = False) -> None:
     _endings.update(f"_{name}" for name in names if of_sets)
 
 
-def _is_kept(name: str) -> bool:
-    return name in _holding_keys or name.endswith(tuple(_endings))
-
-
 class _Ended(NamedTuple):
     """The end of a command; *code* is None if it was killed here."""
 
@@ -60,6 +56,7 @@ def run_key_command(command: str, form: str, environ: Mapping[str, str], seconds
     """
     if not command.strip():
         raise KeyConfigError(f"{form}: empty; name a command, or unset it")
+    endings = tuple(_endings)
     try:
         with as_before():
             process = subprocess.Popen(  # noqa: S603 - the operator's own command
@@ -67,7 +64,11 @@ def run_key_command(command: str, form: str, environ: Mapping[str, str], seconds
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={name: value for name, value in {**os.environ, **environ}.items() if not _is_kept(name)},
+                env={
+                    name: value
+                    for name, value in {**os.environ, **environ}.items()
+                    if name not in _holding_keys and not name.endswith(endings)
+                },
                 # A process group, to kill it as a whole; and no terminal to wait for.
                 start_new_session=True,
             )

@@ -287,20 +287,17 @@ class Keyring:
     def _open(self, key: Key, token: Token) -> bytes:
         """The plaintext of *token*, which is under *key*. Here and in `_open_many` every read is counted or refused."""
         if key is not self.primary:
-            return self._open_other(key, token)
+            if self.suspended:
+                self._check(key)
+            plaintext = _plaintext(key, token)
+            self._count(key)
+            return plaintext
         # Written out, and without a look at the clock, since this is what a service does all day.
-        plaintext = key.open(token)
-        if plaintext is None:
+        opened = key.open(token)
+        if opened is None:
             raise DamagedToken.under(key.id, token.timestamp)
         next(key.undated)
-        return plaintext
-
-    def _open_other(self, key: Key, token: Token) -> bytes:
-        if self.suspended:
-            self._check(key)
-        plaintext = _plaintext(key, token)
-        self._count(key)
-        return plaintext
+        return opened
 
     def _open_many(
         self, found: SignedBatch, action: Callable[[SignedBatch], Sequence[T]]
@@ -333,12 +330,8 @@ class Keyring:
 
     def _count(self, key: Key, number: int = 1) -> None:
         key.opened.add(number)
-        if key is not self.primary and key.opened.last >= key.opened.due:
-            self._say(key)
-
-    def _say(self, key: Key) -> None:
-        # A keyring that accepts unbound tokens has the primary key's id twice.
-        if key.id != self.primary.id:
+        # By the id, since a keyring that accepts unbound tokens has the primary key's twice.
+        if key.id != self.primary.id and key.opened.last >= key.opened.due:
             say_read(key.id, self.states[key])
 
     def __repr__(self) -> str:
