@@ -18,10 +18,9 @@ from keyring_core.redaction.pairs import find_pairs
 from keyring_core.redaction.qgrams import GramMatcher, spans_of
 from keyring_core.redaction.readings import Reading, readings, spells_bytes
 from keyring_core.redaction.secret import Secret, revealed
-from keyring_core.redaction.sensitive_names import Names
+from keyring_core.redaction.sensitive_names import Names, Walk
 from keyring_core.redaction.shapes import LANDMARKS, find_shapes
 from keyring_core.redaction.spans import Span, mask
-from keyring_core.redaction.walk import Walk
 
 Given = TypeVar("Given")
 
