@@ -106,7 +106,11 @@ def _wait_for(process: subprocess.Popen[bytes], seconds: float) -> _Ended:
         finally:
             code = process.returncode
             if code is None or pipes.get_map():
-                _kill_group(process)
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                # A process of another user survives the signal: do not wait for it.
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(1)
     return _Ended(code, bytes(output), bytes(complaint))
 
 
@@ -117,14 +121,6 @@ def _read_some(pipes: selectors.BaseSelector, key: selectors.SelectorKey) -> Non
         pipes.unregister(key.fileobj)
     elif len(key.data) <= MAX_OUTPUT_BYTES:
         key.data.extend(data)
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    # A process of another user survives the signal: do not wait for it.
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(1)
 
 
 def _fault(ended: _Ended, seconds: float) -> str:

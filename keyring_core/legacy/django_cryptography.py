@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from keyring_core.keys import unpadded
+from keyring_core.legacy.package_cells import LegacyPlaintext
 from keyring_core.legacy.pickles import plaintext_in
-from keyring_core.legacy.reader import LegacyPlaintext
 from keyring_core.tokens import BLOCK, OVERHEAD, TAG, VERSION, Token
 
 SALT = "django-cryptography"

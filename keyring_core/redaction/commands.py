@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keyring_core.redaction.effort import READ, Limit, bounded, rest
-from keyring_core.redaction.field_ends import Fields
-from keyring_core.redaction.patterns import compiled
+from keyring_core.redaction.patterns import Fields, compiled
 from keyring_core.redaction.sensitive_values import PLACEHOLDER
 from keyring_core.redaction.spans import Span
 

@@ -11,8 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 from keyring_core.redaction.effort import READ, Limit, bounded, lower, neighbours, reduced, rest
-from keyring_core.redaction.field_ends import Fields
-from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, by_first_character, compiled
+from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, Fields, by_first_character, compiled
 from keyring_core.redaction.sensitive_names import KINDS_OF_KEYS, Names
 from keyring_core.redaction.sensitive_values import DOUBTFUL, MOST, Name, is_secret
 from keyring_core.redaction.spans import MASK_START, Span

@@ -13,7 +13,6 @@ from keyring_core.redaction import (
     Redactor,
     commands,
     credentials,
-    field_ends,
     pairs,
     patterns,
     readings,
@@ -24,7 +23,7 @@ from keyring_core.redaction.effort import reduced, unbounded
 from keyring_core.redaction.render import JsonRenderer
 from tests.conftest import Named
 
-MODULES = (commands, credentials, field_ends, pairs, patterns, readings, shapes, sensitive_values)
+MODULES = (commands, credentials, pairs, patterns, readings, shapes, sensitive_values)
 # What is written to hold up a scan, again and again. Each begins what the scan looks for, and few of them end it.
 HOSTILE = [
     "auth=", "&code=", "assertion=",
