@@ -14,11 +14,13 @@ import warnings
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from keyring_core.errors import KeyConfigError, KeyConfigWarning, without_frames
 from keyring_core.key_commands import run_key_command
 from keyring_core.names import printable
+
+K = TypeVar("K")
 
 FORMS = ("", "_FILE", "_COMMAND")
 """The endings of a variable that holds keys, names their file, or the command that prints them."""
@@ -107,7 +109,22 @@ def variable_in(text: str) -> str | None:
 
 
 @without_frames
-def read_source(
+def read_sources(names: Mapping[K, str], environ: Mapping[str, str], seconds: float) -> dict[K, FoundText]:
+    """The text that each variable in *names* leads to, if it is set; of one moment, if files change meanwhile.
+
+    *seconds* as for `read_named`. Raises KeyConfigError as `read_source` does.
+    """
+    found = {key: each for key, name in names.items() if (each := _read_source(name, environ, seconds))}
+    for _ in range(5):
+        # A mix of files from before and after a promotion would lack a key.
+        moved = [key for key, each in found.items() if each.source.moved()]
+        if not moved:
+            break
+        found |= {key: again for key in moved if (again := _read_source(names[key], environ, seconds))}
+    return found
+
+
+def _read_source(
     name: str, environ: Mapping[str, str], seconds: float = COMMAND_SECONDS, *, comments: bool = True
 ) -> FoundText | None:
     """The text that the variable *name* holds, or that its `_FILE` or `_COMMAND` form leads to; None if none is set.
@@ -124,6 +141,9 @@ def read_source(
         return FoundText(value, name, KeyOrigin(SourceKind.VARIABLE))
     kind = SourceKind.FILE if form.endswith("_FILE") else SourceKind.COMMAND
     return read_named(kind, value, form, environ, seconds, comments=comments)
+
+
+read_source = without_frames(_read_source)
 
 
 @without_frames

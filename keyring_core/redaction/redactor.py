@@ -144,13 +144,6 @@ class Redactor:
             raise ValueError("a secret stands across the structure")
         return masked
 
-    def find(self, text: str, limit: Limit = bounded) -> tuple[str, list[Span]]:
-        """*text* with one character for each of its UTF-8 bytes, and the spans of its secrets."""
-        data = text.encode("utf-8", "surrogatepass")
-        flat = text if text.isascii() else data.decode("latin-1")
-        # It is searched in all that it spells, too: three levels of a short text, twice the length of a long one.
-        return flat, self._find(flat, data, limit, Effort(1024 + 2 * len(text)))
-
     def _find(self, flat: str, data: bytes, limit: Limit, left: Effort, depth: int = 0) -> list[Span]:
         """The secrets in *flat*, which has one character for each byte of *data* and may spell *left* characters."""
         gist = reduced(data)
@@ -194,7 +187,11 @@ class Redactor:
         return unsqueeze(found, data) if found else found
 
     def _redact(self, text: str, limit: Limit = bounded) -> str:
-        flat, spans = self.find(text, limit)
+        data = text.encode("utf-8", "surrogatepass")
+        # One character for each of its bytes.
+        flat = text if text.isascii() else data.decode("latin-1")
+        # It is searched in all that it spells, too: three levels of a short text, twice the length of a long one.
+        spans = self._find(flat, data, limit, Effort(1024 + 2 * len(text)))
         if not spans:
             return text
         masked = mask(flat, spans)
