@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -37,14 +38,11 @@ class KeyVariables(NamedTuple):
     suspended: str
 
     @property
-    def states(self) -> dict[KeyState, str]:
+    @cache  # noqa: B019 - the names of a set are known as long as the process lives
+    def states(self) -> Mapping[KeyState, str]:
         """The variable that holds the keys of each state."""
-        return {
-            KeyState.PRIMARY: self.primary,
-            KeyState.STAGED: self.staged,
-            KeyState.PREVIOUS: self.previous,
-            KeyState.SUSPENDED: self.suspended,
-        }
+        order = (KeyState.PRIMARY, KeyState.STAGED, KeyState.PREVIOUS, KeyState.SUSPENDED)
+        return MappingProxyType({state: getattr(self, state) for state in order})
 
     @property
     def every(self) -> tuple[str, ...]:
