@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from keyring_core.errors import KeyConfigError, without_frames
-from keyring_core.names import printable
+from keyring_core.errors import KeyConfigError, printable, without_frames
 from keyring_core.redaction import get_redactor, redacting
 from keyring_core.signals import as_before
 

@@ -16,9 +16,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from keyring_core.errors import KeyConfigError, KeyConfigWarning, without_frames
+from keyring_core.errors import KeyConfigError, KeyConfigWarning, printable, without_frames
 from keyring_core.key_commands import run_key_command
-from keyring_core.names import printable
 
 K = TypeVar("K")
 

@@ -11,7 +11,7 @@ from typing import TextIO
 import click
 
 from keyring_core.environment import VARIABLES
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
 from rotation.cli.options import CommandContext, Process, common_options, path_option, print_json
 from rotation.model.failures import StoppedError, UsageError

@@ -11,7 +11,7 @@ from functools import cached_property
 from types import UnionType
 from typing import Any, TypeAlias, TypeVar, get_origin, get_type_hints
 
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from keyring_core.redaction import get_redactor
 from rotation.model.counts import Counts
 from rotation.model.key_history import History, Promotion, Retired

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, sources
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from keyring_core.sources import MAX_FILE_BYTES, FoundText, _who_else, read_source
 from tests.keyring_core.test_errors import leaks, shown_by
 from tests.keys import key_text
