@@ -77,7 +77,7 @@ class SignedBatch:
     key: Key
     batch: TokenBatch
 
-    @property
+    @cached_property
     def places(self) -> Sequence[int]:
         """The index of each among the texts that were given."""
         return self.batch.places

@@ -212,7 +212,10 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         plaintext = self._plaintext(value)
         if plaintext is None:
             return []
-        return [IndexText(text) for text in self._blind_index().each(self.source.cells.reloader(), plaintext)]
+        return [
+            IndexText(text)
+            for text in BlindIndex(self.context, self.normalize).each(self.source.cells.reloader(), plaintext)
+        ]
 
     def may_be_written(self, index: object, value: object) -> bool:
         """False if *index*, which a statement writes beside *value*, is of a value that is not equal to it."""
@@ -232,9 +235,6 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         stored = instance.__dict__[self.attname]
         return None if stored is None else IndexText(stored)
 
-    def _blind_index(self) -> BlindIndex:
-        return BlindIndex(self.context, self.normalize)
-
     def _plaintext(self, value: Any) -> bytes | None:
         """The bytes that the cell of *value* encrypts, after the application's own field changed it."""
         source = self.source
@@ -252,7 +252,7 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         plaintext = self._plaintext(value)
         if plaintext is None:
             return None
-        return IndexText(self._blind_index().of(self.source.cells.reloader(), plaintext))
+        return IndexText(BlindIndex(self.context, self.normalize).of(self.source.cells.reloader(), plaintext))
 
 
 class _OfValues(Lookup):
