@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.goals import Goal, show
 from benchmarks.redaction import large_event, small_event
-from keyring_core.redaction import Redactor, credentials, names, pairs, shapes
+from keyring_core.redaction import Redactor, credentials, pairs, sensitive_names, shapes
 from keyring_core.redaction.render import JsonRenderer, to_json
 
 SECONDS = 60
@@ -31,8 +31,8 @@ DELIMITERS = (
     "00000000  00 01 ", "\x1b[0m", "a1B2c3D4", "a1-", "null", "None", " value=", "</", "@host", "]\n", "@x.y",
 )  # fmt: skip
 WORDS = (
-    *names._WORDS,
-    *(" ".join(pair) for pair in names._PAIRS),
+    *sensitive_names._WORDS,
+    *(" ".join(pair) for pair in sensitive_names._PAIRS),
     *(word for _, word, _ in pairs._GATES),
     *credentials.SHAPES,
     *(gate for gate in shapes.LANDMARKS.values()),

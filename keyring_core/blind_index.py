@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.keyring import Keyring
 from keyring_core.keys import Key, check_context
-from keyring_core.redaction.secret import Secret
+from keyring_core.redaction import Secret
 from keyring_core.tokens import utf8_of
 
 LENGTH = 8 + 1 + 43

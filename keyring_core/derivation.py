@@ -23,8 +23,7 @@ from keyring_core.errors import KeyConfigError, KeyConfigWarning, without_frames
 from keyring_core.key_text import KEY_BYTES, decode_key, refuse_weak_secret
 from keyring_core.keys import Key
 from keyring_core.loaded_keys import protect_secret, writing
-from keyring_core.redaction.encodings import trimmed, unfit
-from keyring_core.redaction.secret import Secret, revealed
+from keyring_core.redaction import Secret, revealed, trimmed, unfit
 
 MOST_ITERATIONS = 10_000_000
 """About three seconds; the applications use up to 1,200,000."""

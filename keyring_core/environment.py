@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from keyring_core.errors import KeyConfigError, KeyConfigWarning, WeakKeyError, 
 from keyring_core.key_commands import keep_from_commands
 from keyring_core.key_text import split_key_list
 from keyring_core.keys import Key, KeyState, check_told_apart
-from keyring_core.sources import COMMAND_SECONDS, FORMS, FoundText, KeyOrigin, read_source
+from keyring_core.sources import COMMAND_SECONDS, FORMS, FoundText, KeyOrigin, read_sources
 
 PRIMARY = "ENCRYPTION_KEY"
 PREVIOUS = "ENCRYPTION_PREVIOUS_KEYS"
@@ -37,14 +38,11 @@ class KeyVariables(NamedTuple):
     suspended: str
 
     @property
-    def states(self) -> dict[KeyState, str]:
+    @cache  # noqa: B019 - the names of a set are known as long as the process lives
+    def states(self) -> Mapping[KeyState, str]:
         """The variable that holds the keys of each state."""
-        return {
-            KeyState.PRIMARY: self.primary,
-            KeyState.STAGED: self.staged,
-            KeyState.PREVIOUS: self.previous,
-            KeyState.SUSPENDED: self.suspended,
-        }
+        order = (KeyState.PRIMARY, KeyState.STAGED, KeyState.PREVIOUS, KeyState.SUSPENDED)
+        return MappingProxyType({state: getattr(self, state) for state in order})
 
     @property
     def every(self) -> tuple[str, ...]:
@@ -127,7 +125,7 @@ def read_keys(
     known: Mapping[KeyState, NamedKeys] = MappingProxyType({}),
 ) -> dict[KeyState, NamedKeys]:
     """The keys of each state that *variables* name; a command has *seconds*. The rest is *known*."""
-    found = _read(variables.states, environ, seconds)
+    found = read_sources(variables.states, environ, seconds)
     if KeyState.PRIMARY not in found and KeyState.PRIMARY not in known:
         Key.parse(None, variables.primary)
     allow_weak = environ.get(ALLOW_WEAK_PREVIOUS) == "1"
@@ -225,18 +223,6 @@ def _meant_by(name: str) -> str | None:
     # Without the common first word, which alone would make ENCRYPTION_MODE look much like ENCRYPTION_KEY.
     rests = [known.partition("_")[2] for known in VARIABLES if known.startswith(word)]
     return next((f"{word}_{each}" for each in difflib.get_close_matches(rest, rests, n=1, cutoff=_LIKENESS)), None)
-
-
-def _read(names: Mapping[KeyState, str], environ: Mapping[str, str], seconds: float) -> dict[KeyState, FoundText]:
-    """The text that the variable of each state in *names* leads to, if it is set."""
-    found = {state: each for state, name in names.items() if (each := read_source(name, environ, seconds))}
-    for _ in range(5):
-        # A mix of files from before and after a promotion would lack a key.
-        moved = [state for state, each in found.items() if each.source.moved()]
-        if not moved:
-            break
-        found |= {state: again for state in moved if (again := read_source(names[state], environ, seconds))}
-    return found
 
 
 def _keys_in(state: KeyState, found: FoundText, *, allow_weak: bool) -> Iterator[tuple[Key, str]]:

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from keyring_core.errors import KeyConfigError, without_frames
-from keyring_core.names import printable
+from keyring_core.errors import KeyConfigError, printable, without_frames
 from keyring_core.redaction import get_redactor, redacting
 from keyring_core.signals import as_before
 
@@ -37,10 +36,6 @@ def keep_from_commands(*names: str, of_sets: bool = False) -> None:
     _endings.update(f"_{name}" for name in names if of_sets)
 
 
-def _is_kept(name: str) -> bool:
-    return name in _holding_keys or name.endswith(tuple(_endings))
-
-
 class _Ended(NamedTuple):
     """The end of a command; *code* is None if it was killed here."""
 
@@ -60,6 +55,7 @@ def run_key_command(command: str, form: str, environ: Mapping[str, str], seconds
     """
     if not command.strip():
         raise KeyConfigError(f"{form}: empty; name a command, or unset it")
+    endings = tuple(_endings)
     try:
         with as_before():
             process = subprocess.Popen(  # noqa: S603 - the operator's own command
@@ -67,7 +63,11 @@ def run_key_command(command: str, form: str, environ: Mapping[str, str], seconds
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={name: value for name, value in {**os.environ, **environ}.items() if not _is_kept(name)},
+                env={
+                    name: value
+                    for name, value in {**os.environ, **environ}.items()
+                    if name not in _holding_keys and not name.endswith(endings)
+                },
                 # A process group, to kill it as a whole; and no terminal to wait for.
                 start_new_session=True,
             )
@@ -105,7 +105,11 @@ def _wait_for(process: subprocess.Popen[bytes], seconds: float) -> _Ended:
         finally:
             code = process.returncode
             if code is None or pipes.get_map():
-                _kill_group(process)
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                # A process of another user survives the signal: do not wait for it.
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(1)
     return _Ended(code, bytes(output), bytes(complaint))
 
 
@@ -116,14 +120,6 @@ def _read_some(pipes: selectors.BaseSelector, key: selectors.SelectorKey) -> Non
         pipes.unregister(key.fileobj)
     elif len(key.data) <= MAX_OUTPUT_BYTES:
         key.data.extend(data)
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    # A process of another user survives the signal: do not wait for it.
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(1)
 
 
 def _fault(ended: _Ended, seconds: float) -> str:

@@ -12,8 +12,7 @@ from typing import Any, NoReturn, TypeVar, overload
 from cryptography.fernet import MultiFernet
 
 from keyring_core import bulk
-from keyring_core.bulk import SignedBatch
-from keyring_core.counted_fernet import CountedMultiFernet
+from keyring_core.bulk import Refused, SignedBatch, pick, put
 from keyring_core.environment import load_settings
 from keyring_core.errors import (
     DamagedToken,
@@ -25,8 +24,7 @@ from keyring_core.errors import (
     without_frames,
 )
 from keyring_core.key_reads import refusal, say_read
-from keyring_core.keys import Key, KeyState, check_told_apart
-from keyring_core.token_batches import Refused, pick, put
+from keyring_core.keys import CountedMultiFernet, Key, KeyState, check_told_apart
 from keyring_core.tokens import Token, TokenText, parse_token, text_of, utf8_of
 
 T = TypeVar("T")
@@ -289,20 +287,17 @@ class Keyring:
     def _open(self, key: Key, token: Token) -> bytes:
         """The plaintext of *token*, which is under *key*. Here and in `_open_many` every read is counted or refused."""
         if key is not self.primary:
-            return self._open_other(key, token)
+            if self.suspended:
+                self._check(key)
+            plaintext = _plaintext(key, token)
+            self._count(key)
+            return plaintext
         # Written out, and without a look at the clock, since this is what a service does all day.
-        plaintext = key.open(token)
-        if plaintext is None:
+        opened = key.open(token)
+        if opened is None:
             raise DamagedToken.under(key.id, token.timestamp)
         next(key.undated)
-        return plaintext
-
-    def _open_other(self, key: Key, token: Token) -> bytes:
-        if self.suspended:
-            self._check(key)
-        plaintext = _plaintext(key, token)
-        self._count(key)
-        return plaintext
+        return opened
 
     def _open_many(
         self, found: SignedBatch, action: Callable[[SignedBatch], Sequence[T]]
@@ -335,12 +330,8 @@ class Keyring:
 
     def _count(self, key: Key, number: int = 1) -> None:
         key.opened.add(number)
-        if key is not self.primary and key.opened.last >= key.opened.due:
-            self._say(key)
-
-    def _say(self, key: Key) -> None:
-        # A keyring that accepts unbound tokens has the primary key's id twice.
-        if key.id != self.primary.id:
+        # By the id, since a keyring that accepts unbound tokens has the primary key's twice.
+        if key.id != self.primary.id and key.opened.last >= key.opened.due:
             say_read(key.id, self.states[key])
 
     def __repr__(self) -> str:

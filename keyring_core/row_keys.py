@@ -19,7 +19,7 @@ from keyring_core.errors import without_frames
 from keyring_core.keyring import Keyring
 from keyring_core.keys import Key, KeyState
 from keyring_core.loaded_keys import hold_key, release_key
-from keyring_core.redaction.secret import Secret, revealed
+from keyring_core.redaction import Secret, revealed
 
 ROOT_SALT = "keyring-core root key v1: "
 """The salt of a root key; the name of the column that holds the salts of rows follows."""
@@ -116,7 +116,8 @@ class RowKeyrings:
         """The columns with the salts, as rows are to be read."""
         self._keyring = keyring
         self._roots = [key for key in keyring.states if isinstance(key, RootKey)]
-        self._of_salts = lru_cache(self.MOST)(self._made)
+        self.of = lru_cache(self.MOST)(self._made)
+        """The keyring of the rows with these salts."""
         self.made, self.seconds = 0, 0.0
         """The number of keyrings that were made, and the time that it took."""
 
@@ -124,10 +125,6 @@ class RowKeyrings:
         """The salts of a row with these *values* in the salt columns, one for each root key."""
         by_column = dict(zip(self.columns, values, strict=True))
         return tuple(root.salt(by_column[root.salt_column]) for root in self._roots)
-
-    def of(self, salts: tuple[bytes | None, ...]) -> RowKeyring:
-        """The keyring of the rows with these *salts*."""
-        return self._of_salts(salts)
 
     def _made(self, salts: tuple[bytes | None, ...]) -> RowKeyring:
         started = time.monotonic()

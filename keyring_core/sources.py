@@ -1,16 +1,25 @@
-"""Reads key text from a variable, from the file that it names, or from the command that it names."""
+"""Reads key text from a variable, from the file that it names, or from the command that it names.
+
+Of a key file it knows whether it changed since, and which other users can read it. It never waits for a writer.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
+import time
+import warnings
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
-from keyring_core.errors import KeyConfigError, without_frames
+from keyring_core.errors import KeyConfigError, KeyConfigWarning, printable, without_frames
 from keyring_core.key_commands import run_key_command
-from keyring_core.key_files import Stamp, key_path, read_key_file
-from keyring_core.names import printable
+
+K = TypeVar("K")
 
 FORMS = ("", "_FILE", "_COMMAND")
 """The endings of a variable that holds keys, names their file, or the command that prints them."""
@@ -20,6 +29,25 @@ COMMAND_SECONDS = 30
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
+MAX_FILE_BYTES = 1024 * 1024
+_EMPTY_WAIT = 0.05
+# Some file systems' clocks are so coarse that a second write within this time leaves the same stamp (as in git).
+_UNSETTLED_SECONDS = 2
+_CREDENTIALS = re.compile(r"\$(?:CREDENTIALS_DIRECTORY|\{CREDENTIALS_DIRECTORY\})(?=/)")
+# A key, a list of keys, or most of a key, in place of a path.
+_LIKE_A_KEY = re.compile(r"[A-Za-z0-9_+/-]{43}=|^[A-Za-z0-9_+-]{36,}={0,2}$")
+# What breaks a key, such as a blank or a line break; a dot stays, since many paths have one, and no key.
+_IN_NO_KEY = re.compile(r"[^A-Za-z0-9_+/=.-]")
+
+_KINDS = {
+    stat.S_ISDIR: "a directory",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+    stat.S_ISFIFO: "a FIFO",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISLNK: "a symbolic link",
+}
+
 
 class SourceKind(StrEnum):
     """The kinds of sources."""
@@ -27,6 +55,24 @@ class SourceKind(StrEnum):
     VARIABLE = "variable"
     FILE = "file"
     COMMAND = "command"
+
+
+class Stamp(NamedTuple):
+    """The identity of the file that a path led to when it was read."""
+
+    path: Path
+    identity: tuple[int, ...]
+    """Device, inode, size, and the times at which content and inode changed."""
+    settled: bool
+    """True if every later change shows in `identity`."""
+
+    def moved(self) -> bool:
+        """True if the path leads to another file now, or to none."""
+        # By the path, not by an open file: Kubernetes swaps a symlink.
+        try:
+            return _identity(os.stat(self.path)) != self.identity
+        except OSError:
+            return True
 
 
 class KeyOrigin(NamedTuple):
@@ -62,7 +108,22 @@ def variable_in(text: str) -> str | None:
 
 
 @without_frames
-def read_source(
+def read_sources(names: Mapping[K, str], environ: Mapping[str, str], seconds: float) -> dict[K, FoundText]:
+    """The text that each variable in *names* leads to, if it is set; of one moment, if files change meanwhile.
+
+    *seconds* as for `read_named`. Raises KeyConfigError as `read_source` does.
+    """
+    found = {key: each for key, name in names.items() if (each := _read_source(name, environ, seconds))}
+    for _ in range(5):
+        # A mix of files from before and after a promotion would lack a key.
+        moved = [key for key, each in found.items() if each.source.moved()]
+        if not moved:
+            break
+        found |= {key: again for key in moved if (again := _read_source(names[key], environ, seconds))}
+    return found
+
+
+def _read_source(
     name: str, environ: Mapping[str, str], seconds: float = COMMAND_SECONDS, *, comments: bool = True
 ) -> FoundText | None:
     """The text that the variable *name* holds, or that its `_FILE` or `_COMMAND` form leads to; None if none is set.
@@ -81,6 +142,9 @@ def read_source(
     return read_named(kind, value, form, environ, seconds, comments=comments)
 
 
+read_source = without_frames(_read_source)
+
+
 @without_frames
 def read_named(  # noqa: PLR0913 - what to read, and how
     kind: SourceKind, value: str, form: str, environ: Mapping[str, str], seconds: float, *, comments: bool = True
@@ -93,7 +157,12 @@ def read_named(  # noqa: PLR0913 - what to read, and how
     if kind is SourceKind.FILE:
         if not value.strip():
             raise KeyConfigError(f"{form}: empty; name a file, or unset it")
-        content, stamp = read_key_file(key_path(value, environ, form), form)
+        path = key_path(value, environ, form)
+        content, stamp = _read_key_file(path, form)
+        if not content:
+            # A writer may have just emptied it, to write it again. An empty list of keys would be accepted.
+            time.sleep(_EMPTY_WAIT)
+            content, stamp = _read_key_file(path, form)
         # The form of a variable does not say which file it names.
         where = form if str(stamp.path) in form else f"{form} ({printable(str(stamp.path))})"
         return FoundText(_cleaned(content, comments=comments), where, KeyOrigin(SourceKind.FILE, stamp))
@@ -106,3 +175,98 @@ def _cleaned(data: bytes, *, comments: bool) -> bytes:
         return data.removesuffix(b"\n").removesuffix(b"\r")
     lines = (line.partition(b"#")[0].strip() for line in data.splitlines())
     return b"\n".join(line for line in lines if line)
+
+
+def key_path(value: str, environ: Mapping[str, str], form: str) -> Path:
+    """The path in *value* of the variable *form*; a leading `$CREDENTIALS_DIRECTORY/` is replaced by systemd's.
+
+    Raises KeyConfigError if that is not set, and for a key in place of a path, which it does not show.
+    """
+    if _LIKE_A_KEY.search(_IN_NO_KEY.sub("", value)):
+        raise KeyConfigError(f"{form}: holds a key, but the path of a file is expected; {form[:-5]} takes a key")
+    if not _CREDENTIALS.match(value):
+        return Path(value)
+    if folder := environ.get("CREDENTIALS_DIRECTORY"):
+        return Path(_CREDENTIALS.sub(lambda _: folder, value, count=1))
+    raise KeyConfigError(
+        f"{form} ({printable(value)}): systemd gives the unit no credentials; LoadCredential= in its file does"
+    )
+
+
+def is_missing(path: Path) -> bool:
+    """True if nothing is there. A file that this user may not look at is not missing: reading it gives the reason."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def irregularity(status: os.stat_result) -> str | None:
+    """The kind of file, in words, if it is not a regular one; otherwise None."""
+    named = next((words for is_one, words in _KINDS.items() if is_one(status.st_mode)), "something else")
+    return None if stat.S_ISREG(status.st_mode) else f"is not a regular file but {named}"
+
+
+def read_regular(path: Path, kind: str, flags: int = 0) -> tuple[bytes, os.stat_result]:
+    """The regular file at *path* and its status, in bounded time and memory; *kind* is what it is expected to hold.
+
+    *flags* are more flags to open it with. Raises OSError, whose strerror says what is wrong.
+    """
+    try:
+        # Do not wait for a FIFO's writer: open it at once, then refuse it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    except ValueError:
+        descriptor = -1
+    if descriptor < 0:
+        raise OSError(errno.EINVAL, "not a file name")
+    try:
+        status = os.fstat(descriptor)
+        if fault := irregularity(status):
+            raise OSError(errno.EINVAL, fault)
+        with open(descriptor, "rb", closefd=False) as file:
+            # One byte more: some file systems report no size.
+            data = file.read(MAX_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > MAX_FILE_BYTES:
+        raise OSError(errno.EFBIG, f"has {max(status.st_size, len(data))} bytes, more than any {kind}")
+    return data, status
+
+
+def _read_key_file(path: Path, form: str) -> tuple[bytes, Stamp]:
+    """The content of the file at *path*, which the variable *form* names. Warns if other users can read it.
+
+    Raises KeyConfigError, with path and fault, unless it is a regular file of reasonable size.
+    """
+    where, fault = f"{form} ({printable(str(path))})", None
+    try:
+        data, status = read_regular(path, "list of keys")
+    except OSError as error:
+        fault = error.strerror or "cannot be read"
+    if fault:
+        hint = " No $ is expanded but $CREDENTIALS_DIRECTORY." if "$" in str(path) else ""
+        raise KeyConfigError(f"{where}: {fault}. A key file holds one key a line; # starts a comment.{hint}")
+    if readers := _who_else(status, os.geteuid()):
+        mode = stat.filemode(status.st_mode)
+        warnings.warn(f"{where}: {readers} ({mode}); chmod 600", KeyConfigWarning, stacklevel=2)
+    age = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
+    return data, Stamp(path, _identity(status), settled=age > _UNSETTLED_SECONDS * 10**9)
+
+
+def _who_else(status: os.stat_result, user: int) -> str | None:
+    """The other users who can read or write the file without need, in words, or None."""
+    if status.st_mode & stat.S_IWOTH:
+        return "every user can write it"
+    if status.st_mode & stat.S_IROTH:
+        return "every user can read it"
+    # A service reads a file of root or of a deploy user through its group; its own file it reads as the owner.
+    if status.st_mode & stat.S_IRGRP and status.st_uid == user != 0:
+        return "its whole group can read it"
+    return None
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

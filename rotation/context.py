@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.environment import ROTATION_CONFIG, Settings, key_files_in, load_settings, names_primary
-from keyring_core.key_files import is_missing, key_path
 from keyring_core.keyring import RotationKeyring
+from keyring_core.sources import is_missing, key_path
 from rotation.configuration.env_file import OPTION, environment, read_env_file
 from rotation.configuration.urls import find_url
 from rotation.model.atomic_file import behind_links, is_same

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from keyring_core.bulk import pick, put
 from keyring_core.config import get_keyring, key_set
 from keyring_core.errors import (
     AlreadyEncryptedError,
@@ -27,15 +28,13 @@ from keyring_core.errors import (
 )
 from keyring_core.keyring import Keyring
 from keyring_core.keys import Key, check_context
-from keyring_core.redaction.secret import Secret
+from keyring_core.redaction import Secret
 from keyring_core.reload import may_open_later
-from keyring_core.token_batches import pick, put
 from keyring_core.tokens import TokenText, is_token, json_of, may_hold_token, raw_of, utf8_of
 
 if TYPE_CHECKING:
     from keyring_core.integrations.values import ValueForm
-    from keyring_core.legacy import Legacy
-    from keyring_core.legacy.reader import LegacyReader
+    from keyring_core.legacy import Legacy, LegacyReader
     from keyring_core.reload import Reloader
 
 LIST_THEM = '"keyring-rotate status" lists the rows of such cells'

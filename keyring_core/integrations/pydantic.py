@@ -52,8 +52,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from keyring_core.errors import KeyringError
 from keyring_core.integrations.cells import Cells, ValueKind
-from keyring_core.redaction.secret import Secret
-from keyring_core.redaction.spans import mask_of
+from keyring_core.redaction import Secret, mask_of
 
 
 class Encrypted:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 T = TypeVar("T")
+L = TypeVar("L", datetime, time)
 
 _MOST_DIGITS = 4300
 """As Python allows in an int: the time to read or write more of them grows with their square."""
@@ -57,29 +58,16 @@ class ValueForm:
             return text
 
 
-def _isinstance(kinds: tuple[type, ...], value: object) -> bool:
-    return isinstance(value, kinds)
+def _isinstance(kinds: tuple[type, ...], value: object, *, but: type | tuple[()] = ()) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, but)
 
 
-def _is_number(kinds: tuple[type, ...], value: object) -> bool:
-    """True for a value of *kinds*; a bool is no number here."""
-    return isinstance(value, kinds) and not isinstance(value, bool)
+# A bool is no number here.
+_is_number = partial(_isinstance, but=bool)
 
 
-def _is_date(value: object) -> bool:
-    return isinstance(value, date) and not isinstance(value, datetime)
-
-
-def _is_local(value: object) -> bool:
-    return isinstance(value, datetime | time) and value.tzinfo is None
-
-
-def _is_local_datetime(value: object) -> bool:
-    return isinstance(value, datetime) and _is_local(value)
-
-
-def _is_local_time(value: object) -> bool:
-    return isinstance(value, time) and _is_local(value)
+def _is_local(kind: type[datetime | time], value: object) -> bool:
+    return isinstance(value, kind) and value.tzinfo is None
 
 
 def _is_zoned(value: object) -> bool:
@@ -100,16 +88,12 @@ def _read_date(text: str) -> date:
     return datetime.fromisoformat(text).date()
 
 
-def _read_datetime(text: str) -> datetime:
-    return _checked(datetime.fromisoformat(text), _is_local)
+def _read_local(kind: type[L], text: str) -> L:
+    return _checked(kind.fromisoformat(text), partial(_is_local, kind))
 
 
 def _read_zoned(text: str) -> datetime:
     return _checked(datetime.fromisoformat(text), _is_zoned).astimezone(UTC)
-
-
-def _read_time(text: str) -> time:
-    return _checked(time.fromisoformat(text), _is_local)
 
 
 def _write_bool(value: bool) -> str:  # noqa: FBT001 - the value itself
@@ -201,13 +185,15 @@ def _checked(value: T, holds: Callable[[Any], bool]) -> T:
     return value
 
 
-DATE = ValueForm("a date", _is_date, _write_iso, _read_date)
+DATE = ValueForm("a date", partial(_isinstance, (date,), but=datetime), _write_iso, _read_date)
 """`2026-11-29`."""
-DATETIME = ValueForm("a datetime without a time zone", _is_local_datetime, _write_iso, _read_datetime)
+DATETIME = ValueForm(
+    "a datetime without a time zone", partial(_is_local, datetime), _write_iso, partial(_read_local, datetime)
+)
 """`2026-11-29T06:12:00`, with microseconds as `.000001` if there are any."""
 ZONED_DATETIME = ValueForm("a datetime with a time zone", _is_zoned, _write_in_utc, _read_zoned)
 """`2026-11-29T06:12:00+00:00`: in UTC, whatever the zone was."""
-TIME = ValueForm("a time without a time zone", _is_local_time, _write_iso, _read_time)
+TIME = ValueForm("a time without a time zone", partial(_is_local, time), _write_iso, partial(_read_local, time))
 """`06:12:00`."""
 INTEGER = ValueForm("an int", partial(_is_number, (int,)), int.__repr__, int)
 """`-42`."""

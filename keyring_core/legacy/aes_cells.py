@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from keyring_core.errors import KeyConfigError
 from keyring_core.keys import unpadded
-from keyring_core.legacy.reader import LegacyPlaintext
+from keyring_core.legacy.package_cells import LegacyPlaintext
 from keyring_core.tokens import BLOCK
 
 JSON = "json"

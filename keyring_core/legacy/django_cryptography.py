@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from keyring_core.keys import unpadded
+from keyring_core.legacy.package_cells import LegacyPlaintext
 from keyring_core.legacy.pickles import plaintext_in
-from keyring_core.legacy.reader import LegacyPlaintext
 from keyring_core.tokens import BLOCK, OVERHEAD, TAG, VERSION, Token
 
 SALT = "django-cryptography"
@@ -74,22 +74,18 @@ class DjangoCryptographyCells:
         if not isinstance(cell, bytes) or size < BLOCK or size % BLOCK or cell[:1] != VERSION:
             return None
         token = Token(cell[:-TAG], cell[-TAG:])
-        for key in (key for mac, encryption in self._keys if _signed(mac, token) for key in encryption):
-            decryptor = Cipher(key, modes.CBC(token.iv)).decryptor()
-            pickled = unpadded(decryptor.update(token.ciphertext) + decryptor.finalize())
-            plaintext = None if pickled is None else plaintext_in(pickled, unpickle=self._unpickle)
-            # A pickle can repeat a value without writing it again, as often as it likes; a column has a width.
-            if plaintext is not None and len(plaintext) <= self.longest_plaintext(len(cell)):
-                return LegacyPlaintext(plaintext, token.timestamp)
+        for signing, encryption in self._keys:
+            mac = signing.copy()
+            mac.update(token.signed)
+            for key in encryption if compare_digest(mac.finalize(), token.tag) else ():
+                decryptor = Cipher(key, modes.CBC(token.iv)).decryptor()
+                pickled = unpadded(decryptor.update(token.ciphertext) + decryptor.finalize())
+                plaintext = None if pickled is None else plaintext_in(pickled, unpickle=self._unpickle)
+                # A pickle can repeat a value without writing it again, as often as it likes; a column has a width.
+                if plaintext is not None and len(plaintext) <= self.longest_plaintext(len(cell)):
+                    return LegacyPlaintext(plaintext, token.timestamp)
         return None
 
     def longest_plaintext(self, size: int) -> int:
         """The pickle is encrypted, and so is at least one byte of padding."""
         return (_GROWTH_OF_JSON if self._unpickle else _GROWTH_OF_TEXT) * (size - OVERHEAD - 1)
-
-
-def _signed(key: HMAC, token: Token) -> bool:
-    """True if *token* is under *key*; compared in constant time."""
-    mac = key.copy()
-    mac.update(token.signed)
-    return compare_digest(mac.finalize(), token.tag)

@@ -16,7 +16,7 @@ from keyring_core.key_text import refuse_weak_secret, split_key_list
 from keyring_core.keys import Key
 from keyring_core.legacy.aes_cells import PADDINGS, AesCells, GcmCells, check_of
 from keyring_core.legacy.django_cryptography import ITERATIONS, SALT, DjangoCryptographyCells, aes_keys
-from keyring_core.legacy.reader import LegacyReader, PackageCells, TokenCells, TokenOrJsonCells
+from keyring_core.legacy.package_cells import LegacyReader, PackageCells, TokenCells, TokenOrJsonCells
 from keyring_core.sources import FORMS, FoundText, KeyOrigin, SourceKind, read_source, variable_in
 
 _SHA256 = Derivation("sha256")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keyring_core.redaction.effort import READ, Limit, bounded, rest
-from keyring_core.redaction.fields import Fields
-from keyring_core.redaction.patterns import compiled
+from keyring_core.redaction.patterns import Fields, compiled
+from keyring_core.redaction.sensitive_values import PLACEHOLDER
 from keyring_core.redaction.spans import Span
-from keyring_core.redaction.values import PLACEHOLDER
 
 # An option behind a blank or, in a list of arguments, behind a quote. Its hyphen is first, since C looks for that.
 _OPTION = r"""-(?<=[ "']-)(?:[a-zA-Z]{0,5}?(?P<letter>[paPwUub])|-(?P<word>(?:proxy-)?user))"""

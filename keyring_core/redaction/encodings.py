@@ -2,20 +2,22 @@
 
 A value that is too short or too common has none: masking it would hide harmless text.
 Forms and texts are compared folded: in lower case, without backslashes and blanks. So letter case, JSON inside JSON, a
-repr inside JSON and so on need no forms of their own: they differ only in case or in the number of backslashes.
+repr inside JSON and so on need no forms of their own: they differ only in case or in the number of backslashes. A hex
+dump is only its digits, and there is less to search.
 """
 
 from __future__ import annotations
 
 import base64
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from json.encoder import encode_basestring, encode_basestring_ascii
 from unicodedata import normalize
 
-from keyring_core.redaction.folding import as_text, squeeze
 from keyring_core.redaction.patterns import compiled
-from keyring_core.redaction.values import class_changes
+from keyring_core.redaction.sensitive_values import class_changes
+from keyring_core.redaction.spans import Span
 
 # Common defaults and placeholders of eight characters or more. They protect nothing, and masking them hides harmless
 # text.
@@ -29,6 +31,10 @@ _COMMON = frozenset(
     """.split()  # noqa: SIM905 - a list of fifty quoted words is no easier to read
 )
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ][\d:.,+Z-]*)?")
+
+_LEFT_OUT = b"\\ "
+_LOWER = bytes(range(256)).lower()
+_PLACES = re.compile(rb"[\\ ]")
 
 # A run this long of a random-looking value is masked even without the rest of the value.
 SHORTEST_PIECE = 10
@@ -49,25 +55,38 @@ _URL = (
 class Form:
     """One spelling of a secret, folded, and the shortest run of it that has to be masked."""
 
-    __slots__ = ("floor", "label", "text")
+    __slots__ = ("floor", "label", "text", "windows")
 
     def __init__(self, text: str, label: str, floor: int | None = None) -> None:
         self.text = squeeze(text.encode("utf-8", "surrogatepass"))
         self.label = label
         self.floor = min(len(self.text), floor or len(self.text))
+        self.windows = len(self.text) - self.floor + 1
+        """The number of its runs of *floor* bytes."""
 
     def __repr__(self) -> str:
         return f"<Form of {self.label}>"
 
-    @property
-    def windows(self) -> int:
-        """The number of its runs of *floor* bytes."""
-        return len(self.text) - self.floor + 1
+
+def squeeze(data: bytes, skipped: bytes = b"") -> bytes:
+    """*data* in lower case, without the characters that comparisons ignore, and without the bytes *skipped*."""
+    return data.translate(_LOWER, _LEFT_OUT + skipped)
+
+
+def unsqueeze(spans: Iterable[Span], data: bytes) -> list[Span]:
+    """The *spans* of ``squeeze(data)`` as spans of *data*."""
+    # The place in the squeezed text of each byte that was left out.
+    missing = [found.start() - number for number, found in enumerate(_PLACES.finditer(data))]
+
+    def original(place: int) -> int:
+        return place + bisect_right(missing, place)
+
+    return [span._replace(start=original(span.start), end=original(span.end - 1) + 1) for span in spans]
 
 
 def forms_of(value: str | bytes, label: str, *, inner: bool = False) -> list[Form]:
     """Every form of *value* that the matcher has to know; for a URL also the forms of its password, unless *inner*."""
-    text = as_text(value)
+    text = _as_text(value)
     whole: list[str] = []
     for variant in _unicode_variants(text) if _is_clean(text) else ():
         whole += _escapes(variant)
@@ -113,13 +132,13 @@ def forms_of_key(raw: bytes, label: str) -> list[Form]:
 
 def trimmed(value: str | bytes) -> str | bytes:
     """*value* without the blanks and newlines that files and secret stores put around text."""
-    text = as_text(value)
+    text = _as_text(value)
     return text.strip() if _is_clean(text) else value
 
 
 def unfit(value: str | bytes) -> str | None:
     """The reason why *value* cannot be masked by its text, or None. Does not show the value."""
-    text = as_text(value).strip()
+    text = _as_text(value).strip()
     seen = text.replace("\\", "").replace(" ", "")  # as the matchers see it
     faults = (
         (not text, "empty"),
@@ -131,6 +150,11 @@ def unfit(value: str | bytes) -> str | None:
         (_DATE.fullmatch(text), "a date"),
     )
     return next((reason for found, reason in faults if found), None)
+
+
+def _as_text(value: str | bytes) -> str:
+    """*value* as text; bytes that are not UTF-8 become surrogates."""
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
 
 def _cuttable(run: str, label: str) -> Form:

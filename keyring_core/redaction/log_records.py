@@ -11,10 +11,10 @@ from typing import Any, SupportsInt
 
 import structlog
 
-from keyring_core.redaction.names import PLAIN, PLAIN_MODULES
-from keyring_core.redaction.redacting import show_record
+from keyring_core.redaction.block_masks import show_record
 from keyring_core.redaction.redactor import Redacted, Redactor, get_redactor, safe_repr
 from keyring_core.redaction.render import block, one_line, withheld
+from keyring_core.redaction.sensitive_names import PLAIN, PLAIN_MODULES
 
 _SENDABLE = PLAIN | {str, bytes}
 

@@ -10,13 +10,11 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from keyring_core.redaction.effort import READ, Limit, bounded, rest
-from keyring_core.redaction.fields import Fields
-from keyring_core.redaction.folding import lower, neighbours, reduced
-from keyring_core.redaction.names import KINDS_OF_KEYS, Names
-from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, by_first_character, compiled
+from keyring_core.redaction.effort import READ, Limit, bounded, lower, neighbours, reduced, rest
+from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, Fields, by_first_character, compiled
+from keyring_core.redaction.sensitive_names import KINDS_OF_KEYS, Names
+from keyring_core.redaction.sensitive_values import DOUBTFUL, MOST, Name, is_secret
 from keyring_core.redaction.spans import MASK_START, Span
-from keyring_core.redaction.values import DOUBTFUL, MOST, Name, is_secret
 
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 # The last two letters of all words that make a key a secret. Most keys are not.

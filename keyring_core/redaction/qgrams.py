@@ -12,8 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from typing import NoReturn
 
-from keyring_core.redaction.encodings import Form
-from keyring_core.redaction.folding import squeeze
+from keyring_core.redaction.encodings import Form, squeeze
 from keyring_core.redaction.spans import Span, runs
 
 # A seventh of a line of JSON; random-looking values seldom hold it.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
-from keyring_core.redaction.folding import lower, reduced
+from keyring_core.redaction.effort import lower, reduced
 from keyring_core.redaction.patterns import ANY_CASE, compiled
 
 _PERCENT = r"%[0-9a-f]{2}"

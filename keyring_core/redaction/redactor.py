@@ -12,17 +12,15 @@ from typing import Any, NoReturn, TypeVar
 from keyring_core.errors import KeyringError
 from keyring_core.loaded_keys import is_loaded, subscribe, writing
 from keyring_core.redaction.commands import find_commands
-from keyring_core.redaction.effort import Effort, Limit, bounded, rest, unbounded
-from keyring_core.redaction.encodings import Form, forms_of, forms_of_key, trimmed, unfit
-from keyring_core.redaction.folding import reduced, unsqueeze
-from keyring_core.redaction.names import Names
+from keyring_core.redaction.effort import Effort, Limit, bounded, reduced, rest, unbounded
+from keyring_core.redaction.encodings import Form, forms_of, forms_of_key, trimmed, unfit, unsqueeze
 from keyring_core.redaction.pairs import find_pairs
 from keyring_core.redaction.qgrams import GramMatcher, spans_of
 from keyring_core.redaction.readings import Reading, readings, spells_bytes
 from keyring_core.redaction.secret import Secret, revealed
+from keyring_core.redaction.sensitive_names import Names, Walk
 from keyring_core.redaction.shapes import LANDMARKS, find_shapes
 from keyring_core.redaction.spans import Span, mask
-from keyring_core.redaction.walk import Walk
 
 Given = TypeVar("Given")
 
@@ -146,13 +144,6 @@ class Redactor:
             raise ValueError("a secret stands across the structure")
         return masked
 
-    def find(self, text: str, limit: Limit = bounded) -> tuple[str, list[Span]]:
-        """*text* with one character for each of its UTF-8 bytes, and the spans of its secrets."""
-        data = text.encode("utf-8", "surrogatepass")
-        flat = text if text.isascii() else data.decode("latin-1")
-        # It is searched in all that it spells, too: three levels of a short text, twice the length of a long one.
-        return flat, self._find(flat, data, limit, Effort(1024 + 2 * len(text)))
-
     def _find(self, flat: str, data: bytes, limit: Limit, left: Effort, depth: int = 0) -> list[Span]:
         """The secrets in *flat*, which has one character for each byte of *data* and may spell *left* characters."""
         gist = reduced(data)
@@ -196,7 +187,11 @@ class Redactor:
         return unsqueeze(found, data) if found else found
 
     def _redact(self, text: str, limit: Limit = bounded) -> str:
-        flat, spans = self.find(text, limit)
+        data = text.encode("utf-8", "surrogatepass")
+        # One character for each of its bytes.
+        flat = text if text.isascii() else data.decode("latin-1")
+        # It is searched in all that it spells, too: three levels of a short text, twice the length of a long one.
+        spans = self._find(flat, data, limit, Effort(1024 + 2 * len(text)))
         if not spans:
             return text
         masked = mask(flat, spans)

@@ -15,9 +15,9 @@ from typing import Any
 
 import structlog
 
-from keyring_core.redaction.redacting import show_masked
+from keyring_core.redaction.block_masks import show_masked
 from keyring_core.redaction.redactor import Redacted, Redactor, get_redactor, safe_repr
-from keyring_core.redaction.walk import Walk
+from keyring_core.redaction.sensitive_names import Walk
 
 Render = Callable[[Any, str, dict[str, Any]], str]
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from keyring_core.redaction.credentials import find_credentials
-from keyring_core.redaction.effort import READ, Effort, Limit, bounded, rest
+from keyring_core.redaction.effort import READ, Effort, Limit, bounded, lower, reduced, rest
 from keyring_core.redaction.encodings import Form
-from keyring_core.redaction.fields import Fields
-from keyring_core.redaction.folding import lower, reduced
-from keyring_core.redaction.patterns import ANY_CASE, REPR, Enclosed, Shape, by_gate, compiled, hidden, secret
+from keyring_core.redaction.patterns import ANY_CASE, REPR, Enclosed, Fields, Shape, by_gate, compiled, hidden, secret
+from keyring_core.redaction.sensitive_values import PLACEHOLDER, is_ordinary
 from keyring_core.redaction.spans import Span
-from keyring_core.redaction.values import PLACEHOLDER, is_ordinary
 
 _KEY_BODY = r"private key(?: block)?-----"
 _ROW_END = r"(?=\.?\s{0,64}(?:\\n|\n|\(background|\"|'|$))"

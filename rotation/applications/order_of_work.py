@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.applications.presets import AppSetting, Preset, PresetStep, SettingForm
 from rotation.configuration.key_sources import LISTED
 from rotation.model.next_steps import PROGRAM, quoted

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from keyring_core import KeyState
 from keyring_core.environment import SUSPENDED
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.checks.facts import ARCHIVE, Facts, Finding, Level
 from rotation.configuration.policy import Policy
 from rotation.ledger.clock import CLOCK_REMEDY, SERVICE_CLOCK_REMEDY

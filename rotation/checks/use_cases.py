@@ -19,7 +19,7 @@ from msgspec import structs
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring, KeyringError, KeyState
 from keyring_core.errors import WeakKeyError, WeakKeyWarning
-from keyring_core.key_files import key_path
+from keyring_core.sources import key_path
 from rotation import job
 from rotation.checks.facts import ARCHIVE, Facts, SeenFile, TargetFacts
 from rotation.checks.verdict import Verdict, check_names

@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet
 
 from keyring_core import Key
 from keyring_core.environment import PREVIOUS, PRIMARY, VARIABLES
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
 from rotation.cli.shared_options import CommandContext, Process, common_options, path_option, print_json
 from rotation.model.atomic_file import read_whole, replace_whole

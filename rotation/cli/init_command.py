@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from keyring_core.environment import ROTATION_CONFIG
-from keyring_core.key_files import is_missing
-from keyring_core.names import printable
+from keyring_core.errors import printable
+from keyring_core.sources import is_missing
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
 from rotation.cli.init_questions import Wanted, ask, checked_url
 from rotation.cli.shared_options import (

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import click
 
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.configuration.urls import may_hold_password
 from rotation.model.failures import StoppedError, UsageError
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from keyring_core import Key, KeyConfigError, Keyring
 from keyring_core.environment import PRIMARY, key_files_in, names_primary
-from keyring_core.key_files import is_missing
-from keyring_core.names import printable
+from keyring_core.errors import printable
+from keyring_core.sources import is_missing
 from rotation.applications import recognised_steps
 from rotation.cli.init_questions import Wanted, ask, ask_whether, checked_url
 from rotation.cli.init_result import Begun

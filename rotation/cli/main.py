@@ -20,7 +20,7 @@ import structlog
 from click.shell_completion import shell_complete
 
 from keyring_core import KeyConfigError
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.cli.check_command import check, failed, report
 from rotation.cli.demo import demo
 from rotation.cli.discover_command import discover

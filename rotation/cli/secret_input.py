@@ -18,8 +18,7 @@ import click
 
 from keyring_core.derivation import protect
 from keyring_core.key_commands import run_key_command
-from keyring_core.key_files import MAX_FILE_BYTES, read_regular
-from keyring_core.sources import COMMAND_SECONDS
+from keyring_core.sources import COMMAND_SECONDS, MAX_FILE_BYTES, read_regular
 from rotation.cli.shared_options import CommandContext, adding, path_option
 from rotation.model.failures import CHECK_SECONDS, UsageError
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keyring_core.key_files import read_regular
+from keyring_core.sources import read_regular
 from rotation.configuration.key_sets import KeySet, check_cells, check_name, check_set, keep_from_key_commands
 from rotation.configuration.policy import Policy
 from rotation.configuration.sections import Declaration, EntriesOf, Ignored, TargetEntry, Top

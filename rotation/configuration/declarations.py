@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.configuration.sections import Declaration, Ignored
 from rotation.model.failures import UsageError
 

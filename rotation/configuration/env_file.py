@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from keyring_core.key_files import read_regular
+from keyring_core.sources import read_regular
 from rotation.model.failures import UsageError
 from rotation.model.outputs import Holds, Kind
 

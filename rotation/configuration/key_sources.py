@@ -12,9 +12,8 @@ from keyring_core import Key, KeyConfigError, KeyState
 from keyring_core.derivation import KINDS, Derivation, SaltForm, protect
 from keyring_core.environment import ALLOW_WEAK_PREVIOUS
 from keyring_core.errors import WeakKeyError
-from keyring_core.key_files import is_missing, key_path
 from keyring_core.key_text import split_key_list
-from keyring_core.sources import COMMAND_SECONDS, SourceKind, read_named, variable_in
+from keyring_core.sources import COMMAND_SECONDS, SourceKind, is_missing, key_path, read_named, variable_in
 from rotation.configuration.settings import Section, said
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.configuration.declarations import DeclaredColumn, same_table
 from rotation.configuration.sections import Declaration, Ignored
 from rotation.configuration.urls import may_hold_password

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from keyring_core import Key, Keyring, UndecryptableToken
 from keyring_core.blind_index import LENGTH, SHAPE
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from keyring_core.tokens import string_of
 from rotation.configuration.urls import may_hold_password
 from rotation.model.next_steps import DISCOVER, RUN, Next, Remedy, Steps

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self
 
 import structlog
 
-from keyring_core.redaction.redactor import get_redactor
+from keyring_core.redaction import get_redactor
 from rotation.ledger.chain import read_json
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.session import Session

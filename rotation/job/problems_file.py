@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 import msgspec
 
 from keyring_core import KeyringError
-from keyring_core.redaction.redactor import get_redactor
+from keyring_core.redaction import get_redactor
 from rotation.model.counts import Problem
 from rotation.model.failures import UsageError
 from rotation.model.outputs import Output, replaced

@@ -20,8 +20,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from keyring_core.environment import LEDGER_URL
-from keyring_core.key_files import irregularity
-from keyring_core.sources import variable_in
+from keyring_core.sources import irregularity, variable_in
 from rotation.configuration.urls import find_url, url_of
 from rotation.ledger.engines import Engine, ServiceEngine
 from rotation.ledger.schema import VERSION, VERSION_QUERY, migrate, read_version

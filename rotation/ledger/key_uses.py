@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from keyring_core import KeyState
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import LIVE, SKEW, InstanceRecord, KeyRecord, ReadRecord, in_fleet, took_over
 from rotation.model.key_use import KeyUse, named

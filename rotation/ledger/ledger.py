@@ -16,8 +16,8 @@ from typing import Any, Literal, TypeVar
 import sqlalchemy as sa
 
 from keyring_core.environment import LEDGER_URL, SERVICE
+from keyring_core.errors import printable
 from keyring_core.keys import KeyState
-from keyring_core.names import printable
 from rotation.ledger import schema as tables
 from rotation.ledger.chain import CERTIFIED, Chain, EventRecord, last_events
 from rotation.ledger.clock import Clocks, LedgerClock

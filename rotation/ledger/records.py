@@ -11,8 +11,8 @@ from functools import cached_property
 from types import UnionType
 from typing import Any, TypeAlias, TypeVar, get_origin, get_type_hints
 
-from keyring_core.names import printable
-from keyring_core.redaction.redactor import get_redactor
+from keyring_core.errors import printable
+from keyring_core.redaction import get_redactor
 from rotation.model.counts import Counts
 from rotation.model.key_history import History, Promotion, Retired
 from rotation.model.report import NOT_UNREADABLE, TargetReport, legible_key, mark, pack, unpack

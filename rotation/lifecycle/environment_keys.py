@@ -11,9 +11,9 @@ from pathlib import Path
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, KeyState
 from keyring_core.environment import PREVIOUS, STAGED, SUSPENDED, Settings
-from keyring_core.key_files import is_missing, key_path
 from keyring_core.keyring import RotationKeyring
 from keyring_core.keys import check_told_apart
+from keyring_core.sources import is_missing, key_path
 from rotation.configuration.key_sets import (
     ENVIRONMENT,
     VARIABLES,

@@ -13,7 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from keyring_core.key_files import read_regular
+from keyring_core.sources import read_regular
 from rotation.context import Context
 from rotation.kept_files import outputs_of
 from rotation.ledger.chain import SIGNATURE, canonical, unsigned

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from keyring_core.key_files import irregularity, read_regular
+from keyring_core.sources import irregularity, read_regular
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.next_steps import quoted
 

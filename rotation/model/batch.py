@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any, NamedTuple, cast
 
-from keyring_core.token_batches import TokenBatch, read_on_end
+from keyring_core.bulk import TokenBatch, read_on_end
 from keyring_core.tokens import TokenText
 from rotation.model.counts import Counts, RowKey, Times
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-from keyring_core.errors import KeyringError
-from keyring_core.names import printable
+from keyring_core.errors import KeyringError, printable
 from rotation.model.next_steps import PLAIN, Invocation, Remedy, Steps
 
 CONTINUE = "Finished batches are kept. Run the command again to continue."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.model.text import many, span, to_second
 
 UNNAMED = "default"

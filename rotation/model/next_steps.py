@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TypeAlias
 
-from keyring_core.names import printable
+from keyring_core.errors import printable
 
 PROBLEMS_FILE = "problems.jsonl"
 """The file for all problems that commands propose."""

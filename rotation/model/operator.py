@@ -6,7 +6,7 @@ import os
 import pwd
 from collections.abc import Mapping
 
-from keyring_core.names import printable
+from keyring_core.errors import printable
 
 LONGEST = 100
 """Characters of a name, at most."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from keyring_core.names import printable_lines
+from keyring_core.errors import printable_lines
 from rotation.model.failures import Stopping
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from keyring_core import Keyring
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from keyring_core.sources import variable_in
 from rotation.model.failures import UsageError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.text import Text
 
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.discovery.result import Discovery, by_entry, entry_of
 from rotation.discovery.token_column import ENVELOPE, Part, TokenColumn
 from rotation.model.next_steps import PLAIN, STATUS, Invocation, Steps

@@ -13,7 +13,7 @@ from nagiosplugin.performance import Performance
 from nagiosplugin.range import Range
 
 from keyring_core import KeyState
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.checks.facts import Level
 from rotation.checks.verdict import Verdict
 from rotation.model.next_steps import PLAIN, Invocation

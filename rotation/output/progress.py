@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.model.report import SoFar, TargetReport, Watcher
 from rotation.model.text import many
 from rotation.output.terminal import console_on

@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from keyring_core import KeyringError, KeyState
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.checks.facts import Facts
 from rotation.checks.verdict import Verdict
 from rotation.ledger.ledger import service_name

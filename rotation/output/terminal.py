@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from keyring_core.names import printable, printable_lines
+from keyring_core.errors import printable, printable_lines
 from rotation.model.next_steps import Invocation, Remedy, Steps
 
 _LABELS = {"Error:": "bold red", "Warning:": "yellow", "Note:": "yellow", "Next:": "bold cyan"}

@@ -8,8 +8,7 @@ from functools import reduce
 from itertools import chain
 
 from keyring_core import Key
-from keyring_core.bulk import SignedBatch, damaged, find_on_end, reencrypt_on_end
-from keyring_core.token_batches import Refused
+from keyring_core.bulk import Refused, SignedBatch, damaged, find_on_end, reencrypt_on_end
 from rotation.model.batch import Block, BlockSwap, Plan, Swaps, split
 from rotation.model.counts import Counts, Times
 from rotation.planning.inner_tokens import holds_mark

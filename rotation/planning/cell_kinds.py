@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from keyring_core import Malformed
-from keyring_core.redaction.credentials import find_credentials
+from keyring_core.redaction import find_credentials
 from keyring_core.tokens import BLOCK, VERSION, explain, is_token
 from rotation.model.target import Format
 from rotation.planning.inner_tokens import SHORTEST, InnerTokens, bytes_of, is_raw_size, looks_random

@@ -13,8 +13,7 @@ from itertools import chain, compress, repeat
 from typing import cast
 
 from keyring_core import DamagedToken, InvalidToken, Malformed, MalformedToken, UndecryptableToken, bulk
-from keyring_core.bulk import SignedBatch
-from keyring_core.token_batches import Refused, pick
+from keyring_core.bulk import Refused, SignedBatch, pick
 from keyring_core.tokens import signed_part
 from rotation.model.batch import NO_KEY, OVERSIZED, Batch, Block, Plan, Swaps, are_all
 from rotation.model.counts import KEPT_SAMPLES, Counts, RowKey

@@ -9,8 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple, cast
 
 from keyring_core import DamagedToken, InvalidToken, Key, Keyring, KeyState, UndecryptableToken, bulk
-from keyring_core.bulk import SignedBatch
-from keyring_core.token_batches import pick
+from keyring_core.bulk import SignedBatch, pick
 from keyring_core.tokens import BLOCK
 from rotation.model.batch import are_all
 from rotation.model.counts import Counts, RowKey

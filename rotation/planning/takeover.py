@@ -11,7 +11,7 @@ from rotation.planning.cell_kinds import Cell, CellKind
 from rotation.planning.inner_tokens import InnerTokens, bytes_of
 
 if TYPE_CHECKING:
-    from keyring_core.legacy.reader import LegacyReader
+    from keyring_core.legacy import LegacyReader
 
 _CLASSES = (
     ("lowercase letters", str.islower),

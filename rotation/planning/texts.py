@@ -15,8 +15,7 @@ from itertools import accumulate, compress, repeat
 from typing import NamedTuple
 
 from keyring_core import UndecryptableToken, bulk
-from keyring_core.bulk import SignedBatch
-from keyring_core.token_batches import pick, put
+from keyring_core.bulk import SignedBatch, pick, put
 from rotation.model.batch import FurtherToken, Plan, Swaps, are_all
 from rotation.model.counts import Counts, RowKey
 from rotation.planning.cell_kinds import FOREIGN, NO_TOKENS, CellKind, follows_foreign_prefix, kind_of, places_of_tokens

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar, cast
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from keyring_core.token_batches import is_token_size, pick
+from keyring_core.bulk import is_token_size, pick
 from rotation.model.batch import Batch, Block, BlockSwap, Swaps, are_all, gapless, weight_of
 from rotation.stores.columns import TargetCells
 

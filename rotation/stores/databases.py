@@ -12,8 +12,8 @@ from urllib.parse import quote
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from keyring_core.key_files import irregularity
-from keyring_core.redaction.redactor import get_redactor
+from keyring_core.redaction import get_redactor
+from keyring_core.sources import irregularity
 from rotation.configuration.database_urls import read_url, write_url
 from rotation.configuration.urls import path_of
 from rotation.model.failures import UsageError

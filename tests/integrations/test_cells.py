@@ -39,7 +39,7 @@ from keyring_core.integrations import cells as module
 from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.key_reads import key_reads
 from keyring_core.legacy import Legacy
-from keyring_core.legacy.reader import LegacyPlaintext
+from keyring_core.legacy.package_cells import LegacyPlaintext
 from keyring_core.redaction import Secret
 from keyring_core.reload import Reloader
 from tests.fakes import token

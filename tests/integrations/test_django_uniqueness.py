@@ -1,4 +1,4 @@
-"""keyring_core/integrations/django/uniqueness.py: a duplicate is an error of the encrypted field."""
+"""keyring_core/integrations/django/index_field.py: a duplicate is an error of the encrypted field."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from freezegun import freeze_time
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from keyring_core import DamagedToken, InvalidToken, Key, Keyring, PlaintextError, bulk, token_batches
-from keyring_core.token_batches import Refused
+from keyring_core import DamagedToken, InvalidToken, Key, Keyring, PlaintextError, bulk
+from keyring_core.bulk import Refused
 from keyring_core.tokens import parse_token
 from tests.conftest import Named
 from tests.keyring_core.test_tokens import ISSUED_AT, TOKEN_CASES, issue, seal
@@ -137,7 +137,7 @@ def test_an_encrypted_batch_opens_in_stock_fernet(texts: list[str]) -> None:
 @pytest.mark.parametrize("stripe_bytes", [1, 100, 400, 10**6])
 def test_the_size_of_a_batch_changes_nothing(monkeypatch: pytest.MonkeyPatch, stripe_bytes: int) -> None:
     """However many tokens share a cipher call, in whatever mix of keys, each comes out right."""
-    monkeypatch.setattr(token_batches, "BATCH_BYTES", stripe_bytes)
+    monkeypatch.setattr(bulk, "BATCH_BYTES", stripe_bytes)
     keys = [PREVIOUS, PRIMARY, PREVIOUS, STAGED] * 5
     texts = [key.fernet.encrypt(b"x" * (7 * n)).decode() for n, key in enumerate(keys)]
 
@@ -200,7 +200,7 @@ def test_the_last_tokens_key_is_tried_first(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Key, "not_signed", lambda key, tokens: tried.append(0) or not_signed(key, tokens))
     monkeypatch.setattr(Key, "signed", lambda key, token: tried.append(1) or signed(key, token))
     batch = [last.fernet.encrypt(b"x").decode()] * 2000
-    parts = len(list(token_batches.read_tokens(batch)))
+    parts = len(list(bulk.read_tokens(batch)))
 
     assert ring.identify_many(batch) == [last] * 2000
     assert (tried.count(0), tried.count(1)) == (parts, 20 + parts)

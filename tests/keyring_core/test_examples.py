@@ -17,9 +17,9 @@ from keyring_core.integrations.sqlalchemy import EncryptedText
 
 MODULES = (
     *("blind_index", "config", "derivation", "encryption_service", "errors", "keyring", "keys", "reload"),
-    *("redaction.configure", "redaction.log_records", "redaction.redacting", "redaction.redactor"),
+    *("redaction.configure", "redaction.log_records", "redaction.block_masks", "redaction.redactor"),
     *("redaction.render", "redaction.secret", "legacy.legacy", "integrations.django.fields", "integrations.pydantic"),
-    *("integrations.sqlalchemy.blind_index", "integrations.sqlalchemy.encrypted"),
+    *("integrations.sqlalchemy.index_column", "integrations.sqlalchemy.encrypted"),
 )
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 FEWEST = 50

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from keyring_core import Key, KeyConfigError, KeyConfigWarning, key_files
-from keyring_core.key_files import MAX_FILE_BYTES, _who_else
-from keyring_core.names import printable
-from keyring_core.sources import FoundText, read_source
+from keyring_core import Key, KeyConfigError, KeyConfigWarning, sources
+from keyring_core.errors import printable
+from keyring_core.sources import MAX_FILE_BYTES, FoundText, _who_else, read_source
 from tests.keyring_core.test_errors import leaks, shown_by
 from tests.keys import key_text
 
@@ -312,7 +311,7 @@ def test_a_key_in_place_of_a_path_is_not_shown(value):
 def test_a_file_that_is_being_written_again_is_waited_for(key_file, monkeypatch):
     """Empty is what a file is while its writer truncates and fills it: a moment later it is looked at again."""
     path = key_file("")
-    monkeypatch.setattr(key_files.time, "sleep", lambda seconds: path.write_text(KEY))
+    monkeypatch.setattr(sources.time, "sleep", lambda seconds: path.write_text(KEY))
 
     assert from_file(path).text == KEY.encode()
 
@@ -369,6 +368,6 @@ def test_a_young_file_is_looked_at_again(key_file, monkeypatch):
     path = key_file(KEY)
     assert from_file(path).source.may_differ()
 
-    now = key_files.time.time_ns()
-    monkeypatch.setattr(key_files.time, "time_ns", lambda: now + 10**10)
+    now = sources.time.time_ns()
+    monkeypatch.setattr(sources.time, "time_ns", lambda: now + 10**10)
     assert not from_file(path).source.may_differ()

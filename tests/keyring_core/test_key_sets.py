@@ -156,7 +156,7 @@ def test_messages_name_the_variable_of_the_set(environ, named):
 
 def test_a_set_follows_its_files(environ, monkeypatch, tmp_path):
     """As the keyring that is in no set does, at the same intervals; the other sets stay."""
-    monkeypatch.setattr("keyring_core.key_files._UNSETTLED_SECONDS", -1)
+    monkeypatch.setattr("keyring_core.sources._UNSETTLED_SECONDS", -1)
     path = put(tmp_path / "key", A)
     environ |= {f"{SET[0]}_FILE": path, "ENCRYPTION_RELOAD_SECONDS": "0.000001"}
     own, ring = get_keyring(), key_set("billing")()
@@ -170,7 +170,7 @@ def test_a_set_follows_its_files(environ, monkeypatch, tmp_path):
 
 def test_an_unknown_token_makes_a_set_look_at_its_own_files(environ, monkeypatch, tmp_path):
     """The first token under a key that another process promoted is opened."""
-    monkeypatch.setattr("keyring_core.key_files._UNSETTLED_SECONDS", -1)
+    monkeypatch.setattr("keyring_core.sources._UNSETTLED_SECONDS", -1)
     environ[f"{SET[0]}_FILE"] = put(tmp_path / "key", A)
     service = CredentialEncryptionService(key_set("billing"))
     service.encrypt("x")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 
-from keyring_core.names import printable, printable_lines
+from keyring_core.errors import printable, printable_lines
 from tests.conftest import Named
 
 ESCAPED = {

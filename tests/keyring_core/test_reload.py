@@ -112,7 +112,7 @@ def settle(path: Path) -> None:
 @pytest.fixture(autouse=True)
 def old_files(monkeypatch):
     """Every file counts as old, so that it is read again for its changes alone."""
-    monkeypatch.setattr("keyring_core.key_files._UNSETTLED_SECONDS", -1)
+    monkeypatch.setattr("keyring_core.sources._UNSETTLED_SECONDS", -1)
 
 
 def unknown_to(ring: Keyring, label: str) -> None:

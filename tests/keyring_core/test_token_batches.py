@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from keyring_core import MalformedToken, token_batches
-from keyring_core.token_batches import Refused, alike, pick, put, read_tokens, write_tokens
+from keyring_core import MalformedToken, bulk
+from keyring_core.bulk import Refused, alike, pick, put, read_tokens, write_tokens
 from keyring_core.tokens import TokenText, parse_token
 from tests.conftest import Named
 from tests.keyring_core.test_tokens import LONG_SECRET, SECRET, TOKEN, UNPADDED, issue, near_tokens, raw_tokens, respelt
@@ -104,7 +104,7 @@ def test_texts_are_those_of_the_standard_library(tokens: list[bytes]) -> None:
 def test_alike_gives_each_place_once(stripe_bytes: int, lengths: list[int]) -> None:
     """Each part is of one length and within the bound, and nothing is left out."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(token_batches, "BATCH_BYTES", stripe_bytes)
+        patch.setattr(bulk, "BATCH_BYTES", stripe_bytes)
         parts = [list(part) for part in alike(lengths)]
 
     assert sorted(place for part in parts for place in part) == list(range(len(lengths)))
@@ -143,4 +143,4 @@ def test_memory_is_bounded_by_stripes() -> None:
     sizes = [len(part.data) for part in read_tokens(batch) if not isinstance(part, Refused)]
 
     assert len(sizes) > 10
-    assert max(sizes) <= token_batches.BATCH_BYTES
+    assert max(sizes) <= bulk.BATCH_BYTES

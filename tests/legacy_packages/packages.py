@@ -12,7 +12,7 @@ from typing import Any
 from keyring_core.integrations import django as encrypted
 from keyring_core.integrations.values import ValueForm
 from keyring_core.legacy import Legacy
-from keyring_core.legacy.reader import LegacyReader
+from keyring_core.legacy.package_cells import LegacyReader
 from keyring_core.tokens import json_of
 from tests.applications.environments import drive, environment
 from tests.keys import key_text

@@ -247,7 +247,7 @@ def test_no_other_code_replaces_a_file() -> None:
 
     assert {file for file, _ in found} == {
         # What a stream behind the redactor is called with, and a closed stream's stand-in.
-        "keyring_core/redaction/streams.py",
+        "keyring_core/redaction/guarded_streams.py",
         "rotation/cli/main.py",
         # It takes the place of an older file, and holds what is written.
         "rotation/model/atomic_file.py",

@@ -16,7 +16,7 @@ import click
 import pytest
 import sqlalchemy as sa
 
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.cli.main import cli as group
 from rotation.cli.main import main
 from rotation.ledger.ledger import Ledger

@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from keyring_core import KeyState
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from keyring_core.redaction import get_redactor
 from rotation.checks.facts import Level, worst
 from rotation.checks.use_cases import Overview

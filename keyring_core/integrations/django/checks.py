@@ -134,15 +134,11 @@ def _indexes_with(field: Any) -> Iterator[str]:
     if any(field.name in together for together in options.unique_together):
         yield "unique_together"
     for each in (*options.indexes, *options.constraints):
-        if field.name in _columns_of(each):
+        # It compares or holds these, also in expressions.
+        plain = [name.removeprefix("-") for name in (*getattr(each, "fields", ()), *getattr(each, "include", ()))]
+        computed = compared_in([*getattr(each, "expressions", ()), getattr(each, "condition", None)])
+        if field.name in (*plain, *computed):
             yield f"{type(each).__name__} {each.name}"
-
-
-def _columns_of(index: Any) -> Iterator[str]:
-    """The fields that an index or a constraint compares or holds, also in expressions."""
-    for name in (*getattr(index, "fields", ()), *getattr(index, "include", ())):
-        yield name.removeprefix("-")
-    yield from compared_in([*getattr(index, "expressions", ()), getattr(index, "condition", None)])
 
 
 def compared_in(expression: Any) -> Iterator[str]:

@@ -31,7 +31,7 @@ from keyring_core.integrations.django.columns import (
     refuse_ordering,
     row_of,
 )
-from keyring_core.redaction.secret import Secret
+from keyring_core.redaction import Secret
 from keyring_core.tokens import is_token
 
 if TYPE_CHECKING:

@@ -1,19 +1,29 @@
-"""A field that holds the blind index of an encrypted field, by which rows are found."""
+"""A field that holds the blind index of an encrypted field, by which rows are found: its values, and its lookups.
+
+Duplicates of a unique one are errors of the encrypted field, in forms and by `full_clean`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import wraps
 from typing import Any
 
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models
+from django.db.models import Case, F, Subquery, Transform
+from django.db.models.expressions import Col
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import Exact, In, Lookup
+from django.db.models.sql.query import Query
+from django.utils.text import capfirst, get_text_list
+from django.utils.translation import gettext as _
 
 from keyring_core.blind_index import LENGTH, BlindIndex, IndexText, name_of_normal_form, normal_form
 from keyring_core.errors import PlaintextError
 from keyring_core.integrations.django.checks import faults_of_index, is_found_by_name
 from keyring_core.integrations.django.columns import EncryptedComparisonError, StaleIndexError, WrittenAsGiven
 from keyring_core.integrations.django.fields import EncryptedField, public_path
-from keyring_core.integrations.django.index_lookups import LOOKUPS, refusal
-from keyring_core.integrations.django.uniqueness import check_by_index
 from keyring_core.keys import check_context
 
 
@@ -181,8 +191,8 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         """`exact`, `in` and `isnull`. Raises EncryptedComparisonError for all others."""
         if lookup_name == "isnull":
             return super().get_lookup(lookup_name)
-        if lookup_name in LOOKUPS:
-            return LOOKUPS[lookup_name]
+        if lookup_name in _LOOKUPS:
+            return _LOOKUPS[lookup_name]
         raise EncryptedComparisonError(
             f'{self.model._meta.db_table}.{self.column}: a blind index finds equal values; the lookup "{lookup_name}" '
             "cannot work on it: exact, in and isnull do"
@@ -195,14 +205,17 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         """
         if isinstance(value, KnownIndex):
             if value.under != self._under:
-                raise refusal(self)
+                raise _refusal(self)
             return value.each
         if isinstance(value, IndexText):
             return [value]
         plaintext = self._plaintext(value)
         if plaintext is None:
             return []
-        return [IndexText(text) for text in self._blind_index().each(self.source.cells.reloader(), plaintext)]
+        return [
+            IndexText(text)
+            for text in BlindIndex(self.context, self.normalize).each(self.source.cells.reloader(), plaintext)
+        ]
 
     def may_be_written(self, index: object, value: object) -> bool:
         """False if *index*, which a statement writes beside *value*, is of a value that is not equal to it."""
@@ -222,9 +235,6 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         stored = instance.__dict__[self.attname]
         return None if stored is None else IndexText(stored)
 
-    def _blind_index(self) -> BlindIndex:
-        return BlindIndex(self.context, self.normalize)
-
     def _plaintext(self, value: Any) -> bytes | None:
         """The bytes that the cell of *value* encrypts, after the application's own field changed it."""
         source = self.source
@@ -242,17 +252,139 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         plaintext = self._plaintext(value)
         if plaintext is None:
             return None
-        return IndexText(self._blind_index().of(self.source.cells.reloader(), plaintext))
+        return IndexText(BlindIndex(self.context, self.normalize).of(self.source.cells.reloader(), plaintext))
 
 
-def _sources_of(model: models.Model) -> dict[str, EncryptedField]:
-    fields: Iterable[Any] = model._meta.concrete_fields
-    return {field.name: field.source for field in fields if isinstance(field, BlindIndexField)}
+class _OfValues(Lookup):
+    """Compares an index with the indexes of values, computed when the query runs, under the keys of that time."""
+
+    prepare_rhs = False
+    of_column: Any
+    """Django's lookup for a right side that is a column or a subquery."""
+
+    def __init__(self, lhs: Any, rhs: Any) -> None:
+        # A QuerySet, too, is an expression: to iterate over it would run it.
+        if hasattr(rhs, "resolve_expression"):
+            # The column that OuterRef names is known when the query is compiled.
+            if not isinstance(rhs, F):
+                _check_alike(lhs.output_field, rhs)
+        elif self.lookup_name == "in":
+            rhs = [*rhs]
+            for value in rhs:
+                if hasattr(value, "resolve_expression"):
+                    raise _refusal(lhs.output_field)
+        super().__init__(lhs, rhs)
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        """IN, over the index of each value under each key; or a comparison of two columns."""
+        field = self.lhs.output_field
+        alike = field.reading
+        for each in _results_of(self.lhs):
+            # Of an expression over two indexes Django takes the first one's lookups.
+            if isinstance(each, Transform) or getattr(each._output_field_or_none, "reading", alike) != alike:
+                raise _refusal(field)
+        if hasattr(self.rhs, "resolve_expression"):
+            _check_alike(field, self.rhs)
+            return self.of_column(self.lhs, self.rhs).as_sql(compiler, connection)
+        values = self.rhs if self.lookup_name == "in" else [self.rhs]
+        texts = [text for value in values if value is not None for text in field.each(value)]
+        return In(self.lhs, texts).as_sql(compiler, connection)
 
 
-def _prepare(sender: type[models.Model], **_: object) -> None:
+class EqualValue(_OfValues):
+    """`filter(email_index=value)`."""
+
+    lookup_name = "exact"
+    of_column = Exact
+
+
+class EqualValues(_OfValues):
+    """`filter(email_index__in=values)`."""
+
+    lookup_name = "in"
+    of_column = In
+
+
+_LOOKUPS = {"exact": EqualValue, "in": EqualValues}
+
+
+def _results_of(expression: Any) -> Iterator[Any]:
+    """The expressions that give *expression* its value: of a CASE or COALESCE each column that it may be."""
+    if isinstance(expression, Case):
+        inner = [*(each.result for each in expression.cases), expression.default]
+    elif isinstance(expression, Coalesce):
+        inner = expression.get_source_expressions()
+    else:
+        yield expression
+        return
+    for each in inner:
+        yield from _results_of(each)
+
+
+def _check_alike(field: Any, rhs: Any) -> None:
+    """Raises EncryptedComparisonError unless *rhs* is a column of indexes that are made as those of *field* are."""
+    if isinstance(rhs, Subquery):
+        rhs = rhs.query
+    if isinstance(rhs, Query):
+        selected = [*rhs.select, *rhs.annotation_select.values()]
+        rhs = selected[0] if len(selected) == 1 else None
+    other = rhs.target if isinstance(rhs, Col) else None
+    if getattr(other, "reading", None) != field.reading:
+        raise _refusal(field)
+
+
+def _refusal(field: Any) -> EncryptedComparisonError:
+    """The error of a comparison with what is no value of the column of *field*, and no index made as its are."""
+    return EncryptedComparisonError(
+        f"{field.model._meta.db_table}.{field.column}: compare a blind index with values, or with one whose context, "
+        "keys and normalize are equal; the index of another column has other keys"
+    )
+
+
+def _by_index(validate: Callable[..., None]) -> Callable[..., None]:
+    @wraps(validate)
+    def checked(self: models.Model, exclude: Collection[str] | None = None) -> None:
+        fields: Iterable[Any] = self._meta.concrete_fields
+        sources = {field.name: field.source for field in fields if isinstance(field, BlindIndexField)}
+        excluded = {*(exclude or ())}
+        hidden = {name for name, source in sources.items() if source.name in excluded}
+        try:
+            validate(self, exclude=(excluded - {*sources}) | hidden)
+            return
+        except ValidationError as error:
+            found = error.update_error_dict({})
+        raise ValidationError(_named_after(sources, found))
+
+    return checked
+
+
+def _named_after(sources: dict[str, Any], found: dict[str, list[ValidationError]]) -> dict[str, list[ValidationError]]:
+    """The errors *found*, under the names of the encrypted fields, and with their labels."""
+    named: dict[str, list[ValidationError]] = {}
+    for name, errors in found.items():
+        for error in errors:
+            params = getattr(error, "params", None) or {}
+            check = params.get("unique_check", ())
+            indexes = [each for each in check if each in sources]
+            if indexes:
+                options = params["model_class"]._meta
+                labels = [capfirst(sources.get(each, options.get_field(each)).verbose_name) for each in check]
+                params |= {"field_label": labels[0], "field_labels": get_text_list(labels, _("and"))}
+            place = sources[name].name if name in sources else name
+            if place == NON_FIELD_ERRORS and indexes:
+                place = sources[indexes[0]].name
+            named.setdefault(place, []).append(error)
+    return named
+
+
+def _check_by_index(sender: type[models.Model], **_: object) -> None:
+    """Makes the two public methods of a model that look for duplicates take each index for its encrypted field.
+
+    A form leaves the index out, and Django what a form leaves out. Two requests at once are left to the database.
+    """
     if any(isinstance(field, BlindIndexField) for field in sender._meta.local_fields):
-        check_by_index(sender, _sources_of)
+        for name in ("validate_unique", "validate_constraints"):
+            setattr(sender, name, _by_index(getattr(sender, name)))
 
 
-models.signals.class_prepared.connect(_prepare, dispatch_uid="keyring_core.check_by_index")
+models.signals.class_prepared.connect(_check_by_index, dispatch_uid="keyring_core.check_by_index")

@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from keyring_core.blind_index import IndexText
 from keyring_core.errors import StaleIndexError
-from keyring_core.integrations.sqlalchemy.blind_index import ATTRIBUTE, BlindIndexOf
+from keyring_core.integrations.sqlalchemy.index_column import ATTRIBUTE, BlindIndexOf
 from keyring_core.integrations.sqlalchemy.statements import contains, once, set_by_upsert, set_by_values
 
 _COMPARED = "keyring_core_compared"

@@ -74,7 +74,10 @@ def form_of(of: TypeEngine[Any]) -> ValueForm | None:
     if isinstance(of, TypeDecorator) and not isinstance(of, sa.Interval):
         return _own_form(of, form_of(of.impl_instance))
     if isinstance(of, sa.Enum):
-        return _enum_form(of)
+        # SQLAlchemy stores for each member its name, what `values_callable` says, or the text itself.
+        member_of: Callable[[str], Any] = of.result_processor(ANY_DIALECT, None)  # type: ignore[no-untyped-call]
+        words = f"a {of.enum_class.__name__}" if of.enum_class else f"one of {', '.join(of.enums)}"
+        return choice_form(words, [(text, member_of(text)) for text in of.enums])
     kind = python_type_of(of)
     if isinstance(of, sa.Uuid) and kind is str:
         return UUID_TEXT
@@ -100,13 +103,6 @@ def length_of(of: TypeEngine[Any]) -> int | None:
     while isinstance(of, TypeDecorator):
         of = of.impl_instance
     return of.length if isinstance(of, sa.String) else None
-
-
-def _enum_form(of: sa.Enum) -> ValueForm:
-    """What SQLAlchemy stores for each member: its name, what `values_callable` says, or the text itself."""
-    member_of: Callable[[str], Any] = of.result_processor(ANY_DIALECT, None)  # type: ignore[no-untyped-call]
-    members = [(text, member_of(text)) for text in of.enums]
-    return choice_form(f"a {of.enum_class.__name__}" if of.enum_class else f"one of {', '.join(of.enums)}", members)
 
 
 def _own_form(of: TypeDecorator[Any], inner: ValueForm | None) -> ValueForm:

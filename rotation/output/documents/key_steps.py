@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET
 
-from keyring_core.names import printable
+from keyring_core.errors import printable
 from rotation.lifecycle.retirement_files import Certificate
 from rotation.lifecycle.transitions import KeyStep
 from rotation.model.next_steps import PLAIN, Invocation

@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from keyring_core.names import printable_lines
+from keyring_core.errors import printable_lines
 from rotation.checks.facts import Facts
 from rotation.checks.use_cases import Overview
 from rotation.configuration.targets import columns_of

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
 
-from keyring_core.token_batches import is_token_size
+from keyring_core.bulk import is_token_size
 from rotation.model.batch import Batch, Block, BlockSwap, split
 from rotation.stores.blocks import LEAST_ROWS, Swapped, drivers_errors
 from rotation.stores.columns import AsRead, TargetCells

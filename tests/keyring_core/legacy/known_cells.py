@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keyring_core.legacy import Legacy
-from keyring_core.legacy.reader import LegacyReader
+from keyring_core.legacy.package_cells import LegacyReader
 from tests.keys import key_text
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "legacy.json").read_text(encoding="utf-8"))["cases"]

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from keyring_core import KeyConfigError
 from keyring_core.legacy import Legacy
-from keyring_core.legacy.reader import LegacyPlaintext
+from keyring_core.legacy.package_cells import LegacyPlaintext
 from keyring_core.redaction import get_redactor
 from tests.keyring_core.legacy.test_pickles import Harmful
 

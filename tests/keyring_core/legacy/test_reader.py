@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keyring_core.legacy.reader import LegacyPlaintext, LegacyReader, TokenCells, TokenOrJsonCells
+from keyring_core.legacy.package_cells import LegacyPlaintext, LegacyReader, TokenCells, TokenOrJsonCells
 from keyring_core.tokens import json_of
 from tests.keyring_core.legacy.known_cells import VECTORS, cells_of, environ_of, legacy_of, reader_of
 from tests.keys import key_text, make_key

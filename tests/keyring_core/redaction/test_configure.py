@@ -24,7 +24,7 @@ from keyring_core.redaction import (
     redact_processor,
     reset_logging,
 )
-from keyring_core.redaction.streams import GuardedStream
+from keyring_core.redaction.guarded_streams import GuardedStream
 from tests.keys import random_secret
 
 SECRET = random_secret()

@@ -9,13 +9,21 @@ from typing import Any
 
 import pytest
 
-from keyring_core.redaction import Redactor, commands, credentials, fields, pairs, patterns, readings, shapes, values
-from keyring_core.redaction.effort import unbounded
-from keyring_core.redaction.folding import reduced
+from keyring_core.redaction import (
+    Redactor,
+    commands,
+    credentials,
+    pairs,
+    patterns,
+    readings,
+    sensitive_values,
+    shapes,
+)
+from keyring_core.redaction.effort import reduced, unbounded
 from keyring_core.redaction.render import JsonRenderer
 from tests.conftest import Named
 
-MODULES = (commands, credentials, fields, pairs, patterns, readings, shapes, values)
+MODULES = (commands, credentials, pairs, patterns, readings, shapes, sensitive_values)
 # What is written to hold up a scan, again and again. Each begins what the scan looks for, and few of them end it.
 HOSTILE = [
     "auth=", "&code=", "assertion=",

@@ -19,7 +19,7 @@ from structlog.processors import JSONRenderer, KeyValueRenderer, LogfmtRenderer
 from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 
 from keyring_core.redaction import RedactingFormatter, Redactor, configure_logging
-from keyring_core.redaction.streams import GuardedStream
+from keyring_core.redaction.guarded_streams import GuardedStream
 from tests.conftest import Named
 from tests.databases import Database
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from keyring_core.redaction.folding import neighbours, reduced
+from keyring_core.redaction.effort import neighbours, reduced
 
 
 @given(st.text("keyTOKpS x0"), st.text("keyTOKpS x0", max_size=12), st.text("keyTOKpS x0"))

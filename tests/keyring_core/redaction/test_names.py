@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyring_core.redaction.names import Names, words
+from keyring_core.redaction.sensitive_names import Names, words
 from tests.conftest import Named
 
 

@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from keyring_core.redaction import Redactor
-from keyring_core.redaction.names import _PAIRS, _WORDS
+from keyring_core.redaction.sensitive_names import _PAIRS, _WORDS
 from tests.conftest import Named
 
 # In text these are words of sentences and headers, which have shapes of their own, or give nothing but numbers.

@@ -15,8 +15,8 @@ from collections.abc import Callable
 import pytest
 
 from keyring_core.redaction import Redactor, redacting
-from keyring_core.redaction.redacting import MOST_MASKS
-from keyring_core.redaction.streams import GuardedStream
+from keyring_core.redaction.block_masks import MOST_MASKS
+from keyring_core.redaction.guarded_streams import GuardedStream
 from tests.conftest import Named
 from tests.keys import random_secret
 from tests.processes import in_a_fork

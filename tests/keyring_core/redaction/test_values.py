@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyring_core.redaction.values import is_ordinary
+from keyring_core.redaction.sensitive_values import is_ordinary
 from tests.conftest import Named
 
 

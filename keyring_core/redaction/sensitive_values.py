@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from keyring_core.redaction.names import DIGEST_OF, Names, words
 from keyring_core.redaction.patterns import ANY_CASE, ANY_CASE_VERBOSE, EXACT_VERBOSE, compiled
+from keyring_core.redaction.sensitive_names import DIGEST_OF, Names, words
 from keyring_core.redaction.spans import MASK_START
 
 # The characters that are read of a value in a sentence: what is longer is no word.

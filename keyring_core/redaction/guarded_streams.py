@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
 from keyring_core.forks import call_in_children
+from keyring_core.redaction.block_masks import MOST_MASKS, masks_in_force, show_masked
 from keyring_core.redaction.qgrams import GramMatcher
-from keyring_core.redaction.redacting import MOST_MASKS, masks_in_force, show_masked
 from keyring_core.redaction.redactor import Redactor
 
 # A line in which pprint goes on with a bytes literal.
