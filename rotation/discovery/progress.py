@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from threading import Lock
 
+from rotation.discovery.table_source import TableIdentity
 from rotation.model.report import SoFar, Watcher
 from rotation.model.text import many, size_of
-from rotation.stores.cells import TableEntry
-
-TableIdentity = tuple[tuple[object, ...], str | None, str]
-"""A table, whichever url leads to it: the database's identity, schema and table."""
+from rotation.stores.catalog import TableEntry
 
 FIRST_SECONDS = 5.0
 """No time is estimated before: the first bytes come from a cold cache, or from a table that is small."""

@@ -3,46 +3,44 @@
 from __future__ import annotations
 
 import copy
-import random
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from itertools import chain
+from functools import cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
 from keyring_core.blind_index import LENGTH
 from rotation.configuration.database_urls import read_url, write_url
-from rotation.discovery.table_rows import OneTransaction, ShortReads, TableRows
+from rotation.discovery.table_readers import TableRows, by_key, by_number, rows_of
+from rotation.discovery.table_source import (
+    CellConditions,
+    CellFetcher,
+    Courtesy,
+    OneTransaction,
+    Reads,
+    Rows,
+    SearchableTable,
+    ShortReads,
+    TableIdentity,
+    TableSource,
+)
 from rotation.model.failures import KeylessError, UsageError
 from rotation.model.target import Format, Target
 from rotation.planning.inner_tokens import SPELLED, Spelled
 from rotation.stores.access import Access, RefusedStatement, UnreadableError
-from rotation.stores.cells import (
-    CellConditions,
-    CellReader,
-    Reads,
-    Rows,
-    SearchableTable,
-    SearchedColumn,
-    TableEntry,
-)
+from rotation.stores.catalog import SearchedColumn, TableEntry
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Mode
 from rotation.stores.origins import Edge, Origin, Place, TableKey, origin_of
-from rotation.stores.table_readers import WINDOWS, Courtesy, Stretch, TableReader, TableSource
 from rotation.stores.target_schema import UnreflectedError, base_type, columns_of, find_target, find_unique
 
 SCHEMAS = 4
 """Schemas whose columns are kept: a server may have one for each of thousands of customers."""
 TOGETHER = 100
 """Tables of which one statement asks whether this user may read all columns."""
-SAMPLE_SECONDS = 5.0
-"""The sample of a table ends after this time."""
 MOST = {True: 64 * 1024 * 1024, False: 1024 * 1024}
 """The largest cell that is searched, in bytes: by *full*."""
 WITNESSED = timedelta(seconds=1)
@@ -82,6 +80,8 @@ class Survey:
         self._is_neighbour = is_neighbour
         self._access = Access(url, None, read_only=True, sleep=sleep, links=links)
         self._catalog = self._access.dialect.catalog
+        self.name = self._access.name
+        """The database as messages name it: without a password."""
         self.url, self.sleep, self._links = url, sleep, links
         self.has_snapshots = self._catalog.has_snapshots
         """True if each table is read in a transaction of its own, so that several may be read at once."""
@@ -108,11 +108,6 @@ class Survey:
         catalog = self._catalog
         identity, entries = catalog.identity(connection), catalog.entries(connection)
         return identity, entries, catalog.forms(connection, SPELLED), catalog.largest(connection)
-
-    @property
-    def name(self) -> str:
-        """The database as messages name it: without a password."""
-        return self._access.name
 
     def close(self) -> None:
         """Gives up the connections."""
@@ -184,7 +179,7 @@ class Survey:
                 yield entry
 
     def tables(
-        self, wanted: Callable[[TableEntry], bool], leave_out: Callable[[TableEntry], None] = lambda _: None
+        self, wanted: Callable[[TableEntry], bool], leave_out: Callable[[TableIdentity], None] = lambda _: None
     ) -> Iterator[SearchableTable]:
         """The `entries` that can be searched, or are to be remarked on; the others go to *leave_out*."""
         entries = list(self.entries(wanted))
@@ -195,7 +190,7 @@ class Survey:
                 if table := self._hold(entry, list(self._read_with(entry, wanted))):
                     yield table
                 else:
-                    leave_out(entry)
+                    leave_out((self.identity, entry.schema, entry.table))
 
     def unsearchable(self) -> list[tuple[str, str]]:
         """The parts of the database that no table shows to this user, each with the reason."""
@@ -323,7 +318,7 @@ class Survey:
         source = TableSource(
             reads,
             table.entry,
-            CellReader(conditions, table.columns),
+            CellFetcher(conditions, table.columns),
             table.all_columns,
             lambda: reads.ask(lambda connection: self._key_of(connection, table.entry)),
             self._access.dialect.chance(),
@@ -331,37 +326,20 @@ class Survey:
             lambda query: not isinstance(self._try(query), RefusedStatement),
             courtesy,
         )
-        readers = self._catalog.readers(source, full=full)
-        windows: list[tuple[TableReader, Callable[[], Stretch]]] = []
-        unsampled = []
-        for reader in readers:
-            samples = None if full else reader.samples(max(1, WINDOWS // len(readers)))
-            windows += [(reader, sample) for sample in samples or ()]
-            unsampled += [reader] if samples is None else []
-        # In random order: if the time ends a sample, it has been everywhere all the same.
-        random.Random(0).shuffle(windows)  # noqa: S311 - no secret
-        parts = chain(
-            ((reader, sample()) for reader, sample in windows),
-            ((reader, part) for reader in unsampled for part in reader.whole()),
-        )
-        seconds = None if full else SAMPLE_SECONDS
-        return TableRows(self._filled(parts, courtesy), sampled=bool(windows), seconds=seconds, most=conditions.most)
+        if not self._catalog.follows_keys:
+            from rotation.discovery.file_reader import by_place  # noqa: PLC0415 - brings SQLAlchemy's PostgreSQL
+
+            readers = by_place(source, full=full)
+        elif self._catalog.row_numbers:
+            readers = by_number(source)
+        else:
+            readers = by_key(source, full=full)
+        written = None if self.has_snapshots else self.written
+        return rows_of(readers, courtesy, full=full, most=conditions.most, written=written)
 
     def _made_conditions(self, full: bool) -> CellConditions:  # noqa: FBT001 - hashed by functools
         most = min(MOST[full], self._largest or MOST[full])
         return CellConditions(self._catalog, self._forms, most, self._of_indexes)
-
-    def _filled(
-        self, parts: Iterator[tuple[TableReader, Stretch]], courtesy: Courtesy
-    ) -> Iterator[tuple[int, Iterable[Rows]]]:
-        started = time.monotonic()
-        for reader, part in parts:
-            courtesy.rest(time.monotonic() - started)
-            yield part.rows, reader.filled(part.found)
-            # Between two short reads. A transaction that sees one moment sees no other's writes.
-            if part.rows and not self.has_snapshots:
-                courtesy.look(self.written)
-            started = time.monotonic()
 
     def _read_with(self, entry: TableEntry, wanted: Callable[[TableEntry], bool]) -> Iterator[TableEntry]:
         """The parents of a table, and their parents, that its rows are read with."""
@@ -372,9 +350,11 @@ class Survey:
                 yield from self._read_with(parent, wanted)
 
     def _hold(self, entry: TableEntry, parents: Sequence[TableEntry]) -> SearchableTable | None:
+        identity = self.identity, entry.schema, entry.table
+        made = partial(SearchableTable, entry, database=self.name, identity=identity, is_neighbour=self._is_neighbour)
         columns, fault = self._columns(entry)
         if fault:
-            return SearchableTable(entry, (), fault=fault)
+            return made((), fault=fault)
         names = tuple(column.name for column in columns)
         inherited = {column.name for parent in parents for column in self._columns(parent)[0]}
         own = [column for column in columns if column.name not in inherited]
@@ -382,9 +362,9 @@ class Survey:
         denied = self._denied(entry, own)
         unsearched = tuple(f"{column.name} ({column.unsearched})" for column in own if column.unsearched)
         if not searched:
-            table = SearchableTable(entry, (), fault=denied, unsearched=unsearched, all_columns=names)
+            table = made((), fault=denied, unsearched=unsearched, all_columns=names)
             return table if denied or unsearched else None
-        return SearchableTable(entry, searched, entry.hidden, None, denied, unsearched, names)
+        return made(searched, entry.hidden, None, denied, unsearched, names)
 
     def _denied(self, entry: TableEntry, columns: Sequence[SearchedColumn]) -> str | None:
         names = [column.name for column in columns if column.searched and not column.readable]

@@ -12,6 +12,7 @@ from keyring_core.blind_index import LENGTH, SHAPE
 from keyring_core.names import printable
 from keyring_core.tokens import string_of
 from rotation.configuration.urls import may_hold_password
+from rotation.discovery.table_source import TOO_LARGE
 from rotation.model.next_steps import DISCOVER, RUN, Next, Remedy, Steps
 from rotation.model.target import Format
 from rotation.model.text import be, many
@@ -20,7 +21,6 @@ from rotation.planning.embedded import SPELLINGS, locate
 from rotation.planning.inner_tokens import InnerTokens, find_inner
 from rotation.planning.rules import Rules
 from rotation.planning.texts import plan_texts
-from rotation.stores.cells import TOO_LARGE
 
 ROOM = 180
 """Characters: a shorter token has no room for another one in its plaintext."""

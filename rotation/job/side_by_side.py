@@ -15,12 +15,12 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 from rotation.job.checkpoints import Checkpoints
-from rotation.job.executors import Threads
 from rotation.job.ranges import OpenTarget
 from rotation.model.failures import CHECK_SECONDS, STOPPED, StoppedError
 from rotation.model.report import SoFar, TargetReport, Watcher
 from rotation.model.target import Target
 from rotation.stores.store import Store
+from rotation.stores.threads import Threads
 
 T = TypeVar("T")
 

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rotation.discovery.progress import Remaining, SearchProgress, TableIdentity
+from rotation.discovery.progress import Remaining, SearchProgress
+from rotation.discovery.table_source import TableIdentity
 from rotation.model.report import NoWatcher, SoFar
-from rotation.stores.cells import TableEntry
+from rotation.stores.catalog import TableEntry
 from tests.fakes import Seconds
 
 HERE, THERE = ("here",), ("there",)

@@ -12,8 +12,8 @@ import pytest
 from keyring_core import Keyring
 from keyring_core.blind_index import BlindIndex
 from rotation.discovery.survey import Survey
+from rotation.discovery.table_source import SearchableTable
 from rotation.model.text import UNCHANGED
-from rotation.stores.cells import SearchableTable
 from tests.databases import Database
 from tests.fakes import token
 from tests.keys import key_text
@@ -154,7 +154,7 @@ def test_what_is_not_surely_the_same_is_read_again(
     if change == "column":
         shop.database.execute("ALTER TABLE notes ADD more TEXT")
     if change == "release":
-        monkeypatch.setattr("rotation.discovery.memory.release", lambda: "another")
+        monkeypatch.setattr("rotation.discovery.table_search.release", lambda: "another")
 
     assert "notes" not in proved(shop)
     assert "notes" in read

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from rotation.planning.inner_tokens import SHORTEST, Spelled, forms_of_texts
-from rotation.stores.catalog import Catalog
-from rotation.stores.cells import LEAST, SearchedColumn, TableEntry
-from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn, table_clause
+from rotation.stores.catalog import LEAST, Catalog, SearchedColumn, TableEntry
+from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn
 from rotation.stores.origins import Edge, Place
-from rotation.stores.postgresql.file_reader import FileReader, leaves_of
-from rotation.stores.table_readers import KeylessReader, TableReader, TableSource
 from rotation.stores.watchdog import LASTING
 
 HERE = """WITH RECURSIVE here(oid) AS (
@@ -359,11 +356,12 @@ class PostgreSQLCatalog(Catalog):
         column = self.quote(kind.name)
         return column if kind.is_bytes else f'CAST({column} AS text) COLLATE "C"'
 
-    def holds(self, kind: SearchedColumn, mark: bytes) -> str:
+    def holds(self, kind: SearchedColumn, marks: Iterable[bytes]) -> dict[bytes, str]:
         """In bytes or in text; no text holds what is not ASCII or a NUL."""
+        cell, written = self.cell(kind), {mark: self.constant(kind, mark) for mark in marks}
         if kind.is_bytes:
-            return f"position({self.constant(kind, mark)} IN {self.cell(kind)}) > 0"
-        return f"strpos({self.cell(kind)}, {self.constant(kind, mark)}) > 0"
+            return {mark: f"position({each} IN {cell}) > 0" for mark, each in written.items()}
+        return {mark: f"strpos({cell}, {each}) > 0" for mark, each in written.items()}
 
     def is_marked(self, kind: SearchedColumn, forms: Sequence[Spelled]) -> str:
         """A text has the forms of texts alone. The cell is read once: for each mark the server would keep a copy."""
@@ -377,22 +375,6 @@ class PostgreSQLCatalog(Catalog):
         if kind.is_bytes:
             return f"decode('{value.hex()}', 'hex')"
         return "E'" + value.decode().replace("\\", "\\\\") + "'"
-
-    def readers(self, source: TableSource, *, full: bool) -> list[TableReader]:
-        """By the places of rows: with its partitions, since the right to read a table includes them, read through it.
-
-        For a sample each part by itself, if this user may read it so.
-        """
-        entry = source.entry
-        # The right to read some columns does not include the place of a row.
-        if full and entry.by_columns:
-            return [KeylessReader(source)]
-        leaves, look = leaves_of(source, LEAVES)
-        if not (entry.by_columns or entry.has_parts) and leaves and all(leaf.is_empty for leaf in leaves):
-            return []
-        if not full and all(leaf.is_readable for leaf in leaves):
-            return [FileReader(source, [leaf], table_clause(leaf.schema, leaf.table), look=look) for leaf in leaves]
-        return [KeylessReader(source) if entry.by_columns else FileReader(source, leaves, look=look)]
 
 
 def _with_partitions(entries: Sequence[TableEntry]) -> list[TableEntry]:
