@@ -13,14 +13,14 @@ from rotation.configuration.declarations import DeclaredColumn, uncovered_column
 from rotation.configuration.policy import LeftOut
 from rotation.configuration.sections import Ignored
 from rotation.discovery.coverage import Coverage
-from rotation.discovery.progress import SearchProgress
 from rotation.discovery.result import ColumnName, Discovery, Remark, label
+from rotation.discovery.search_progress import SearchProgress
 from rotation.discovery.table_search import DROPPED, SearchMemory, TableSearch
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.report import NoWatcher, Watcher
 from rotation.model.target import Target
 from rotation.model.text import many
+from rotation.model.watcher import Watcher, unwatched
 from rotation.stores.catalog import TableEntry
 from rotation.stores.databases import parse_url
 
@@ -119,13 +119,13 @@ def databases_of(targets: Iterable[Target]) -> list[DatabaseUrl]:
     return list({target.url: DatabaseUrl(target.url, target.written) for target in targets}.values())
 
 
-def discover(plan: SearchPlan, open_survey: Callable[[str], Survey], watcher: Watcher | None = None) -> Discovery:
+def discover(plan: SearchPlan, open_survey: Callable[[str], Survey], watcher: Watcher = unwatched) -> Discovery:
     """Searches every table that the users of the databases of *plan* may read; *watcher* follows.
 
     Raises StoreError and UsageError.
     """
     with ExitStack() as stack:
-        search = stack.enter_context(closing(DatabaseSearch(plan, watcher or NoWatcher())))
+        search = stack.enter_context(closing(DatabaseSearch(plan, watcher)))
         surveys: list[tuple[Survey, str]] = []
         for url, written in plan.databases:
             survey = stack.enter_context(closing(open_survey(url)))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from keyring_core import Keyring
 from rotation.discovery.coverage import Coverage
-from rotation.discovery.progress import SearchProgress
 from rotation.discovery.result import ColumnName, Discovery, IndexValues, Remark
+from rotation.discovery.search_progress import SearchProgress
 from rotation.discovery.table_source import Courtesy, SearchableTable, TableIdentity
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError

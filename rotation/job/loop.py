@@ -20,8 +20,9 @@ from rotation.job.ranges import OpenTarget
 from rotation.job.side_by_side import Turn, rotate_side_by_side
 from rotation.job.workers import WorkerPool, Workers
 from rotation.model.failures import MissingError, StoppedError, StoreError, UsageError, WorkerError
-from rotation.model.report import Report, TargetReport, Watcher
+from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
+from rotation.model.watcher import Watcher
 from rotation.planning.takeover import Takeover
 from rotation.stores.databases import identify
 from rotation.stores.store import Store

@@ -31,6 +31,7 @@ from rotation.model.counts import Counts
 from rotation.model.failures import MissingError, StoreError
 from rotation.model.report import Report
 from rotation.model.target import Target
+from rotation.model.watcher import Note
 from rotation.retirement import AGAIN, Evidence, Refusal, of_report, refusals
 from rotation.stores.databases import identify
 
@@ -153,8 +154,8 @@ def _announce(context: Context, reasons: Sequence[Refusal]) -> None:
         return
     with context.watch(dry_run=True) as watcher:
         for reason, _ in reasons:
-            watcher.announce(f"This will refuse: {reason}")
-        watcher.announce("Looking for other reasons, to report all of them. Ctrl-C stops that, and changes nothing.")
+            watcher(Note(f"This will refuse: {reason}"))
+        watcher(Note("Looking for other reasons, to report all of them. Ctrl-C stops that, and changes nothing."))
 
 
 def _kept(case: Case, session: Session) -> Case:

@@ -16,6 +16,7 @@ from rotation.ledger.session import Session
 from rotation.model.key_use import named
 from rotation.model.target import Target
 from rotation.model.text import many
+from rotation.model.watcher import AtWork
 from rotation.stores.access import Access, RefusedStatement
 from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import parse_url
@@ -38,7 +39,7 @@ def _wait(
         return ()
     with context.watch(dry_run=True) as watcher:
         while left and time.monotonic() < end:
-            watcher.at_work(words(left))
+            watcher(AtWork(words(left)))
             context.streams.wait(LOOK_SECONDS)
             left = look(left)
     return left
