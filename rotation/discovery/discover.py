@@ -20,7 +20,7 @@ from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.target import Target
 from rotation.model.text import many
-from rotation.model.watcher import Watcher, unwatched
+from rotation.model.watcher import Watcher
 from rotation.stores.catalog import TableEntry
 from rotation.stores.databases import parse_url
 
@@ -119,7 +119,7 @@ def databases_of(targets: Iterable[Target]) -> list[DatabaseUrl]:
     return list({target.url: DatabaseUrl(target.url, target.written) for target in targets}.values())
 
 
-def discover(plan: SearchPlan, open_survey: Callable[[str], Survey], watcher: Watcher = unwatched) -> Discovery:
+def discover(plan: SearchPlan, open_survey: Callable[[str], Survey], watcher: Watcher = lambda _: None) -> Discovery:
     """Searches every table that the users of the databases of *plan* may read; *watcher* follows.
 
     Raises StoreError and UsageError.

@@ -126,12 +126,11 @@ class FileReader(TableReader):
 
     def _wanted(self, wanted: Sequence[bool], start: int, end: int | None) -> sa.Select[Any]:
         """The rows between two blocks with a cell that is wanted in one of the columns that are *wanted*."""
-        cells, conditions = self._source.cells, self._source.cells.conditions
-        columns = [
-            column if is_wanted else sa.literal_column("NULL")
-            for column, is_wanted in zip(cells.columns(), wanted, strict=True)
+        cells = list(zip(self._source.cells.sql, wanted, strict=True))
+        columns: list[ColumnElement[Any]] = [
+            sa.literal_column(sql.fetched if is_wanted else "NULL") for sql, is_wanted in cells
         ]
-        chosen = [conditions.is_wanted(kind) for kind, is_wanted in zip(cells.kinds, wanted, strict=True) if is_wanted]
+        chosen = [sql.is_wanted for sql, is_wanted in cells if is_wanted]
         return self._select(columns).where(*self._between(start, end), condition(chosen))
 
     def samples(self, count: int) -> list[Callable[[], Stretch]] | None:
@@ -319,7 +318,7 @@ def _on_end(conditions: CellConditions, kind: SearchedColumn, number: int) -> _O
         f"CASE WHEN {size} <= {ON_END} THEN {size}{f' * {ESCAPED}' if kind.is_bytes else ''} ELSE 0 END",
         f"string_agg({catalog.quote(cell.name)}, {catalog.constant(cell, b'')}) "
         f"FILTER (WHERE {is_put} AND upto <= {MOST_BYTES}) AS {ends}, "
-        f"bool_or({conditions.is_wanted(cell)}) FILTER (WHERE {size} > {ON_END}) AS {others}",
+        f"bool_or({conditions.of(cell).is_wanted}) FILTER (WHERE {size} > {ON_END}) AS {others}",
     )
 
 

@@ -194,7 +194,7 @@ class KeylessReader(TableReader):
         super().__init__(source)
         self._table: Any = source.table if table is None else table
         self._has_large, self._estimate = source.cells.has_large(), estimate
-        self._query = sa.select(*source.cells.whole()).select_from(self._table)
+        self._query = sa.select(*source.cells.columns(whole=True)).select_from(self._table)
 
     def whole(self) -> Iterator[Stretch]:
         """In one statement if nothing is wanted, and otherwise in two: no key says where to go on.

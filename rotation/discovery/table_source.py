@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Protocol, TypeVar
+from functools import cache, cached_property
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
@@ -47,6 +47,7 @@ class Reads(Protocol):
 
     def read(self, query: sa.Executable) -> Rows:
         """All rows of *query*."""
+        return self.ask(lambda connection: connection.execute(query).all())
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
         """The rows of *query*, *rows* at a time."""
@@ -55,27 +56,28 @@ class Reads(Protocol):
         """The result of *act*, which asks the catalog."""
 
 
-class ShortReads:
-    """Each read by itself, tried again if that may help: no writer waits, and rows may move between two reads."""
+class ShortReads(Reads):
+    """Each read by itself, tried again if that may help: no writer waits, and rows may move between two reads.
+
+    Raises UnreadableError if only what is asked is at fault, and StoreError.
+    """
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self.stream = access.stream
-        """Is not tried again."""
 
-    def read(self, query: sa.Executable) -> Rows:
-        """All rows of *query*. Raises UnreadableError if only the query is at fault, and StoreError."""
-        return self.ask(lambda connection: connection.execute(query).all())
+    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
+        """Is not tried again."""
+        return self._access.stream(query, rows)
 
     def ask(self, act: Callable[[sa.Connection], T]) -> T:
-        """The result of *act*. Raises as `read` does."""
+        """The result of *act*."""
         found = self._access.attempt(act)
         if isinstance(found, RefusedStatement):
             raise UnreadableError(found.words)
         return found
 
 
-class OneTransaction:
+class OneTransaction(Reads):
     """All reads in the transaction of *connection*. Raises DBAPIError."""
 
     def __init__(self, connection: sa.Connection) -> None:
@@ -93,10 +95,6 @@ class OneTransaction:
             with suppress(AttributeError):
                 cursor._result.unbuffered_active = False
 
-    def read(self, query: sa.Executable) -> Rows:
-        """All rows of *query*."""
-        return self._connection.execute(query).all()
-
     def ask(self, act: Callable[[sa.Connection], T]) -> T:
         """The result of *act*."""
         return act(self._connection)
@@ -106,6 +104,18 @@ class OneTransaction:
         result = self._connection.execute(query, execution_options={"yield_per": rows})
         self._results.append((result, result.cursor))
         yield from result.partitions()
+
+
+class CellSql(NamedTuple):
+    """The SQL for the cells of one column."""
+
+    is_wanted: str
+    """True for a cell that holds a mark, or that is too large to be searched."""
+    fetched: str
+    """The cell if it holds a mark. A large one is LARGE, and has to be read by itself."""
+    whole: str
+    """As `fetched`, with a large cell as it is."""
+    is_large: str
 
 
 class CellConditions:
@@ -118,27 +128,13 @@ class CellConditions:
         self.catalog, self.forms, self.most, self.of_indexes = catalog, forms, most, of_indexes
         self._of_kind, self._any_name = cache(self._made), catalog.quote(ANY_NAME)
 
-    def is_wanted(self, kind: SearchedColumn) -> str:
-        """True for a cell that holds a mark, or that is too large to be searched."""
-        return self._named(kind)[0]
-
-    def fetched(self, kind: SearchedColumn) -> str:
-        """The cell if it holds a mark. A large one is LARGE, and has to be read by itself."""
-        return self._named(kind)[1]
-
-    def whole(self, kind: SearchedColumn) -> str:
-        """As `fetched`, with a large cell as it is."""
-        return self._named(kind)[2]
-
-    def is_large(self, kind: SearchedColumn) -> str:
-        """True for a large cell."""
-        return f"COALESCE({self.catalog.size(kind)}, 0) > {LARGE_CELL}"
-
-    def _named(self, kind: SearchedColumn) -> Sequence[str]:
+    def of(self, kind: SearchedColumn) -> CellSql:
+        """The SQL for a column."""
         quoted = self.catalog.quote(kind.name)
-        return [made.replace(self._any_name, quoted) for made in self._of_kind(kind._replace(name=ANY_NAME))]
+        made = self._of_kind(kind._replace(name=ANY_NAME))
+        return CellSql._make([sql.replace(self._any_name, quoted) for sql in made])
 
-    def _made(self, kind: SearchedColumn) -> Sequence[str]:
+    def _made(self, kind: SearchedColumn) -> CellSql:
         catalog, size = self.catalog, self.catalog.size(kind)
         marked, least = catalog.is_marked(kind, self.forms), SHORTEST
         if self.of_indexes:
@@ -146,13 +142,14 @@ class CellConditions:
             marked = f"(({size} IN ({', '.join(map(str, INDEX_SIZES))}) AND ({is_index})) OR {marked})"
             least = LEAST
         large, too_large = (catalog.constant(kind, each.encode()) for each in (LARGE, TOO_LARGE))
-        fetched = [
+        fetched, as_it_is = (
             f"CASE WHEN {size} > {self.most} THEN {too_large} WHEN NOT {marked} THEN NULL "
             f"WHEN {size} > {whole} THEN {large} ELSE {catalog.cell(kind)} END"
             for whole in (LARGE_CELL, self.most)
-        ]
+        )
         # Most cells are too small for anything, so that nothing else is asked of them.
-        return f"({size} >= {least} AND ({size} > {self.most} OR {marked}))", *fetched
+        is_wanted = f"({size} >= {least} AND ({size} > {self.most} OR {marked}))"
+        return CellSql(is_wanted, fetched, as_it_is, f"COALESCE({size}, 0) > {LARGE_CELL}")
 
 
 class CellFetcher:
@@ -161,23 +158,22 @@ class CellFetcher:
     def __init__(self, conditions: CellConditions, kinds: Sequence[SearchedColumn]) -> None:
         self.conditions, self.kinds, self.catalog = conditions, kinds, conditions.catalog
 
-    # Methods, since a table may be wide and few need them.
+    @cached_property
+    def sql(self) -> list[CellSql]:
+        """Of each column; a table may be wide, and none of it be needed."""
+        return [self.conditions.of(kind) for kind in self.kinds]
 
-    def columns(self) -> list[ColumnElement[Any]]:
-        """Each cell that holds a mark. A large one is LARGE, and has to be read by itself."""
-        return [sa.literal_column(self.conditions.fetched(kind)) for kind in self.kinds]
-
-    def whole(self) -> list[ColumnElement[Any]]:
-        """As `columns`, with a large cell as it is."""
-        return [sa.literal_column(self.conditions.whole(kind)) for kind in self.kinds]
+    def columns(self, *, whole: bool = False) -> list[ColumnElement[Any]]:
+        """Each cell that holds a mark; a large one as LARGE, or as it is if it is wanted *whole*."""
+        return [sa.literal_column(each.whole if whole else each.fetched) for each in self.sql]
 
     def is_wanted(self) -> ColumnElement[bool]:
         """True for a row with a cell that is wanted."""
-        return condition(map(self.conditions.is_wanted, self.kinds))
+        return condition(each.is_wanted for each in self.sql)
 
     def has_large(self) -> ColumnElement[bool]:
         """True for a row with a large cell."""
-        return condition(map(self.conditions.is_large, self.kinds))
+        return condition(each.is_large for each in self.sql)
 
     def fill(
         self, reads: Reads, table: sa.FromClause, found_by: Sequence[ColumnElement[bool]], cells: Sequence[Any]
@@ -303,7 +299,7 @@ class TableSource:
     courtesy: Courtesy
     """Says how long a statement may take."""
 
-    @property
+    @cached_property
     def table(self) -> sa.TableClause:
         """The rows of the table, and of those that are read with it."""
         return table_clause(self.entry.schema, self.entry.table)

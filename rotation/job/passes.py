@@ -181,11 +181,7 @@ class TargetRun:
 
         Raises KeyOrderNeeded if the order of the pages does not do, when all ranges that were begun are over.
         """
-        throttle = self._throttle
-
-        def follow(rows: int, outdated: int, pace: str) -> None:
-            self._watcher(Advanced(rows, outdated, pace))
-
+        follow, throttle = self._watcher, self._throttle
         if executor is None and pages is None:
             # Nobody shares the rows: a range that takes long ends by itself, and its rest comes next.
             yield from self._worker.do_all(iter([Bounds(after)]), follow)
@@ -201,7 +197,7 @@ class TargetRun:
             size.took(done.rows or size.rows, done.seconds, 0)
             if executor:
                 self._report.retries += done.retries
-                follow(done.rows, done.counts.outdated, done.pace)
+                follow(Advanced(done.rows, done.counts.outdated, done.pace))
             yield bounds, done
         if needs_keys:
             raise KeyOrderNeeded

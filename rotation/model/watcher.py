@@ -77,10 +77,6 @@ Watcher: TypeAlias = Callable[[Progress], object]
 """Follows a run or a search: a bar on a terminal, or a log. It is called by one thread at a time."""
 
 
-def unwatched(_progress: Progress) -> None:
-    """The watcher if nobody follows."""
-
-
 @dataclass
 class Estimate:
     """The speed of some work, and the time that the rest of it takes."""

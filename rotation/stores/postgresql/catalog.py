@@ -132,16 +132,17 @@ IDENTITY = f"""{HERE} SELECT (SELECT system_identifier FROM pg_control_system())
 OWN = r"n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'"
 """Excludes the system's schemas and temporary tables."""
 
-TABLES = f"""SELECT n.nspname, c.relname, pg_table_is_visible(c.oid), c.relispartition,
-has_any_column_privilege(c.oid, 'SELECT'), NOT has_table_privilege(c.oid, 'SELECT'), row_security_active(c.oid),
-c.relhassubclass, (c.relpages + COALESCE(t.relpages, 0)) * CAST(current_setting('block_size') AS bigint),
-CAST(c.reltuples AS bigint),
+TABLES = f"""SELECT n.nspname, c.relname, pg_table_is_visible(c.oid),
 (SELECT array_agg(ARRAY[pn.nspname, p.relname]) FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
-JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE i.inhrelid = c.oid)
+JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE i.inhrelid = c.oid),
+c.relispartition, has_any_column_privilege(c.oid, 'SELECT'), NOT has_table_privilege(c.oid, 'SELECT'), false, NULL,
+CASE WHEN row_security_active(c.oid) THEN CAST(:hidden AS text) END, c.relhassubclass,
+(c.relpages + COALESCE(t.relpages, 0)) * CAST(current_setting('block_size') AS bigint),
+CASE WHEN c.reltuples >= 0 THEN CAST(c.reltuples AS bigint) END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
 WHERE c.relkind IN ('r', 'p', 'm') AND c.relispopulated AND {OWN} AND has_schema_privilege(n.oid, 'USAGE')
 ORDER BY 1, 2"""  # noqa: S608 - constants only
-"""Its sizes are as old as its statistics: to ask for a file's own size takes a lock."""
+"""The fields of each TableEntry. Its sizes are as old as its statistics: to ask for a file's own size takes a lock."""
 
 UNSEARCHABLE = f"""SELECT 'foreign table ' || n.nspname || '.' || c.relname, 'its rows are on another server'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'f' AND {OWN}
@@ -279,35 +280,10 @@ class PostgreSQLCatalog(Catalog):
 
     def entries(self, connection: sa.Connection) -> list[TableEntry]:
         """Of all schemas, with their partitions and materialized views."""
-        entries = [
-            TableEntry(
-                schema,
-                table,
-                plain,
-                tuple((one, other) for one, other in parents or ()),
-                is_partition,
-                readable,
-                by_columns,
-                hidden=HIDDEN if secured else None,
-                has_parts=has_parts,
-                size=size,
-                rows=None if rows < 0 else rows,
-            )
-            for (
-                schema,
-                table,
-                plain,
-                is_partition,
-                readable,
-                by_columns,
-                secured,
-                has_parts,
-                size,
-                rows,
-                parents,
-            ) in connection.execute(sa.text(TABLES))
-        ]
-        return _with_partitions(entries)
+        found = map(TableEntry._make, connection.execute(sa.text(TABLES), {"hidden": HIDDEN}))
+        return _with_partitions(
+            [entry._replace(parents=tuple((one, other) for one, other in entry.parents or ())) for entry in found]
+        )
 
     def unsearchable(self, connection: sa.Connection) -> list[tuple[str, str]]:
         """Foreign tables, materialized views without data, schemas that may not be used, and large objects."""
