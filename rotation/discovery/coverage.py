@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from keyring_core import Keyring
 from rotation.configuration.sections import Ignored
-from rotation.discovery.result import Discovery, Remark, label
+from rotation.discovery.result import Discovery, Remark
 from rotation.discovery.table_source import SearchableTable, TableIdentity
-from rotation.discovery.token_column import Share, TokenColumn
+from rotation.discovery.token_column import Share, TokenColumn, label
 from rotation.model.failures import UsageError
 from rotation.model.target import Target
 from rotation.model.text import many

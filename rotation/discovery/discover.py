@@ -13,10 +13,10 @@ from rotation.configuration.declarations import DeclaredColumn, uncovered_column
 from rotation.configuration.policy import LeftOut
 from rotation.configuration.sections import Ignored
 from rotation.discovery.coverage import Coverage
-from rotation.discovery.result import ColumnName, Discovery, Remark, label
+from rotation.discovery.result import ColumnName, Discovery, Remark
 from rotation.discovery.search_progress import SearchProgress
 from rotation.discovery.table_search import DROPPED, SearchMemory, TableSearch
-from rotation.discovery.token_column import TokenColumn
+from rotation.discovery.token_column import TokenColumn, label
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.target import Target
 from rotation.model.text import many
@@ -196,7 +196,7 @@ class DatabaseSearch:
             survey.seek_indexes(sorted({key_id for ids in self._coverage.key_ids.values() for key_id in ids}))
 
     def scope(self, survey: Survey, url: str) -> DatabaseScope:
-        """What is searched of a database, once all are added."""
+        """What is searched of a database that a url names, once all are added."""
         plan = self._plan
         near = _in_schemas({*self._coverage.schemas(survey), *(plan.schemas or ())}, plain=True)
         wanted = _in_schemas(plan.schemas, plain=False) if plan.schemas else near
@@ -248,7 +248,7 @@ class DatabaseSearch:
                     if unopened and column.ignored is None and not column.covered:
                         words = f"{many(unopened, 'token')} that no key opens"
                         found.unopened.append(Remark.on_column(table, column.column, words))
-            found.beyond += [Remark(survey.name, *part) for part in survey.unsearchable()]
+            found.beyond += [Remark(survey.name, *part) for part in survey.unsearchable]
         unasked = survey.schemas(lambda entry: not scope.wanted(entry)) - survey.schemas(scope.wanted)
         words = "not asked for; without --schema every schema is searched"
         found.beyond += [Remark(survey.name, f"schema {schema}", words) for schema in sorted(map(str, unasked))]

@@ -13,7 +13,7 @@ from rotation.configuration.declarations import DeclaredColumn, same_table
 from rotation.configuration.sections import Declaration
 from rotation.configuration.urls import may_hold_password
 from rotation.discovery.table_source import SearchableTable
-from rotation.discovery.token_column import ENVELOPE, TokenColumn
+from rotation.discovery.token_column import ENVELOPE, TokenColumn, label
 from rotation.model.next_steps import Next
 from rotation.model.target import Format
 from rotation.model.text import many
@@ -146,11 +146,6 @@ class Discovery:
         ]
         keys = dict.fromkeys(each.entry for each in self.derived if not each.covered)
         return "\n".join(filter(None, (*keys, by_models, target_entries(alone))))
-
-
-def label(table: str, column: str | None) -> str:
-    """The name in messages for an ignored column, or for all of a table."""
-    return printable(f"{table}, all columns" if column is None else f"{table}.{column}")
 
 
 def target_entries(columns: Iterable[TokenColumn]) -> str:

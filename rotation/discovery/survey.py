@@ -86,10 +86,7 @@ class Survey:
         self.has_snapshots = self._catalog.has_snapshots
         """True if each table is read in a transaction of its own, so that several may be read at once."""
         try:
-            identity, entries, self._forms, self._largest = self._access.read(self._look_around)
-            self.identity = identity or (self.name,)
-            """The same for two urls that show the same tables."""
-            self._entries = {(one.schema, one.table): one for one in entries}
+            self._access.read(self._look_around)
             self._of_schemas: dict[str | None, Mapping[str, list[SearchedColumn]] | None] = {}
             """The columns of the last schemas' tables; None: one table is at fault, so that each is asked by itself."""
             self._faulty: Mapping[TableEntry, str] = {}
@@ -97,17 +94,19 @@ class Survey:
             self._edges: dict[TableKey, Sequence[Edge]] = {}
             """Of the last table that was asked for."""
             self._of_indexes: Sequence[Spelled] = ()
-            self._conditions = cache(self._made_conditions)
+            self._conditions = cache(self._conditions_of)
         except BaseException:
             self.close()
             raise
 
-    def _look_around(
-        self, connection: sa.Connection
-    ) -> tuple[tuple[object, ...] | None, list[TableEntry], Sequence[Spelled], int | None]:
+    def _look_around(self, connection: sa.Connection) -> None:
         catalog = self._catalog
-        identity, entries = catalog.identity(connection), catalog.entries(connection)
-        return identity, entries, catalog.forms(connection, SPELLED), catalog.largest(connection)
+        self.identity = catalog.identity(connection) or (self.name,)
+        """The same for two urls that show the same tables."""
+        self._entries = {(one.schema, one.table): one for one in catalog.entries(connection)}
+        self.unsearchable = catalog.unsearchable(connection)
+        """The parts of the database that no table shows to this user, each with the reason."""
+        self._forms, self._largest = catalog.forms(connection, SPELLED), catalog.largest(connection)
 
     def close(self) -> None:
         """Gives up the connections."""
@@ -192,21 +191,17 @@ class Survey:
                 else:
                     leave_out((self.identity, entry.schema, entry.table))
 
-    def unsearchable(self) -> list[tuple[str, str]]:
-        """The parts of the database that no table shows to this user, each with the reason."""
-        return self._access.read(self._catalog.unsearchable)
-
     def database(self, entry: TableEntry) -> str | None:
         """The database of a table, if one connection shows several; None: the one that the url names."""
-        return entry.schema if self._catalog.schemas_are_databases and not entry.plain else None
+        return None if self.is_own(entry) else entry.schema
 
     def neighbours(self) -> tuple[list[str], dict[str, str]]:
         """The server's other databases that need a connection of their own: those to enter, and the rest, with why."""
-        return self._access.read(self._catalog.databases)
+        return self._access.read(self._catalog.databases) if self._catalog.has_neighbours else ([], {})
 
     def neighbour_sizes(self) -> dict[str, int]:
         """The bytes of the databases that this user may enter, as far as the server says them: of all their files."""
-        return self._attempt(self._catalog.database_sizes)[0] or {}
+        return (self._catalog.has_neighbours and self._attempt(self._catalog.database_sizes)[0]) or {}
 
     def name_of(self, database: str) -> str:
         """The name of another database of the server, as its own Survey has it."""
@@ -256,9 +251,10 @@ class Survey:
         """The key that a target for *column* of that format needs, or why it would be refused."""
         target = Target(self.url, table.name, column, table.name, format=held)
         found = self._refusal(target)
-        key = self._key(table.entry) if found.hint else ()
-        if key and self._refusal(replace(target, key_columns=key)).hint is None:
-            return Fit(key)
+        if found.hint:
+            key, _ = self._attempt(lambda connection: self._key_of(connection, table.entry))
+            if key and self._refusal(replace(target, key_columns=key)).hint is None:
+                return Fit(key)
         return found
 
     def origin(self, entry: TableEntry, column: str) -> Origin | None:
@@ -267,11 +263,11 @@ class Survey:
             edges, _ = self._attempt(lambda connection: self._catalog.origins(connection, *key))
             self._edges = {key: edges or ()}
         found = origin_of(self._edges[key], Place(key, column))
-        return found and found._replace(of=tuple(each for place in found.of for each in self._each(place)))
-
-    def _each(self, place: Place) -> Iterator[Place]:
-        entry = self._entries.get(place.table) if place.column is None else None
-        yield from (Place(place.table, each.name) for each in self._columns(entry)[0]) if entry else [place]
+        of: list[Place] = []
+        for place in found.of if found else ():
+            every = self._entries.get(place.table) if place.column is None else None
+            of += [Place(place.table, each.name) for each in self._columns(every)[0]] if every else [place]
+        return found and found._replace(of=tuple(of))
 
     def name_in(self, table: TableKey) -> str:
         """The name of a table, or view, as a target has it."""
@@ -337,7 +333,7 @@ class Survey:
         written = None if self.has_snapshots else self.written
         return rows_of(readers, courtesy, full=full, most=conditions.most, written=written)
 
-    def _made_conditions(self, full: bool) -> CellConditions:  # noqa: FBT001 - hashed by functools
+    def _conditions_of(self, full: bool) -> CellConditions:  # noqa: FBT001 - hashed by functools
         most = min(MOST[full], self._largest or MOST[full])
         return CellConditions(self._catalog, self._forms, most, self._of_indexes)
 
@@ -398,9 +394,6 @@ class Survey:
         found, _ = self._attempt(lambda connection: self._catalog.has_table(connection, entry.schema, entry.table))
         return bool(found)
 
-    def _key(self, entry: TableEntry) -> tuple[str, ...]:
-        return self._attempt(lambda connection: self._key_of(connection, entry))[0] or ()
-
     def _key_of(self, connection: sa.Connection, entry: TableEntry) -> tuple[str, ...]:
         """The columns of a unique key that can be followed."""
         # Without a key to follow, all of a table is read at once.
@@ -414,15 +407,13 @@ class Survey:
 
     def _columns(self, entry: TableEntry, *, afresh: bool = False) -> tuple[list[SearchedColumn], str | None]:
         """The columns of a table, none if it has vanished; and why they cannot be read. *afresh*: as they are now."""
-        if not afresh and (of_schema := self._of_schema(entry.schema)) is not None:
-            return of_schema.get(entry.table, []), None
-        columns, fault = self._attempt(lambda connection: self._catalog.columns(connection, entry.schema, entry.table))
-        return (columns or {}).get(entry.table, []), fault
-
-    def _of_schema(self, schema: str | None) -> Mapping[str, list[SearchedColumn]] | None:
-        if schema not in self._of_schemas:
+        schema = entry.schema
+        if not afresh and schema not in self._of_schemas:
             found = self._access.attempt(lambda connection: self._catalog.columns(connection, schema))
             while len(self._of_schemas) >= SCHEMAS:
                 del self._of_schemas[next(iter(self._of_schemas))]
             self._of_schemas[schema] = None if isinstance(found, RefusedStatement) else found
-        return self._of_schemas[schema]
+        if not afresh and (of_schema := self._of_schemas[schema]) is not None:
+            return of_schema.get(entry.table, []), None
+        columns, fault = self._attempt(lambda connection: self._catalog.columns(connection, entry.schema, entry.table))
+        return (columns or {}).get(entry.table, []), fault

@@ -74,6 +74,11 @@ DOUBLE = Part(CellKind.NESTED, Format.TOKEN)
 """A token in a token: the outer one is rotated."""
 
 
+def label(table: str, column: str | None) -> str:
+    """The name in messages for an ignored column, or for all of a table."""
+    return printable(f"{table}, all columns" if column is None else f"{table}.{column}")
+
+
 @dataclass
 class ReadColumn:
     """A column that holds tokens. Its numbers count what was read."""

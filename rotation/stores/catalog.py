@@ -87,6 +87,8 @@ class Catalog:
     """The names of the column in which the database numbers rows, if it does: better to follow than a key."""
     schemas_are_databases: ClassVar[bool] = False
     """True if an admin calls each schema a database."""
+    has_neighbours: ClassVar[bool] = False
+    """True if the server may have other databases, which need a connection of their own."""
     piece: ClassVar[int | None] = 4 * 1024 * 1024
     """The part of a large cell that is read at once, in bytes or letters; None: all of it."""
 
@@ -190,14 +192,12 @@ class Catalog:
         return []
 
     def databases(self, connection: sa.Connection) -> tuple[list[str], dict[str, str]]:
-        """The server's other databases that need a connection of their own: those to enter, and the rest, with why."""
-        del connection
-        return [], {}
+        """The server's other databases, if it `has_neighbours`: those to enter, and the rest, with why."""
+        raise NotImplementedError
 
     def database_sizes(self, connection: sa.Connection) -> dict[str, int]:
-        """The bytes of those that this user may enter, if the server says them."""
-        del connection
-        return {}
+        """The bytes of those that this user may enter."""
+        raise NotImplementedError
 
     def columns(
         self, connection: sa.Connection, schema: str | None, table: str | None = None

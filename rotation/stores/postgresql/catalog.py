@@ -225,6 +225,7 @@ class PostgreSQLCatalog(Catalog):
     """Any type can be read as text, and any row has its place in a file."""
 
     follows_keys = False
+    has_neighbours = True
 
     def has_table(self, connection: sa.Connection, schema: str | None, table: str) -> bool:
         """True for a table of that name, also a partitioned one; not for a view."""
