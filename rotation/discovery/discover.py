@@ -12,10 +12,10 @@ from keyring_core import Keyring
 from rotation.configuration.declarations import DeclaredColumn, uncovered_columns
 from rotation.configuration.policy import LeftOut
 from rotation.configuration.sections import Ignored
-from rotation.discovery.coverage import Coverage
+from rotation.discovery.memory import SearchMemory
 from rotation.discovery.result import ColumnName, Discovery, Remark
 from rotation.discovery.search_progress import SearchProgress
-from rotation.discovery.table_search import DROPPED, SearchMemory, TableSearch
+from rotation.discovery.table_search import DROPPED, Coverage, TableSearch
 from rotation.discovery.token_column import TokenColumn, label
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.target import Target

@@ -8,7 +8,7 @@ from dataclasses import replace
 from keyring_core import Keyring, KeyringError
 from rotation.context import Context
 from rotation.discovery.discover import databases_of
-from rotation.discovery.table_search import SearchMemory
+from rotation.discovery.memory import SearchMemory
 from rotation.ledger.session import Session
 from rotation.model.failures import StoppedError
 from rotation.model.next_steps import DISCOVER, PLAIN

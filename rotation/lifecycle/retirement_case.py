@@ -15,8 +15,8 @@ from rotation import job
 from rotation.configuration.targets import without_repeats
 from rotation.context import Context
 from rotation.discovery.discover import SearchPlan
+from rotation.discovery.memory import SearchMemory
 from rotation.discovery.result import Discovery
-from rotation.discovery.table_search import SearchMemory
 from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import place_of, took_over

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, cast
 import pytest
 
 from keyring_core import Keyring
+from rotation.discovery.memory import SearchMemory
 from rotation.discovery.survey import Survey
 from rotation.discovery.table_readers import TableRows
-from rotation.discovery.table_search import SearchMemory
 from rotation.discovery.table_source import SearchableTable
 from rotation.discovery.token_column import BARE, TokenColumn
 from rotation.model.searched_table import SearchedTable

@@ -154,7 +154,7 @@ def test_what_is_not_surely_the_same_is_read_again(
     if change == "column":
         shop.database.execute("ALTER TABLE notes ADD more TEXT")
     if change == "release":
-        monkeypatch.setattr("rotation.discovery.table_search.release", lambda: "another")
+        monkeypatch.setattr("rotation.discovery.memory.release", lambda: "another")
 
     assert "notes" not in proved(shop)
     assert "notes" in read

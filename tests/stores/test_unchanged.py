@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from keyring_core import Keyring
 from rotation.discovery.discover import DatabaseUrl, SearchPlan, discover
+from rotation.discovery.memory import SearchMemory
 from rotation.discovery.survey import Survey
 from rotation.discovery.table_readers import TableRows
-from rotation.discovery.table_search import SearchMemory
 from rotation.discovery.table_source import Courtesy
 from rotation.stores.dialect import Mode
 from rotation.stores.postgresql import other_writers as postgresql_others
