@@ -74,12 +74,6 @@ class SearchPlan:
         """True if the other databases of a server are searched, too; the ones that are not are in `beyond`, by name."""
         return self.full and self.schemas is None if self.whole_server is None else self.whole_server
 
-    @property
-    def contexts(self) -> list[str]:
-        """The contexts to which tokens may be bound."""
-        named = (*(target.context for target in self.targets), *(column.context for column in self.declared))
-        return list(dict.fromkeys(filter(None, named)))
-
 
 def uncovered_token_columns(
     targets: Sequence[Target],
@@ -161,7 +155,8 @@ class DatabaseSearch:
     """Searches databases, and their servers' others; each table once, whatever the number of urls that lead to it."""
 
     def __init__(self, plan: SearchPlan, watcher: Watcher) -> None:
-        contexts = plan.contexts
+        bound = (*(target.context for target in plan.targets), *(column.context for column in plan.declared))
+        contexts = list(dict.fromkeys(filter(None, bound)))
         sets = {name: [each, *map(each.bind, contexts)] for name, each in plan.keyrings.items()}
         left = uncovered_columns(plan.declared, plan.targets, plan.ignored)
         self.discovery = Discovery(plan.full, declared=list(plan.declared), without_target=left)
@@ -271,7 +266,7 @@ class DatabaseSearch:
             self._progress.open(survey.name_of(name))
             try:
                 with closing(survey.enter(name)) as neighbour:
-                    if not self._coverage.has_url(neighbour):
+                    if neighbour.identity not in self._coverage.urls:
                         self._open(neighbour)
                         in_it = {table for database, table in some if database == neighbour.name}
                         wanted = _any if enters else _named(in_it)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -27,8 +27,9 @@ from rotation.discovery.table_source import (
     TableIdentity,
     TableSource,
 )
+from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import KeylessError, UsageError
-from rotation.model.target import Format, Target
+from rotation.model.target import Target
 from rotation.planning.inner_tokens import SPELLED, Spelled
 from rotation.stores.access import Access, RefusedStatement, UnreadableError
 from rotation.stores.catalog import SearchedColumn, TableEntry
@@ -49,17 +50,6 @@ WITNESSED = timedelta(seconds=1)
 SOME_COLUMNS = "this user may read some of its columns only, and does not see the others: grant SELECT on the table"
 
 T = TypeVar("T")
-
-
-class Fit(NamedTuple):
-    """The shape that a target for a column needs."""
-
-    key_columns: tuple[str, ...] = ()
-    """The columns that it has to name if the table has no primary key."""
-    hint: str | None = None
-    """The reason why it would be refused."""
-    add_key: str | None = None
-    """The statement that adds the key that the table lacks."""
 
 
 class Survey:
@@ -247,15 +237,14 @@ class Survey:
         is_unchanged, entry = self._access.dialect.other_writers.is_unchanged, table.entry
         return bool(self._attempt(lambda connection: is_unchanged(connection, entry.schema, entry.table, witness))[0])
 
-    def fit(self, table: SearchableTable, column: str, held: Format) -> Fit:
-        """The key that a target for *column* of that format needs, or why it would be refused."""
-        target = Target(self.url, table.name, column, table.name, format=held)
-        found = self._refusal(target)
-        if found.hint:
+    def fit(self, table: SearchableTable, column: TokenColumn) -> None:
+        """Notes the key that a target for *column* needs, or why it would be refused."""
+        target = Target(self.url, table.name, column.column, table.name, format=column.format)
+        column.hint, column.add_key = self._refusal(target)
+        if column.hint:
             key, _ = self._attempt(lambda connection: self._key_of(connection, table.entry))
-            if key and self._refusal(replace(target, key_columns=key)).hint is None:
-                return Fit(key)
-        return found
+            if key and self._refusal(replace(target, key_columns=key))[0] is None:
+                column.key_columns, column.hint, column.add_key = key, None, None
 
     def origin(self, entry: TableEntry, column: str) -> Origin | None:
         """The columns that the database makes *column* of; None if it makes it of none, or does not say."""
@@ -296,18 +285,20 @@ class Survey:
     def _try(self, query: sa.Executable, *, past_locks: bool = False) -> Rows | RefusedStatement:
         return self._access.attempt(lambda connection: connection.execute(query).all(), past_locks=past_locks)
 
-    def _refusal(self, target: Target) -> Fit:
-        def find(connection: sa.Connection) -> Fit:
+    def _refusal(self, target: Target) -> tuple[str | None, str | None]:
+        """Why *target* would be refused, and the statement that adds the key that its table lacks."""
+
+        def find(connection: sa.Connection) -> tuple[str | None, str | None]:
             try:
                 find_target(target, connection, self._access.dialect, self.name)
             except KeylessError as error:
-                return Fit(hint=error.fault, add_key=error.remedy)
+                return error.fault, error.remedy
             except UsageError as error:
-                return Fit(hint=str(error).removeprefix(f"{target.label}: "))
-            return Fit()
+                return str(error).removeprefix(f"{target.label}: "), None
+            return None, None
 
         found, fault = self._attempt(find)
-        return found or Fit(hint=fault)
+        return found or (fault, None)
 
     def _reading(self, table: SearchableTable, reads: Reads, courtesy: Courtesy, *, full: bool) -> TableRows:
         conditions = self._conditions(full)

@@ -82,8 +82,9 @@ class TableSearch:
         if not table.columns or not self.is_new(table):
             self._progress.leave_out(table.identity)
             return None, table.fault
+        covered = self._coverage.targets
         full = self._found.full or any(
-            (table.database, table.name, column) in self._whole and not self._coverage.is_target(table, column)
+            (table.database, table.name, column) in self._whole and (table.identity, column) not in covered
             for column in table.all_columns
         )
         self._progress.begin_table(table.identity)
@@ -133,7 +134,7 @@ class TableSearch:
         found.rows += reading.rows
         found.sampled += reading.sampled
         for column in columns:
-            if column.indexes and not self._coverage.is_index(table, column.column):
+            if column.indexes and (table.identity, column.column) not in self._coverage.indexes:
                 name = f"{column.label} in {table.database}" if table.is_neighbour else column.label
                 found.blind_indexes.append(IndexValues(table.database, name, column.indexes))
         return [column for column in columns if column.found]
@@ -177,22 +178,25 @@ class Coverage:
         self, found: Discovery, ignored: Sequence[Ignored], keyrings: Mapping[str | None, Sequence[Keyring]]
     ) -> None:
         """Remarks go to *found*. *keyrings*: by the name of their key set."""
-        self._found, self._ignores = found, Ignores(ignored)
+        self._found = found
+        self._ignored = [(entry, column) for entry in ignored for column in entry.columns or (None,)]
+        """Each entry with each of its columns; None: all of the table."""
+        self._matched: set[tuple[Ignored, str | None]] = set()
         self.key_ids = {
             name: {key_id for keyring in those for key_id in keyring.states_by_id} for name, those in keyrings.items()
         }
         """The keys of each key set."""
         self._salted = {name for name, those in keyrings.items() for keyring in those if keyring.salt_columns}
-        self._targets: dict[tuple[TableIdentity, str | None], list[Target]] = {}
+        self.targets: dict[tuple[TableIdentity, str | None], list[Target]] = {}
         """The targets, by their columns."""
-        self._indexes: set[tuple[TableIdentity, str]] = set()
+        self.indexes: set[tuple[TableIdentity, str]] = set()
         """The columns that targets name as their `index`."""
-        self._urls: dict[tuple[object, ...], set[str]] = {}
+        self.urls: dict[tuple[object, ...], set[str]] = {}
         """The urls that lead to each database."""
 
     def add(self, survey: Survey, targets: Sequence[Target]) -> None:
         """Takes in a database, and the columns that *targets* in it name; one that is not there is remarked on."""
-        self._urls.setdefault(survey.identity, set()).add(survey.url)
+        self.urls.setdefault(survey.identity, set()).add(survey.url)
         for target in targets:
             try:
                 schema, name, column = survey.find(target)
@@ -202,31 +206,25 @@ class Coverage:
                 self._found.remarks.append(Remark(survey.name, target.label, words))
             else:
                 table = survey.identity, schema, name
-                self._targets.setdefault((table, column), []).append(target)
+                self.targets.setdefault((table, column), []).append(target)
                 if target.index:
-                    self._indexes.add((table, target.index.column))
-
-    def has_url(self, survey: Survey) -> bool:
-        """True if a url that was named leads to that database."""
-        return survey.identity in self._urls
+                    self.indexes.add((table, target.index.column))
 
     def schemas(self, survey: Survey) -> set[str | None]:
         """The schemas of the targets in that database."""
-        return {schema for (identity, schema, _), _ in self._targets if identity == survey.identity}
-
-    def is_target(self, table: SearchableTable, column: str) -> bool:
-        """True if a target names that column."""
-        return (table.identity, column) in self._targets
-
-    def is_index(self, table: SearchableTable, column: str) -> bool:
-        """True if a target names that column as its `index`."""
-        return (table.identity, column) in self._indexes
+        return {schema for (identity, schema, _), _ in self.targets if identity == survey.identity}
 
     def reasons(self, survey: Survey, table: SearchableTable, *, is_new: bool) -> Mapping[str | None, str]:
         """Why columns of *table* are ignored, by name, which is noted if it *is_new*; None stands for all others."""
-        reasons = self._ignores.reasons(self._urls.get(survey.identity, {survey.url}), table)
+        urls = {None, *self.urls.get(survey.identity, {survey.url})}
+        reasons: dict[str | None, str] = {}
+        for entry, column in self._ignored:
+            is_named = entry.url in urls and entry.table in table.entry.names
+            if is_named and (column is None or column in table.all_columns):
+                self._matched.add((entry, column))
+                reasons.setdefault(column, entry.reason)
         for column, reason in reasons.items():
-            if (table.identity, column) in self._targets:
+            if (table.identity, column) in self.targets:
                 words = "a target and an [[ignore]] name it: it counts as the target's"
                 self._found.remarks.append(Remark.on_column(table, column, words))
             elif is_new:
@@ -235,13 +233,15 @@ class Coverage:
 
     def unmatched(self) -> Iterator[Remark]:
         """A remark on each column, or table, that an `[[ignore]]` names and that was not found."""
-        return self._ignores.unmatched()
+        for entry, column in self._ignored:
+            if (entry, column) not in self._matched:
+                yield Remark("", label(entry.table, column), UNMATCHED)
 
     def judge(
         self, survey: Survey, table: SearchableTable, column: TokenColumn, reasons: Mapping[str | None, str]
     ) -> None:
         """Notes whether the column is covered or ignored, and otherwise how a target for it would have to be."""
-        if targets := self._targets.get((table.identity, column.column)):
+        if targets := self.targets.get((table.identity, column.column)):
             wheres = [target.where for target in targets]
             column.covered, column.where = True, None if None in wheres else wheres[0]
             column.formats = tuple(dict.fromkeys(target.format for target in targets))
@@ -253,7 +253,7 @@ class Coverage:
         self._trace(survey, table, column)
         column.ignored = reasons.get(column.column, reasons.get(None))
         if column.ignored is None:
-            column.key_columns, column.hint, column.add_key = survey.fit(table, column.column, column.format)
+            survey.fit(table, column)
             tokens = {name: sum(column.under[key_id] for key_id in ids) for name, ids in self.key_ids.items()}
             # On a tie the environment's own keys, which come first.
             column.keys = max(tokens, key=tokens.__getitem__)
@@ -273,7 +273,7 @@ class Coverage:
         copied, shares = dict[str, None](), dict[Share, None]()
         for place, name in zip(found.of, column.made_of, strict=True):
             identities = {(survey.identity, *key) for key in survey.read_with(place.table)}
-            for (identity, named), targets in self._targets.items():
+            for (identity, named), targets in self.targets.items():
                 if identity in identities and place.column == named:
                     copied[name] = None
                     shares.update(dict.fromkeys(self._shares(targets)))
@@ -289,27 +289,3 @@ class Coverage:
             )
             for target in targets
         )
-
-
-class Ignores:
-    """The `[[ignore]]` entries, and what they have matched so far."""
-
-    def __init__(self, entries: Sequence[Ignored]) -> None:
-        self._columns = [(entry, column) for entry in entries for column in entry.columns or (None,)]
-        self._matched: set[tuple[Ignored, str | None]] = set()
-
-    def reasons(self, urls: Collection[str], table: SearchableTable) -> dict[str | None, str]:
-        """The reasons for ignoring columns of *table*, by name; None stands for all others. *urls* lead to it."""
-        found: dict[str | None, str] = {}
-        for ignored, column in self._columns:
-            is_named = ignored.url in {None, *urls} and ignored.table in table.entry.names
-            if is_named and (column is None or column in table.all_columns):
-                self._matched.add((ignored, column))
-                found.setdefault(column, ignored.reason)
-        return found
-
-    def unmatched(self) -> Iterator[Remark]:
-        """A remark on each column, or table, that was not found."""
-        for ignored, column in self._columns:
-            if (ignored, column) not in self._matched:
-                yield Remark("", label(ignored.table, column), UNMATCHED)
