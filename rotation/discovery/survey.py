@@ -372,18 +372,15 @@ class Survey:
                 return
             if tried.is_denied:
                 yield entries[0], SOME_COLUMNS
-            # Of a table whose storage engine is not loaded, the catalog shows no column at all.
-            elif self._is_there(entries[0]):
-                yield entries[0], tried.words
+            else:
+                # Of a table whose storage engine is not loaded, the catalog shows no column at all.
+                schema, table = entries[0].schema, entries[0].table
+                if self._attempt(lambda connection: self._catalog.has_table(connection, schema, table))[0]:
+                    yield entries[0], tried.words
         elif self._access.try_reading(every) is not None:
             middle = len(entries) // 2
             for half in (entries[:middle], entries[middle:]):
                 yield from self._not_readable(half)
-
-    def _is_there(self, entry: TableEntry) -> bool:
-        """False if a table was dropped meanwhile."""
-        found, _ = self._attempt(lambda connection: self._catalog.has_table(connection, entry.schema, entry.table))
-        return bool(found)
 
     def _key_of(self, connection: sa.Connection, entry: TableEntry) -> tuple[str, ...]:
         """The columns of a unique key that can be followed."""
