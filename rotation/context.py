@@ -22,8 +22,8 @@ from rotation.configuration.urls import find_url
 from rotation.model.atomic_file import behind_links, is_same
 from rotation.model.failures import UsageError
 from rotation.model.outputs import Holds, Kept
-from rotation.model.report import NoWatcher, Watcher
 from rotation.model.streams import Streams
+from rotation.model.watcher import Watcher
 
 if TYPE_CHECKING:
     from rotation.configuration.config_file import ConfigFile, Surroundings
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from rotation.configuration.key_sources import KeyCell
     from rotation.configuration.policy import Policy
     from rotation.configuration.sections import AppEntries, Declaration, Ignored
-    from rotation.discovery.memory import SearchMemory
-    from rotation.discovery.result import ColumnName, Discovery
+    from rotation.discovery.discover import DatabaseUrl, SearchPlan
+    from rotation.discovery.result import Discovery
     from rotation.discovery.survey import Survey
     from rotation.ledger.database import LedgerPlace
     from rotation.ledger.ledger import Ledger
@@ -281,7 +281,7 @@ class Context:
     def watch(self, *, dry_run: bool) -> AbstractContextManager[Watcher]:
         """A watcher of a run, or of a dry one; a subclass may show a progress bar."""
         del dry_run
-        return nullcontext(NoWatcher())
+        return nullcontext(lambda _: None)
 
     def keyring(self) -> Keyring:
         """The keyring of the environment; warnings about keys go to stderr. Raises KeyConfigError."""
@@ -436,41 +436,27 @@ class Context:
         named = self._surroundings
         return find_ledger(self.environ, named and named.ledger, self.config_path() if named else None)
 
-    def search(  # noqa: PLR0913 - what to search for, and how
-        self,
-        targets: Sequence[Target],
-        keyring: Keyring,
-        *,
-        full: bool,
-        whole: Sequence[ColumnName] = (),
-        memory: SearchMemory | None = None,
-        full_speed: bool = False,
-        near: Sequence[Target] | None = None,
-    ) -> Discovery:
-        """Searches all columns of the databases of *targets*; with *full* every row, otherwise every row of *whole*.
-
-        With *near* it searches the databases of these targets alone. Tables that *memory* knows and that have not
-        changed are not read again. Raises StoreError and UsageError.
-        """
-        from rotation.discovery.discover import databases_of, discover  # noqa: PLC0415 - brings SQLAlchemy
+    def search_plan(
+        self, targets: Sequence[Target], keyring: Keyring, databases: Sequence[DatabaseUrl] | None = None
+    ) -> SearchPlan:
+        """A search of a sample of all columns of *databases*, or of the databases of *targets*. Raises UsageError."""
+        from rotation.discovery.discover import SearchPlan, databases_of  # noqa: PLC0415 - brings SQLAlchemy
 
         self._loaded[self.key_set] = keyring
+        return SearchPlan(
+            databases_of(targets) if databases is None else databases,
+            targets,
+            self.keyrings() or {None: keyring},
+            ignored=self.ignored(),
+            left_out=self.policy().unsearched_databases,
+        )
+
+    def search(self, plan: SearchPlan) -> Discovery:
+        """Searches databases for tokens. Raises StoreError and UsageError."""
+        from rotation.discovery.discover import discover  # noqa: PLC0415 - brings SQLAlchemy
+
         with self.watch(dry_run=True) as watcher:
-            return discover(
-                databases_of(targets if near is None else near),
-                targets,
-                keyring,
-                self.open_survey,
-                full=full,
-                schemas=None,
-                ignored=self.ignored(),
-                keyrings=self.keyrings(),
-                left_out=self.policy().unsearched_databases,
-                watcher=watcher,
-                whole=whole,
-                memory=memory,
-                full_speed=full_speed,
-            )
+            return discover(plan, self.open_survey, watcher)
 
     def open_survey(self, url: str) -> Survey:
         """The database at *url*, for a search for tokens. Raises UsageError and StoreError."""

@@ -14,8 +14,9 @@ from rotation.job.loop import rotate
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.model.batch import Batch, BlockSwap, Swaps
 from rotation.model.counts import RowKey
-from rotation.model.report import Report, SoFar, TargetReport
+from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
+from rotation.model.watcher import Advanced, AtWork, Began, Note, Progress, SoFar
 from rotation.stores.dialect import Tempo
 from rotation.stores.line import Line
 from rotation.stores.other_writers import Changed, Doubt, Unknown
@@ -193,6 +194,18 @@ class Notes(dict[str, str]):
 
 class Silence:
     """A watcher that says nothing."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Each kind of progress has its method."""
+        match progress:
+            case Began():
+                self.begin(*progress)
+            case Advanced():
+                self.advance(*progress)
+            case AtWork():
+                self.at_work(*progress)
+            case Note():
+                self.announce(*progress)
 
     def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
         """Nothing."""

@@ -233,7 +233,7 @@ def search_columns(context: Context, targets: Sequence[Target], keyring: Keyring
     except UsageError as error:
         found["models_fault"] = str(error)
     try:
-        found["search"] = context.search(targets, keyring, full=False)
+        found["search"] = context.search(context.search_plan(targets, keyring))
         unseen = [f"{remark.subject} cannot be looked at: {remark.words}" for remark in found["search"].unseen]
         found["search_fault"] = "; ".join(unseen) or None
     except StoppedError:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rotation.discovery.discover import DatabaseUrl
     from rotation.discovery.result import DerivedKey
     from rotation.discovery.token_column import TokenColumn
-    from rotation.model.report import Watcher
     from rotation.model.target import Target
+    from rotation.model.watcher import Watcher
 
 trial_options = adding(
     click.option("--try", "tries", is_flag=True, help="Find the kind: try all of them on a stored token."),
@@ -75,6 +75,7 @@ def try_kinds(  # noqa: PLR0913 - which secret, which rules, which cell
 
 def _follow(command: CommandContext, watcher: Watcher, trial: Trial, where: str) -> Callable[[str], None]:
     """Says how long *trial* may take. Returns what is called before each key, which raises StoppedError on request."""
+    from rotation.model.watcher import AtWork
     from rotation.output.trial_text import expected
 
     if not command.quiet:
@@ -83,7 +84,7 @@ def _follow(command: CommandContext, watcher: Watcher, trial: Trial, where: str)
     def advance(words: str) -> None:
         if command.streams.stopping:
             raise StoppedError("stopped on request. Nothing was written.")
-        watcher.at_work(words)
+        watcher(AtWork(words))
 
     return advance
 

@@ -58,8 +58,7 @@ def discover(  # noqa: PLR0913 - click's
     from rotation.configuration.sections import Declaration
     from rotation.configuration.urls import expand_url, for_folder, may_hold_password
     from rotation.declared.entries import declared_targets
-    from rotation.discovery.discover import DatabaseUrl, databases_of
-    from rotation.discovery.discover import discover as search
+    from rotation.discovery.discover import DatabaseUrl, SearchPlan, databases_of
     from rotation.output.discovery_text import render_discovery
     from rotation.output.documents.found import DiscoverJson
 
@@ -88,23 +87,19 @@ def discover(  # noqa: PLR0913 - click's
         # If the keys of none can be loaded, that says why.
         keyring = command.keyring() if None in keyrings or not keyrings else next(iter(keyrings.values()))
     databases = databases or list({each.url: each for each in (*databases_of(targets), *elsewhere)}.values())
-    ignored = command.ignored()
-    with command.watch(dry_run=True) as watcher:
-        found = search(
-            databases,
-            targets,
-            keyring,
-            command.open_survey,
-            full=full,
-            schemas=schemas or None,
-            ignored=ignored,
-            keyrings=keyrings,
-            declared=declared,
-            left_out=command.policy().unsearched_databases,
-            watcher=watcher,
-            keyless=keyless,
-            full_speed=full_speed,
-        )
+    plan = SearchPlan(
+        databases,
+        targets,
+        keyrings or {None: keyring},
+        full=full,
+        schemas=schemas or None,
+        ignored=command.ignored(),
+        declared=declared,
+        left_out=command.policy().unsearched_databases,
+        keyless=keyless,
+        full_speed=full_speed,
+    )
+    found = command.search(plan)
     if columns := unopened(found, command.key_sets()):
         secrets = [*([passphrase] if passphrase else []), *held_secrets(command.key_sets(), command.environ)]
         found.derived = derived_keys(command, columns, secrets, databases)

@@ -22,7 +22,7 @@ from rotation.cli.shared_options import CommandContext, Process
 from rotation.configuration.env_file import DOTENV, environment, read_env_file
 from rotation.configuration.urls import expand_url, for_folder, may_hold_password
 from rotation.context import Context
-from rotation.discovery.discover import DatabaseUrl, databases_of, discover
+from rotation.discovery.discover import DatabaseUrl, SearchPlan, databases_of, discover
 from rotation.discovery.result import Discovery
 from rotation.kept_files import outputs_of
 from rotation.ledger.database import DEFAULT_FILE
@@ -157,17 +157,14 @@ def _search(
     # No token is under a key that was made now.
     first, *previous = [*others, Key.generate()]
     keyring = command.keyring() if names_primary(command.environ) else Keyring(first, previous)
-    found = discover(
+    plan = SearchPlan(
         named,
         targets,
-        keyring,
-        command.open_survey,
-        full=False,
-        schemas=None,
+        keyrings or {None: keyring},
         ignored=command.ignored(),
-        keyrings=keyrings,
         left_out=command.policy().unsearched_databases,
     )
+    found = discover(plan, command.open_survey)
     if may_hold_password(found.url):
         found.url = ""
     if found.uncovered:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from rotation.configuration.declarations import DeclaredColumn
-    from rotation.model.report import Watcher
     from rotation.model.target import Target
+    from rotation.model.watcher import Watcher
 
 _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 Declares: TypeAlias = "Callable[[], Sequence[DeclaredColumn]]"

@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from keyring_core import Keyring
+from rotation.discovery.table_source import SearchableTable
 from rotation.discovery.token_column import TokenColumn
+from rotation.model.failures import StoreError
 from rotation.model.searched_table import SearchedTable
 from rotation.model.text import release
-from rotation.stores.cells import SearchableTable
 
 if TYPE_CHECKING:
     from rotation.discovery.survey import Survey
-    from rotation.discovery.table_rows import TableRows
+    from rotation.discovery.table_readers import TableRows
+
+
+class Remembers(Protocol):
+    """The part of a ledger that keeps searches. Its methods raise StoreError."""
+
+    def searches(self) -> Mapping[str, SearchedTable]:
+        """The tables that are remembered, by a digest."""
+
+    def keep_search(self, place: str, searched: SearchedTable) -> None:
+        """Keeps one more, under its digest."""
 
 
 class SearchMemory:
@@ -28,6 +40,21 @@ class SearchMemory:
     def __init__(self, known: Mapping[str, SearchedTable], keep: Callable[[str, SearchedTable], None]) -> None:
         """*keep* takes one more, under the digest by which *known* has it next time."""
         self._known, self._keep = known, keep
+
+    @classmethod
+    def of(cls, ledger: Remembers | None) -> SearchMemory | None:
+        """The searches of the last hour; None without a ledger. If it fails, tables are read: that costs time."""
+        if ledger is None:
+            return None
+
+        def keep(place: str, searched: SearchedTable) -> None:
+            with suppress(StoreError):
+                ledger.keep_search(place, searched)
+
+        known: Mapping[str, SearchedTable] = {}
+        with suppress(StoreError):
+            known = ledger.searches()
+        return cls(known, keep)
 
     def unchanged(self, survey: Survey, table: SearchableTable, keyrings: Sequence[Keyring]) -> SearchedTable | None:
         """*table* as it was read, if a search for the same keys found nothing in any row that it has now."""

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 from keyring_core.errors import printable
 from rotation.configuration.declarations import DeclaredColumn, same_table
-from rotation.configuration.sections import Declaration, Ignored
+from rotation.configuration.sections import Declaration
 from rotation.configuration.urls import may_hold_password
-from rotation.discovery.token_column import ENVELOPE, TokenColumn
+from rotation.discovery.table_source import SearchableTable
+from rotation.discovery.token_column import ENVELOPE, TokenColumn, label
 from rotation.model.next_steps import Next
 from rotation.model.target import Format
 from rotation.model.text import as_toml, many
-from rotation.stores.cells import SearchableTable
-
-UNMATCHED = "an [[ignore]] of rotation.toml names it, and no column that was searched is called so"
-
 
 ColumnName = tuple[str, str, str]
 """A column that was searched: its database, its table and its own name, as a TokenColumn has them."""
@@ -30,6 +27,16 @@ class Remark(NamedTuple):
     database: str
     subject: str
     words: str
+
+    @classmethod
+    def on(cls, table: SearchableTable, words: str) -> Remark:
+        """A remark on *table*."""
+        return cls(table.database, table.name, words)
+
+    @classmethod
+    def on_column(cls, table: SearchableTable, column: str | None, words: str) -> Remark:
+        """A remark on a *column* of *table*; None: on all of them."""
+        return cls(table.database, label(table.name, column), words)
 
 
 class IndexValues(NamedTuple):
@@ -134,42 +141,6 @@ class Discovery:
         ]
         keys = dict.fromkeys(each.entry for each in self.derived if not each.covered)
         return "\n".join(filter(None, (*keys, by_models, target_entries(alone))))
-
-
-class Ignores:
-    """The `[[ignore]]` entries, and what they have matched so far."""
-
-    def __init__(self, entries: Sequence[Ignored]) -> None:
-        self._entries = entries
-        self._matched: set[tuple[Ignored, str | None]] = set()
-
-    def reasons(self, urls: Collection[str], table: SearchableTable) -> dict[str | None, str]:
-        """The reasons for ignoring columns of *table*, by name; None stands for all others. *urls* lead to it."""
-        found: dict[str | None, str] = {}
-        for ignored in self._entries:
-            if ignored.url not in {None, *urls} or ignored.table not in table.names:
-                continue
-            for column in _parts(ignored):
-                if column is None or column in table.all_columns:
-                    self._matched.add((ignored, column))
-                    found.setdefault(column, ignored.reason)
-        return found
-
-    def unmatched(self) -> Iterator[Remark]:
-        """A remark on each column, or table, that was not found."""
-        for ignored in self._entries:
-            for column in _parts(ignored):
-                if (ignored, column) not in self._matched:
-                    yield Remark("", label(ignored.table, column), UNMATCHED)
-
-
-def label(table: str, column: str | None) -> str:
-    """The name in messages for an ignored column, or for all of a table."""
-    return printable(f"{table}, all columns" if column is None else f"{table}.{column}")
-
-
-def _parts(ignored: Ignored) -> Sequence[str | None]:
-    return ignored.columns or (None,)
 
 
 def target_entries(columns: Iterable[TokenColumn]) -> str:

@@ -3,46 +3,45 @@
 from __future__ import annotations
 
 import copy
-import random
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from itertools import chain
-from typing import Any, NamedTuple, TypeVar
+from functools import cache, partial
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from keyring_core.blind_index import LENGTH
 from rotation.configuration.database_urls import read_url, write_url
-from rotation.discovery.table_rows import OneTransaction, ShortReads, TableRows
-from rotation.model.failures import KeylessError, UsageError
-from rotation.model.target import Format, Target
-from rotation.planning.inner_tokens import SPELLED, Spelled
-from rotation.stores.access import Access, RefusedStatement, UnreadableError
-from rotation.stores.cells import (
+from rotation.discovery.table_readers import TableRows, by_key, by_number, rows_of
+from rotation.discovery.table_source import (
     CellConditions,
-    CellReader,
+    CellFetcher,
+    Courtesy,
+    OneTransaction,
     Reads,
     Rows,
     SearchableTable,
-    SearchedColumn,
-    TableEntry,
+    ShortReads,
+    TableIdentity,
+    TableSource,
 )
+from rotation.discovery.token_column import TokenColumn
+from rotation.model.failures import KeylessError, UsageError
+from rotation.model.target import Target
+from rotation.planning.inner_tokens import SPELLED, Spelled
+from rotation.stores.access import Access, RefusedStatement, UnreadableError
+from rotation.stores.catalog import SearchedColumn, TableEntry
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Mode
 from rotation.stores.origins import Edge, Origin, Place, TableKey, origin_of
-from rotation.stores.table_readers import WINDOWS, Courtesy, Stretch, TableReader, TableSource
 from rotation.stores.target_schema import UnreflectedError, base_type, columns_of, find_target, find_unique
 
 SCHEMAS = 4
 """Schemas whose columns are kept: a server may have one for each of thousands of customers."""
 TOGETHER = 100
 """Tables of which one statement asks whether this user may read all columns."""
-SAMPLE_SECONDS = 5.0
-"""The sample of a table ends after this time."""
 MOST = {True: 64 * 1024 * 1024, False: 1024 * 1024}
 """The largest cell that is searched, in bytes: by *full*."""
 WITNESSED = timedelta(seconds=1)
@@ -51,17 +50,6 @@ WITNESSED = timedelta(seconds=1)
 SOME_COLUMNS = "this user may read some of its columns only, and does not see the others: grant SELECT on the table"
 
 T = TypeVar("T")
-
-
-class Fit(NamedTuple):
-    """The shape that a target for a column needs."""
-
-    key_columns: tuple[str, ...] = ()
-    """The columns that it has to name if the table has no primary key."""
-    hint: str | None = None
-    """The reason why it would be refused."""
-    add_key: str | None = None
-    """The statement that adds the key that the table lacks."""
 
 
 class Survey:
@@ -82,14 +70,13 @@ class Survey:
         self._is_neighbour = is_neighbour
         self._access = Access(url, None, read_only=True, sleep=sleep, links=links)
         self._catalog = self._access.dialect.catalog
+        self.name = self._access.name
+        """The database as messages name it: without a password."""
         self.url, self.sleep, self._links = url, sleep, links
         self.has_snapshots = self._catalog.has_snapshots
         """True if each table is read in a transaction of its own, so that several may be read at once."""
         try:
-            identity, entries, self._forms, self._largest = self._access.read(self._look_around)
-            self.identity = identity or (self.name,)
-            """The same for two urls that show the same tables."""
-            self._entries = {(one.schema, one.table): one for one in entries}
+            self._access.read(self._look_around)
             self._of_schemas: dict[str | None, Mapping[str, list[SearchedColumn]] | None] = {}
             """The columns of the last schemas' tables; None: one table is at fault, so that each is asked by itself."""
             self._faulty: Mapping[TableEntry, str] = {}
@@ -97,22 +84,19 @@ class Survey:
             self._edges: dict[TableKey, Sequence[Edge]] = {}
             """Of the last table that was asked for."""
             self._of_indexes: Sequence[Spelled] = ()
-            self._conditions = cache(self._made_conditions)
+            self._conditions = cache(self._conditions_of)
         except BaseException:
             self.close()
             raise
 
-    def _look_around(
-        self, connection: sa.Connection
-    ) -> tuple[tuple[object, ...] | None, list[TableEntry], Sequence[Spelled], int | None]:
+    def _look_around(self, connection: sa.Connection) -> None:
         catalog = self._catalog
-        identity, entries = catalog.identity(connection), catalog.entries(connection)
-        return identity, entries, catalog.forms(connection, SPELLED), catalog.largest(connection)
-
-    @property
-    def name(self) -> str:
-        """The database as messages name it: without a password."""
-        return self._access.name
+        self.identity = catalog.identity(connection) or (self.name,)
+        """The same for two urls that show the same tables."""
+        self._entries = {(one.schema, one.table): one for one in catalog.entries(connection)}
+        self.unsearchable = catalog.unsearchable(connection)
+        """The parts of the database that no table shows to this user, each with the reason."""
+        self._forms, self._largest = catalog.forms(connection, SPELLED), catalog.largest(connection)
 
     def close(self) -> None:
         """Gives up the connections."""
@@ -184,7 +168,7 @@ class Survey:
                 yield entry
 
     def tables(
-        self, wanted: Callable[[TableEntry], bool], leave_out: Callable[[TableEntry], None] = lambda _: None
+        self, wanted: Callable[[TableEntry], bool], leave_out: Callable[[TableIdentity], None] = lambda _: None
     ) -> Iterator[SearchableTable]:
         """The `entries` that can be searched, or are to be remarked on; the others go to *leave_out*."""
         entries = list(self.entries(wanted))
@@ -195,23 +179,19 @@ class Survey:
                 if table := self._hold(entry, list(self._read_with(entry, wanted))):
                     yield table
                 else:
-                    leave_out(entry)
-
-    def unsearchable(self) -> list[tuple[str, str]]:
-        """The parts of the database that no table shows to this user, each with the reason."""
-        return self._access.read(self._catalog.unsearchable)
+                    leave_out((self.identity, entry.schema, entry.table))
 
     def database(self, entry: TableEntry) -> str | None:
         """The database of a table, if one connection shows several; None: the one that the url names."""
-        return entry.schema if self._catalog.schemas_are_databases and not entry.plain else None
+        return None if self.is_own(entry) else entry.schema
 
     def neighbours(self) -> tuple[list[str], dict[str, str]]:
         """The server's other databases that need a connection of their own: those to enter, and the rest, with why."""
-        return self._access.read(self._catalog.databases)
+        return self._access.read(self._catalog.databases) if self._catalog.has_neighbours else ([], {})
 
     def neighbour_sizes(self) -> dict[str, int]:
         """The bytes of the databases that this user may enter, as far as the server says them: of all their files."""
-        return self._attempt(self._catalog.database_sizes)[0] or {}
+        return (self._catalog.has_neighbours and self._attempt(self._catalog.database_sizes)[0]) or {}
 
     def name_of(self, database: str) -> str:
         """The name of another database of the server, as its own Survey has it."""
@@ -257,14 +237,14 @@ class Survey:
         is_unchanged, entry = self._access.dialect.other_writers.is_unchanged, table.entry
         return bool(self._attempt(lambda connection: is_unchanged(connection, entry.schema, entry.table, witness))[0])
 
-    def fit(self, table: SearchableTable, column: str, held: Format) -> Fit:
-        """The key that a target for *column* of that format needs, or why it would be refused."""
-        target = Target(self.url, table.name, column, table.name, format=held)
-        found = self._refusal(target)
-        key = self._key(table.entry) if found.hint else ()
-        if key and self._refusal(replace(target, key_columns=key)).hint is None:
-            return Fit(key)
-        return found
+    def fit(self, table: SearchableTable, column: TokenColumn) -> None:
+        """Notes the key that a target for *column* needs, or why it would be refused."""
+        target = Target(self.url, table.name, column.column, table.name, format=column.format)
+        column.hint, column.add_key = self._refusal(target)
+        if column.hint:
+            key, _ = self._attempt(lambda connection: self._key_of(connection, table.entry))
+            if key and self._refusal(replace(target, key_columns=key))[0] is None:
+                column.key_columns, column.hint, column.add_key = key, None, None
 
     def origin(self, entry: TableEntry, column: str) -> Origin | None:
         """The columns that the database makes *column* of; None if it makes it of none, or does not say."""
@@ -272,11 +252,11 @@ class Survey:
             edges, _ = self._attempt(lambda connection: self._catalog.origins(connection, *key))
             self._edges = {key: edges or ()}
         found = origin_of(self._edges[key], Place(key, column))
-        return found and found._replace(of=tuple(each for place in found.of for each in self._each(place)))
-
-    def _each(self, place: Place) -> Iterator[Place]:
-        entry = self._entries.get(place.table) if place.column is None else None
-        yield from (Place(place.table, each.name) for each in self._columns(entry)[0]) if entry else [place]
+        of: list[Place] = []
+        for place in found.of if found else ():
+            every = self._entries.get(place.table) if place.column is None else None
+            of += [Place(place.table, each.name) for each in self._columns(every)[0]] if every else [place]
+        return found and found._replace(of=tuple(of))
 
     def name_in(self, table: TableKey) -> str:
         """The name of a table, or view, as a target has it."""
@@ -305,25 +285,27 @@ class Survey:
     def _try(self, query: sa.Executable, *, past_locks: bool = False) -> Rows | RefusedStatement:
         return self._access.attempt(lambda connection: connection.execute(query).all(), past_locks=past_locks)
 
-    def _refusal(self, target: Target) -> Fit:
-        def find(connection: sa.Connection) -> Fit:
+    def _refusal(self, target: Target) -> tuple[str | None, str | None]:
+        """Why *target* would be refused, and the statement that adds the key that its table lacks."""
+
+        def find(connection: sa.Connection) -> tuple[str | None, str | None]:
             try:
                 find_target(target, connection, self._access.dialect, self.name)
             except KeylessError as error:
-                return Fit(hint=error.fault, add_key=error.remedy)
+                return error.fault, error.remedy
             except UsageError as error:
-                return Fit(hint=str(error).removeprefix(f"{target.label}: "))
-            return Fit()
+                return str(error).removeprefix(f"{target.label}: "), None
+            return None, None
 
         found, fault = self._attempt(find)
-        return found or Fit(hint=fault)
+        return found or (fault, None)
 
     def _reading(self, table: SearchableTable, reads: Reads, courtesy: Courtesy, *, full: bool) -> TableRows:
         conditions = self._conditions(full)
         source = TableSource(
             reads,
             table.entry,
-            CellReader(conditions, table.columns),
+            CellFetcher(conditions, table.columns),
             table.all_columns,
             lambda: reads.ask(lambda connection: self._key_of(connection, table.entry)),
             self._access.dialect.chance(),
@@ -331,37 +313,20 @@ class Survey:
             lambda query: not isinstance(self._try(query), RefusedStatement),
             courtesy,
         )
-        readers = self._catalog.readers(source, full=full)
-        windows: list[tuple[TableReader, Callable[[], Stretch]]] = []
-        unsampled = []
-        for reader in readers:
-            samples = None if full else reader.samples(max(1, WINDOWS // len(readers)))
-            windows += [(reader, sample) for sample in samples or ()]
-            unsampled += [reader] if samples is None else []
-        # In random order: if the time ends a sample, it has been everywhere all the same.
-        random.Random(0).shuffle(windows)  # noqa: S311 - no secret
-        parts = chain(
-            ((reader, sample()) for reader, sample in windows),
-            ((reader, part) for reader in unsampled for part in reader.whole()),
-        )
-        seconds = None if full else SAMPLE_SECONDS
-        return TableRows(self._filled(parts, courtesy), sampled=bool(windows), seconds=seconds, most=conditions.most)
+        if not self._catalog.follows_keys:
+            from rotation.discovery.file_reader import by_place  # noqa: PLC0415 - brings SQLAlchemy's PostgreSQL
 
-    def _made_conditions(self, full: bool) -> CellConditions:  # noqa: FBT001 - hashed by functools
+            readers = by_place(source, full=full)
+        elif self._catalog.row_numbers:
+            readers = by_number(source)
+        else:
+            readers = by_key(source, full=full)
+        written = None if self.has_snapshots else self.written
+        return rows_of(readers, courtesy, full=full, most=conditions.most, written=written)
+
+    def _conditions_of(self, full: bool) -> CellConditions:  # noqa: FBT001 - hashed by functools
         most = min(MOST[full], self._largest or MOST[full])
         return CellConditions(self._catalog, self._forms, most, self._of_indexes)
-
-    def _filled(
-        self, parts: Iterator[tuple[TableReader, Stretch]], courtesy: Courtesy
-    ) -> Iterator[tuple[int, Iterable[Rows]]]:
-        started = time.monotonic()
-        for reader, part in parts:
-            courtesy.rest(time.monotonic() - started)
-            yield part.rows, reader.filled(part.found)
-            # Between two short reads. A transaction that sees one moment sees no other's writes.
-            if part.rows and not self.has_snapshots:
-                courtesy.look(self.written)
-            started = time.monotonic()
 
     def _read_with(self, entry: TableEntry, wanted: Callable[[TableEntry], bool]) -> Iterator[TableEntry]:
         """The parents of a table, and their parents, that its rows are read with."""
@@ -372,9 +337,11 @@ class Survey:
                 yield from self._read_with(parent, wanted)
 
     def _hold(self, entry: TableEntry, parents: Sequence[TableEntry]) -> SearchableTable | None:
+        identity = self.identity, entry.schema, entry.table
+        made = partial(SearchableTable, entry, database=self.name, identity=identity, is_neighbour=self._is_neighbour)
         columns, fault = self._columns(entry)
         if fault:
-            return SearchableTable(entry, (), fault=fault)
+            return made((), fault=fault)
         names = tuple(column.name for column in columns)
         inherited = {column.name for parent in parents for column in self._columns(parent)[0]}
         own = [column for column in columns if column.name not in inherited]
@@ -382,9 +349,9 @@ class Survey:
         denied = self._denied(entry, own)
         unsearched = tuple(f"{column.name} ({column.unsearched})" for column in own if column.unsearched)
         if not searched:
-            table = SearchableTable(entry, (), fault=denied, unsearched=unsearched, all_columns=names)
+            table = made((), fault=denied, unsearched=unsearched, all_columns=names)
             return table if denied or unsearched else None
-        return SearchableTable(entry, searched, entry.hidden, None, denied, unsearched, names)
+        return made(searched, entry.hidden, None, denied, unsearched, names)
 
     def _denied(self, entry: TableEntry, columns: Sequence[SearchedColumn]) -> str | None:
         names = [column.name for column in columns if column.searched and not column.readable]
@@ -405,21 +372,15 @@ class Survey:
                 return
             if tried.is_denied:
                 yield entries[0], SOME_COLUMNS
-            # Of a table whose storage engine is not loaded, the catalog shows no column at all.
-            elif self._is_there(entries[0]):
-                yield entries[0], tried.words
+            else:
+                # Of a table whose storage engine is not loaded, the catalog shows no column at all.
+                schema, table = entries[0].schema, entries[0].table
+                if self._attempt(lambda connection: self._catalog.has_table(connection, schema, table))[0]:
+                    yield entries[0], tried.words
         elif self._access.try_reading(every) is not None:
             middle = len(entries) // 2
             for half in (entries[:middle], entries[middle:]):
                 yield from self._not_readable(half)
-
-    def _is_there(self, entry: TableEntry) -> bool:
-        """False if a table was dropped meanwhile."""
-        found, _ = self._attempt(lambda connection: self._catalog.has_table(connection, entry.schema, entry.table))
-        return bool(found)
-
-    def _key(self, entry: TableEntry) -> tuple[str, ...]:
-        return self._attempt(lambda connection: self._key_of(connection, entry))[0] or ()
 
     def _key_of(self, connection: sa.Connection, entry: TableEntry) -> tuple[str, ...]:
         """The columns of a unique key that can be followed."""
@@ -434,15 +395,13 @@ class Survey:
 
     def _columns(self, entry: TableEntry, *, afresh: bool = False) -> tuple[list[SearchedColumn], str | None]:
         """The columns of a table, none if it has vanished; and why they cannot be read. *afresh*: as they are now."""
-        if not afresh and (of_schema := self._of_schema(entry.schema)) is not None:
-            return of_schema.get(entry.table, []), None
-        columns, fault = self._attempt(lambda connection: self._catalog.columns(connection, entry.schema, entry.table))
-        return (columns or {}).get(entry.table, []), fault
-
-    def _of_schema(self, schema: str | None) -> Mapping[str, list[SearchedColumn]] | None:
-        if schema not in self._of_schemas:
+        schema = entry.schema
+        if not afresh and schema not in self._of_schemas:
             found = self._access.attempt(lambda connection: self._catalog.columns(connection, schema))
             while len(self._of_schemas) >= SCHEMAS:
                 del self._of_schemas[next(iter(self._of_schemas))]
             self._of_schemas[schema] = None if isinstance(found, RefusedStatement) else found
-        return self._of_schemas[schema]
+        if not afresh and (of_schema := self._of_schemas[schema]) is not None:
+            return of_schema.get(entry.table, []), None
+        columns, fault = self._attempt(lambda connection: self._catalog.columns(connection, entry.schema, entry.table))
+        return (columns or {}).get(entry.table, []), fault

@@ -12,6 +12,7 @@ from keyring_core.blind_index import LENGTH, SHAPE
 from keyring_core.errors import printable
 from keyring_core.tokens import string_of
 from rotation.configuration.urls import may_hold_password
+from rotation.discovery.table_source import TOO_LARGE
 from rotation.model.next_steps import DISCOVER, RUN, Next, Remedy, Steps
 from rotation.model.target import Format
 from rotation.model.text import be, many
@@ -20,7 +21,6 @@ from rotation.planning.embedded import SPELLINGS, locate
 from rotation.planning.inner_tokens import InnerTokens, find_inner
 from rotation.planning.rules import Rules
 from rotation.planning.texts import plan_texts
-from rotation.stores.cells import TOO_LARGE
 
 ROOM = 180
 """Characters: a shorter token has no room for another one in its plaintext."""
@@ -72,6 +72,11 @@ class Part(NamedTuple):
 BARE = Part(CellKind.TOKEN, Format.TOKEN)
 DOUBLE = Part(CellKind.NESTED, Format.TOKEN)
 """A token in a token: the outer one is rotated."""
+
+
+def label(table: str, column: str | None) -> str:
+    """The name in messages for an ignored column, or for all of a table."""
+    return printable(f"{table}, all columns" if column is None else f"{table}.{column}")
 
 
 @dataclass

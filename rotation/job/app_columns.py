@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from dataclasses import replace
 
 from keyring_core import Keyring, KeyringError
 from rotation.context import Context
+from rotation.discovery.discover import databases_of
 from rotation.discovery.memory import SearchMemory
-from rotation.ledger.database import LedgerError
 from rotation.ledger.session import Session
 from rotation.model.failures import StoppedError
 from rotation.model.next_steps import DISCOVER, PLAIN
-from rotation.model.searched_table import SearchedTable
 from rotation.model.target import Adopts, Target
 
 
@@ -30,24 +29,10 @@ def uncovered_of_apps(
     try:
         # A program may run some of the targets alone; all of them cover columns.
         everything = context.targets()
-        found = context.search(everything, keyring, full=False, memory=memory_of(session), near=of_apps)
+        plan = context.search_plan(everything, keyring, databases_of(of_apps))
+        found = context.search(replace(plan, memory=SearchMemory.of(session.ledger)))
     except (KeyringError, StoppedError) as error:
         search = PLAIN.line(DISCOVER.after("To search them:"))
         context.streams.warn(f"Warning: columns that no target covers were not searched for tokens: {error}\n{search}")
         return None
     return [column.label for column in found.uncovered]
-
-
-def memory_of(session: Session) -> SearchMemory | None:
-    """The searches of the last hour, in the ledger; None without one. If it fails, tables are read: that costs time."""
-    if (ledger := session.ledger) is None:
-        return None
-
-    def keep(place: str, searched: SearchedTable) -> None:
-        with suppress(LedgerError):
-            ledger.keep_search(place, searched)
-
-    known = {}
-    with suppress(LedgerError):
-        known = ledger.searches()
-    return SearchMemory(known, keep)

@@ -6,19 +6,17 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, CancelledError, Future, wait
 from dataclasses import replace
 from queue import SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from keyring_core import KeyringError
 from rotation.job.pace import Pacing, Throttle
 from rotation.job.ranges import Bounds, OpenTarget, RangeDone, RangeWorker, Step
 from rotation.model.failures import CHECK_SECONDS, CONTINUE, GRACE_SECONDS, StoppedError, StoreError, WorkerError
-from rotation.model.threads import wait_for
 from rotation.stores.columns import Forward
-from rotation.stores.connection import SharedConnections
+from rotation.stores.threads import Threads, wait_for
 
 THREAD_SECONDS = 0.25
 """The time that a range of a thread aims at; also the longest wait for the last thread."""
@@ -26,7 +24,6 @@ SWITCH_SECONDS = 0.0002
 """The time for which a thread keeps Python's lock while another one, back from its database, waits for it. Python's
 own 5 ms are as long as a statement, and a driver needs the lock several times in each."""
 
-T = TypeVar("T")
 Begun = tuple[Bounds, Future[RangeDone]]
 
 
@@ -45,37 +42,19 @@ class RangeExecutor(NamedTuple):
     """Called while a result is waited for. Raises StoreError if none will come."""
 
 
-class Threads:
-    """Threads that share the work of this process, each with a connection of its own."""
+class RangeThreads(Threads):
+    """Threads that do the ranges of a run."""
 
     def __init__(self, count: int, wait: Callable[[float], None]) -> None:
         """Starts none. *wait* raises StoppedError if a stop was requested."""
-        self.count = count
-        self._threads = ThreadPoolExecutor(count)
+        super().__init__(count, wait)
         self._planning = threading.Lock()
         """Two threads that both compute would only take Python's lock from each other."""
         self._switch_seconds = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
-        self._links = [SharedConnections(wait) for _ in range(count)]
-        self._free = SimpleQueue[SharedConnections]()
-        for links in self._links:
-            self._free.put(links)
-
-    def submit(self, act: Callable[[T], None], given: T) -> Future[None]:
-        """Calls *act* with what is *given* in one of the threads."""
-        return self._threads.submit(act, given)
-
-    @contextmanager
-    def links(self) -> Iterator[SharedConnections]:
-        """The connections of one thread, for its use alone; not while `for_target` has an executor at work."""
-        links = self._free.get()
-        try:
-            yield links
-        finally:
-            self._free.put(links)
 
     def for_target(self, opened: OpenTarget) -> RangeExecutor:
-        """An executor for the target that is *opened*."""
+        """An executor for the target that is *opened*; nobody else may have `links` while it is at work."""
         idle = SimpleQueue[RangeWorker]()
         options = opened.options.shared(self.count)
         stores = [opened.store.twin(links) for links in self._links]
@@ -93,16 +72,12 @@ class Threads:
             return replace(done, retries=0) if opened.store in stores else done
 
         # One more is queued, so that no thread waits for its next range. Threads look for a stop before each batch.
-        return RangeExecutor(
-            lambda bounds: self._threads.submit(do, bounds), self.count + 1, THREAD_SECONDS, lambda: None
-        )
+        return RangeExecutor(lambda bounds: self.submit(do, bounds), self.count + 1, THREAD_SECONDS, lambda: None)
 
     def close(self) -> None:
         """Ends the threads after their batch, and closes the connections."""
-        self._threads.shutdown(cancel_futures=True)
+        super().close()
         sys.setswitchinterval(self._switch_seconds)
-        for links in self._links:
-            links.close()
 
 
 def in_order(executor: RangeExecutor, ranges: Iterator[Bounds], throttle: Throttle) -> Iterator[Step]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import structlog
 
 from keyring_core import Keyring
-from rotation.job.executors import Threads
+from rotation.job.executors import RangeThreads
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import Speed
 from rotation.job.passes import ExecutorFor, TargetRun
@@ -20,8 +20,9 @@ from rotation.job.ranges import OpenTarget
 from rotation.job.side_by_side import Turn, rotate_side_by_side
 from rotation.job.workers import WorkerPool, Workers
 from rotation.model.failures import MissingError, StoppedError, StoreError, UsageError, WorkerError
-from rotation.model.report import Report, TargetReport, Watcher
+from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
+from rotation.model.watcher import Watcher
 from rotation.planning.takeover import Takeover
 from rotation.stores.databases import identify
 from rotation.stores.store import Store
@@ -82,7 +83,7 @@ def rotate_jobs(
         for job, (report, parts) in zip(jobs, opened, strict=True):
             threads = None
             if isinstance(workers, int) and workers > 1:
-                threads = Threads(workers, job.local.wait)
+                threads = RangeThreads(workers, job.local.wait)
                 closing.callback(threads.close)
             executor_for = _executor_for(workers, threads, job)
             turns = [Turn(*each) for each in zip(parts, report.targets, strict=True)]
@@ -182,7 +183,7 @@ def _sized(turn: Turn) -> Turn:
     return turn
 
 
-def _executor_for(workers: Workers | int, threads: Threads | None, job: Job) -> ExecutorFor:
+def _executor_for(workers: Workers | int, threads: RangeThreads | None, job: Job) -> ExecutorFor:
     if isinstance(workers, Workers):
         pool = WorkerPool(workers, job.keyring, job.options, job.local.wait)
         return lambda opened, _rows: (

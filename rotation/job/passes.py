@@ -32,9 +32,10 @@ from rotation.job.ranges import (
 from rotation.model.batch import FIRST_ROWS, BatchSize
 from rotation.model.counts import Counts, Problem, RowKey
 from rotation.model.failures import StoppedError, StoreError, WorkerError
-from rotation.model.report import TargetReport, Watcher, set_format
+from rotation.model.report import TargetReport, set_format
 from rotation.model.target import Adopts
 from rotation.model.text import many
+from rotation.model.watcher import Advanced, Began, Watcher
 from rotation.planning.rules import NO_SALT
 from rotation.stores.store import Watch
 
@@ -82,7 +83,7 @@ class TargetRun:
         if begun.key is None and self._is_over_by_pages(executor, rows):
             return
         for number in range(1, MAX_PASSES + 1):
-            self._watcher.begin(self._report, rows, number, begun.rows)
+            self._watcher(Began(self._report, rows, number, begun.rows))
             whole, started = begun.key is None, datetime.now(UTC)
             watch = self._store.watch(reads_only=self._dry_run)
             counts = self._pass(number, executor, begun, watch)
@@ -108,7 +109,7 @@ class TargetRun:
         pages = self._store.pages(watch)
         if not pages:
             return False
-        self._watcher.begin(self._report, rows, 1)
+        self._watcher(Began(self._report, rows, 1))
         try:
             counts = self._pass(1, executor, Reached(), watch, Pages(pages, max(1, rows // pages)))
         except KeyOrderNeeded:
@@ -180,7 +181,7 @@ class TargetRun:
 
         Raises KeyOrderNeeded if the order of the pages does not do, when all ranges that were begun are over.
         """
-        follow, throttle = self._watcher.advance, self._throttle
+        follow, throttle = self._watcher, self._throttle
         if executor is None and pages is None:
             # Nobody shares the rows: a range that takes long ends by itself, and its rest comes next.
             yield from self._worker.do_all(iter([Bounds(after)]), follow)
@@ -196,7 +197,7 @@ class TargetRun:
             size.took(done.rows or size.rows, done.seconds, 0)
             if executor:
                 self._report.retries += done.retries
-                follow(done.rows, done.counts.outdated, done.pace)
+                follow(Advanced(done.rows, done.counts.outdated, done.pace))
             yield bounds, done
         if needs_keys:
             raise KeyOrderNeeded

@@ -21,6 +21,7 @@ from rotation.model.batch import Batch, BatchSize, Plan, Swaps
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import CHECK_SECONDS, CONTINUE, StoppedError, StoreError
 from rotation.model.target import Target
+from rotation.model.watcher import Advanced
 from rotation.planning.planner import Planner
 from rotation.planning.takeover import NOTHING, Takeover
 from rotation.stores.columns import Forward
@@ -141,7 +142,7 @@ class OpenTarget(NamedTuple):
         return Throttle(self.local.wait, self.options.max_rate, self.options.pause_file)
 
 
-Follow = Callable[[int, int, str], None]
+Follow = Callable[[Advanced], object]
 """Called with how many more rows are done, how many tokens of them were outdated, and the pace in words."""
 
 
@@ -215,7 +216,7 @@ class RangeWorker:
                 # A range that did no row was asked to pause or to end.
                 throttle.wait(0 if done.rows else CHECK_SECONDS)
 
-    def do(self, bounds: Bounds, follow: Follow = lambda _rows, _outdated, _pace: None) -> RangeDone:
+    def do(self, bounds: Bounds, follow: Follow = lambda _: None) -> RangeDone:
         """Does a range, or a part of it: it ends early if it takes long, or if the run is to pause.
 
         Never raises a StoreError or StoppedError, which would hide what is done until then: it is in the result.
@@ -329,7 +330,7 @@ class RangeWorker:
                 self._locked_since = None
                 raise StoreError(f"{self.opened.target.label}: {LOCKED}. {CONTINUE}")
             done.pace = "; ".join(filter(None, (self.pace.words, self.planner.price)))
-            follow(batch.rows, plan.counts.outdated, done.pace)
+            follow(Advanced(batch.rows, plan.counts.outdated, done.pace))
             wrote = plan.changes or fixes or stale
             del batch, plan, fixes, stale
             if wrote:

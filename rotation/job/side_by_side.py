@@ -15,12 +15,13 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 from rotation.job.checkpoints import Checkpoints
-from rotation.job.executors import Threads
 from rotation.job.ranges import OpenTarget
 from rotation.model.failures import CHECK_SECONDS, STOPPED, StoppedError
-from rotation.model.report import SoFar, TargetReport, Watcher
+from rotation.model.report import TargetReport
 from rotation.model.target import Target
+from rotation.model.watcher import Progress, Watcher
 from rotation.stores.store import Store
+from rotation.stores.threads import Threads
 
 T = TypeVar("T")
 
@@ -47,16 +48,21 @@ def rotate_side_by_side(tables: Sequence[Sequence[Turn]], threads: Threads, watc
 
         def do_table(table: Sequence[Turn]) -> None:
             for turn in table:
-                heard = LaterWatcher()
+                heard: list[Progress] = []
                 with threads.links() as links:
                     store = turn.opened.store.twin(links)
                     turn.part.retries += turn.opened.store.retries
-                    rotate(turn._replace(opened=_for_thread(turn.opened, main, store, threads.count)), heard)
-                main.call(partial(heard.tell, watcher))
+                    rotate(turn._replace(opened=_for_thread(turn.opened, main, store, threads.count)), heard.append)
+                main.call(partial(_tell, watcher, heard))
 
         for future in [threads.submit(do_table, table) for table in tables]:
             main.serve(future)
             future.result()
+
+
+def _tell(watcher: Watcher, heard: Sequence[Progress]) -> None:
+    for progress in heard:
+        watcher(progress)
 
 
 def _for_thread(opened: OpenTarget, main: MainThread, store: Store, count: int) -> OpenTarget:
@@ -126,32 +132,3 @@ def _answer(answer: Future[T], act: Callable[[], T]) -> None:
         if not isinstance(error, Exception):
             # A second signal, which ends this thread's work. The other one waits for an answer all the same.
             raise
-
-
-class LaterWatcher:
-    """Keeps the calls for a watcher of one target until that target is over."""
-
-    def __init__(self) -> None:
-        """Has heard nothing."""
-        self._calls: list[Callable[[Watcher], None]] = []
-
-    def tell(self, watcher: Watcher) -> None:
-        """Tells all of it to *watcher*."""
-        for call in self._calls:
-            call(watcher)
-
-    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
-        """Kept."""
-        self._calls.append(lambda watcher: watcher.begin(report, rows, pass_number, done))
-
-    def advance(self, rows: int, outdated: int, pace: str = "") -> None:
-        """Kept."""
-        self._calls.append(lambda watcher: watcher.advance(rows, outdated, pace))
-
-    def at_work(self, words: str, rows: int = 0, so_far: SoFar | None = None) -> None:
-        """Kept."""
-        self._calls.append(lambda watcher: watcher.at_work(words, rows, so_far))
-
-    def announce(self, words: str) -> None:
-        """Kept."""
-        self._calls.append(lambda watcher: watcher.announce(words))

@@ -25,11 +25,11 @@ from rotation.job import worker
 from rotation.job.executors import RangeExecutor, is_lost
 from rotation.job.options import RunOptions
 from rotation.job.ranges import RANGE_SECONDS, Bounds, RangeDone
-from rotation.model import threads
 from rotation.model.failures import CONTINUE, StoreError, UsageError, WorkerError
 from rotation.model.target import Target
 from rotation.model.text import install
-from rotation.model.threads import wait_for
+from rotation.stores import threads
+from rotation.stores.threads import wait_for
 from rotation.stores.watchdog import BackgroundCall
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}

@@ -14,9 +14,9 @@ from keyring_core.keyring import RotationKeyring
 from rotation import job
 from rotation.configuration.targets import without_repeats
 from rotation.context import Context
+from rotation.discovery.discover import SearchPlan
 from rotation.discovery.memory import SearchMemory
-from rotation.discovery.result import ColumnName, Discovery
-from rotation.job.app_columns import memory_of
+from rotation.discovery.result import Discovery
 from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import place_of, took_over
@@ -31,6 +31,7 @@ from rotation.model.counts import Counts
 from rotation.model.failures import MissingError, StoreError
 from rotation.model.report import Report
 from rotation.model.target import Target
+from rotation.model.watcher import Note
 from rotation.retirement import AGAIN, Evidence, Refusal, of_report, refusals
 from rotation.stores.databases import identify
 
@@ -101,13 +102,12 @@ def examine(  # noqa: PLR0913 - what the case is about
     needs = [_count_need(session, one, everything) for one in shared.keys]
     unchecked = [*replicas.notes, *open_writers.unchecked, *shared.uncompared]
     case = Case(replace(evidence, replicas=of_replicas, uncommitted=uncommitted), census, needs, unchecked, wrapped)
+    plan = replace(context.search_plan(everything, keyring), full_speed=full_speed)
     if not whatever:
-        _search(
-            case, context, everything, keyring, full=False, whole=known_columns(session, key.id), full_speed=full_speed
-        )
+        _search(case, context, replace(plan, whole=known_columns(session, key.id)))
         if case.against:
             return _kept(case, session)
-    _search(case, context, everything, keyring, full=True, memory=memory_of(session), full_speed=full_speed)
+    _search(case, context, replace(plan, full=True, memory=SearchMemory.of(session.ledger)))
     if any(each.salt_column for each in (key, *(one.key for one in shared.keys))):
         # A search reads no salts, so that it does not see what was written to these targets since they were counted.
         again, case.census = _count(context, session, keys.settings, key, targets=targets, everything=everything)
@@ -154,8 +154,8 @@ def _announce(context: Context, reasons: Sequence[Refusal]) -> None:
         return
     with context.watch(dry_run=True) as watcher:
         for reason, _ in reasons:
-            watcher.announce(f"This will refuse: {reason}")
-        watcher.announce("Looking for other reasons, to report all of them. Ctrl-C stops that, and changes nothing.")
+            watcher(Note(f"This will refuse: {reason}"))
+        watcher(Note("Looking for other reasons, to report all of them. Ctrl-C stops that, and changes nothing."))
 
 
 def _kept(case: Case, session: Session) -> Case:
@@ -165,22 +165,12 @@ def _kept(case: Case, session: Session) -> Case:
     return case
 
 
-def _search(  # noqa: PLR0913 - what to search, for what, and how
-    case: Case,
-    context: Context,
-    targets: Sequence[Target],
-    keyring: Keyring,
-    *,
-    full: bool,
-    whole: Sequence[ColumnName] = (),
-    memory: SearchMemory | None = None,
-    full_speed: bool,
-) -> None:
-    """Adds what a search finds: a sample, but all of *whole*; or with *full* every row: a sample may miss a token."""
+def _search(case: Case, context: Context, plan: SearchPlan) -> None:
+    """Adds what a search finds: a sample may miss a token."""
     found: Discovery | None = None
     fault = None
     try:
-        found = context.search(targets, keyring, full=full, whole=whole, memory=memory, full_speed=full_speed)
+        found = context.search(plan)
     except StoreError as error:
         fault = str(error)
     case.evidence = replace(case.evidence, search=found, search_fault=fault)

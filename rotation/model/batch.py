@@ -14,6 +14,8 @@ from rotation.model.counts import Counts, RowKey, Times
 
 BATCH_BYTES = 2 * 1024 * 1024
 """The weight of a batch, unless one cell alone is heavier: what it holds in memory is bounded by that."""
+LARGE_CELL = 64 * 1024
+"""Bytes; beside a larger cell little fits in a batch: a search fetches it by itself."""
 LARGEST_CELL = 16 * 1024 * 1024
 """Bytes; a larger cell of a target is not read."""
 OVERSIZED = "oversized"

@@ -8,12 +8,12 @@ from base64 import b64decode, b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rotation.model.batch import OVERSIZED
 from rotation.model.counts import CellCounts, Counts, Problem, RowKey
 from rotation.model.target import Format, Target, TargetId
-from rotation.model.text import many, time_left
+from rotation.model.text import many
 
 if TYPE_CHECKING:
     from rotation.model.key_history import Promotion
@@ -211,61 +211,3 @@ def unpack(text: str) -> frozenset[bytes]:
     """The marks in a packed text. Raises ValueError for other text."""
     data = b64decode(text, validate=True)
     return frozenset(data[place : place + SIZE] for place in range(0, len(data), SIZE))
-
-
-class SoFar(NamedTuple):
-    """The part of a search that is done."""
-
-    database: int
-    """The number of the database that is searched."""
-    databases: int
-    table: int
-    """The tables of this database that were begun."""
-    tables: int
-    """All tables of this database that are searched."""
-    percent: int | None = None
-    """The share of the bytes of all databases; None if their sizes are unknown, or a sample is read."""
-    bytes: int | None = None
-    """The bytes of all databases, by their catalogs."""
-    seconds_left: int | None = None
-    """None: nobody can say yet."""
-
-    @property
-    def words(self) -> str:
-        """`43 %, about 3 minutes left, database 1 of 3, table 17 of 214`, as far as that is known."""
-        parts = [] if self.percent is None else [f"{self.percent} %"]
-        parts += [] if self.seconds_left is None else [time_left(self.seconds_left)]
-        tables = f"database {self.database:,} of {self.databases:,}, table {self.table:,} of {self.tables:,}"
-        return ", ".join([*parts, tables])
-
-
-class Watcher(Protocol):
-    """Follows a run or a search: a bar on a terminal, or a log."""
-
-    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
-        """A pass over a target begins; the target has about *rows* rows, *done* of them from an earlier run."""
-
-    def advance(self, rows: int, outdated: int, pace: str = "") -> None:
-        """*rows* more are done, *outdated* tokens of them rotated or to rotate, at a *pace* in words."""
-
-    def at_work(self, words: str, rows: int = 0, so_far: SoFar | None = None) -> None:
-        """Something else is done, which *words* name; *rows* more were read for it. A search says how far it is."""
-
-    def announce(self, words: str) -> None:
-        """Something begins, or is known already: *words* stay to be read."""
-
-
-class NoWatcher:
-    """Nobody follows."""
-
-    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
-        """Ignored."""
-
-    def advance(self, rows: int, outdated: int, pace: str = "") -> None:
-        """Ignored."""
-
-    def at_work(self, words: str, rows: int = 0, so_far: SoFar | None = None) -> None:
-        """Ignored."""
-
-    def announce(self, words: str) -> None:
-        """Ignored."""

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
+import rich.progress
 import structlog
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from keyring_core.errors import printable
-from rotation.model.report import SoFar, TargetReport, Watcher
 from rotation.model.text import many
+from rotation.model.watcher import Advanced, AtWork, Began, Estimate, Note, Progress, Watcher
 from rotation.output.terminal import console_on
 
 LOG_SECONDS = 5.0
@@ -34,55 +35,54 @@ class LogWatcher:
 
     def __init__(self, *, dry_run: bool = False) -> None:
         self._label, self._outdated_name = "", "to_rotate" if dry_run else "rotated"
-        self._number = self._rows = self._before = self._done = self._outdated = 0
-        self._started = time.monotonic()
-        self._next = self._started + LOG_SECONDS
+        self._number = self._done = self._outdated = 0
+        self._estimate = Estimate(time.monotonic())
+        self._next = self._estimate.started + LOG_SECONDS
 
-    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
-        """Starts the clock for a pass; an earlier run has *done* that many of its rows."""
-        self._label, self._rows, self._number = report.target.label, rows, pass_number
-        self._before = self._done = done
-        self._outdated = 0
-        self._started = time.monotonic()
-        self._next = self._started + LOG_SECONDS
+    def __call__(self, progress: Progress) -> None:
+        """Logs what is done if the last line is LOG_SECONDS old, and a note at once."""
+        match progress:
+            case Began(report, rows, number, done):
+                self._label, self._number, self._done, self._outdated = report.target.label, number, done, 0
+                self._estimate = Estimate(time.monotonic(), rows, done)
+                self._next = self._estimate.started + LOG_SECONDS
+            case Advanced(rows, outdated, pace):
+                self._done += rows
+                self._outdated += outdated
+                if now := self._is_due():
+                    self._log_pass(pace, now)
+            case AtWork(words, rows, so_far):
+                self._done = rows + (self._done if words == self._label else 0)
+                self._label = words
+                if self._is_due():
+                    known = so_far._asdict() if so_far else {}
+                    known = {name: value for name, value in known.items() if value is not None}
+                    log.info("rotation.progress", doing=words, done=self._done, **known)
+            case Note(words):
+                log.info("rotation.note", words=words)
 
-    def advance(self, rows: int, outdated: int, pace: str = "") -> None:
-        """Logs the progress if the last line is LOG_SECONDS old."""
-        self._done += rows
-        self._outdated += outdated
-        now = time.monotonic()
-        if now < self._next:
-            return
+    def _is_due(self) -> float | None:
+        """The time, if a line is due."""
+        if (now := time.monotonic()) < self._next:
+            return None
         self._next = now + LOG_SECONDS
-        rate = (self._done - self._before) / max(now - self._started, 1e-6)
+        return now
+
+    def _log_pass(self, pace: str, now: float) -> None:
         log.info(
             "rotation.progress",
             target=self._label,
             number=self._number,
             done=self._done,
-            rows=self._rows,
+            rows=self._estimate.total,
             **{self._outdated_name: self._outdated},
-            rows_per_second=round(rate),
+            rows_per_second=round(self._estimate.rate(self._done, now)),
             pace=pace,
-            seconds_left=round(max(self._rows - self._done, 0) / max(rate, 1e-6)),
+            seconds_left=self._estimate.seconds_left(self._done, now),
         )
 
-    def at_work(self, words: str, rows: int = 0, so_far: SoFar | None = None) -> None:
-        """Logs what is done if the last line is LOG_SECONDS old."""
-        if words != self._label:
-            self._label, self._done = words, 0
-        self._done += rows
-        if (now := time.monotonic()) >= self._next:
-            self._next = now + LOG_SECONDS
-            known = {name: value for name, value in (so_far._asdict() if so_far else {}).items() if value is not None}
-            log.info("rotation.progress", doing=words, done=self._done, **known)
 
-    def announce(self, words: str) -> None:
-        """Logs it at once."""
-        log.info("rotation.note", words=words)
-
-
-class _Bars(Progress):
+class _Bars(rich.progress.Progress):
     """Bars, and below them one line on what is no pass over a target."""
 
     line = ""
@@ -119,35 +119,35 @@ class BarWatcher:
         self._progress.line = ""
         self._progress.stop()
 
-    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
-        """Adds a bar that begins after the rows *done* by an earlier run. A second pass reuses it from the start."""
-        if self._task is None or pass_number == 1:
-            rotating = f"{self._verb} {report.target.label}"
+    def __call__(self, progress: Progress) -> None:
+        """Shows it."""
+        match progress:
+            case Began():
+                self._begin(progress)
+            case Advanced(rows, _, pace) if self._task is not None:
+                self._done += rows
+                rate = self._estimate.rate(self._done, time.monotonic())
+                # An estimate that was too low is raised.
+                total = max(self._progress.tasks[-1].total or 0, self._done)
+                self._progress.update(self._task, completed=self._done, total=total, rate=f"{rate:,.0f}/s {pace}")
+            case AtWork(words, rows, so_far):
+                # One line, what matters most at its beginning.
+                self._rows = rows + (self._rows if words == self._words else 0)
+                self._words = words
+                parts = [so_far.words] if so_far else []
+                parts += [many(self._rows, "row")] if self._rows else []
+                self._progress.line = printable(": ".join(filter(None, (", ".join(parts), words))))
+            case Note(words):
+                # Above the bars, where it stays.
+                self._progress.console.print(Text(printable(words)), soft_wrap=True)
+
+    def _begin(self, began: Began) -> None:
+        """Adds a bar that begins after the rows that an earlier run has done. A second pass reuses it."""
+        label, rows, done = began.report.target.label, began.rows, began.done
+        if self._task is None or began.pass_number == 1:
+            rotating = f"{self._verb} {label}"
             self._task = self._progress.add_task(rotating, total=max(rows, done), completed=done, rate="")
         else:
-            checking = f"checking (pass {pass_number}) {report.target.label}"
+            checking = f"checking (pass {began.pass_number}) {label}"
             self._progress.reset(self._task, total=rows, description=checking, rate="")
-        self._before = self._done = done
-        self._started = time.monotonic()
-
-    def advance(self, rows: int, outdated: int, pace: str = "") -> None:
-        """Moves the bar. An estimate that was too low is raised."""
-        del outdated
-        if self._task is None:
-            return
-        self._done += rows
-        rate = (self._done - self._before) / max(time.monotonic() - self._started, 1e-6)
-        total = max(self._progress.tasks[-1].total or 0, self._done)
-        self._progress.update(self._task, completed=self._done, total=total, rate=f"{rate:,.0f}/s {pace}")
-
-    def at_work(self, words: str, rows: int = 0, so_far: SoFar | None = None) -> None:
-        """Shows what is done, with the rows that were read so far: one line, what matters most at its beginning."""
-        self._rows = rows + (self._rows if words == self._words else 0)
-        self._words = words
-        parts = [so_far.words] if so_far else []
-        parts += [many(self._rows, "row")] if self._rows else []
-        self._progress.line = printable(": ".join(filter(None, (", ".join(parts), words))))
-
-    def announce(self, words: str) -> None:
-        """Prints it above the bars, where it stays."""
-        self._progress.console.print(Text(printable(words)), soft_wrap=True)
+        self._done, self._estimate = done, Estimate(time.monotonic(), rows, done)

@@ -2,27 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import ClassVar, NamedTuple
 
 import sqlalchemy as sa
 
-from rotation.planning.inner_tokens import Spelled
-from rotation.stores.cells import CellSyntax, SearchedColumn, TableEntry
+from keyring_core.blind_index import LENGTH
+from rotation.planning.inner_tokens import SHORTEST, Spelled
 from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn
 from rotation.stores.origins import Edge
-from rotation.stores.table_readers import TableReader, TableSource
+
+INDEX_SIZES = tuple(LENGTH * width for width in (1, 2, 4))
+"""Bytes of a blind index, in each width of characters."""
+LEAST = min(SHORTEST, *INDEX_SIZES)
+"""Bytes of the smallest cell that is searched. A column without room for it is not read."""
+LEVELS = 98, 146, 196, 262
+"""Bytes. Each is asked of a cell by itself, so that there are fewer of them than sizes of forms; measured on SQLite."""
+WIDE = 50
+"""Conditions that stand beside each other."""
 
 
-class Catalog(CellSyntax):
+class TableEntry(NamedTuple):
+    """A table by its names, as the catalog has it."""
+
+    schema: str | None
+    table: str
+    plain: bool
+    """True if its name alone finds it."""
+    parents: tuple[tuple[str, str], ...] = ()
+    """Tables that are read with this one: schema and name."""
+    is_partition: bool = False
+    readable: bool = True
+    """True if this user may read any column of it."""
+    by_columns: bool = False
+    """True if this user may read some columns only, and none of the system's columns."""
+    has_history: bool = False
+    """True if it keeps the rows of the past."""
+    caution: str | None = None
+    """The reason why rows of it may be missed while others write."""
+    hidden: str | None = None
+    """The reason why rows may be hidden from this user."""
+    has_parts: bool = False
+    """True if others may be read with it."""
+    size: int = 0
+    """About how many bytes it has, with its large cells; 0 if the catalog does not say."""
+    rows: int | None = None
+    """About how many rows it has; None if the catalog does not say."""
+
+    @property
+    def name(self) -> str:
+        """As a target names it."""
+        return self.table if self.plain else f"{self.schema}.{self.table}"
+
+    @property
+    def names(self) -> set[str]:
+        """All names by which a target finds it."""
+        return {self.name, *([f"{self.schema}.{self.table}"] if self.schema else [])}
+
+
+class SearchedColumn(NamedTuple):
+    """A column, and how it is searched."""
+
+    name: str
+    searched: bool = True
+    """True if its type can hold a token."""
+    is_bytes: bool = False
+    """True if it is searched, and fetched, as bytes."""
+    readable: bool = True
+    unsearched: str | None = None
+    """Its type, if that can hold a token and is not searched."""
+    is_text: bool = False
+    """True if its type is a text, even if `is_bytes`: then the database has to be asked for its bytes."""
+
+
+class Catalog:
     """Answers from the catalog, as far as all kinds of databases have them in common."""
 
     has_snapshots: ClassVar[bool] = True
     """True if a table is read in one transaction that sees one moment; otherwise each read is short."""
     follows_keys: ClassVar[bool] = True
-    """True if a table is read by its key."""
+    """True if a search reads a table by its key; otherwise by the places of its rows in its file."""
+    row_numbers: ClassVar[tuple[str, ...]] = ()
+    """The names of the column in which the database numbers rows, if it does: better to follow than a key."""
     schemas_are_databases: ClassVar[bool] = False
     """True if an admin calls each schema a database."""
+    has_neighbours: ClassVar[bool] = False
+    """True if the server may have other databases, which need a connection of their own."""
+    piece: ClassVar[int | None] = 4 * 1024 * 1024
+    """The part of a large cell that is read at once, in bytes or letters; None: all of it."""
 
     # Of one table.
 
@@ -124,14 +192,12 @@ class Catalog(CellSyntax):
         return []
 
     def databases(self, connection: sa.Connection) -> tuple[list[str], dict[str, str]]:
-        """The server's other databases that need a connection of their own: those to enter, and the rest, with why."""
-        del connection
-        return [], {}
+        """The server's other databases, if it `has_neighbours`: those to enter, and the rest, with why."""
+        raise NotImplementedError
 
     def database_sizes(self, connection: sa.Connection) -> dict[str, int]:
-        """The bytes of those that this user may enter, if the server says them."""
-        del connection
-        return {}
+        """The bytes of those that this user may enter."""
+        raise NotImplementedError
 
     def columns(
         self, connection: sa.Connection, schema: str | None, table: str | None = None
@@ -157,9 +223,66 @@ class Catalog(CellSyntax):
     def largest(self, connection: sa.Connection) -> int | None:
         """The size of the largest cell that this database returns, if that is bounded."""
 
-    def readers(self, source: TableSource, *, full: bool) -> list[TableReader]:
-        """The readers of all of the table, with its history; or for a sample, without: each part by itself.
+    # Of a cell, in SQL.
 
-        None if there is no row, so that no statement about its columns has to be made.
-        """
+    def quote(self, name: str) -> str:
+        """*name* as an identifier. Not SQLAlchemy's own, which doubles a percent sign, as literal SQL does again."""
+        return '"' + name.replace('"', '""') + '"'
+
+    def table(self, entry: TableEntry) -> str:
+        """The rows of a table, and of those that are read with it."""
+        return ".".join(self.quote(name) for name in (entry.schema, entry.table) if name is not None)
+
+    def cell(self, kind: SearchedColumn) -> str:
+        """The cell as text or bytes."""
         raise NotImplementedError
+
+    def size(self, kind: SearchedColumn) -> str:
+        """The bytes of the cell, without reading all of it if the database can do that."""
+        return f"octet_length({self.cell(kind)})"
+
+    def holds(self, kind: SearchedColumn, marks: Iterable[bytes]) -> dict[bytes, str]:
+        """For each of *marks* what is true for a cell that holds it."""
+        raise NotImplementedError
+
+    def constant(self, kind: SearchedColumn, value: bytes) -> str:
+        """*value* as such a cell."""
+        raise NotImplementedError
+
+    def is_marked(self, kind: SearchedColumn, forms: Sequence[Spelled]) -> str:
+        """True for a cell that holds a mark of one of *forms*, and room for a token in it."""
+        return in_any_form(forms, self.size(kind), self.holds(kind, marks_of(forms)))
+
+
+def marks_of(forms: Iterable[Spelled]) -> set[bytes]:
+    """All marks of *forms*, and the pieces that they share."""
+    return {mark for form in forms for mark in (*form.marks, form.piece)}
+
+
+def in_any_form(forms: Sequence[Spelled], size: str, holds: Mapping[bytes, str]) -> str:
+    """The SQL that is true for a cell of *size* with a mark of one of *forms*; *holds* asks for each of `marks_of`.
+
+    Most cells are too small for most forms, and have none of their pieces.
+    """
+
+    def level(form: Spelled) -> int:
+        return max((level for level in LEVELS if level <= form.least), default=form.least)
+
+    def in_form(form: Spelled) -> str:
+        marks = any_of(holds[mark] for mark in form.marks)
+        return marks if form.marks == (form.piece,) else f"({holds[form.piece]} AND ({marks}))"
+
+    found: str | None = None
+    by_level = groupby(sorted(forms, key=level), level)
+    for least, those in reversed([(least, list(those)) for least, those in by_level]):
+        parts = [*map(in_form, those), *([found] if found else [])]
+        found = f"({size} >= {least} AND ({any_of(parts)}))"
+    return found or any_of(())
+
+
+def any_of(conditions: Iterable[str]) -> str:
+    """The SQL that is true if one of *conditions* is; nested, since SQLite bounds how deep an expression may be."""
+    parts = list(conditions)
+    while len(parts) > WIDE:
+        parts = [f"({' OR '.join(parts[start : start + WIDE])})" for start in range(0, len(parts), WIDE)]
+    return f"({' OR '.join(parts)})" if parts else "(1 = 0)"

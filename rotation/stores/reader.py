@@ -12,14 +12,13 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from keyring_core.blind_index import SHAPE
 from keyring_core.tokens import BEGINNING, token_length
-from rotation.model.batch import BATCH_BYTES, LARGEST_CELL, Batch, weight_of
+from rotation.model.batch import BATCH_BYTES, LARGE_CELL, LARGEST_CELL, Batch, weight_of
 from rotation.model.counts import RowKey
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.report import row_in_words
 from rotation.model.target import Target
 from rotation.stores.access import Access, RefusedStatement
 from rotation.stores.blocks import LEAST_ROWS, in_blocks
-from rotation.stores.cells import LARGE_CELL
 from rotation.stores.columns import AsRead, Shard, TableFacts, TableState, TargetCells, beyond, free_column, same_key
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Mode, Tempo

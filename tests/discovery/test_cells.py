@@ -9,8 +9,10 @@ import sqlalchemy as sa
 
 from keyring_core import Key
 from rotation.discovery import survey
+from rotation.discovery.table_source import LARGE, TOO_LARGE, CellConditions, CellFetcher, Rows
+from rotation.model.batch import LARGE_CELL
 from rotation.planning.inner_tokens import SPELLED
-from rotation.stores.cells import LARGE, LARGE_CELL, TOO_LARGE, CellConditions, CellReader, Rows, SearchedColumn
+from rotation.stores.catalog import SearchedColumn
 from rotation.stores.sqlite.catalog import SQLiteCatalog
 from tests.databases import Database
 from tests.discovery.conftest import Discover, columns, remarks
@@ -74,7 +76,7 @@ class Growing:
 
 def test_a_cell_that_grows_between_two_reads_is_too_large() -> None:
     """It is counted as such, as if it had been so large from the start."""
-    reader = CellReader(CellConditions(SQLiteCatalog(), SPELLED, most=30), [SearchedColumn("token")])
+    reader = CellFetcher(CellConditions(SQLiteCatalog(), SPELLED, most=30), [SearchedColumn("token")])
 
     assert reader.fill(Growing(), sa.table("creds"), (), [LARGE]) == [TOO_LARGE]
 

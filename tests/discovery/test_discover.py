@@ -12,10 +12,9 @@ import sqlalchemy as sa
 
 from keyring_core import Key, Keyring
 from keyring_core.blind_index import BlindIndex
-from rotation.discovery import survey
+from rotation.discovery import table_readers
 from rotation.discovery.survey import Survey
 from rotation.model.next_steps import quoted
-from rotation.stores import table_readers
 from tests.conftest import Cli
 from tests.databases import Database, open_database
 from tests.discovery.conftest import Discover, columns
@@ -491,7 +490,7 @@ def test_a_sample_ends_in_time(whole: Database, discover: Discover, monkeypatch:
     """On a slow database a sample is smaller, reports how many rows it read, and is not only of the first rows."""
     whole.make_creds([None] * LARGE)
     whole.execute("UPDATE creds SET token = :token WHERE id <= 38", token=make_token("first"))
-    monkeypatch.setattr(survey, "SAMPLE_SECONDS", 0)
+    monkeypatch.setattr(table_readers, "SAMPLE_SECONDS", 0)
 
     ran = discover(whole)
 

@@ -9,7 +9,7 @@ import pytest
 
 from keyring_core import Key, Keyring
 from rotation.configuration.sections import Ignored
-from rotation.discovery.discover import databases_of, discover, uncovered_token_columns
+from rotation.discovery.discover import SearchPlan, databases_of, discover, uncovered_token_columns
 from rotation.discovery.survey import Survey
 from rotation.model.target import Target
 from tests.conftest import Cli
@@ -193,7 +193,7 @@ def test_tokens_under_the_keys_of_a_set_are_known(app: Database, keyring: Keyrin
     targets = [Target(app.url, "creds", "token", "creds")]
     sets = {"billing": Keyring(make_key("nobody"))}
 
-    found = discover(databases_of(targets), targets, keyring, survey, full=True, schemas=None, keyrings=sets)
+    found = discover(SearchPlan(databases_of(targets), targets, sets, full=True), survey)
 
     [column] = found.uncovered
     assert (column.unknown, dict(column.under)) == (0, {make_key("nobody").id: 1})

@@ -12,10 +12,11 @@ import pytest
 from keyring_core import Keyring
 from rotation.discovery.memory import SearchMemory
 from rotation.discovery.survey import Survey
-from rotation.discovery.table_rows import TableRows
+from rotation.discovery.table_readers import TableRows
+from rotation.discovery.table_source import SearchableTable
 from rotation.discovery.token_column import BARE, TokenColumn
 from rotation.model.searched_table import SearchedTable
-from rotation.stores.cells import SearchableTable, SearchedColumn, TableEntry
+from rotation.stores.catalog import SearchedColumn, TableEntry
 from tests.keys import make_key
 
 ENTRY = TableEntry("public", "notes", plain=True)

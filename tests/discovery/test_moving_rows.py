@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
@@ -13,11 +13,12 @@ import pytest
 import sqlalchemy as sa
 
 from keyring_core import Keyring
-from rotation.discovery.discover import databases_of, discover
+from rotation.discovery.discover import SearchPlan, databases_of, discover
+from rotation.discovery.result import Discovery
 from rotation.discovery.survey import Survey
-from rotation.discovery.table_rows import OneTransaction, TableRows
+from rotation.discovery.table_readers import TableRows
+from rotation.discovery.table_source import CellFetcher, OneTransaction
 from rotation.model.target import Target
-from rotation.stores.cells import CellReader
 from rotation.stores.dialect import Mode
 from rotation.stores.mysql.dialect import MySQL
 from tests.databases import Database
@@ -39,10 +40,7 @@ def test_no_row_that_moves_is_missed(database: Database, keyring: Keyring) -> No
     targets = [Target(database.url, "creds", "token", "creds")]
 
     with _services(database) as moved:
-        searches = [
-            discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
-            for _ in range(SEARCHES)
-        ]
+        searches = [_search(targets, keyring) for _ in range(SEARCHES)]
 
     assert all(moved), "the services wrote meanwhile"
     assert [[(one.label, one.tokens, one.rows) for one in search.columns] for search in searches] == [
@@ -71,7 +69,7 @@ def test_after_a_lost_connection_the_table_is_read_again(
 
     monkeypatch.setattr(TableRows, "__iter__", kill_in_the_middle)
 
-    found = discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+    found = _search(targets, keyring)
 
     assert len(killed) == 1
     assert {one.label: one.tokens for one in found.columns} == {"a_first.token": 1, "creds.token": 5_000}
@@ -86,15 +84,15 @@ def test_a_large_cell_is_the_one_of_that_moment(
     database.make_creds([], "LONGTEXT" if database.kind == "mariadb" else None)
     large = f"{make_token('x')} {'y' * 200_000}"
     database.insert("creds", [{"id": number, "token": large} for number in range(3)])
-    targets, fill = [Target(database.url, "creds", "token", "creds")], CellReader.fill
+    targets, fill = [Target(database.url, "creds", "token", "creds")], CellFetcher.fill
 
     def change_before(*given: Any) -> Any:
         database.execute("UPDATE creds SET token = NULL")
         return fill(*given)
 
-    monkeypatch.setattr(CellReader, "fill", change_before)
+    monkeypatch.setattr(CellFetcher, "fill", change_before)
 
-    found = discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+    found = _search(targets, keyring)
 
     assert [column.embedded for column in found.columns] == [3]
 
@@ -114,7 +112,7 @@ def test_a_table_that_is_altered_after_the_snapshot_is_read_again(
 
     monkeypatch.setattr(MySQL, "begin", alter_after)
 
-    found = discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+    found = _search(targets, keyring)
 
     assert len(altered) == 1
     assert ([column.tokens for column in found.columns], found.unseen) == ([3], [])
@@ -137,7 +135,7 @@ def test_a_snapshot_outlasts_a_batch_that_takes_long(
 
     monkeypatch.setattr(TableRows, "__iter__", read_slowly)
 
-    found = discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+    found = _search(targets, keyring)
 
     assert [column.tokens for column in found.columns] == [3]
     assert len(readings) == 1
@@ -176,6 +174,11 @@ def _kill(database: Database) -> int:
     found = database.rows("SELECT id FROM information_schema.processlist WHERE user = :user", user=user)
     database.execute(*(f"KILL {number}" for (number,) in found))
     return len(found)
+
+
+def _search(targets: Sequence[Target], keyring: Keyring) -> Discovery:
+    plan = SearchPlan(databases_of(targets), targets, {None: keyring}, full=True, whole_server=False)
+    return discover(plan, _survey)
 
 
 def _survey(url: str) -> Survey:

@@ -7,15 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rotation.discovery.progress import Remaining, SearchProgress, TableIdentity
-from rotation.model.report import NoWatcher, SoFar
-from rotation.stores.cells import TableEntry
-from tests.fakes import Seconds
+from rotation.discovery.search_progress import Remaining, SearchProgress
+from rotation.discovery.table_source import TableIdentity
+from rotation.model.watcher import SoFar
+from rotation.stores.catalog import TableEntry
+from tests.fakes import Seconds, Silence
 
 HERE, THERE = ("here",), ("there",)
 
 
-class Heard(NoWatcher):
+class Heard(Silence):
     """A watcher that remembers, and that no two threads may call at once."""
 
     def __init__(self) -> None:

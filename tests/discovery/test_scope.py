@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from keyring_core import Derivation, Key, Keyring
-from rotation.discovery.discover import databases_of, uncovered_token_columns
+from rotation.discovery.discover import SearchPlan, databases_of, uncovered_token_columns
 from rotation.discovery.discover import discover as search
 from rotation.discovery.survey import Survey
 from rotation.model.target import Target
@@ -127,7 +127,7 @@ def test_two_urls_of_one_server_search_each_table_once(
                 (local.set(database=name_of(other)).render_as_string(hide_password=False), "creds"),
             )
         ]
-        found = search(databases_of(targets), targets, keyring, survey, full=True, schemas=None)
+        found = search(SearchPlan(databases_of(targets), targets, {None: keyring}, full=True), survey)
 
     assert sorted((column.covered, column.tokens) for column in found.columns) == [(True, 1), (True, 1), (True, 2)]
     assert [remark.subject for remark in found.unseen] == ["private"], "a url names its database"
@@ -148,7 +148,7 @@ def test_another_application_s_tokens_do_not_count(whole: Database, keyring: Key
     targets = [Target(whole.url, "creds", "token", "creds")]
 
     found = uncovered_token_columns(targets, keyring, survey, full=True)
-    unopened = search(databases_of(targets), targets, keyring, survey, full=True, schemas=None).unopened
+    unopened = search(SearchPlan(databases_of(targets), targets, {None: keyring}, full=True), survey).unopened
 
     assert {column.label: column.may_need(old.id, any_place=True) for column in found} == {
         f"{more}.ours.token": True,
@@ -318,7 +318,7 @@ def test_what_the_grants_do_not_show_is_reported(whole: Database, discover: Disc
     assert "no SELECT on *.*" in words
     assert f"{name_of(whole)}%.*" in words
     assert f"{name_of(whole)}.creds" in remarks(narrow.document)["other databases of the server"]
-    assert survey(mariadb_server()).unsearchable() == []
+    assert survey(mariadb_server()).unsearchable == []
 
 
 GRANTS = {

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
-from rotation.discovery.discover import uncovered_token_columns
+from rotation.discovery.discover import SearchPlan, uncovered_token_columns
 from rotation.discovery.result import Discovery, Remark, target_entries
 from rotation.discovery.survey import Survey
 from rotation.discovery.token_column import BARE, DOUBLE, Part, TokenColumn
@@ -327,7 +327,7 @@ def test_the_where_of_a_target_is_reported(database: Database, keyring: Keyring)
     def survey(url: str) -> Survey:
         return Survey(url, sleep=lambda _: None)
 
-    found = discover(databases_of(targets), targets, keyring, survey, full=True, schemas=None)
+    found = discover(SearchPlan(databases_of(targets), targets, {None: keyring}, full=True), survey)
 
     assert [(one.covered, one.where) for one in found.columns] == [(True, "id > 1")]
     assert [(remark.subject, remark.words[:22]) for remark in found.remarks] == [

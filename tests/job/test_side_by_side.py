@@ -16,8 +16,9 @@ from rotation.job.options import RunOptions
 from rotation.job.side_by_side import MainThread
 from rotation.ledger.ledger import Ledger
 from rotation.model.failures import StoppedError
-from rotation.model.report import Report, TargetReport, Watcher
+from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
+from rotation.model.watcher import Watcher
 from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database

@@ -31,10 +31,10 @@ from rotation.job.options import RunOptions
 from rotation.job.pace import Throttle
 from rotation.job.worker import pickled
 from rotation.job.workers import Workers, open_workers
-from rotation.model import threads
 from rotation.model.failures import WorkerError
 from rotation.model.key_history import History, Promotion
 from rotation.model.target import Index, Target
+from rotation.stores import threads
 from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database

@@ -17,10 +17,11 @@ from keyring_core.environment import Settings, load_settings
 from rotation.cli.main import main
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord
-from rotation.model.report import NoWatcher, SoFar, TargetReport
+from rotation.model.report import TargetReport
+from rotation.model.watcher import SoFar
 from tests.conftest import Ran
 from tests.databases import Database
-from tests.fakes import token
+from tests.fakes import Silence, token
 from tests.keys import key_text, make_key
 
 OLD, OLDER, NEW = make_key("old"), make_key("older"), make_key("new")
@@ -79,7 +80,7 @@ class Shop:
         return Ledger.open(self.ledger_url)
 
 
-class Listening(NoWatcher):
+class Listening(Silence):
     """Remembers what it hears."""
 
     def __init__(self) -> None:

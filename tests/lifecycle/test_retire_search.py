@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from rotation.discovery import survey
+from rotation.discovery import table_readers
 from rotation.discovery.survey import Survey
-from rotation.stores import table_readers
 from tests.conftest import Ran
 from tests.databases import Database, open_database
 from tests.fakes import token
@@ -289,7 +288,7 @@ def test_a_column_that_refused_is_looked_at_before_every_row_is_searched(
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_token_that_a_sample_missed_is_looked_for_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """In its table, to the end; not if a target names its column by now, since a census reads that."""
-    monkeypatch.setattr(survey, "WINDOWS", 2)
+    monkeypatch.setattr(table_readers, "WINDOWS", 2)
     monkeypatch.setattr(table_readers, "WINDOW_ROWS", 2)
     shop.database.execute("CREATE TABLE spare (id INTEGER PRIMARY KEY, token TEXT)")
     shop.database.insert("spare", [{"id": n, "token": old_token("older") if n == 71 else "-"} for n in range(100)])

@@ -12,8 +12,8 @@ import pytest
 from keyring_core import Keyring
 from keyring_core.blind_index import BlindIndex
 from rotation.discovery.survey import Survey
+from rotation.discovery.table_source import SearchableTable
 from rotation.model.text import UNCHANGED
-from rotation.stores.cells import SearchableTable
 from tests.databases import Database
 from tests.fakes import token
 from tests.keys import key_text

@@ -13,7 +13,8 @@ from keyring_core import Keyring
 from rotation.job import passes
 from rotation.job.loop import rotate
 from rotation.job.options import RunOptions
-from rotation.model.report import SoFar, TargetReport
+from rotation.model.report import TargetReport
+from rotation.model.watcher import Advanced, AtWork, Began, Note, SoFar
 from rotation.output import progress
 from rotation.output.progress import BarWatcher, LogWatcher
 from rotation.stores.databases import identify
@@ -30,8 +31,8 @@ def test_a_run_that_goes_on_counts_from_where_it_was(monkeypatch: pytest.MonkeyP
 
     with capture_logs() as logged:
         watcher = LogWatcher()
-        watcher.begin(REPORT, 1000, 1, done=700)
-        watcher.advance(100, 90)
+        watcher(Began(REPORT, 1000, 1, done=700))
+        watcher(Advanced(100, 90))
 
     assert [(line["done"], line["rows_per_second"], line["seconds_left"]) for line in logged] == [(800, 10, 20)]
 
@@ -62,9 +63,9 @@ def test_a_log_line_comes_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> 
 
     with capture_logs() as logged:
         watcher = LogWatcher()
-        watcher.begin(REPORT, 1000, 2)
+        watcher(Began(REPORT, 1000, 2))
         for _ in range(3):
-            watcher.advance(200, 90)
+            watcher(Advanced(200, 90))
 
     assert [(line["event"], line["number"], line["done"], line["rows"]) for line in logged] == [
         ("rotation.progress", 2, 400, 1000)
@@ -81,7 +82,7 @@ def test_a_search_is_logged_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -
     with capture_logs() as logged:
         watcher = LogWatcher()
         for words in ("searching a: 1 of 2", "searching a: 1 of 2", "searching b: 2 of 2", "searching b: 2 of 2"):
-            watcher.at_work(words, 100)
+            watcher(AtWork(words, 100))
 
     assert [(line["event"], line["doing"], line["done"]) for line in logged] == [
         ("rotation.progress", "searching a: 1 of 2", 200),
@@ -97,9 +98,9 @@ def test_a_search_logs_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with capture_logs() as logged:
         watcher = LogWatcher()
-        watcher.announce("Searching every row of 2 databases (2.0 GB)")
-        watcher.at_work("searching a", 100, SoFar(1, 2, 3, 4))
-        watcher.at_work("searching a", 100, SoFar(1, 2, 3, 4, 43, 2_000_000_000, 90))
+        watcher(Note("Searching every row of 2 databases (2.0 GB)"))
+        watcher(AtWork("searching a", 100, SoFar(1, 2, 3, 4)))
+        watcher(AtWork("searching a", 100, SoFar(1, 2, 3, 4, 43, 2_000_000_000, 90)))
 
     numbers = {"database": 1, "databases": 2, "table": 3, "tables": 4}
     of_search = {"event": "rotation.progress", "doing": "searching a", "log_level": "info"}
@@ -114,9 +115,9 @@ def test_a_bar_shows_what_is_done_and_the_rows() -> None:
     """An estimate that was too low is raised."""
     out = io.StringIO()
     with BarWatcher(Console(file=out, force_terminal=True, width=120), verb="rotating") as bar:
-        bar.advance(1, 0)  # before any pass: nothing to move
-        bar.begin(REPORT, 10, 1)
-        bar.advance(12, 0)
+        bar(Advanced(1, 0))  # before any pass: nothing to move
+        bar(Began(REPORT, 10, 1))
+        bar(Advanced(12, 0))
 
     assert "rotating creds.token" in out.getvalue()
     assert "12/12" in out.getvalue()
@@ -126,13 +127,13 @@ def test_a_search_has_one_line_while_it_lasts() -> None:
     """It names the database, counts its rows from zero, and is cut off where the terminal ends; it goes at the end."""
     out, shown = io.StringIO(), []
     with BarWatcher(Console(file=out, force_terminal=True, width=60), verb="reading") as bar:
-        bar.begin(REPORT, 10, 1)
+        bar(Began(REPORT, 10, 1))
         for words, rows, so_far in (
             ("searching a", 1700, None),
             ("searching a", 7, SoFar(1, 2, 3, 4)),
             ("searching b", 1, SoFar(2, 2, 1, 4, 43, 2_000, 170)),
         ):
-            bar.at_work(words, rows, so_far)
+            bar(AtWork(words, rows, so_far))
             bar._progress.refresh()
             shown.append(bar._progress.line)
 
@@ -150,8 +151,8 @@ def test_what_is_announced_stays_above_the_bars() -> None:
     """It is printed once, in a line of its own, also if it is longer than the terminal is wide."""
     out, words = io.StringIO(), "Searching every row of 3 databases (214 tables, 12.4 GB)"
     with BarWatcher(Console(file=out, force_terminal=True, width=40), verb="reading") as bar:
-        bar.at_work("searching a", 1)
-        bar.announce(words)
+        bar(AtWork("searching a", 1))
+        bar(Note(words))
         bar._progress.refresh()
 
     assert out.getvalue().count(f"{words}\n") == 1
@@ -160,11 +161,11 @@ def test_what_is_announced_stays_above_the_bars() -> None:
 def test_each_target_has_one_bar() -> None:
     """The first pass rotates; the next one checks, in the same bar from its beginning. Another target gets its own."""
     with BarWatcher(Console(file=io.StringIO(), force_terminal=True), verb="rotating") as bar:
-        bar.begin(REPORT, 10, 1)
-        bar.advance(10, 10)
-        bar.begin(REPORT, 10, 2)
-        bar.advance(3, 0)
-        bar.begin(REPORT, 20, 1)
+        bar(Began(REPORT, 10, 1))
+        bar(Advanced(10, 10))
+        bar(Began(REPORT, 10, 2))
+        bar(Advanced(3, 0))
+        bar(Began(REPORT, 20, 1))
 
     assert [(task.description, task.completed, task.total) for task in bar._progress.tasks] == [
         ("checking (pass 2) creds.token", 3, 10),
@@ -175,8 +176,8 @@ def test_each_target_has_one_bar() -> None:
 def test_the_bar_of_a_run_that_goes_on_begins_where_it_was() -> None:
     """The rows of an earlier run count as done."""
     with BarWatcher(Console(file=io.StringIO(), force_terminal=True), verb="rotating") as bar:
-        bar.begin(REPORT, 1000, 1, done=700)
-        bar.advance(100, 90)
+        bar(Began(REPORT, 1000, 1, done=700))
+        bar(Advanced(100, 90))
 
     [task] = bar._progress.tasks
     assert (task.completed, task.total) == (800, 1000)

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 import pytest
 import sqlalchemy as sa
 
+from rotation.discovery import file_reader, table_readers
 from rotation.discovery.survey import Survey
+from rotation.discovery.table_source import Courtesy
 from rotation.planning.inner_tokens import SHORTEST, SPELLED, Spelled, forms_of_texts
-from rotation.stores import table_readers
-from rotation.stores.cells import WIDE, any_of
-from rotation.stores.postgresql import file_reader
-from rotation.stores.table_readers import Courtesy
+from rotation.stores.catalog import WIDE, any_of
 from tests.databases import Database
 
 pytestmark = pytest.mark.database

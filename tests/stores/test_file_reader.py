@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from rotation.stores.postgresql import catalog, file_reader
-from rotation.stores.table_readers import TableSource
+from rotation.discovery import file_reader
+from rotation.discovery.table_source import TableSource
 from tests.databases import Database
 from tests.stores.test_cell_conditions import as_text, found
 
@@ -130,13 +130,13 @@ def test_the_look_at_a_small_table_is_not_compiled(database: Database, monkeypat
     """Of a large table it reads nothing, but as the server reckons it costs as much as all of it."""
     url = sa.make_url(database.url).update_query_dict({"options": "-cjit=on -cjit_above_cost=0 -csearch_path=public"})
     database.execute("CREATE TABLE cells (id INTEGER PRIMARY KEY, cell TEXT)", "INSERT INTO cells VALUES (1, 'a')")
-    leaves_of, compiles = catalog.leaves_of, []
+    leaves_of, compiles = file_reader.leaves_of, []
 
-    def ask(source: TableSource, leaves: str) -> object:
+    def ask(source: TableSource) -> object:
         compiles.append(source.first(sa.text("SHOW jit")))
-        return leaves_of(source, leaves)
+        return leaves_of(source)
 
-    monkeypatch.setattr(catalog, "leaves_of", ask)
+    monkeypatch.setattr(file_reader, "leaves_of", ask)
 
     found(replace(database, url=url.render_as_string(hide_password=False)))
 

@@ -44,7 +44,7 @@ def of_a_target(url: str) -> Opened:
 def of_a_search(url: str) -> Opened:
     """As `discover` and the search of `keys retire` read."""
     survey = Survey(url, sleep=no_wait)
-    return survey.unsearchable, survey.close
+    return lambda: survey.find(Target(url, "creds", "token", "creds")), survey.close
 
 
 def of_the_ledger(url: str) -> Opened:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rotation.stores.table_readers import Window, middle_of, spread
+from rotation.discovery.table_readers import Window, middle_of, spread
 
 ROOM = 20
 """Rows that are read of a window."""

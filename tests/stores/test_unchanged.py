@@ -13,14 +13,14 @@ import pytest
 import sqlalchemy as sa
 
 from keyring_core import Keyring
-from rotation.discovery.discover import DatabaseUrl, discover
+from rotation.discovery.discover import DatabaseUrl, SearchPlan, discover
 from rotation.discovery.memory import SearchMemory
 from rotation.discovery.survey import Survey
-from rotation.discovery.table_rows import TableRows
+from rotation.discovery.table_readers import TableRows
+from rotation.discovery.table_source import Courtesy
 from rotation.stores.dialect import Mode
 from rotation.stores.postgresql import other_writers as postgresql_others
 from rotation.stores.postgresql.dialect import PostgreSQL
-from rotation.stores.table_readers import Courtesy
 from tests.chaos.server import Server, own_postgres
 from tests.conftest import Named
 from tests.databases import Database, open_database
@@ -222,7 +222,8 @@ def test_nothing_is_open_while_a_table_is_remembered(postgres: Database, keyring
     )
     memory = SearchMemory({}, lambda *_: opened.append(postgres.rows(query, user=user)))
     place = DatabaseUrl(postgres.url, postgres.url)
-    discover([place], [], keyring, lambda url: Survey(url, sleep=lambda _: None), full=True, schemas=(), memory=memory)
+    plan = SearchPlan([place], [], {None: keyring}, full=True, schemas=(), memory=memory)
+    discover(plan, lambda url: Survey(url, sleep=lambda _: None))
 
     assert opened == [[("idle",)]]
 

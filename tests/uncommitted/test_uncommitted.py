@@ -7,20 +7,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from rotation.context import Context
+from rotation.discovery.discover import SearchPlan
 from rotation.discovery.result import Discovery
 from rotation.lifecycle import operations
 from rotation.lifecycle import waits as open_writers
+from rotation.lifecycle.waits import Uncommitted, uncommitted
 from rotation.model.streams import Streams
 from rotation.stores.connection import SharedConnections
 from rotation.stores.mysql import other_writers
 from rotation.stores.mysql.other_writers import MySQLOthers
-from rotation.stores.uncommitted import Uncommitted, uncommitted
 from tests.chaos.server import own_mariadb, own_postgres
 from tests.conftest import Named, Ran
 from tests.databases import Database, open_database
@@ -191,11 +191,11 @@ def test_a_reader_that_writes_during_the_search_keeps_the_key(shop: Shop) -> Non
     with session(shop.database, "SELECT count(*) FROM creds") as other:
 
         class Late(Context):
-            def search(self, *given: Any, full: bool, **how: Any) -> Discovery:
-                if full:
-                    searches.append(full)
+            def search(self, plan: SearchPlan) -> Discovery:
+                if plan.full:
+                    searches.append(plan.full)
                     other.exec_driver_sql(INSERT)
-                return super().search(*given, full=full, **how)
+                return super().search(plan)
 
         def search() -> bool:
             reasons[:] = retired(shop, Late)
@@ -275,11 +275,11 @@ def test_a_reader_that_writes_and_prepares_during_the_search_keeps_the_key(prepa
     with session(preparing, "SELECT count(*) FROM creds") as other:
 
         class Late(Context):
-            def search(self, *given: Any, full: bool, **how: Any) -> Discovery:
-                if full:
+            def search(self, plan: SearchPlan) -> Discovery:
+                if plan.full:
                     other.exec_driver_sql(INSERT)
                     other.exec_driver_sql("PREPARE TRANSACTION 'late'")
-                return super().search(*given, full=full, **how)
+                return super().search(plan)
 
         [reason] = retired(shop, Late)
         with preparing.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:

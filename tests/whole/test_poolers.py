@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from keyring_core import Keyring
+from rotation.discovery.discover import DatabaseSearch
 from rotation.discovery.result import Discovery
-from rotation.discovery.search import DatabaseSearch
 from rotation.fleet import announce
 from tests.conftest import Cli
 from tests.databases import Database
@@ -115,10 +115,10 @@ def test_a_search_leaves_each_other_database_at_once(
     shop = Shop(tmp_path, database)
     end, searched = DatabaseSearch.end, list[str]()
 
-    def looked(self: DatabaseSearch, *, everything: bool) -> Discovery:
+    def looked(self: DatabaseSearch) -> Discovery:
         searched.extend(self.discovery.databases)
         until(lambda: not elsewhere(database), "the end of the sessions in other databases")
-        return end(self, everything=everything)
+        return end(self)
 
     monkeypatch.setattr(DatabaseSearch, "end", looked)
     ran = shop.rotate("discover", "--full", "--json", *speed)

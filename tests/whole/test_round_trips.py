@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from keyring_core import Keyring
-from rotation.stores.postgresql import file_reader
+from rotation.discovery import file_reader
 from tests.databases import Database
 from tests.lifecycle.shop import ASKING, OLDER, Shop
 from tests.proxy import through_proxy

@@ -12,12 +12,9 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from rotation.stores import table_readers
-from rotation.stores.catalog import Catalog
-from rotation.stores.cells import LEAST, SearchedColumn, TableEntry
-from rotation.stores.columns import QualifiedName, UniqueColumn, free_column
+from rotation.stores.catalog import LEAST, Catalog, SearchedColumn, TableEntry
+from rotation.stores.columns import QualifiedName, UniqueColumn
 from rotation.stores.origins import Edge, generated
-from rotation.stores.table_readers import KeylessReader, KeyReader, TableReader, TableSource
 
 BINARY = (sa.LargeBinary, mysql.BINARY, mysql.VARBINARY, mysql.TINYBLOB, mysql.MEDIUMBLOB, mysql.LONGBLOB)
 BYTES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
@@ -193,30 +190,14 @@ class MySQLCatalog(Catalog):
         """Of the cell before it is converted."""
         return f"octet_length({self.quote(kind.name)})"
 
-    def holds(self, kind: SearchedColumn, mark: bytes) -> str:
+    def holds(self, kind: SearchedColumn, marks: Iterable[bytes]) -> dict[bytes, str]:
         """Compares bytes."""
-        return f"locate({self.constant(kind, mark)}, {self.cell(kind)}) > 0"
+        return {mark: f"locate({self.constant(kind, mark)}, {self.cell(kind)}) > 0" for mark in marks}
 
     def constant(self, kind: SearchedColumn, value: bytes) -> str:
         """As bytes, as each cell is."""
         del kind
         return f"x'{value.hex()}'"
-
-    def readers(self, source: TableSource, *, full: bool) -> list[TableReader]:
-        """One: partitions are no tables of their own. With its history a key names more than one row."""
-        entry, few = source.entry, table_readers.WINDOWS * table_readers.WINDOW_ROWS
-        if full and entry.has_history:
-            return [KeylessReader(source, table=sa.text(f"{quoted_pair(entry)} FOR SYSTEM_TIME ALL"))]
-        rows: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(source.table).limit(1)
-        # The server's estimate may be a day old.
-        sizes = sa.select(rows.scalar_subquery(), rows.offset(few).scalar_subquery())
-        [(has_rows, has_more)] = source.reads.read(sizes)
-        # Rows of the past are rows, too.
-        if not has_rows and not entry.has_history:
-            return []
-        if has_more and (key := source.key()):
-            return [KeyReader(source, [free_column(name) for name in key])]
-        return [KeylessReader(source, max(entry.rows or 0, few + 1) if has_more else 0)]
 
 
 def quoted_pair(entry: TableEntry) -> str:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from rotation.planning.inner_tokens import SHORTEST, Spelled, forms_of_texts
-from rotation.stores.catalog import Catalog
-from rotation.stores.cells import LEAST, SearchedColumn, TableEntry
-from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn, table_clause
+from rotation.stores.catalog import LEAST, Catalog, SearchedColumn, TableEntry
+from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn
 from rotation.stores.origins import Edge, Place
-from rotation.stores.postgresql.file_reader import FileReader, leaves_of
-from rotation.stores.table_readers import KeylessReader, TableReader, TableSource
 from rotation.stores.watchdog import LASTING
 
 HERE = """WITH RECURSIVE here(oid) AS (
@@ -135,16 +132,17 @@ IDENTITY = f"""{HERE} SELECT (SELECT system_identifier FROM pg_control_system())
 OWN = r"n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'"
 """Excludes the system's schemas and temporary tables."""
 
-TABLES = f"""SELECT n.nspname, c.relname, pg_table_is_visible(c.oid), c.relispartition,
-has_any_column_privilege(c.oid, 'SELECT'), NOT has_table_privilege(c.oid, 'SELECT'), row_security_active(c.oid),
-c.relhassubclass, (c.relpages + COALESCE(t.relpages, 0)) * CAST(current_setting('block_size') AS bigint),
-CAST(c.reltuples AS bigint),
+TABLES = f"""SELECT n.nspname, c.relname, pg_table_is_visible(c.oid),
 (SELECT array_agg(ARRAY[pn.nspname, p.relname]) FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
-JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE i.inhrelid = c.oid)
+JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE i.inhrelid = c.oid),
+c.relispartition, has_any_column_privilege(c.oid, 'SELECT'), NOT has_table_privilege(c.oid, 'SELECT'), false, NULL,
+CASE WHEN row_security_active(c.oid) THEN CAST(:hidden AS text) END, c.relhassubclass,
+(c.relpages + COALESCE(t.relpages, 0)) * CAST(current_setting('block_size') AS bigint),
+CASE WHEN c.reltuples >= 0 THEN CAST(c.reltuples AS bigint) END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
 WHERE c.relkind IN ('r', 'p', 'm') AND c.relispopulated AND {OWN} AND has_schema_privilege(n.oid, 'USAGE')
 ORDER BY 1, 2"""  # noqa: S608 - constants only
-"""Its sizes are as old as its statistics: to ask for a file's own size takes a lock."""
+"""The fields of each TableEntry. Its sizes are as old as its statistics: to ask for a file's own size takes a lock."""
 
 UNSEARCHABLE = f"""SELECT 'foreign table ' || n.nspname || '.' || c.relname, 'its rows are on another server'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'f' AND {OWN}
@@ -227,6 +225,7 @@ class PostgreSQLCatalog(Catalog):
     """Any type can be read as text, and any row has its place in a file."""
 
     follows_keys = False
+    has_neighbours = True
 
     def has_table(self, connection: sa.Connection, schema: str | None, table: str) -> bool:
         """True for a table of that name, also a partitioned one; not for a view."""
@@ -282,35 +281,10 @@ class PostgreSQLCatalog(Catalog):
 
     def entries(self, connection: sa.Connection) -> list[TableEntry]:
         """Of all schemas, with their partitions and materialized views."""
-        entries = [
-            TableEntry(
-                schema,
-                table,
-                plain,
-                tuple((one, other) for one, other in parents or ()),
-                is_partition,
-                readable,
-                by_columns,
-                hidden=HIDDEN if secured else None,
-                has_parts=has_parts,
-                size=size,
-                rows=None if rows < 0 else rows,
-            )
-            for (
-                schema,
-                table,
-                plain,
-                is_partition,
-                readable,
-                by_columns,
-                secured,
-                has_parts,
-                size,
-                rows,
-                parents,
-            ) in connection.execute(sa.text(TABLES))
-        ]
-        return _with_partitions(entries)
+        found = map(TableEntry._make, connection.execute(sa.text(TABLES), {"hidden": HIDDEN}))
+        return _with_partitions(
+            [entry._replace(parents=tuple((one, other) for one, other in entry.parents or ())) for entry in found]
+        )
 
     def unsearchable(self, connection: sa.Connection) -> list[tuple[str, str]]:
         """Foreign tables, materialized views without data, schemas that may not be used, and large objects."""
@@ -359,11 +333,12 @@ class PostgreSQLCatalog(Catalog):
         column = self.quote(kind.name)
         return column if kind.is_bytes else f'CAST({column} AS text) COLLATE "C"'
 
-    def holds(self, kind: SearchedColumn, mark: bytes) -> str:
+    def holds(self, kind: SearchedColumn, marks: Iterable[bytes]) -> dict[bytes, str]:
         """In bytes or in text; no text holds what is not ASCII or a NUL."""
+        cell, written = self.cell(kind), {mark: self.constant(kind, mark) for mark in marks}
         if kind.is_bytes:
-            return f"position({self.constant(kind, mark)} IN {self.cell(kind)}) > 0"
-        return f"strpos({self.cell(kind)}, {self.constant(kind, mark)}) > 0"
+            return {mark: f"position({each} IN {cell}) > 0" for mark, each in written.items()}
+        return {mark: f"strpos({cell}, {each}) > 0" for mark, each in written.items()}
 
     def is_marked(self, kind: SearchedColumn, forms: Sequence[Spelled]) -> str:
         """A text has the forms of texts alone. The cell is read once: for each mark the server would keep a copy."""
@@ -377,22 +352,6 @@ class PostgreSQLCatalog(Catalog):
         if kind.is_bytes:
             return f"decode('{value.hex()}', 'hex')"
         return "E'" + value.decode().replace("\\", "\\\\") + "'"
-
-    def readers(self, source: TableSource, *, full: bool) -> list[TableReader]:
-        """By the places of rows: with its partitions, since the right to read a table includes them, read through it.
-
-        For a sample each part by itself, if this user may read it so.
-        """
-        entry = source.entry
-        # The right to read some columns does not include the place of a row.
-        if full and entry.by_columns:
-            return [KeylessReader(source)]
-        leaves, look = leaves_of(source, LEAVES)
-        if not (entry.by_columns or entry.has_parts) and leaves and all(leaf.is_empty for leaf in leaves):
-            return []
-        if not full and all(leaf.is_readable for leaf in leaves):
-            return [FileReader(source, [leaf], table_clause(leaf.schema, leaf.table), look=look) for leaf in leaves]
-        return [KeylessReader(source) if entry.by_columns else FileReader(source, leaves, look=look)]
 
 
 def _with_partitions(entries: Sequence[TableEntry]) -> list[TableEntry]:

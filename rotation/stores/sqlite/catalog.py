@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
 import sqlalchemy as sa
-from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.planning.inner_tokens import Spelled, forms_of_texts
-from rotation.stores.catalog import Catalog
-from rotation.stores.cells import SearchedColumn, TableEntry, in_any_form
-from rotation.stores.columns import QualifiedName, UniqueColumn, free_column
+from rotation.stores.catalog import Catalog, SearchedColumn, TableEntry, in_any_form, marks_of
+from rotation.stores.columns import QualifiedName, UniqueColumn
 from rotation.stores.origins import Edge, generated, generated_in
 from rotation.stores.sqlite.other_writers import file_status
-from rotation.stores.table_readers import KeylessReader, KeyReader, TableReader, TableSource
 
 OWN = frozenset({"sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3"})
 """SQLite's own tables, which hold names and numbers. Not sqlite_stat4: it holds pieces of cells."""
 EVENT = re.compile(r"\b(DELETE|INSERT|UPDATE(?:\s+OF\b.*?)?)\s+ON\b", re.DOTALL | re.IGNORECASE)
 OCTET_LENGTH = 3, 43
 """The version that knows the size of a cell without looking at the cell."""
-ROW_NUMBERS = ("rowid", "_rowid_", "oid")
 COLUMNS = """SELECT m.name, c.name FROM sqlite_master m, pragma_table_xinfo(m.name) c
 WHERE m.type = 'table' AND c.hidden <> 1 AND (:table IS NULL OR m.name = :table) ORDER BY m.name, c.cid"""
 
@@ -36,6 +32,7 @@ class SQLiteCatalog(Catalog):
 
     has_snapshots: ClassVar[bool] = False
     piece: ClassVar[int | None] = None
+    row_numbers: ClassVar[tuple[str, ...]] = ("rowid", "_rowid_", "oid")
 
     def table_identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """The number of the file."""
@@ -118,9 +115,10 @@ class SQLiteCatalog(Catalog):
             return f"octet_length({self.quote(kind.name)})"
         return f"length({self._bytes(kind)})"
 
-    def holds(self, kind: SearchedColumn, mark: bytes) -> str:
+    def holds(self, kind: SearchedColumn, marks: Iterable[bytes]) -> dict[bytes, str]:
         """In all its bytes, also those after a NUL."""
-        return f"instr({self._bytes(kind)}, x'{mark.hex()}')"
+        cell = self._bytes(kind)
+        return {mark: f"instr({cell}, x'{mark.hex()}')" for mark in marks}
 
     def constant(self, kind: SearchedColumn, value: bytes) -> str:
         """A text: a column has no type."""
@@ -133,7 +131,8 @@ class SQLiteCatalog(Catalog):
         SQLite leaves out what follows from the left of an OR only in a condition, not in a value.
         """
         cell, size = self.quote(kind.name), self.size(kind)
-        by_text = in_any_form(forms_of_texts(forms), size, lambda mark: f"{cell} GLOB '*{mark.decode()}*'")
+        texts = forms_of_texts(forms)
+        by_text = in_any_form(texts, size, {mark: f"{cell} GLOB '*{mark.decode()}*'" for mark in marks_of(texts)})
         has_nul = f"(length({cell}) < {size} AND instr({cell}, char(0)))"
         # Bytes are greater than any text; an operator costs less than a function.
         by_bytes = f"(({cell} >= x'' OR {has_nul}) AND {super().is_marked(kind, forms)})"
@@ -141,24 +140,6 @@ class SQLiteCatalog(Catalog):
 
     def _bytes(self, kind: SearchedColumn) -> str:
         return f"CAST({self.quote(kind.name)} AS BLOB)"
-
-    def readers(self, source: TableSource, *, full: bool) -> list[TableReader]:
-        """One, by the number of a row if it has one: that has few gaps, and is never NULL."""
-        del full
-        if source.first(sa.select(sa.literal_column("1")).select_from(source.table).limit(1)) is None:
-            return []
-        taken = {name.lower() for name in source.names}
-        free = [name for name in ROW_NUMBERS if name not in taken]
-        for name in free:
-            # Not quoted: SQLite takes a quoted name that is no column for a text.
-            number: ColumnElement[Any] = sa.literal_column(name)
-            if source.takes(sa.select(number).select_from(source.table).limit(1)):
-                return [KeyReader(source, [number])]
-        if free and (key := source.key()):
-            # WITHOUT ROWID, so no part of its key is NULL.
-            return [KeyReader(source, [free_column(name) for name in key])]
-        rows = source.first(sa.select(sa.func.count()).select_from(source.table))
-        return [KeylessReader(source, int(rows or 0))]
 
 
 def _recoded(form: Spelled, encoding: str) -> Spelled:

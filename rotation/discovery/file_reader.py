@@ -17,13 +17,15 @@ from typing import Any, NamedTuple, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
+from rotation.discovery import table_readers
+from rotation.discovery.table_readers import KeylessReader, Stretch, TableReader, all_of
+from rotation.discovery.table_source import CellConditions, Rows, TableSource, condition
 from rotation.planning.inner_tokens import SHORTEST, forms_of_texts
-from rotation.stores import table_readers
-from rotation.stores.cells import INDEX_SIZES, CellConditions, Rows, SearchedColumn, condition
-from rotation.stores.columns import between
+from rotation.stores.catalog import INDEX_SIZES, SearchedColumn
+from rotation.stores.columns import between, table_clause
 from rotation.stores.line import LINE
+from rotation.stores.postgresql.catalog import LEAVES
 from rotation.stores.postgresql.transactions import SAVEPOINT
-from rotation.stores.table_readers import Stretch, TableReader, TableSource, all_of
 
 ON_END = 2000
 """Bytes of the largest cell that is put on end with others; PostgreSQL keeps larger ones elsewhere."""
@@ -110,11 +112,11 @@ class FileReader(TableReader):
             start, size, look = end, look.next_size(size, most, is_slow=is_slow), None
 
     def _name(self) -> str:
-        syntax = self._source.cells.conditions.syntax
+        catalog = self._source.cells.conditions.catalog
         if self._only is None:
-            return syntax.table(self._source.entry)
+            return catalog.table(self._source.entry)
         [leaf] = self._leaves
-        return f"ONLY {syntax.quote(leaf.schema)}.{syntax.quote(leaf.table)}"
+        return f"ONLY {catalog.quote(leaf.schema)}.{catalog.quote(leaf.table)}"
 
     def _streamed(self) -> Iterator[Stretch]:
         yield Stretch(self._source.first(sa.text(f"SELECT count(*) FROM {_as_text(self._name())}")), ())  # noqa: S608 - quoted
@@ -124,12 +126,11 @@ class FileReader(TableReader):
 
     def _wanted(self, wanted: Sequence[bool], start: int, end: int | None) -> sa.Select[Any]:
         """The rows between two blocks with a cell that is wanted in one of the columns that are *wanted*."""
-        cells, conditions = self._source.cells, self._source.cells.conditions
-        columns = [
-            column if is_wanted else sa.literal_column("NULL")
-            for column, is_wanted in zip(cells.columns(), wanted, strict=True)
+        cells = list(zip(self._source.cells.sql, wanted, strict=True))
+        columns: list[ColumnElement[Any]] = [
+            sa.literal_column(sql.fetched if is_wanted else "NULL") for sql, is_wanted in cells
         ]
-        chosen = [conditions.is_wanted(kind) for kind, is_wanted in zip(cells.kinds, wanted, strict=True) if is_wanted]
+        chosen = [sql.is_wanted for sql, is_wanted in cells if is_wanted]
         return self._select(columns).where(*self._between(start, end), condition(chosen))
 
     def samples(self, count: int) -> list[Callable[[], Stretch]] | None:
@@ -227,8 +228,25 @@ def _unless_overtaxed(source: TableSource, act: Callable[[], T]) -> T | None:
     return None
 
 
-def leaves_of(source: TableSource, leaves: str) -> tuple[list[Leaf], BlockLook | None]:
-    """The tables with rows of *source*, which the query *leaves* finds; over a line with a look at all of a small one.
+def by_place(source: TableSource, *, full: bool) -> list[TableReader]:
+    """By the places of rows: with its partitions, since the right to read a table includes them, read through it.
+
+    For a sample each part by itself, if this user may read it so. None without rows.
+    """
+    entry = source.entry
+    # The right to read some columns does not include the place of a row.
+    if full and entry.by_columns:
+        return [KeylessReader(source)]
+    leaves, look = leaves_of(source)
+    if not (entry.by_columns or entry.has_parts) and leaves and all(leaf.is_empty for leaf in leaves):
+        return []
+    if not full and all(leaf.is_readable for leaf in leaves):
+        return [FileReader(source, [leaf], table_clause(leaf.schema, leaf.table), look=look) for leaf in leaves]
+    return [KeylessReader(source) if entry.by_columns else FileReader(source, leaves, look=look)]
+
+
+def leaves_of(source: TableSource) -> tuple[list[Leaf], BlockLook | None]:
+    """The tables with rows of *source*, and over a line a look at all of a small one.
 
     Of one that others may be read with, or with too many columns for one statement, there is no such look.
     """
@@ -237,14 +255,14 @@ def leaves_of(source: TableSource, leaves: str) -> tuple[list[Leaf], BlockLook |
     is_plain = not (source.entry.by_columns or source.entry.has_parts) and len(kinds) <= MOST_COLUMNS
     if is_plain and source.reads.ask(lambda connection: connection.info[LINE].trip) >= PLAN_SECONDS:
         # Of a larger one no row is read: the condition is about none.
-        small = _look_at(conditions, kinds, conditions.syntax.table(source.entry), f"WHERE blocks <= {FIRST_BLOCKS}")
-        both = sa.text(f"SELECT leaf.*, look.* FROM ({leaves}) AS leaf CROSS JOIN LATERAL ({small}) AS look")  # noqa: S608 - quoted identifiers
+        small = _look_at(conditions, kinds, conditions.catalog.table(source.entry), f"WHERE blocks <= {FIRST_BLOCKS}")
+        both = sa.text(f"SELECT leaf.*, look.* FROM ({LEAVES}) AS leaf CROSS JOIN LATERAL ({small}) AS look")  # noqa: S608 - quoted identifiers
         found = _unless_overtaxed(source, lambda: source.reads.read(both.bindparams(**names)))
         if found:
             end = len(Leaf._fields)
             leaf, look = Leaf(*found[0][:end]), _look_of([found[0][end:]])
             return [leaf], look if leaf.blocks <= FIRST_BLOCKS else None
-    return [Leaf(*row) for row in source.reads.read(sa.text(leaves).bindparams(**names))], None
+    return [Leaf(*row) for row in source.reads.read(sa.text(LEAVES).bindparams(**names))], None
 
 
 def _look_at(conditions: CellConditions, kinds: Sequence[SearchedColumn], table: str, where: str = RANGE) -> str:
@@ -254,7 +272,7 @@ def _look_at(conditions: CellConditions, kinds: Sequence[SearchedColumn], table:
     before, since a cell may be compressed in them, or be kept elsewhere.
     """
     columns = [_on_end(conditions, kind, number) for number, kind in enumerate(kinds)]
-    cells = ", ".join(f'{conditions.syntax.cell(kind)} AS "c{number}"' for number, kind in enumerate(kinds))
+    cells = ", ".join(f'{conditions.catalog.cell(kind)} AS "c{number}"' for number, kind in enumerate(kinds))
     read = f"SELECT {_as_text(cells)} FROM {_as_text(table)} {where}"  # noqa: S608 - quoted identifiers
     tests, weights, made = zip(*columns, strict=True)
     weight = f"sum({' + '.join(weights)})"
@@ -284,8 +302,8 @@ class _OnEnd(NamedTuple):
 
 def _on_end(conditions: CellConditions, kind: SearchedColumn, number: int) -> _OnEnd:
     """Of the column that a look calls by its *number*."""
-    syntax, cell = conditions.syntax, SearchedColumn(f"c{number}", is_bytes=kind.is_bytes)
-    size, ends, others = syntax.size(cell), f"a{number}", f"b{number}"
+    catalog, cell = conditions.catalog, SearchedColumn(f"c{number}", is_bytes=kind.is_bytes)
+    size, ends, others = catalog.size(cell), f"a{number}", f"b{number}"
     has_room = f"{size} >= {SHORTEST}"
     if conditions.of_indexes:
         has_room = f"({has_room} OR {size} IN ({', '.join(map(str, INDEX_SIZES))}))"
@@ -294,13 +312,13 @@ def _on_end(conditions: CellConditions, kind: SearchedColumn, number: int) -> _O
     marks = [mark for form in (*forms, *conditions.of_indexes) for mark in form.marks]
     pattern = "|".join(re.escape(_escaped(mark) if kind.is_bytes else mark.decode()) for mark in marks)
     text = f"encode({ends}, 'escape')" if kind.is_bytes else ends
-    is_marked = f"{text} ~ {syntax.constant(SearchedColumn(ends), pattern.encode())}"
+    is_marked = f"{text} ~ {catalog.constant(SearchedColumn(ends), pattern.encode())}"
     return _OnEnd(
         f"(COALESCE({others}, false) OR COALESCE({is_marked}, false))",
         f"CASE WHEN {size} <= {ON_END} THEN {size}{f' * {ESCAPED}' if kind.is_bytes else ''} ELSE 0 END",
-        f"string_agg({syntax.quote(cell.name)}, {syntax.constant(cell, b'')}) "
+        f"string_agg({catalog.quote(cell.name)}, {catalog.constant(cell, b'')}) "
         f"FILTER (WHERE {is_put} AND upto <= {MOST_BYTES}) AS {ends}, "
-        f"bool_or({conditions.is_wanted(cell)}) FILTER (WHERE {size} > {ON_END}) AS {others}",
+        f"bool_or({conditions.of(cell).is_wanted}) FILTER (WHERE {size} > {ON_END}) AS {others}",
     )
 
 

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from threading import Lock
 
-from rotation.model.report import SoFar, Watcher
+from rotation.discovery.table_source import TableIdentity
 from rotation.model.text import many, size_of
-from rotation.stores.cells import TableEntry
-
-TableIdentity = tuple[tuple[object, ...], str | None, str]
-"""A table, whichever url leads to it: the database's identity, schema and table."""
+from rotation.model.watcher import AtWork, Estimate, Note, SoFar, Watcher
+from rotation.stores.catalog import TableEntry
 
 FIRST_SECONDS = 5.0
 """No time is estimated before: the first bytes come from a cold cache, or from a table that is small."""
@@ -25,9 +23,9 @@ class Remaining:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """*clock* returns seconds; the work begins now, or with `begin`."""
-        self._clock, self._started = clock, clock()
-        self.total = 0
+        self._clock, self.total = clock, 0
         """Bytes of all the work; 0: unknown."""
+        self.begin()
 
     def begin(self) -> None:
         """Time counts from now on."""
@@ -39,10 +37,10 @@ class Remaining:
 
     def seconds(self, done: float) -> int | None:
         """The time that the rest takes at the speed so far; None as long as nobody can say."""
-        passed = self._clock() - self._started
-        if passed < FIRST_SECONDS or done <= 0 or self.total <= 0:
+        now = self._clock()
+        if now - self._started < FIRST_SECONDS or done <= 0 or self.total <= 0:
             return None
-        return round(passed * max(self.total - done, 0) / done)
+        return Estimate(self._started, self.total).seconds_left(done, now)
 
 
 @dataclass
@@ -107,7 +105,8 @@ class SearchProgress:
         known = [many(tables, "table")] if all(size is None for size in self._names.values()) else []
         known += [size_of(self._remaining.total)] if self._remaining.total else []
         about = f" ({', '.join(known)})" if known else ""
-        self._watcher.announce(f"Searching every row of {many(self._databases, 'database')}{about}{self._neighbours()}")
+        every = f"Searching every row of {many(self._databases, 'database')}{about}{self._neighbours()}"
+        self._watcher(Note(every))
 
     def _neighbours(self) -> str:
         """The hint that databases which only share the server may be left out; empty without any."""
@@ -124,7 +123,7 @@ class SearchProgress:
             self._remaining.total -= self._names.get(name) or 0
             self._names[name] = None
             self._words = f"searching {name}"
-            self._watcher.at_work(self._words)
+            self._watcher(AtWork(self._words))
 
     def begin_table(self, key: TableIdentity) -> None:
         """A table is read from now on."""
@@ -136,7 +135,7 @@ class SearchProgress:
         """*rows* of that table have been read by now, *more* of them just now."""
         with self._lock:
             self._reading[key] = rows
-            self._watcher.at_work(self._words, more, self._so_far(key[0]))
+            self._watcher(AtWork(self._words, more, self._so_far(key[0])))
 
     def end_table(self, key: TableIdentity) -> None:
         """Nothing more of that table is read."""
@@ -144,7 +143,7 @@ class SearchProgress:
             self._reading.pop(key, None)
             if entry := self._expected[key[0]].waiting.pop(key, None):
                 self._done += entry.size
-            self._watcher.at_work(self._words, 0, self._so_far(key[0]))
+            self._watcher(AtWork(self._words, 0, self._so_far(key[0])))
 
     def leave_out(self, key: TableIdentity) -> None:
         """That table is not read after all: it says nothing about the speed."""

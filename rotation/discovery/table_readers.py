@@ -10,103 +10,33 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import random
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from os.path import commonprefix
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
+from rotation.discovery.table_source import Courtesy, Rows, TableSource, has_large
 from rotation.model.batch import BatchSize
-from rotation.stores.cells import CellReader, Reads, Rows, TableEntry, has_large
-from rotation.stores.columns import Forward, between, beyond, same_key, table_clause
+from rotation.stores.columns import Forward, between, beyond, free_column, same_key
 
 WINDOWS = 50
 WINDOW_ROWS = 200
 BATCH_ROWS = 2000
 RANGE_ROWS = 1_000_000
 STREAM_ROWS = 500
-LOOK_SECONDS = 0.5
-"""The time between two looks whether others write."""
-QUIET_SECONDS = 2.0
-"""Seconds without writes of others before a search stops resting."""
-ALONE_SECONDS, BESIDE_SECONDS = 0.2, 0.02
-"""The time that a statement of a search aims at: while nobody else writes, and beside services."""
+SAMPLE_SECONDS = 5.0
+"""The sample of a table ends after this time."""
 SMALL = "0123456789abcdefghijklmnopqrstuvwxyz"
 """These characters have the same order in any collation, as long as one case is used."""
 BYTES = bytes(range(256)).decode("latin-1")
-
-
-class Courtesy:
-    """Lets services write to a file between the reads of a search. On a server readers keep nobody waiting."""
-
-    def __init__(
-        self, wait: Callable[[float], None], *, full_speed: bool, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """*wait* sleeps for some seconds; it raises StoppedError as soon as a stop is requested.
-
-        *full_speed*: no rest, also if others write.
-        """
-        self._wait, self._full_speed, self._clock = wait, full_speed, clock
-        self._written: int | None = None
-        self._looked = self._saw_others = -float("inf")
-
-    @property
-    def seconds(self) -> float:
-        """The time that the next statement aims at."""
-        return BESIDE_SECONDS if self._is_beside else ALONE_SECONDS
-
-    @property
-    def _is_beside(self) -> bool:
-        return not self._full_speed and self._clock() - self._saw_others < QUIET_SECONDS
-
-    def look(self, written: Callable[[], int | None]) -> None:
-        """Asks now and then for a number that grows when others write; None: it is not known."""
-        if self._clock() - self._looked < LOOK_SECONDS:
-            return
-        self._looked = self._clock()
-        before, self._written = self._written, written()
-        if None not in {before, self._written} and before != self._written:
-            self._saw_others = self._clock()
-
-    def rest(self, seconds: float) -> None:
-        """After a statement that took *seconds*: beside services the file is free for as long."""
-        self._wait(seconds if self._is_beside else 0)
-
-
-@dataclass(frozen=True)
-class TableSource:
-    """One table, the cells to fetch of it, and the way to read them."""
-
-    reads: Reads
-    entry: TableEntry
-    cells: CellReader
-    names: Sequence[str]
-    """All its columns, searched or not."""
-    key: Callable[[], Sequence[str]]
-    """The columns of a unique key that can be followed; none: there is no such key."""
-    chance: ColumnElement[Any]
-    """A random number from 0 up to 1, a new one for each row."""
-    sendable: Callable[[object], object]
-    """Makes of what was read a value or expression that goes back as it came."""
-    takes: Callable[[sa.Executable], bool]
-    """True if the database takes such a query."""
-    courtesy: Courtesy
-    """Says how long a statement may take."""
-
-    @property
-    def table(self) -> sa.TableClause:
-        """The rows of the table, and of those that are read with it."""
-        return table_clause(self.entry.schema, self.entry.table)
-
-    def first(self, query: sa.Executable) -> Any:
-        """The first value of *query*; None without rows."""
-        return next(iter(self.reads.read(query)), (None,))[0]
 
 
 class Stretch(NamedTuple):
@@ -264,7 +194,7 @@ class KeylessReader(TableReader):
         super().__init__(source)
         self._table: Any = source.table if table is None else table
         self._has_large, self._estimate = source.cells.has_large(), estimate
-        self._query = sa.select(*source.cells.whole()).select_from(self._table)
+        self._query = sa.select(*source.cells.columns(whole=True)).select_from(self._table)
 
     def whole(self) -> Iterator[Stretch]:
         """In one statement if nothing is wanted, and otherwise in two: no key says where to go on.
@@ -290,6 +220,107 @@ class KeylessReader(TableReader):
         is_drawn = self._source.chance < wanted / self._estimate
         query = self._query.where(is_drawn, sa.not_(self._has_large)).limit(wanted)
         return [lambda: all_of(self._reads.read(query))]
+
+
+class TableRows:
+    """The rows of a table, batch by batch: of each column the cell if it holds a mark, otherwise None."""
+
+    def __init__(
+        self, parts: Iterator[tuple[int, Iterable[Rows]]], *, sampled: bool, seconds: float | None, most: int
+    ) -> None:
+        """*parts*: of each the number of its rows, and the ones that hold a mark."""
+        self.sampled = sampled
+        """True if some rows were left out; certain once all is read."""
+        self.most = most
+        """The size of the largest cell that is searched."""
+        self.rows = 0
+        """The number of rows that have been read."""
+        self.began = datetime.datetime.now(datetime.UTC)
+        self.witness: Any = None
+        """The proof of `Survey.is_unchanged`, if every row was read and there is one."""
+        self._parts, self._seconds = parts, seconds
+
+    def __iter__(self) -> Iterator[Rows]:
+        started = time.monotonic()
+        for rows, found in self._parts:
+            self.rows += rows
+            yield from found
+            if self._seconds is not None and time.monotonic() - started > self._seconds:
+                self.sampled = True
+                return
+
+
+def rows_of(
+    readers: Sequence[TableReader],
+    courtesy: Courtesy,
+    *,
+    full: bool,
+    most: int,
+    written: Callable[[], int | None] | None,
+) -> TableRows:
+    """All rows that *readers* read, or a sample; no cell of more than *most* bytes is searched.
+
+    *written*: a number that grows when others write; None: each read sees the same moment, and no other's writes.
+    """
+    windows: list[tuple[TableReader, Callable[[], Stretch]]] = []
+    unsampled = []
+    for reader in readers:
+        samples = None if full else reader.samples(max(1, WINDOWS // len(readers)))
+        windows += [(reader, sample) for sample in samples or ()]
+        unsampled += [reader] if samples is None else []
+    # In random order: if the time ends a sample, it has been everywhere all the same.
+    random.Random(0).shuffle(windows)  # noqa: S311 - no secret
+    parts = chain(
+        ((reader, sample()) for reader, sample in windows),
+        ((reader, part) for reader in unsampled for part in reader.whole()),
+    )
+
+    def filled() -> Iterator[tuple[int, Iterable[Rows]]]:
+        started = time.monotonic()
+        for reader, part in parts:
+            courtesy.rest(time.monotonic() - started)
+            yield part.rows, reader.filled(part.found)
+            if part.rows and written:
+                courtesy.look(written)
+            started = time.monotonic()
+
+    return TableRows(filled(), sampled=bool(windows), seconds=None if full else SAMPLE_SECONDS, most=most)
+
+
+def by_number(source: TableSource) -> list[TableReader]:
+    """One, by the number of a row if it has one: that has few gaps, and is never NULL. None without rows."""
+    if source.first(sa.select(sa.literal_column("1")).select_from(source.table).limit(1)) is None:
+        return []
+    taken = {name.lower() for name in source.names}
+    free = [name for name in source.cells.catalog.row_numbers if name not in taken]
+    for name in free:
+        # Not quoted: SQLite takes a quoted name that is no column for a text.
+        number: ColumnElement[Any] = sa.literal_column(name)
+        if source.takes(sa.select(number).select_from(source.table).limit(1)):
+            return [KeyReader(source, [number])]
+    if free and (key := source.key()):
+        # WITHOUT ROWID, so no part of its key is NULL.
+        return [KeyReader(source, [free_column(name) for name in key])]
+    rows = source.first(sa.select(sa.func.count()).select_from(source.table))
+    return [KeylessReader(source, int(rows or 0))]
+
+
+def by_key(source: TableSource, *, full: bool) -> list[TableReader]:
+    """One: partitions are no tables of their own. With its history a key names more than one row. None without rows."""
+    entry, few = source.entry, WINDOWS * WINDOW_ROWS
+    if full and entry.has_history:
+        table = source.cells.catalog.table(entry).replace(":", r"\:")
+        return [KeylessReader(source, table=sa.text(f"{table} FOR SYSTEM_TIME ALL"))]
+    rows: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(source.table).limit(1)
+    # The server's estimate may be a day old.
+    sizes = sa.select(rows.scalar_subquery(), rows.offset(few).scalar_subquery())
+    [(has_rows, has_more)] = source.reads.read(sizes)
+    # Rows of the past are rows, too.
+    if not has_rows and not entry.has_history:
+        return []
+    if has_more and (key := source.key()):
+        return [KeyReader(source, [free_column(name) for name in key])]
+    return [KeylessReader(source, max(entry.rows or 0, few + 1) if has_more else 0)]
 
 
 class Window(NamedTuple):
