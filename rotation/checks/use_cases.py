@@ -201,7 +201,7 @@ def key_files(context: Context, archives: Iterable[str]) -> Iterator[SeenFile]:
 
     The *archives* of retired keys are among them, if they are still where `keys retire` wrote them.
     """
-    environ, dotenv, keys = context.environ, context.dotenv, context.keys
+    environ, dotenv, keys = context.inputs.environ, context.inputs.dotenv, context.keys
     if keys.written is None:
         variables: Sequence[str] = keys.variables
         named = [(f"{name}_FILE", environ[f"{name}_FILE"]) for name in variables if environ.get(f"{name}_FILE")]
@@ -246,7 +246,7 @@ def search_columns(context: Context, targets: Sequence[Target], keyring: Keyring
     found: dict[str, Any] = {}
     # First, since models may name key sets.
     try:
-        left = uncovered_columns(context.declared_columns(context.models()), targets, context.ignored())
+        left = uncovered_columns(context.declared_columns(context.inputs.models()), targets, context.inputs.ignored())
         found["declared"] = tuple(dict.fromkeys(column.label for column in left))
     except UsageError as error:
         found["models_fault"] = str(error)

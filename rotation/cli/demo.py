@@ -15,7 +15,8 @@ from keyring_core.names import printable
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
 from rotation.cli.options import CommandContext, Process, common_options, path_option, print_json
 from rotation.model.failures import StoppedError, UsageError
-from rotation.model.next_steps import Invocation, program_elsewhere, quoted
+from rotation.model.next_steps import Invocation, quoted
+from rotation.world.process import program_elsewhere
 
 
 @click.command(
@@ -46,11 +47,11 @@ def _show(command: CommandContext) -> int:
     import tempfile
 
     from rotation.cli.demo_folder import TOKENS, count_opened, make_folder
-    from rotation.model.outputs import Outputs
     from rotation.output.documents.parts import DemoJson
+    from rotation.world.outputs import Outputs
 
     # The demo has keys, a rotation.toml and a ledger of its own.
-    environ = {name: value for name, value in command.process_environ.items() if name not in VARIABLES}
+    environ = {name: value for name, value in command.inputs.process_environ.items() if name not in VARIABLES}
     program = command.invocation.program
     process = Process(environ, command.streams, invocation=Invocation(program))
     commands = _Commands(process, silent=command.as_json, quiet=command.quiet)

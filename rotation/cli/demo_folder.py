@@ -14,8 +14,8 @@ from cryptography.fernet import Fernet
 from keyring_core import Key
 from keyring_core.environment import PREVIOUS, PRIMARY
 from rotation.lifecycle.key_file_edits import dotenv_value
-from rotation.model.atomic_file import read_whole, replace_whole
-from rotation.model.outputs import Outputs, replaced
+from rotation.world.atomic_file import read_whole, replace_whole
+from rotation.world.outputs import Outputs, replaced
 
 DATABASE, ENV_FILE, CONFIG = "app.db", ".env", "rotation.toml"
 NEW = replaced("new file", b"(?!)")

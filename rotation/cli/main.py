@@ -32,8 +32,8 @@ from rotation.cli.presentation import FORMATS, TerminalStreams, start_log
 from rotation.cli.report_command import report
 from rotation.cli.run_command import adopt, run, status
 from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError, told
-from rotation.model.next_steps import PROGRAM, Invocation, this_program
-from rotation.model.streams import Streams
+from rotation.model.next_steps import PROGRAM, Invocation
+from rotation.world.process import Streams, this_program
 
 EXIT_CODES = {
     0: "complete",

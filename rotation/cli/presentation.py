@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from keyring_core.redaction import configure_logging
 from rotation.model.next_steps import PROGRAM
-from rotation.model.streams import Streams
+from rotation.world.process import Streams
 
 PROGRESS = "rotation.output.progress"
 """The logger of the lines that come every few seconds."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
-from typing import Annotated, NamedTuple, TypeAlias
+from typing import Annotated, NamedTuple
 
 import msgspec
 
-from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
+from keyring_core import KeyConfigError, KeyState
 from keyring_core.environment import (
     KEY_VARIABLES,
     PREVIOUS,
@@ -19,20 +18,15 @@ from keyring_core.environment import (
     STAGED,
     SUSPENDED,
     KeyVariables,
-    Settings,
-    load_settings,
     names_primary,
-    settings_in,
     variables_of,
 )
-from keyring_core.errors import without_frames
 from keyring_core.key_commands import keep_from_commands
 from keyring_core.key_text import may_be_secret
-from keyring_core.keyring import RotationKeyring
 from keyring_core.sources import read_source
-from rotation.configuration.key_sources import KeyCell, KeySource, ReadKey, SaltColumn, keys_of_source
+from rotation.configuration.key_sources import KeyCell, KeySource, SaltColumn
 from rotation.configuration.settings import Section, nearest, said
-from rotation.model.failures import StoreError, UsageError
+from rotation.model.failures import UsageError
 
 VARIABLES = {
     KeyState.PRIMARY: PRIMARY,
@@ -98,13 +92,6 @@ def keep_from_key_commands(sets: Mapping[str, KeySet | None]) -> None:
             keep_from_commands(*filter(None, (source.variable, source.salt_variable)))
 
 
-CellReader: TypeAlias = Callable[[KeyCell, Keyring], bytes | None]
-"""Returns the plaintext of the token in a cell, which a keyring opens; None if nothing is staged there.
-
-It has the connections of a command or of a worker. Raises KeyConfigError, StoreError and StoppedError.
-"""
-
-
 class Keys(NamedTuple):
     """The keys of one job: a key set's, or the environment's own. Holds no secret, so it may be sent to workers."""
 
@@ -114,6 +101,10 @@ class Keys(NamedTuple):
     """All of rotation.toml, and None for each other one: its keys are where services read them."""
     folder: str = ""
     """The folder of rotation.toml, from which a relative path in the url of a cell counts."""
+
+    def of(self, name: str | None) -> Keys:
+        """The keys of another set."""
+        return self._replace(name=name)
 
     @property
     def words(self) -> str:
@@ -144,77 +135,12 @@ class Keys(NamedTuple):
             file, command = environ.get(f"{name}_FILE"), environ.get(f"{name}_COMMAND")
             yield state, KeySource(None if file or command else f"${name}", file, command)
 
-    @without_frames
-    def keyring(self, environ: Mapping[str, str], cells: CellReader) -> Keyring:
-        """The keyring that *environ* has for these keys. Raises KeyConfigError, and what *cells* raises."""
-        return RotationKeyring(*self.settings(environ, cells))
-
-    @without_frames
-    def settings(self, environ: Mapping[str, str], cells: CellReader) -> Settings:
-        """The keys themselves. Raises KeyConfigError, and what *cells* raises."""
-        # A worker gets the sets without rotation.toml.
-        keep_from_key_commands(self.sets)
-        if self.written is None:
-            return load_settings(environ, self.variables)
-        return settings_of_read(self.read(environ, cells))
-
-    @without_frames
-    def read(self, environ: Mapping[str, str], cells: CellReader) -> list[ReadKey]:
-        """The keys of a set that rotation.toml has, one by one. Gives warnings.
-
-        Raises KeyConfigError, and what *cells* raises.
-        """
-        return [
-            each
-            for state, place, source in (self.written.sources() if self.written else ())
-            for each in self.keys_of(source, state, f"[keys.{self.name}] {place} ({source.place})", environ, cells)
-        ]
-
-    def keys_of(
-        self, source: KeySource, state: KeyState, where: str, environ: Mapping[str, str], cells: CellReader
-    ) -> Iterator[ReadKey]:
-        """The keys of one *source* of this set; *where* names it in messages. Warnings and errors as for `read`."""
-
-        def open_cell() -> bytes | None:
-            keyring = self._replace(name=source.keys).keyring(environ, cells)
-            return cells(KeyCell(source, state, where, environ, self.folder), keyring)
-
-        return keys_of_source(source, state, where, environ, open_cell)
-
     def cells_under(self, environ: Mapping[str, str]) -> Iterator[KeyCell]:
         """The cells in which any set has keys that the keys of this set open; none is read."""
         for name, keys in self.sets.items():
             for state, place, source in keys.sources() if keys else ():
                 if source.cell and source.keys == self.name:
                     yield KeyCell(source, state, f"[keys.{name}] {place} ({source.place})", environ, self.folder)
-
-    def every(
-        self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | str], cells: CellReader
-    ) -> dict[str | None, Keyring]:
-        """The keyring of each set, the environment's own first; without those that cannot be loaded.
-
-        What is in *loaded* is not read again, since a key may come from a command; the rest is added to it, and in
-        place of a keyring that cannot be loaded the fault.
-        """
-        with warnings.catch_warnings():
-            # Their own commands print them.
-            warnings.simplefilter("ignore", KeyConfigWarning)
-            for name in (None, *self.sets):
-                if name not in loaded:
-                    try:
-                        loaded[name] = self._replace(name=name).keyring(environ, cells)
-                    except (KeyConfigError, StoreError) as error:
-                        loaded[name] = str(error)
-        return {name: keyring for name in (None, *self.sets) if isinstance(keyring := loaded[name], Keyring)}
-
-    def others(
-        self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | str], cells: CellReader
-    ) -> list[tuple[str, Keyring]]:
-        """All keyrings but this one, each with its name in words, as `every` has them."""
-        if not self.sets:
-            return []
-        found = self.every(environ, loaded, cells)
-        return [(self._replace(name=name).words, keyring) for name, keyring in found.items() if name != self.name]
 
 
 ENVIRONMENT = Keys()
@@ -283,11 +209,3 @@ def held_passphrase(environ: Mapping[str, str]) -> str | bytes | None:
         return None
     found = read_source(PRIMARY, environ, comments=False)
     return found.text if found and may_be_secret(found.text) else None
-
-
-def settings_of_read(read: Iterable[ReadKey]) -> Settings:
-    """The settings that the keys of a set make. Warnings and errors as for `keyring_core.config.load_settings`."""
-    found: dict[KeyState, list[tuple[Key, str]]] = {state: [] for state in KeyState}
-    for each in read:
-        found[each.state].append((each.key, each.place))
-    return settings_in(found)

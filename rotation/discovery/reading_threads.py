@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
-from rotation.model.threads import most_threads, wait_for
 from rotation.stores.connection import SharedConnections
 from rotation.stores.table_readers import Courtesy
+from rotation.world.process import most_threads, wait_for
 
 if TYPE_CHECKING:
     from rotation.discovery.survey import Survey

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, TypeVar
 import sqlalchemy as sa
 
 from keyring_core.blind_index import LENGTH
-from rotation.configuration.database_urls import read_url, write_url
 from rotation.discovery.table_rows import OneTransaction, ShortReads, TableRows
 from rotation.model.failures import KeylessError, UsageError
 from rotation.model.target import Format, Target
@@ -32,6 +31,7 @@ from rotation.stores.cells import (
     TableEntry,
 )
 from rotation.stores.connection import SharedConnections
+from rotation.stores.databases import read_url, write_url
 from rotation.stores.dialect import Mode
 from rotation.stores.origins import Edge, Origin, Place, TableKey, origin_of
 from rotation.stores.table_readers import WINDOWS, Courtesy, Stretch, TableReader, TableSource

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple, TypeVar
 from rotation.job.checkpoints import Checkpoints
 from rotation.job.executors import Threads
 from rotation.job.ranges import OpenTarget
-from rotation.model.failures import CHECK_SECONDS, STOPPED, StoppedError
+from rotation.model.failures import StoppedError
 from rotation.model.report import SoFar, TargetReport, Watcher
 from rotation.model.target import Target
 from rotation.stores.store import Store
+from rotation.world.process import CHECK_SECONDS, STOPPED
 
 T = TypeVar("T")
 

@@ -42,13 +42,13 @@ from rotation.lifecycle.steps import (
     unchecked,
 )
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key, promotion_refusals
-from rotation.model.atomic_file import legible_to_others, read_whole, refusal
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.key_use import named
 from rotation.model.next_steps import CHECK, RUN, Next, Steps, demotion_steps, retire_step
-from rotation.model.outputs import Output
 from rotation.model.target import Target
 from rotation.model.text import many, to_second
+from rotation.world.atomic_file import legible_to_others, read_whole, refusal
+from rotation.world.outputs import Output
 
 UNDATED = "the ledger does not know when {} was promoted"
 NEWER = "by the ledger {} was promoted ({}) later than the primary key {}"

@@ -61,7 +61,7 @@ def sharing(context: Context, keys: EnvironmentKeys, key: Key) -> Shared:
     """
     if not context.key_sets():
         return Shared()
-    environ = context.read_environ()
+    environ = context.inputs.read_environ()
     place, secret = keys.source(key).origin(environ), keys.text(key)
     found, uncompared = [], []
     for name in (None, *context.key_sets()):
@@ -83,10 +83,10 @@ def sharing(context: Context, keys: EnvironmentKeys, key: Key) -> Shared:
 
 def _held(context: Context, state: KeyState, source: KeySource) -> list[ReadKey] | None:
     """The keys that the set of *context* makes of what *source* leads to now; None if it makes none."""
-    keys, environ = context.keys, context.read_environ()
+    rings = context.key_rings(context.inputs.read_environ())
     with suppress(KeyConfigError, StoreError), warnings.catch_warnings():
         warnings.simplefilter("ignore", KeyConfigWarning)
-        return list(keys.keys_of(source, state, keys.words, environ, context.read_cell))
+        return list(rings.keys_of(source, state, rings.keys.words))
     return None
 
 
@@ -114,7 +114,7 @@ def _origins(
     context: Context, keys: Keys, state: KeyState | None = None, rule: tuple[object, ...] | None = None
 ) -> set[str]:
     """The places where *keys* are read: the keys of that state, or all that are made by that rule."""
-    environ = context.read_environ()
+    environ = context.inputs.read_environ()
     return {
         source.origin(environ)
         for has, source in keys.sources(environ)

@@ -17,9 +17,9 @@ from keyring_core.key_files import read_regular
 from rotation.context import Context
 from rotation.kept_files import outputs_of
 from rotation.ledger.chain import SIGNATURE, canonical, unsigned
-from rotation.model.atomic_file import legible_to_others, read_whole, refusal, replace_whole
 from rotation.model.failures import UsageError
-from rotation.model.outputs import Kind
+from rotation.world.atomic_file import legible_to_others, read_whole, refusal, replace_whole
+from rotation.world.outputs import Kind
 
 MAKE = "keyring-rotate ledger keygen signing.pem"
 LABEL = b"keyring-core certificate v1\0"

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from typing import NamedTuple
 
-from rotation.configuration.database_urls import read_url
 from rotation.configuration.policy import LeftOut
 from rotation.stores.access import Access, RefusedStatement
 from rotation.stores.connection import SharedConnections
-from rotation.stores.databases import parse_url
+from rotation.stores.databases import parse_url, read_url
 from rotation.stores.other_writers import OpenTransaction
 
 

@@ -57,7 +57,7 @@ def test_a_stopped_run_goes_on_where_it_was(
     app: Database, environ: dict[str, str], ledger: dict[str, str], tmp_path: Path, threads: int
 ) -> None:
     """The first pass leaves out what is done; a whole one after it says "complete"; then it is forgotten."""
-    limits = f"{AT_ONCE}; from rotation.model import threads; threads.MOST_THREADS = {threads}"
+    limits = f"{AT_ONCE}; from rotation.world import process; process.MOST_THREADS = {threads}"
     with start(app, environ | ledger, tmp_path, "--full-speed", "--max-rate", "2000", limits=limits) as first:
         first.until(lambda: _moved(app) > 1000, "some rows")
         first.process.send_signal(signal.SIGTERM)

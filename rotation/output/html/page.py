@@ -19,11 +19,11 @@ from rotation.configuration.targets import columns_of
 from rotation.ledger.records import KeyRecord
 from rotation.model.key_use import UNNAMED, last_read
 from rotation.model.next_steps import PLAIN
-from rotation.model.outputs import replaced
 from rotation.model.report import others_in_words
 from rotation.model.text import GONE, UNCHANGED, UNOPENED, be, many, release, span
 from rotation.model.text import issued as issue_time
 from rotation.output.html import charts
+from rotation.world.outputs import replaced
 
 STYLE = (Path(__file__).parent / "page.css").read_text("utf-8")
 POLICY = "; ".join(

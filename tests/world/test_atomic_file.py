@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rotation.model import atomic_file
-from rotation.model.atomic_file import FileChangedError, read_whole, refusal, replace_whole
 from rotation.model.failures import StoreError, UsageError
+from rotation.world import atomic_file
+from rotation.world.atomic_file import FileChangedError, read_whole, refusal, replace_whole
 
 
 @pytest.fixture
