@@ -82,7 +82,7 @@ class Context:
         """The targets of rotation.toml or of the models; None if nobody asked for them."""
         self.indexes: set[tuple[str, str, str]] = set()
         """Url, table and name of each blind index that a target of any key set has named so far."""
-        if declares and not config and is_missing(self.inputs.config_path()):
+        if declares and not config and is_missing(self.inputs.config_path):
             self.inputs.uses_config = False
 
     def __enter__(self) -> Self:
@@ -121,7 +121,7 @@ class Context:
 
         Without a rotation.toml options name all that there is.
         """
-        if self._named is None and not self.inputs.uses_config and is_missing(self.inputs.config_path()):
+        if self._named is None and not self.inputs.uses_config and is_missing(self.inputs.config_path):
             return True
         own = [target for target in self._named or () if target.keys == self.key_set]
         return bool(own) and {*own} == {*targets}
@@ -130,7 +130,7 @@ class Context:
         """The encrypted columns of the models of *sources*; imports the application's code. Raises UsageError."""
         from rotation.declared.entries import declared_columns  # noqa: PLC0415 - brings msgspec
 
-        folder = self.inputs.config_path().parent
+        folder = self.inputs.config_path.parent
         found = [column for source in sources for column in declared_columns(source, folder, self.inputs.environ)]
         self._imply(column.key_set for column in found)
         return found
@@ -189,7 +189,7 @@ class Context:
 
     def policy(self) -> Policy:
         """The policy of rotation.toml, or the default one without that. Raises UsageError."""
-        return self.inputs.policy()
+        return self.inputs.policy
 
     def watch(self, *, dry_run: bool) -> AbstractContextManager[Watcher]:
         """A watcher of a run, or of a dry one; a subclass may show a progress bar."""
@@ -237,7 +237,7 @@ class Context:
         """The keys that this is about, by their name and the sets of rotation.toml. Raises UsageError."""
         from rotation.configuration.key_sets import Keys  # noqa: PLC0415 - brings msgspec
 
-        return Keys(self.key_set, self.key_sets(), str(self.inputs.config_path().parent.absolute()))
+        return Keys(self.key_set, self.key_sets(), str(self.inputs.config_path.parent.absolute()))
 
     def key_rings(self, environ: Mapping[str, str] | None = None) -> KeyRings:
         """The keyrings of all key sets, each read once; or as they are in *environ* now. Raises UsageError."""
@@ -290,7 +290,7 @@ class Context:
         with suppress(OSError, ValueError):
             if isinstance(fault := behind_links(Path(file)), str):
                 raise UsageError(f"the ledger of {place.named_by}: {fault}")
-        for kept in (*self.inputs.key_files(), Kept(self.inputs.config_path(), Holds.CONFIG)):
+        for kept in (*self.inputs.key_files(), Kept(self.inputs.config_path, Holds.CONFIG)):
             if is_same(file, kept.path):
                 raise UsageError(f"the ledger of {place.named_by}: {kept.holds.value}; name a file of its own")
 
@@ -299,7 +299,9 @@ class Context:
         from rotation.ledger.database import find_ledger  # noqa: PLC0415 - few commands need it
 
         named = self.inputs.surroundings
-        return find_ledger(self.inputs.environ, named and named.ledger, self.inputs.config_path() if named else None)
+        return find_ledger(
+            self.inputs.environ, named.ledger if named else None, self.inputs.config_path if named else None
+        )
 
     def search(  # noqa: PLR0913 - what to search for, and how
         self,

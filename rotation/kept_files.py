@@ -29,7 +29,7 @@ def outputs_of(context: Context, urls: Iterable[str] = (), pause_file: Path | No
     for one in contexts:
         ledger = _ask(one.ledger_place)
         beside = [*([ledger.url] if ledger else []), *(_ask(one.inputs.cell_urls) or [])]
-        kept += [Kept(one.inputs.config_path(), Holds.CONFIG), *one.inputs.key_files(), *_databases(beside)]
+        kept += [Kept(one.inputs.config_path, Holds.CONFIG), *one.inputs.key_files(), *_databases(beside)]
     return Outputs(kept, lambda: (archive for one in contexts for archive in _archives(one)))
 
 

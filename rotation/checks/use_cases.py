@@ -23,10 +23,10 @@ from keyring_core.key_files import key_path
 from rotation import job
 from rotation.checks.facts import ARCHIVE, Facts, SeenFile, TargetFacts
 from rotation.checks.verdict import Verdict, check_names
-from rotation.configuration.declarations import uncovered_columns
 from rotation.configuration.policy import Policy
 from rotation.configuration.targets import own_targets
 from rotation.context import Context
+from rotation.discovery.result import uncovered_columns
 from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.ledger import Ledger, Outcome, utc_now
 from rotation.ledger.records import (

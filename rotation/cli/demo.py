@@ -15,7 +15,7 @@ from keyring_core.names import printable
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
 from rotation.cli.options import CommandContext, Process, common_options, path_option, print_json
 from rotation.model.failures import StoppedError, UsageError
-from rotation.model.next_steps import Invocation, quoted
+from rotation.model.next_steps import Invocation, shell_word
 from rotation.world.process import program_elsewhere
 
 
@@ -164,7 +164,7 @@ def _steps(folder: Path, primary: str, previous: str, typed: str) -> Mapping[str
 
     retire, archive = f"{typed} keys retire", "--archive retired.keys"
     return {
-        "Go into the folder.": f"cd {quoted(str(folder))}",
+        "Go into the folder.": f"cd {shell_word(str(folder))}",
         "See what is stored, and under which keys. Six rows are broken.": f"{typed} status",
         "Make the next key. Services can decrypt with it, and do not encrypt with it yet.": f"{typed} keys stage",
         "Once every service has it, promote it: services encrypt with it from then on.": f"{typed} keys promote",

@@ -63,7 +63,7 @@ def discover(  # noqa: PLR0913 - click's
     from rotation.output.discovery_text import render_discovery
     from rotation.output.documents.found import DiscoverJson
 
-    folder = command.inputs.config_path().parent
+    folder = command.inputs.config_path.parent
     databases = [DatabaseUrl(expand_url(url, command.inputs.environ, "--url"), for_folder(url, folder)) for url in urls]
     named = [*(Declaration(models=each) for each in models), *([Declaration(django=django)] if django else [])]
     declared = command.declared_columns([*named, *command.inputs.models()])

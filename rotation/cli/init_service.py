@@ -35,8 +35,8 @@ from rotation.world.atomic_file import (
     Snapshot,
     legible_to_others,
     read_whole,
-    refusal,
     replace_whole,
+    write_refusal,
 )
 from rotation.world.inputs import DOTENV, Dotenv
 from rotation.world.outputs import CONFIG, Output
@@ -95,9 +95,7 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
             written = for_folder(url, wanted.config.parent)
             named = [DatabaseUrl(expand_url(url, command.inputs.environ, "--url"), written)]
         if not named:
-            raise UsageError(
-                f"{command.inputs.config_path()}: names no database yet; name the one to search with --url"
-            )
+            raise UsageError(f"{command.inputs.config_path}: names no database yet; name the one to search with --url")
         output = _take_outputs(command, wanted.config, places.env_file, named)
         found = _search(command, named, targets, others)
         begun = _write(command, wanted, places, found, others, output=output)
@@ -134,7 +132,7 @@ def _check_env_file(name: str) -> None:
     path = Path(name)
     if not is_missing(path):
         Dotenv(path).read()
-    elif fault := refusal(path):
+    elif fault := write_refusal(path):
         raise UsageError(f"{path}: {fault}")
 
 

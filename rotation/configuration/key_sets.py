@@ -123,15 +123,18 @@ class Keys(NamedTuple):
 
     def place(self, state: KeyState) -> str:
         """The setting or variable that has the keys of *state*."""
-        return self.variables.states[state] if self.written is None else f"[keys.{self.name}] {state}"
+        return self._variables[state] if self.written is None else f"[keys.{self.name}] {state}"
+
+    @property
+    def _variables(self) -> Mapping[KeyState, str]:
+        return VARIABLES if self.name is None else self.variables.states
 
     def sources(self, environ: Mapping[str, str]) -> Iterator[tuple[KeyState, KeySource]]:
         """The places where *environ* has the keys of each state; no key is read."""
         if self.written is not None:
             yield from ((state, source) for state, _, source in self.written.sources())
             return
-        for state in VARIABLES:
-            name = self.variables.states[state]
+        for state, name in self._variables.items():
             file, command = environ.get(f"{name}_FILE"), environ.get(f"{name}_COMMAND")
             yield state, KeySource(None if file or command else f"${name}", file, command)
 

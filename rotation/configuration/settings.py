@@ -63,7 +63,7 @@ def said(words: str, example: str, default: str | None = None, **schema: Any) ->
 
 
 @cache
-def settings_of(*kinds: type[Section]) -> dict[str, Setting]:
+def section_settings(*kinds: type[Section]) -> dict[str, Setting]:
     """The settings of a section, by name; of several *kinds* that an entry may be, the first that has a setting."""
     found: dict[str, Setting] = {}
     for each in (field for kind in kinds for field in msgspec.structs.fields(kind)):
@@ -124,12 +124,12 @@ def _values_of(kind: Any) -> list[str]:
 def _plain(message: str, kinds: tuple[Any, ...]) -> tuple[str, str]:
     """The place within the section, and the *message* of msgspec in the words of those who write rotation.toml."""
     [(words, path)] = _MESSAGE.findall(message)
-    settings, steps, place = settings_of(*kinds), _STEP.findall(path), ""
+    settings, steps, place = section_settings(*kinds), _STEP.findall(path), ""
     # A fault in a table inside of the section is one of that table's settings.
     while steps and (len(steps) > 1 or words.startswith("Object ")):
         name, inner = steps.pop(0)
         place += f" {name}{_numbered(inner, ' {}')}"
-        settings = settings_of(_section_in(settings[name].type))
+        settings = section_settings(_section_in(settings[name].type))
     name, inner = steps[0] if steps else ("", "")
     if found := re.fullmatch(r"Object contains unknown field `(.*)`", words, re.DOTALL):
         near = nearest(found[1], settings)

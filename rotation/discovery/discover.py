@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_core import Keyring
-from rotation.configuration.declarations import DeclaredColumn, uncovered_columns
+from rotation.configuration.declarations import DeclaredColumn
 from rotation.configuration.policy import LeftOut
 from rotation.configuration.sections import Ignored
 from rotation.discovery.progress import SearchProgress
-from rotation.discovery.result import ColumnName, Discovery, Ignores
+from rotation.discovery.result import ColumnName, Discovery, Ignores, uncovered_columns
 from rotation.discovery.search import DatabaseSearch
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError

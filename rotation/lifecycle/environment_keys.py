@@ -26,8 +26,8 @@ from rotation.world.atomic_file import (
     FileChangedError,
     legible_to_others,
     read_whole,
-    refusal,
     replace_whole,
+    write_refusal,
 )
 from rotation.world.key_rings import settings_of_read
 
@@ -310,7 +310,7 @@ class EnvironmentKeys:
             is_set, makes_text = name in environ, name in in_file or name not in environ
             if dotenv and makes_text:
                 path, words, in_dotenv = dotenv.path, f"in {dotenv.path}", True
-        if path and (fault := refusal(path)):
+        if path and (fault := write_refusal(path)):
             path, words = None, f"{words}: {fault}"
         derivation = source.derivation(environ, where)
         return KeyLocation(name, path, words, in_dotenv, source, derivation, known, key_set, is_set, makes_text)

@@ -175,7 +175,7 @@ class Invocation:
             return printable(step)
         arguments = self.arguments(step)
         words = [self.program, *arguments] if arguments else [_NAMELESS, *step.command]
-        return printable(" ".join([*([step.when] if step.when else []), words[0], *map(quoted, words[1:])]))
+        return printable(" ".join([*([step.when] if step.when else []), words[0], *map(shell_word, words[1:])]))
 
     def lines(self, remedy: Remedy) -> list[str]:
         """The steps of *remedy*, a line each."""
@@ -197,7 +197,7 @@ PLAIN = Invocation()
 """For a program that uses this package as a library, and for what is read elsewhere."""
 
 
-def quoted(word: str) -> str:
+def shell_word(word: str) -> str:
     r"""*word* as a shell takes it for one, in one line; bash, zsh and ksh read what is not printable as ``$'\012'``."""
     if word.isprintable():
         text = shlex.quote(word)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from keyring_core.key_files import irregularity, read_regular
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.next_steps import quoted
+from rotation.model.next_steps import shell_word
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags for a new file: never through a link, and never an existing file."""
@@ -71,11 +71,11 @@ def legible_to_others(path: Path) -> str | None:
         return None
     if not mode & (stat.S_IRWXG | stat.S_IRWXO):
         return None
-    shown, file = stat.filemode(mode), quoted(str(path))
+    shown, file = stat.filemode(mode), shell_word(str(path))
     return f"{path}: other users can read or change it ({shown}), and keys go there; chmod 600 {file}"
 
 
-def refusal(path: Path) -> str | None:
+def write_refusal(path: Path) -> str | None:
     """The reason not to write the file at *path*, or None."""
     try:
         return _refusal(Path(os.path.realpath(path)))

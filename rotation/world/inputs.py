@@ -19,21 +19,14 @@ from rotation.model.failures import UsageError
 from rotation.world.outputs import Holds, Kept, Kind
 
 if TYPE_CHECKING:
-    from rotation.configuration.config_file import ConfigFile, Surroundings
+    from rotation.configuration.config_file import ConfigFile
     from rotation.configuration.key_sets import KeySet
     from rotation.configuration.policy import Policy
-    from rotation.configuration.sections import Declaration, EntriesOf, Ignored
+    from rotation.configuration.sections import Declaration, EntriesOf, Ignored, Top
 
 OPTION = "--env-file"
 """The option that names a dotenv file; what names one otherwise is a setting."""
 
-_NAMES_NO_FILE = (
-    "There is no {}, which could name the file of the keys: change to its folder, or name it with --config, or name "
-    "the keys' own file with --env-file."
-)
-_IS_NOT_READ = (
-    "If options name the target, {} is not read, nor is the file of the keys that it names: add --env-file {}"
-)
 _KEY = re.compile(r"[\w-]{43}=")
 
 
@@ -100,6 +93,8 @@ class Inputs:
         self._entries_of = entries_of
         self._given = {**process_environ, **Dotenv(env_file).read()} if env_file else process_environ
         """The environment before rotation.toml, which this may name, is read."""
+        self.config_path = config or Path(self._given.get(ROTATION_CONFIG) or "rotation.toml")
+        """The path of rotation.toml, which may not exist."""
 
     @cached_property
     def environ(self) -> Mapping[str, str]:
@@ -111,10 +106,9 @@ class Inputs:
         """The dotenv file that is read, and what names it: the option, otherwise rotation.toml."""
         if self.env_file:
             return Dotenv(self.env_file)
-        if self.surroundings is None or self.surroundings.env_file is None:
+        if self.surroundings is None or not self.surroundings.env_file:
             return None
-        path = self.config_path()
-        return Dotenv(path.parent / self.surroundings.env_file, f"{path}, env_file:")
+        return Dotenv(self.config_path.parent / self.surroundings.env_file, f"{self.config_path}, env_file:")
 
     def read_environ(self) -> dict[str, str]:
         """The environment with the dotenv file as it is now."""
@@ -124,14 +118,10 @@ class Inputs:
         """The variables of the dotenv file alone, as they are now."""
         return self.dotenv.read() if self.dotenv else {}
 
-    def config_path(self) -> Path:
-        """The path of rotation.toml, which may not exist."""
-        return self.config or Path(self._given.get(ROTATION_CONFIG) or "rotation.toml")
-
     @property
     def has_config(self) -> bool:
         """True if rotation.toml is read, and is there."""
-        return self.uses_config and not is_missing(self.config_path())
+        return self.uses_config and not is_missing(self.config_path)
 
     @property
     def is_configured(self) -> bool:
@@ -143,12 +133,12 @@ class Inputs:
         """rotation.toml, which is read once. Raises UsageError also if it is not there."""
         from rotation.configuration.config_file import read_config  # noqa: PLC0415 - brings TOML, msgspec
 
-        return read_config(self.config_path(), self._entries_of)
+        return read_config(self.config_path, self._entries_of)
 
     @cached_property
-    def surroundings(self) -> Surroundings | None:
+    def surroundings(self) -> Top | None:
         """The settings at the top of rotation.toml; None if that is not there, or not read."""
-        return self.file.surroundings() if self.has_config else None
+        return self.file.checked_top() if self.has_config else None
 
     @cached_property
     def key_sets(self) -> Mapping[str, KeySet]:
@@ -163,6 +153,7 @@ class Inputs:
         """The columns that rotation.toml ignores; none if that is not there, or not read."""
         return self.file.ignored(self.environ) if self.has_config else []
 
+    @cached_property
     def policy(self) -> Policy:
         """The policy of rotation.toml, or the default one without that."""
         from rotation.configuration.policy import Policy  # noqa: PLC0415 - brings msgspec
@@ -174,7 +165,7 @@ class Inputs:
         from rotation.configuration.policy import Policy  # noqa: PLC0415 - as above
 
         with suppress(UsageError):
-            return self.policy()
+            return self.policy
         return Policy()
 
     def key_files(self) -> list[Kept]:
@@ -204,16 +195,24 @@ class Inputs:
         for source in (source for keys in self.key_sets.values() for _, _, source in keys.sources()):
             with suppress(UsageError):
                 if source.cell and source.url:
-                    found.append(find_url(source.url, self.environ, "a key's cell", self.config_path().parent))
+                    found.append(find_url(source.url, self.environ, "a key's cell", self.config_path.parent))
         return found
 
     def file_of_keys(self) -> str | None:
         """A hint to the keys' own file, if rotation.toml is not read; None if it is read, or names no such file."""
-        path, named = self.config_path(), None
+        path, named = self.config_path, None
         if self.has_config:
             return None
         if self.uses_config:
-            return _NAMES_NO_FILE.format(path.absolute())
+            return (
+                f"There is no {path.absolute()}, which could name the file of the keys: change to its folder, or name "
+                "it with --config, or name the keys' own file with --env-file."
+            )
         with suppress(UsageError):
-            named = self.file.surroundings().env_file
-        return None if named is None else _IS_NOT_READ.format(path, shlex.quote(str(path.parent / named)))
+            named = self.file.checked_top().env_file
+        if not named:
+            return None
+        return (
+            f"If options name the target, {path} is not read, nor is the file of the keys that it names: add "
+            f"--env-file {shlex.quote(str(path.parent / named))}"
+        )

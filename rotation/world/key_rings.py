@@ -24,7 +24,10 @@ It has the connections of a command or of a worker. Raises KeyConfigError, Store
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KeyRings:
-    """Reads the keys that *environ* has. Methods raise KeyConfigError, and what *cells* raises, and give warnings."""
+    """Reads the keys that *environ* has. Methods raise KeyConfigError, and what *cells* raises, and give warnings.
+
+    No secret stands in a frame of its own methods but in that of `read`: a repr of this shows none.
+    """
 
     keys: Keys
     environ: Mapping[str, str]
@@ -32,12 +35,10 @@ class KeyRings:
     loaded: dict[str | None, Keyring | str] = field(default_factory=dict)
     """What was read, by key set: a keyring, or the fault of one that cannot be loaded."""
 
-    @without_frames
     def keyring(self) -> Keyring:
         """The keyring of the key set that this is about."""
         return RotationKeyring(*self.settings())
 
-    @without_frames
     def settings(self) -> Settings:
         """Its keys."""
         # A worker gets the sets without rotation.toml.

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from keyring_core.names import printable, printable_lines
 from rotation.model.failures import CONTINUE, StoppedError
-from rotation.model.next_steps import PROGRAM, quoted
+from rotation.model.next_steps import PROGRAM, shell_word
 
 CHECK_SECONDS = 0.1
 """Seconds between two looks of a wait for a requested stop."""
@@ -98,10 +98,10 @@ def program_name(argv: Sequence[str], typed: Sequence[str]) -> str:
     name = os.path.basename(started)
     found = shutil.which(name)
     if found and os.path.exists(started) and os.path.samefile(found, started):
-        return quoted(name)
+        return shell_word(name)
     if name.endswith(".py"):
-        return " ".join(map(quoted, typed[: len(typed) - len(argv) + 1]))
-    return quoted(started)
+        return " ".join(map(shell_word, typed[: len(typed) - len(argv) + 1]))
+    return shell_word(started)
 
 
 def this_program() -> str:

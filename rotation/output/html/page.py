@@ -15,7 +15,7 @@ from markupsafe import Markup
 from keyring_core.names import printable_lines
 from rotation.checks.facts import Facts
 from rotation.checks.use_cases import Overview
-from rotation.configuration.targets import columns_of
+from rotation.configuration.targets import scope_of
 from rotation.ledger.records import KeyRecord
 from rotation.model.key_use import UNNAMED, last_read
 from rotation.model.next_steps import PLAIN
@@ -103,7 +103,7 @@ def page(overview: Overview) -> str:
             # "default" says nothing to a reader.
             whose="" if facts.service == UNNAMED else facts.service.removeprefix(f"{UNNAMED}/"),
             totals=PageTotals(facts),
-            scope=columns_of(overview.targets),
+            scope=scope_of(overview.targets),
             runs=overview.runs,
             certificates=overview.certificates,
             censuses=censuses,
