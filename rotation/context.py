@@ -76,7 +76,7 @@ class Context:
         """Settings of an application, in which targets find secrets of other packages that the environment lacks."""
         self._loaded: dict[str | None, Keyring | str] = {}
         """What `key_rings` has read so far."""
-        self._implied: dict[str, None] = {}
+        self._implied: dict[str | None, None] = {}
         """The key sets that are not in rotation.toml, as far as models or options have named them."""
         self._named: Sequence[Target] | None = None
         """The targets of rotation.toml or of the models; None if nobody asked for them."""
@@ -111,7 +111,7 @@ class Context:
         else:
             declared = declared_targets(columns, self.inputs.environ, self.inputs.file.path.parent) if columns else ()
             targets = self.inputs.file.targets(self.inputs.environ, needed=needed, declared=declared)
-        self._imply(target.keys for target in targets)
+        self._implied.update(dict.fromkeys(target.keys for target in targets))
         self._name_indexes(targets)
         self._named = targets
         return targets
@@ -132,14 +132,11 @@ class Context:
 
         folder = self.inputs.config_path.parent
         found = [column for source in sources for column in declared_columns(source, folder, self.inputs.environ)]
-        self._imply(column.key_set for column in found)
+        self._implied.update(dict.fromkeys(column.key_set for column in found))
         return found
 
     def _name_indexes(self, targets: Iterable[Target]) -> None:
         self.indexes.update((each.url, each.table, each.index.column) for each in targets if each.index)
-
-    def _imply(self, names: Iterable[str | None]) -> None:
-        self._implied.update(dict.fromkeys(name for name in names if name is not None))
 
     def key_sets(self) -> Mapping[str, KeySet | None]:
         """The key sets of rotation.toml, and None for each that only models or options have named. Raises UsageError.
@@ -147,7 +144,7 @@ class Context:
         The keys of the latter are in the variables that services read.
         """
         written = self.inputs.key_sets
-        return {**written, **{name: None for name in self._implied if name not in written}}
+        return {**written, **{name: None for name in self._implied if name is not None and name not in written}}
 
     def keys_in_use(self) -> set[str | None]:
         """The key sets that targets have; None: the environment's own keys. Imports models. Raises UsageError."""
@@ -158,7 +155,7 @@ class Context:
             in_use = {each.keys for each in self.inputs.file.entries} | {column.key_set for column in declared}
         else:
             in_use = set()
-        self._imply(in_use)
+        self._implied.update(dict.fromkeys(in_use))
         return in_use
 
     def with_keys(self, key_set: str | None) -> Self:
@@ -169,7 +166,7 @@ class Context:
             from rotation.configuration.key_sets import check_name  # noqa: PLC0415 - as above
 
             check_name(key_set, self.key_sets(), self.inputs.environ, "--keys")
-            self._imply([key_set])
+            self._implied[key_set] = None
         other = copy.copy(self)
         other.key_set, other.__dict__["links"] = key_set, self.links
         return other

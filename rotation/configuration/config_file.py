@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keyring_core.key_files import read_regular
-from rotation.configuration.key_sets import KeySet, check_cells, check_name, check_set, keep_from_key_commands
+from rotation.configuration.key_sets import KeySet, check_name, check_sets, keep_from_key_commands
 from rotation.configuration.policy import Policy
 from rotation.configuration.sections import Declaration, EntriesOf, Ignored, TargetEntry, Top
 from rotation.configuration.settings import SettingError, convert, section_settings
@@ -80,9 +80,7 @@ class ConfigFile(NamedTuple):
 
     def key_sets(self) -> Mapping[str, KeySet]:
         """The key sets, by their names; no key is read."""
-        for name, keys in self.keys.items():
-            check_set(name, keys)
-        check_cells(self.keys)
+        check_sets(self.keys)
         return self.keys
 
     def ignored(self, environ: Mapping[str, str]) -> list[Ignored]:

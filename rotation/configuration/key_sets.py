@@ -25,7 +25,7 @@ from keyring_core.key_commands import keep_from_commands
 from keyring_core.key_text import may_be_secret
 from keyring_core.sources import read_source
 from rotation.configuration.key_sources import KeyCell, KeySource, SaltColumn
-from rotation.configuration.settings import Section, nearest, said
+from rotation.configuration.settings import Section, hint, said
 from rotation.model.failures import UsageError
 
 VARIABLES = {
@@ -134,7 +134,9 @@ class Keys(NamedTuple):
         if self.written is not None:
             yield from ((state, source) for state, _, source in self.written.sources())
             return
-        for state, name in self._variables.items():
+        names = self._variables
+        for state in VARIABLES:
+            name = names[state]
             file, command = environ.get(f"{name}_FILE"), environ.get(f"{name}_COMMAND")
             yield state, KeySource(None if file or command else f"${name}", file, command)
 
@@ -150,26 +152,25 @@ ENVIRONMENT = Keys()
 """The environment's own keys, if there is no rotation.toml."""
 
 
-def check_set(name: str, keys: KeySet) -> None:
-    """Raises UsageError if the name cannot be typed as it is, or a source of *keys* does not fit."""
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"[keys.{name!r}]: a name has up to 50 letters, digits, dots, hyphens and underscores")
-    for _, place, source in keys.sources():
-        for fault in source.faults():
-            raise UsageError(f"[keys.{name}] {place}: {fault}")
+def check_sets(sets: Mapping[str, KeySet]) -> None:
+    """Raises UsageError if a name cannot be typed as it is, or a source does not fit.
 
-
-def check_cells(sets: Mapping[str, KeySet]) -> None:
-    """Raises UsageError if a key in a cell is under a set that is missing or has keys of rows, or in the end itself."""
+    Also for a key in a cell, if that is under a set that is missing or has keys of rows, or in the end under itself.
+    """
+    for name, keys in sets.items():
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"[keys.{name!r}]: a name has up to 50 letters, digits, dots, hyphens and underscores")
+        for _, place, source in keys.sources():
+            for fault in source.faults():
+                raise UsageError(f"[keys.{name}] {place}: {fault}")
     under: dict[str, set[str]] = {}
     for name, keys in sets.items():
         for _, place, source in keys.sources():
             if source.keys is None:
                 continue
             if source.keys not in sets:
-                near = nearest(source.keys, sets)
-                hint = f"did you mean {near}?" if near else f"there are {', '.join(sets)}"
-                raise UsageError(f"[keys.{name}] {place}: keys: rotation.toml has no [keys.{source.keys}]; {hint}")
+                fault = f"rotation.toml has no [keys.{source.keys}]; {hint(source.keys, sets)}"
+                raise UsageError(f"[keys.{name}] {place}: keys: {fault}")
             if isinstance(sets[source.keys].primary.salt, SaltColumn):
                 raise UsageError(
                     f"[keys.{name}] {place}: keys: [keys.{source.keys}] makes a key for each row, and none for a cell; "
@@ -192,15 +193,13 @@ def check_name(name: str, sets: Iterable[str], environ: Mapping[str, str], whose
     known = list(sets)
     if name in known:
         return
-    near = nearest(name, known)
-    hint = f"did you mean {near}?" if near else f"there are {', '.join(known) or 'none'}"
     fault = f"{whose}: rotation.toml has no [keys.{name}]"
     with suppress(KeyConfigError):
         variables = variables_of(name)
         if names_primary(environ, variables):
             return
         fault += f", and {variables.primary} is not set"
-    raise UsageError(f"{fault}; {hint}")
+    raise UsageError(f"{fault}; {hint(name, known)}")
 
 
 def held_passphrase(environ: Mapping[str, str]) -> str | bytes | None:
