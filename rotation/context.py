@@ -23,7 +23,7 @@ from rotation.world.process import Streams
 
 if TYPE_CHECKING:
     from rotation.configuration.declarations import DeclaredColumn
-    from rotation.configuration.key_sets import Keys, KeySet
+    from rotation.configuration.key_sets import KeyPlaces, KeySet
     from rotation.configuration.key_sources import KeyCell
     from rotation.configuration.policy import Policy
     from rotation.configuration.sections import AppEntries, Declaration
@@ -230,11 +230,11 @@ class Context:
             raise KeyConfigError(f"{error}\n{hint}") from None
 
     @property
-    def keys(self) -> Keys:
+    def keys(self) -> KeyPlaces:
         """The keys that this is about, by their name and the sets of rotation.toml. Raises UsageError."""
-        from rotation.configuration.key_sets import Keys  # noqa: PLC0415 - brings msgspec
+        from rotation.configuration.key_sets import KeyPlaces  # noqa: PLC0415 - brings msgspec
 
-        return Keys(self.key_set, self.key_sets(), str(self.inputs.config_path.parent.absolute()))
+        return KeyPlaces(self.key_set, self.key_sets(), str(self.inputs.config_path.parent.absolute()))
 
     def key_rings(self, environ: Mapping[str, str] | None = None) -> KeyRings:
         """The keyrings of all key sets, each read once; or as they are in *environ* now. Raises UsageError."""

@@ -92,8 +92,11 @@ def keep_from_key_commands(sets: Mapping[str, KeySet | None]) -> None:
             keep_from_commands(*filter(None, (source.variable, source.salt_variable)))
 
 
-class Keys(NamedTuple):
-    """The keys of one job: a key set's, or the environment's own. Holds no secret, so it may be sent to workers."""
+class KeyPlaces(NamedTuple):
+    """The places of the keys of one job: a key set's, or the environment's own.
+
+    It holds no secret, so it may travel to workers.
+    """
 
     name: str | None = None
     """None: the environment's own."""
@@ -102,8 +105,8 @@ class Keys(NamedTuple):
     folder: str = ""
     """The folder of rotation.toml, from which a relative path in the url of a cell counts."""
 
-    def of(self, name: str | None) -> Keys:
-        """The keys of another set."""
+    def of(self, name: str | None) -> KeyPlaces:
+        """The places of another set's keys."""
         return self._replace(name=name)
 
     @property
@@ -148,7 +151,7 @@ class Keys(NamedTuple):
                     yield KeyCell(source, state, f"[keys.{name}] {place} ({source.place})", environ, self.folder)
 
 
-ENVIRONMENT = Keys()
+ENVIRONMENT = KeyPlaces()
 """The environment's own keys, if there is no rotation.toml."""
 
 

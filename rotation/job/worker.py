@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.redaction import configure_logging
-from rotation.configuration.key_sets import Keys
+from rotation.configuration.key_sets import KeyPlaces
 from rotation.configuration.key_sources import KeyCell
 from rotation.configuration.targets import companion_values, unsealed
 from rotation.job.options import LocalOptions, RunOptions
@@ -188,7 +188,7 @@ def _open(of: Task) -> RangeWorker:
     return worker
 
 
-def _others(keys: Keys, environ: Mapping[str, str]) -> Sequence[tuple[str, Keyring]]:
+def _others(keys: KeyPlaces, environ: Mapping[str, str]) -> Sequence[tuple[str, Keyring]]:
     """The other key sets of this process's environment. Each thread reads them once, and not for every target."""
     if getattr(_local, "others", None) is None or _local.others[0] != keys:
         _local.others = keys, KeyRings(keys, environ, _read_cell).others()

@@ -9,7 +9,7 @@ from hmac import compare_digest
 from typing import NamedTuple
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, KeyState
-from rotation.configuration.key_sets import Keys
+from rotation.configuration.key_sets import KeyPlaces
 from rotation.configuration.key_sources import KeySource, ReadKey
 from rotation.context import Context
 from rotation.lifecycle.environment_keys import EnvironmentKeys
@@ -111,7 +111,7 @@ def losses(context: Context, keys: EnvironmentKeys, step: KeyStep, key: Key) -> 
 
 
 def _origins(
-    context: Context, keys: Keys, state: KeyState | None = None, rule: tuple[object, ...] | None = None
+    context: Context, keys: KeyPlaces, state: KeyState | None = None, rule: tuple[object, ...] | None = None
 ) -> set[str]:
     """The places where *keys* are read: the keys of that state, or all that are made by that rule."""
     environ = context.inputs.read_environ()

@@ -11,7 +11,7 @@ from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyStat
 from keyring_core.environment import Settings, load_settings, settings_in
 from keyring_core.errors import without_frames
 from keyring_core.keyring import RotationKeyring
-from rotation.configuration.key_sets import Keys, keep_from_key_commands
+from rotation.configuration.key_sets import KeyPlaces, keep_from_key_commands
 from rotation.configuration.key_sources import KeyCell, KeySource, ReadKey, keys_of_source
 from rotation.model.failures import StoreError
 
@@ -29,7 +29,7 @@ class KeyRings:
     No secret stands in a frame of its own methods but in that of `read`: a repr of this shows none.
     """
 
-    keys: Keys
+    keys: KeyPlaces
     environ: Mapping[str, str]
     cells: CellReader
     loaded: dict[str | None, Keyring | str] = field(default_factory=dict)
