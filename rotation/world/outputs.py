@@ -20,7 +20,6 @@ from rotation.model.failures import StoreError, UsageError
 from rotation.world.atomic_file import (
     LEGIBLE,
     PRIVATE,
-    NewFile,
     destination,
     is_same,
     new_file,
@@ -97,7 +96,8 @@ class Output:
 
     def _beginning(self, name: str, folder: int) -> bytes:
         """The same of the file *name* in *folder*. Raises OSError, too."""
-        with opened_regular(name, folder) as descriptor, open(descriptor, "rb", closefd=False) as file:
+        data = b""
+        with suppress(FileNotFoundError), opened_regular(name, folder) as old, open(old, "rb", closefd=False) as file:
             data = file.read(LOOKED_AT).strip()
         if data and (fault := self.kind.fault(data)):
             raise UsageError(f"{self.called}: {fault}; name another file")
@@ -125,29 +125,19 @@ class Output:
                 raise UsageError(f"{self.called}: cannot be written: {fault}")
             with open(new.descriptor, "wb", closefd=False) as file:
                 yield file
-                fault = self._finish(file, new, real.name)
+                try:
+                    file.flush()
+                    # Somebody may have put another file there meanwhile.
+                    new.take_place(real.name, lambda: self._beginning(real.name, folder), owner_must_stay=False)
+                except OSError as error:
+                    fault = error.strerror or "the system refused"
+                except UsageError as error:
+                    fault = str(error).removeprefix(f"{self.called}: ")
+            # A folder that cannot be listed is flushed by the system, later.
+            with suppress(OSError):
+                os.fsync(folder)
         if fault is not None:
             raise StoreError(f"{self.called}: could not be written: {fault}. What was there before is still there.")
-
-    def _finish(self, file: BinaryIO, new: NewFile, name: str) -> str | None:
-        """The reason that *file*, the text of *new*, did not take the place of *name*; None if it did."""
-
-        def check() -> None:
-            # Somebody may have put another file there meanwhile.
-            with suppress(FileNotFoundError):
-                self._beginning(name, new.folder)
-
-        try:
-            file.flush()
-            new.take_place(name, check, owner_must_stay=False)
-        except OSError as error:
-            return error.strerror or "the system refused"
-        except UsageError as error:
-            return str(error).removeprefix(f"{self.called}: ")
-        # A folder that cannot be listed is flushed by the system, later.
-        with suppress(OSError):
-            os.fsync(new.folder)
-        return None
 
 
 CONFIG = Kind(lambda _: None, adds_to=Holds.CONFIG)
