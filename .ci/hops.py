@@ -190,7 +190,7 @@ def _context() -> Context:
 def _run() -> None:
     """As a program calls it that keeps no ledger."""
     with _context() as configured:
-        targets, keys = configured.targets(), dict(configured.environ)
+        targets, keys = configured.targets(), dict(configured.inputs.environ)
     with Context(keys, uses_config=False) as context:
         assert run(context, targets).complete  # noqa: S101 - a journey that fails counts nothing
 

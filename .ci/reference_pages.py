@@ -18,7 +18,7 @@ from schemas import DOCUMENTS, name_of
 from rotation.cli.help_page import commands_of
 from rotation.cli.main import cli
 from rotation.configuration.sections import SECTIONS
-from rotation.configuration.settings import settings_of
+from rotation.configuration.settings import section_settings
 from rotation.model.counts import NUMBERS, TABLES, CellCounts
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +52,7 @@ def _part(what: str, name: str | None) -> Iterator[str]:
 
 
 def _settings(section: str) -> Iterator[str]:
-    rows = ([f"`{name}`", each.words, each.default] for name, each in settings_of(*SECTIONS[section]).items())
+    rows = ([f"`{name}`", each.words, each.default] for name, each in section_settings(*SECTIONS[section]).items())
     yield from _table(["setting", "means", "default"], rows)
 
 

@@ -18,7 +18,7 @@ from rotation.audit import LedgerVerifyJson
 from rotation.configuration.key_sources import FORMS
 from rotation.configuration.policy import Duration, Policy
 from rotation.configuration.sections import SECTIONS
-from rotation.configuration.settings import NEEDED, Section, settings_of
+from rotation.configuration.settings import NEEDED, Section, section_settings
 from rotation.job.problems_file import ProblemLine
 from rotation.lifecycle.retirement_files import Certificate
 from rotation.output.documents.found import CheckJson, CheckListJson, DiscoverJson, ReportJson
@@ -105,7 +105,7 @@ def _ref(name: str) -> dict[str, Any]:
 
 def _section(*kinds: type[Section]) -> dict[str, Any]:
     """The schema of a section whose entries are of any of *kinds*."""
-    settings = settings_of(*kinds)
+    settings = section_settings(*kinds)
     if Policy in kinds:
         # A default of a type of our own has no place in a schema.
         limits = [(each.name, each.type, None) for each in msgspec.structs.fields(Policy)]

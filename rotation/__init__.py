@@ -29,12 +29,13 @@ The folders, from the top down:
     job            the loop: ranges, passes, pace, checkpoints; in threads or on many machines
     kept_files     the files that no output may replace
     fleet          for services: announces which keys an instance holds
-    context        what a command works with: environment, configuration, ledger, connections
+    context        what a command works with: its inputs, key rings, connections, targets and ledger
     applications   what is known of applications, behind one door
     ledger         key dates, runs, counts and running services, in a small database
     discovery      the search for token columns that no target covers
     declared       the encrypted columns that an application's models declare
     stores         reads and swaps the cells of a database; a folder for each kind of database
+    world          what a command finds around it: its process, environment, files and key rings
     configuration  rotation.toml: targets, key sets, policy
     planning       decides for each cell whether it is rewritten, and with what
     model          the values that all of these share: targets, batches, counts, reports

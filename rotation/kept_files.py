@@ -11,7 +11,7 @@ from typing import TypeVar
 from keyring_core import KeyConfigError
 from rotation.context import Context
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.outputs import Holds, Kept, Outputs
+from rotation.world.outputs import Holds, Kept, Outputs
 
 SQLITE_ENDS = ("", "-wal", "-shm", "-journal")
 """The endings of an SQLite database's files."""
@@ -23,13 +23,13 @@ def outputs_of(context: Context, urls: Iterable[str] = (), pause_file: Path | No
     kept = [*_databases(urls), *([Kept(pause_file, Holds.PAUSE)] if pause_file else [])]
     # The rotation.toml that was named, also if options name the target, and the one that would be found without a name.
     contexts = [
-        Context(context.process_environ, config, context.env_file, context.streams)
-        for config in dict.fromkeys((context.config, None))
+        Context(context.inputs.process_environ, config, context.inputs.env_file, context.streams)
+        for config in dict.fromkeys((context.inputs.config, None))
     ]
     for one in contexts:
         ledger = _ask(one.ledger_place)
-        beside = [*([ledger.url] if ledger else []), *(_ask(one.cell_urls) or [])]
-        kept += [Kept(one.config_path(), Holds.CONFIG), *one.key_files(), *_databases(beside)]
+        beside = [*([ledger.url] if ledger else []), *(_ask(one.inputs.cell_urls) or [])]
+        kept += [Kept(one.inputs.config_path, Holds.CONFIG), *one.inputs.key_files(), *_databases(beside)]
     return Outputs(kept, lambda: (archive for one in contexts for archive in _archives(one)))
 
 

@@ -151,13 +151,13 @@ def test_the_option_replaces_the_setting(shop: Path) -> None:
 
     context = Context({}, shop / "rotation.toml", other)
 
-    assert dict(context.environ) == {"NAME": "other"}
+    assert dict(context.inputs.environ) == {"NAME": "other"}
 
 
 def test_the_setting_wins_over_the_environment(shop: Path) -> None:
     """As the values of --env-file do."""
-    assert Context({"LEDGER": "x", "HOME": "/"}, shop / "rotation.toml").environ["LEDGER"] != "x"
-    assert Context({"LEDGER": "x", "HOME": "/"}, shop / "rotation.toml").environ["HOME"] == "/"
+    assert Context({"LEDGER": "x", "HOME": "/"}, shop / "rotation.toml").inputs.environ["LEDGER"] != "x"
+    assert Context({"LEDGER": "x", "HOME": "/"}, shop / "rotation.toml").inputs.environ["HOME"] == "/"
 
 
 def test_options_that_name_the_target_leave_the_file_out(cli: Cli, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

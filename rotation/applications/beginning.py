@@ -13,7 +13,7 @@ from rotation.applications.presets import Preset, PresetStep, presets_of
 from rotation.configuration.config_file import read_toml
 from rotation.configuration.urls import for_folder
 from rotation.model.failures import UsageError
-from rotation.model.next_steps import quoted
+from rotation.model.next_steps import shell_word
 
 
 class Beginning(NamedTuple):
@@ -69,7 +69,7 @@ def _words(preset: Preset, env_file: Path | None, *, append: bool) -> Iterator[s
     yield from (f"Not verified: {words}" for words in preset.unverified)
     yield f"With a wrong key: {preset.wrong_key}"
     if env_file:
-        yield f"Fill in {quoted(str(env_file))}, and keep it out of version control."
+        yield f"Fill in {shell_word(str(env_file))}, and keep it out of version control."
     else:
         make = f"Make a file {preset.name}.env that only you can read (--env-file would have made it), with:"
         yield "Add these variables to the dotenv file that your commands read:" if append else make

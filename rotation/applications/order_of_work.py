@@ -9,7 +9,7 @@ from typing import NamedTuple
 from keyring_core.errors import printable
 from rotation.applications.presets import AppSetting, Preset, PresetStep, SettingForm
 from rotation.configuration.key_sources import LISTED
-from rotation.model.next_steps import PROGRAM, quoted
+from rotation.model.next_steps import PROGRAM, shell_word
 
 
 def preset_steps(preset: Preset, env_file: str | None = None, program: str = PROGRAM) -> list[PresetStep]:
@@ -20,7 +20,7 @@ def preset_steps(preset: Preset, env_file: str | None = None, program: str = PRO
 
 class _Steps:
     def __init__(self, preset: Preset, env_file: str, program: str) -> None:
-        self.preset, self.env_file, self._argument = preset, printable(env_file), quoted(env_file)
+        self.preset, self.env_file, self._argument = preset, printable(env_file), shell_word(env_file)
         self._program = program
 
     def staged(self) -> Iterator[PresetStep]:

@@ -23,10 +23,10 @@ from keyring_core.sources import key_path
 from rotation import job
 from rotation.checks.facts import ARCHIVE, Facts, SeenFile, TargetFacts
 from rotation.checks.verdict import Verdict, check_names
-from rotation.configuration.declarations import uncovered_columns
 from rotation.configuration.policy import Policy
 from rotation.configuration.targets import own_targets
 from rotation.context import Context
+from rotation.discovery.result import uncovered_columns
 from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.ledger import Ledger, Outcome, utc_now
 from rotation.ledger.records import (
@@ -192,7 +192,7 @@ def key_files(context: Context, archives: Iterable[str]) -> Iterator[SeenFile]:
 
     The *archives* of retired keys are among them, if they are still where `keys retire` wrote them.
     """
-    environ, dotenv, keys = context.environ, context.dotenv, context.keys
+    environ, dotenv, keys = context.inputs.environ, context.inputs.dotenv, context.keys
     if keys.written is None:
         variables: Sequence[str] = keys.variables
         named = [(f"{name}_FILE", environ[f"{name}_FILE"]) for name in variables if environ.get(f"{name}_FILE")]
@@ -228,7 +228,7 @@ def search_columns(context: Context, targets: Sequence[Target], keyring: Keyring
     found: dict[str, Any] = {}
     # First, since models may name key sets.
     try:
-        left = uncovered_columns(context.declared_columns(context.models()), targets, context.ignored())
+        left = uncovered_columns(context.declared_columns(context.inputs.models()), targets, context.inputs.ignored())
         found["declared"] = tuple(dict.fromkeys(column.label for column in left))
     except UsageError as error:
         found["models_fault"] = str(error)

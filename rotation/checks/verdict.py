@@ -164,11 +164,10 @@ def check_names(policy: Policy) -> None:
     names = [check.name for check in CHECKS]
     for name in policy.off:
         if name not in names:
-            from rotation.configuration.settings import nearest  # noqa: PLC0415 - most policies have no fault
+            from rotation.configuration.settings import hint  # noqa: PLC0415 - most policies have no fault
 
-            near = nearest(name, names)
-            hint = f"did you mean `{near}`?" if near else f"there are {', '.join(names)}"
-            raise UsageError(f"rotation.toml, [policy.off]: there is no check called {name!r}; {hint}")
+            fault = f"there is no check called {name!r}; {hint(name, names, quote='`')}"
+            raise UsageError(f"rotation.toml, [policy.off]: {fault}")
 
 
 def run_checks(facts: Facts, policy: Policy, now: datetime, checks: Iterable[Check] = CHECKS) -> list[Result]:

@@ -127,7 +127,7 @@ def _examine(command: CommandContext, given: Mapping[str, Any], sample: int | No
         verdict, fault = _attempt(command, lambda: examine(command, targets, command.policy(), sample=sample))
     if verdict is None:
         # The dotenv file that names the service may be one of rotation.toml.
-        service = _attempt(command, lambda: command.service)[0] or service_name(command.process_environ)
+        service = _attempt(command, lambda: command.service)[0] or service_name(command.inputs.process_environ)
         verdict = Verdict.failed(fault or "", utc_now(), service)
     unwritten = write(output, verdict) if output else None
     return replace(verdict, results=(*verdict.results, unknown(unwritten))) if unwritten else verdict

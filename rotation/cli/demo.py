@@ -18,10 +18,11 @@ from keyring_core.environment import PREVIOUS, PRIMARY, VARIABLES
 from keyring_core.errors import printable
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
 from rotation.cli.shared_options import CommandContext, Process, common_options, path_option, print_json
-from rotation.model.atomic_file import read_whole, replace_whole
 from rotation.model.failures import StoppedError, UsageError
-from rotation.model.next_steps import Invocation, program_elsewhere, quoted
-from rotation.model.outputs import Outputs, replaced
+from rotation.model.next_steps import Invocation, shell_word
+from rotation.world.atomic_file import read_whole, replace_whole
+from rotation.world.outputs import Outputs, replaced
+from rotation.world.process import program_elsewhere
 
 DATABASE, ENV_FILE, CONFIG = "app.db", ".env", "rotation.toml"
 NEW = replaced("new file", b"(?!)")
@@ -88,9 +89,10 @@ def _show(command: CommandContext) -> int:
     import tempfile
 
     from rotation.output.documents.parts import DemoJson
+    from rotation.world.outputs import Outputs
 
     # The demo has keys, a rotation.toml and a ledger of its own.
-    environ = {name: value for name, value in command.process_environ.items() if name not in VARIABLES}
+    environ = {name: value for name, value in command.inputs.process_environ.items() if name not in VARIABLES}
     program = command.invocation.program
     process = Process(environ, command.streams, invocation=Invocation(program))
     commands = _Commands(process, silent=command.as_json, quiet=command.quiet)
@@ -200,7 +202,7 @@ def _steps(folder: Path, primary: str, previous: str, typed: str) -> Mapping[str
     """The work in *folder* in order, each part with its command; *typed* is the program."""
     retire, archive = f"{typed} keys retire", "--archive retired.keys"
     return {
-        "Go into the folder.": f"cd {quoted(str(folder))}",
+        "Go into the folder.": f"cd {shell_word(str(folder))}",
         "See what is stored, and under which keys. Six rows are broken.": f"{typed} status",
         "Make the next key. Services can decrypt with it, and do not encrypt with it yet.": f"{typed} keys stage",
         "Once every service has it, promote it: services encrypt with it from then on.": f"{typed} keys promote",

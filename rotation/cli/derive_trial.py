@@ -65,7 +65,7 @@ def try_kinds(  # noqa: PLR0913 - which secret, which rules, which cell
     if not secret.value.strip():
         raise UsageError(f"{secret.where} is empty: the secret was expected there")
     cell = _stored(command, chosen, row) if chosen else _typed(command)
-    trial = trial_of(secret.value, cell, command.environ, given)
+    trial = trial_of(secret.value, cell, command.inputs.environ, given)
     with command.watch(dry_run=True) as watcher:
         try_rules(trial, secret.where, _follow(command, watcher, trial, secret.where))
     place = SecretPlace(options.variable or "", str(options.file or ""), options.program or "")
@@ -107,7 +107,7 @@ def derived_keys(
         return cell_of(target, (), sleep=command.streams.wait, links=command.links)
 
     with command.watch(dry_run=True) as watcher:
-        return list(try_held(columns, secrets, command.environ, read, partial(_follow, command, watcher)))
+        return list(try_held(columns, secrets, command.inputs.environ, read, partial(_follow, command, watcher)))
 
 
 def given_rules(command: CommandContext, salts: tuple[str | None, str | None, bool], **rules: Any) -> Given:

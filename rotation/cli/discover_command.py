@@ -62,19 +62,19 @@ def discover(  # noqa: PLR0913 - click's
     from rotation.output.discovery_text import render_discovery
     from rotation.output.documents.found import DiscoverJson
 
-    folder = command.config_path().parent
-    databases = [DatabaseUrl(expand_url(url, command.environ, "--url"), for_folder(url, folder)) for url in urls]
+    folder = command.inputs.config_path.parent
+    databases = [DatabaseUrl(expand_url(url, command.inputs.environ, "--url"), for_folder(url, folder)) for url in urls]
     named = [*(Declaration(models=each) for each in models), *([Declaration(django=django)] if django else [])]
-    declared = command.declared_columns([*named, *command.models()])
+    declared = command.declared_columns([*named, *command.inputs.models()])
     # Only a Django project says itself where its tables are.
-    of_projects = declared_targets((each for each in declared if each.url), command.environ, folder)
+    of_projects = declared_targets((each for each in declared if each.url), command.inputs.environ, folder)
     elsewhere = [] if databases else databases_of(of_projects)
     needed = not (databases or elsewhere)
-    targets = command.targets(needed=needed) if needed or command.declares or command.is_configured else []
+    targets = command.targets(needed=needed) if needed or command.declares or command.inputs.is_configured else []
     # After the models, which may name key sets.
     keyrings = command.searched_keyrings()
-    passphrase = None if None in keyrings else passphrase_in(command.environ)
-    keyless = not keyrings and (passphrase is not None or (bool(urls) and not names_primary(command.environ)))
+    passphrase = None if None in keyrings else passphrase_in(command.inputs.environ)
+    keyless = not keyrings and (passphrase is not None or (bool(urls) and not names_primary(command.inputs.environ)))
     if keyless:
         # An admin who looks for an application's tokens may have no key at hand.
         set_ = f"{passphrase.where} is no Fernet key" if passphrase else "no key is set"
@@ -93,7 +93,7 @@ def discover(  # noqa: PLR0913 - click's
         keyrings or {None: keyring},
         full=full,
         schemas=schemas or None,
-        ignored=command.ignored(),
+        ignored=command.inputs.ignored(),
         declared=declared,
         left_out=command.policy().unsearched_databases,
         keyless=keyless,
@@ -101,7 +101,7 @@ def discover(  # noqa: PLR0913 - click's
     )
     found = command.search(plan)
     if columns := unopened(found, command.key_sets()):
-        secrets = [*([passphrase] if passphrase else []), *held_secrets(command.key_sets(), command.environ)]
+        secrets = [*([passphrase] if passphrase else []), *held_secrets(command.key_sets(), command.inputs.environ)]
         found.derived = derived_keys(command, columns, secrets, databases)
         if passphrase and not found.derived:
             command.streams.warn(f"Note: no known rule makes the key of these tokens of {passphrase.where}.")
@@ -109,7 +109,7 @@ def discover(  # noqa: PLR0913 - click's
     if found.uncovered:
         [written, *others] = [database.written for database in databases]
         written = "" if others or may_hold_password(written) else written
-        apps = command.file.apps if command.is_configured else ()
+        apps = command.inputs.file.apps if command.inputs.is_configured else ()
         found.recognised = recognised_steps(found.tables_seen, written, besides=apps)
     command.show(DiscoverJson.of(found, command.invocation), render_discovery(found, command.invocation))
     return found.exit_code

@@ -129,12 +129,12 @@ def _check_application(name: str) -> None:
 def _begin_application(process: Process, name: str, wanted: Wanted, *, as_json: bool, quiet: bool) -> int:
     """Writes the files for the application *name*, and prints its steps. Raises UsageError, and overwrites no file."""
     from rotation.applications import begin, load_preset
-    from rotation.configuration.env_file import DOTENV
     from rotation.kept_files import outputs_of
-    from rotation.model.atomic_file import read_whole, replace_whole
-    from rotation.model.outputs import CONFIG
     from rotation.output.documents.parts import InitJson, StepJson
     from rotation.output.terminal import labelled, say
+    from rotation.world.atomic_file import read_whole, replace_whole
+    from rotation.world.inputs import DOTENV
+    from rotation.world.outputs import CONFIG
 
     config, env_file, program = wanted.config, wanted.env_file, process.invocation.program
     preset = load_preset(name)

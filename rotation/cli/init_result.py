@@ -13,7 +13,7 @@ from keyring_core import Key
 from keyring_core.environment import PREVIOUS, PRIMARY
 from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import TokenColumn
-from rotation.model.next_steps import Invocation, Next, Repeats, Steps, quoted
+from rotation.model.next_steps import Invocation, Next, Repeats, Steps, shell_word
 from rotation.model.text import be, many
 from rotation.output.discovery_text import found_in_words, gets_entry, why_not
 from rotation.output.documents.parts import FoundTargetJson, InitJson, RemarkJson, commands_of
@@ -169,7 +169,7 @@ class Begun:
         if self.files:
             yield f"Written: {', '.join(map(str, self.files))}"
         if self.new_key:
-            chmod = f"chmod 600 {quoted(str(self.env_file))}"
+            chmod = f"chmod 600 {shell_word(str(self.env_file))}"
             reads = "Only you can read the file." if self.is_private else f"Let only you read it: {chmod}"
             yield f"{self.env_file} holds a new key, {self.new_key.id}. {reads}"
         yield from self.needs

@@ -19,7 +19,6 @@ from rotation.applications import recognised_steps
 from rotation.cli.init_questions import Wanted, ask, ask_whether, checked_url
 from rotation.cli.init_result import Begun
 from rotation.cli.shared_options import CommandContext, Process
-from rotation.configuration.env_file import DOTENV, environment, read_env_file
 from rotation.configuration.urls import expand_url, for_folder, may_hold_password
 from rotation.context import Context
 from rotation.discovery.discover import DatabaseUrl, SearchPlan, databases_of, discover
@@ -27,19 +26,20 @@ from rotation.discovery.result import Discovery
 from rotation.kept_files import outputs_of
 from rotation.ledger.database import DEFAULT_FILE
 from rotation.lifecycle.key_file_edits import add_to_dotenv, edit_dotenv
-from rotation.model.atomic_file import (
-    Snapshot,
-    legible_to_others,
-    read_whole,
-    refusal,
-    replace_whole,
-)
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import PROBLEMS_FILE, PROGRAM, THIS_AGAIN, Next, Repeats, Steps
-from rotation.model.outputs import CONFIG, Output
 from rotation.model.target import Target
 from rotation.output.discovery_text import config_text, entries_text, gets_entry
 from rotation.stores.databases import served_url
+from rotation.world.atomic_file import (
+    Snapshot,
+    legible_to_others,
+    read_whole,
+    replace_whole,
+    write_refusal,
+)
+from rotation.world.inputs import DOTENV, Dotenv
+from rotation.world.outputs import CONFIG, Output
 
 GIT_SECONDS = 10.0
 """The most seconds to wait for git: it may have hung, or its folder may be on a server that does not answer."""
@@ -86,16 +86,16 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
         quiet=quiet,
         invocation=process.invocation,
     ) as command:
-        if command.dotenv:
-            places = places._replace(env_file=command.dotenv.path)
+        if command.inputs.dotenv:
+            places = places._replace(env_file=command.inputs.dotenv.path)
         targets = command.targets(needed=False) if appends else []
         others = {} if _has_key(command) else _other_keys(command)
         named: Sequence[DatabaseUrl] = databases_of(targets)
         if url := places.url:
             written = for_folder(url, wanted.config.parent)
-            named = [DatabaseUrl(expand_url(url, command.environ, "--url"), written)]
+            named = [DatabaseUrl(expand_url(url, command.inputs.environ, "--url"), written)]
         if not named:
-            raise UsageError(f"{command.config_path()}: names no database yet; name the one to search with --url")
+            raise UsageError(f"{command.inputs.config_path}: names no database yet; name the one to search with --url")
         output = _take_outputs(command, wanted.config, places.env_file, named)
         found = _search(command, named, targets, others)
         begun = _write(command, wanted, places, found, others, output=output)
@@ -109,7 +109,7 @@ def _places(process: Process, wanted: Wanted) -> Places:
     if wanted.asks and wanted.env_file is None:
         env_file = Path(ask("File of the keys", str(env_file), check=_check_env_file))
     # Its variables may hold the url.
-    environ = environment(process.environ, None if is_missing(env_file) else env_file)
+    environ = {**process.environ, **({} if is_missing(env_file) else Dotenv(env_file).read())}
     url = wanted.url or ask(
         "Database, as a url or $NAME of a variable that holds it",
         f"${URL}" if environ.get(URL) else "",
@@ -131,19 +131,19 @@ def _check_env_file(name: str) -> None:
     """Raises UsageError if the file *name* cannot be read or, if it is missing, cannot be written."""
     path = Path(name)
     if not is_missing(path):
-        read_env_file(path)
-    elif fault := refusal(path):
+        Dotenv(path).read()
+    elif fault := write_refusal(path):
         raise UsageError(f"{path}: {fault}")
 
 
 def _has_key(command: CommandContext) -> bool:
-    return names_primary(command.environ) or bool(command.keyrings())
+    return names_primary(command.inputs.environ) or bool(command.key_rings().every())
 
 
 def _other_keys(command: CommandContext) -> dict[Key, str]:
     """The keys in the dotenv file, each with the variable that holds it."""
     found: dict[Key, str] = {}
-    for name, value in command.read_env_file().items():
+    for name, value in command.inputs.read_dotenv().items():
         with suppress(KeyConfigError):
             found.setdefault(Key.parse(value, name), name)
     return found
@@ -153,15 +153,15 @@ def _search(
     command: CommandContext, named: Sequence[DatabaseUrl], targets: Sequence[Target], others: Mapping[Key, str]
 ) -> Discovery:
     """The columns that hold tokens in the databases *named*, by samples. If no key is set, it tries *others*."""
-    keyrings = command.keyrings()
+    keyrings = command.key_rings().every()
     # No token is under a key that was made now.
     first, *previous = [*others, Key.generate()]
-    keyring = command.keyring() if names_primary(command.environ) else Keyring(first, previous)
+    keyring = command.keyring() if names_primary(command.inputs.environ) else Keyring(first, previous)
     plan = SearchPlan(
         named,
         targets,
         keyrings or {None: keyring},
-        ignored=command.ignored(),
+        ignored=command.inputs.ignored(),
         left_out=command.policy().unsearched_databases,
     )
     found = discover(plan, command.open_survey)
@@ -177,7 +177,7 @@ def _take_outputs(
 ) -> Output:
     """The rotation.toml to write. Raises UsageError if that or the dotenv file must not be written."""
     # Without the rotation.toml that is not there yet, the command reads the one of the current folder.
-    context = Context(command.process_environ, config, command.env_file, command.streams)
+    context = Context(command.inputs.process_environ, config, command.inputs.env_file, command.streams)
     outputs = outputs_of(context, (database.url for database in databases))
     if env_file:
         outputs.take(env_file, str(env_file), DOTENV)
@@ -196,13 +196,13 @@ def _write(  # noqa: PLR0913 - what was asked for, and what was found
     env_file, url = places.env_file, places.url or found.url
     has_key, has_targets = _has_key(command), any(map(gets_entry, found.uncovered))
     begun = Begun(command.invocation, found, url, wanted.config, env_file, has_key, has_targets)
-    keyring = command.keyrings().get(None)
+    keyring = command.key_rings().every().get(None)
     begun.rotating = keyring is not None and len(keyring.states_by_id) > 1
     begun.others = {key.id: name for key, name in others.items()}
     if begun.waiting:
         # A new key would take the place of the one that these tokens need.
         begun.refused_key = wanted.new_key
-    elif not begun.has_key and _wants_key(wanted, begun, command.environ):
+    elif not begun.has_key and _wants_key(wanted, begun, command.inputs.environ):
         begun.new_key, begun.has_key = Key.generate(), True
     old = read_whole(env_file) if env_file else None
     variables = _variables(old, places, begun, named=wanted.env_file is not None) if old else b""

@@ -25,7 +25,7 @@ from rotation.cli.shared_options import (
 )
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import Next, OneStep, Repeats, Steps
-from rotation.model.operator import LONGEST
+from rotation.world.process import LONGEST
 
 if TYPE_CHECKING:
     from rotation.lifecycle.steps import StepResult
@@ -156,7 +156,7 @@ def list_keys(command: CommandContext, *, app: str | None, show_key: bool) -> in
     states = keyring.states_by_id
     try:
         ledger = command.open_ledger(make=False)
-        days = command.suspend_days()
+        days = command.inputs.any_policy().suspend_days
         found = listing.list_keys(states, ledger, command.service, key_set=command.key_set, suspend_days=days)
     except LedgerError as error:
         command.streams.warn(f"Warning: {error} Without it there are no dates and no tokens here.")

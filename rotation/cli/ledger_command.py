@@ -170,7 +170,7 @@ def _place(command: CommandContext, url: str | None, whose: str) -> LedgerPlace:
     from rotation.configuration.urls import expand_url
     from rotation.ledger.database import LedgerPlace
 
-    given = None if url is None else LedgerPlace(expand_url(url, command.environ, whose), "--url")
+    given = None if url is None else LedgerPlace(expand_url(url, command.inputs.environ, whose), "--url")
     if place := given or command.ledger_place():
         return place
     raise UsageError(f"no ledger is named: give --url, set {LEDGER_URL}, or change to the folder of rotation.toml")

@@ -31,8 +31,8 @@ from rotation.cli.ledger_command import ledger
 from rotation.cli.run_command import adopt, run, status
 from rotation.cli.shared_options import FORMATS, Declares, Process, common_parameters, print_json, start_log
 from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError, told
-from rotation.model.next_steps import PROGRAM, Invocation, this_program
-from rotation.model.streams import Streams
+from rotation.model.next_steps import PROGRAM, Invocation
+from rotation.world.process import Streams, this_program
 
 EXIT_CODES = {
     0: "complete",

@@ -20,7 +20,8 @@ from keyring_core.derivation import protect
 from keyring_core.key_commands import run_key_command
 from keyring_core.sources import COMMAND_SECONDS, MAX_FILE_BYTES, read_regular
 from rotation.cli.shared_options import CommandContext, adding, path_option
-from rotation.model.failures import CHECK_SECONDS, UsageError
+from rotation.model.failures import UsageError
+from rotation.world.process import CHECK_SECONDS
 
 STDIN_SECONDS = 60.0
 """The most seconds for a secret on stdin."""
@@ -70,7 +71,7 @@ def read_secret(command: CommandContext, place: SecretOptions) -> ReadSecret:
             fault = error.strerror or "cannot be read"
         raise UsageError(f"--file ({file}): {fault}. Name a file that holds the secret, alone")
     if program is not None:
-        printed = run_key_command(program, "--command", command.environ, COMMAND_SECONDS)
+        printed = run_key_command(program, "--command", command.inputs.environ, COMMAND_SECONDS)
         return ReadSecret(without_newline(printed), "--command")
     return ReadSecret(*asked(command, "Secret", "the secret", hide=True))
 
@@ -106,8 +107,8 @@ def _from_stdin(command: CommandContext, words: str) -> bytes:
 
 def read_variable(command: CommandContext, option: str, name: str) -> str:
     """The value of the variable *name*. Raises UsageError if it is not set; the *name* may be a secret by mistake."""
-    if name in command.environ:
-        return command.environ[name]
+    if name in command.inputs.environ:
+        return command.inputs.environ[name]
     if not re.fullmatch(r"[A-Za-z_]\w{0,63}", name, re.ASCII):
         raise UsageError(f"{option} takes the name of a variable; do not put a secret into a command line")
     raise UsageError(f"{option} {name}: this variable is not set. Set it, or name its dotenv file with --env-file.")

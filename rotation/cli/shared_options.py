@@ -20,7 +20,7 @@ from keyring_core.redaction import configure_logging
 from rotation.context import Context, entries_of_apps
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import PLAIN, Invocation
-from rotation.model.streams import Streams
+from rotation.world.process import Streams
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,14 +51,21 @@ class Process:
     """Its program; once a command runs, that and its options, too."""
 
 
-@dataclass
 class CommandContext(Context):
     """A context, and how its command prints."""
 
-    as_json: bool = False
-    quiet: bool = False
-    verbose: bool = False
-    invocation: Invocation = PLAIN
+    def __init__(
+        self,
+        *given: Any,
+        as_json: bool = False,
+        quiet: bool = False,
+        verbose: bool = False,
+        invocation: Invocation = PLAIN,
+        **more: Any,
+    ) -> None:
+        """*given* and *more* as for a Context. Raises UsageError."""
+        super().__init__(*given, **more)
+        self.as_json, self.quiet, self.verbose, self.invocation = as_json, quiet, verbose, invocation
 
     def watch(self, *, dry_run: bool) -> AbstractContextManager[Watcher]:
         """A bar per target on a terminal, a log line every few seconds elsewhere; nothing with --quiet."""
@@ -69,14 +76,14 @@ class CommandContext(Context):
         if self.verbose:
             # A log line would break the bars.
             return nullcontext(LogWatcher(dry_run=dry_run))
-        return watch(self.streams.stderr, self.process_environ, dry_run=dry_run)
+        return watch(self.streams.stderr, self.inputs.process_environ, dry_run=dry_run)
 
     def say(self, part: RenderableType) -> None:
         """Prints on stdout; with --quiet not what comes next."""
         from rotation.output.terminal import NextStep, say
 
         if not (self.quiet and isinstance(part, NextStep)):
-            say(part, self.streams.stdout, self.process_environ)
+            say(part, self.streams.stdout, self.inputs.process_environ)
 
     def show(self, document: object, parts: Iterable[RenderableType]) -> None:
         """Prints *document* with --json, and otherwise *parts*, one below the other."""
@@ -267,7 +274,7 @@ def only_key_set(command: CommandContext) -> str | None:
     from rotation.configuration.key_sets import held_passphrase
 
     # A passphrase in ENCRYPTION_KEY is no key: `discover` prints a set whose secret it is.
-    if names_primary(command.environ) and held_passphrase(command.environ) is None:
+    if names_primary(command.inputs.environ) and held_passphrase(command.inputs.environ) is None:
         return None
     if None in command.keys_in_use():
         return None
@@ -310,7 +317,7 @@ def target_parameters(command: Callable[..., Any]) -> Callable[..., Any]:
         given = {name: options.pop(name) for name in TARGET_OPTIONS}
         if any(given.values()) and ready.key_set is not None:
             raise UsageError("--keys and --url, --table, --column exclude each other: a key set is of rotation.toml")
-        ready.uses_config = ready.uses_config and not any(given.values())
+        ready.inputs.uses_config = ready.inputs.uses_config and not any(given.values())
         return command(ready, given=given, **options)
 
     return wrapped
@@ -323,11 +330,11 @@ def find_targets(command: CommandContext, given: Mapping[str, Any]) -> list[Targ
 
     if not any(given.values()):
         return command.targets()
-    if command.config:
+    if command.inputs.config:
         raise UsageError("--config and --url, --table, --column exclude each other")
     if not (given["url"] and given["table"] and given["columns"]):
         raise UsageError("--url, --table and --column go together: give all three, or none and a --config")
-    return without_repeats(make_targets(TargetEntry(**given), environ=command.environ))
+    return without_repeats(make_targets(TargetEntry(**given), environ=command.inputs.environ))
 
 
 GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)

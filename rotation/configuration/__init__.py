@@ -1,1 +1,1 @@
-"""What an admin writes: rotation.toml, its targets, key sets and policy, presets of applications, and dotenv files."""
+"""What an admin writes into rotation.toml: targets, key sets, policy, ignored columns."""

@@ -10,24 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keyring_core.sources import read_regular
-from rotation.configuration.key_sets import KeySet, check_cells, check_name, check_set, keep_from_key_commands
+from rotation.configuration.key_sets import KeySet, check_name, check_sets, keep_from_key_commands
 from rotation.configuration.policy import Policy
 from rotation.configuration.sections import Declaration, EntriesOf, Ignored, TargetEntry, Top
-from rotation.configuration.settings import SettingError, convert, settings_of
+from rotation.configuration.settings import SettingError, convert, section_settings
 from rotation.configuration.targets import make_targets, refuse_changing_salts, refuse_rivals, without_repeats
 from rotation.configuration.urls import holds_password
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import Next
 from rotation.model.target import Target
-
-
-class Surroundings(NamedTuple):
-    """The dotenv file and the ledger that rotation.toml names at its top."""
-
-    env_file: Path | None = None
-    """A relative path counts from the folder of rotation.toml."""
-    ledger: str | None = None
-    """The ledger's database, as it was written."""
 
 
 class ConfigFile(NamedTuple):
@@ -44,8 +35,8 @@ class ConfigFile(NamedTuple):
     apps: list[str]
     """The known application of each entry of a preset; these are the last ones."""
 
-    def surroundings(self) -> Surroundings:
-        """The surroundings that it names."""
+    def checked_top(self) -> Top:
+        """The settings at its top: the dotenv file, whose path counts from its folder, and the ledger."""
         env_file, ledger = self.top.env_file, self.top.ledger
         for setting, value in (("env_file", env_file), ("ledger", ledger)):
             if value is not None and not value.strip():
@@ -53,7 +44,7 @@ class ConfigFile(NamedTuple):
         if ledger and holds_password(ledger):
             fault = 'holds a password; put the URL into a variable, and write ledger = "$NAME"'
             raise UsageError(f"{self.path}, ledger: {fault}")
-        return Surroundings(Path(env_file) if env_file else None, ledger)
+        return self.top
 
     def targets(
         self, environ: Mapping[str, str], *, needed: bool = True, declared: Sequence[Target] = ()
@@ -89,9 +80,7 @@ class ConfigFile(NamedTuple):
 
     def key_sets(self) -> Mapping[str, KeySet]:
         """The key sets, by their names; no key is read."""
-        for name, keys in self.keys.items():
-            check_set(name, keys)
-        check_cells(self.keys)
+        check_sets(self.keys)
         return self.keys
 
     def ignored(self, environ: Mapping[str, str]) -> list[Ignored]:
@@ -156,7 +145,8 @@ def _parsed(path: Path, table: dict[str, Any], entries_of: EntriesOf) -> ConfigF
 def _declaration(entry: Mapping[str, Any], place: str) -> Declaration:
     """The `[[target]]` *entry*, which stands at *place*. Raises SettingError, which names what it cannot have."""
     kind = "models" if "models" in entry else "django"
-    if extra := [name for name in entry if name in settings_of(TargetEntry) and name not in settings_of(Declaration)]:
+    named = section_settings(TargetEntry).keys() - section_settings(Declaration).keys()
+    if extra := [name for name in entry if name in named]:
         words = f"a [[target]] with {kind} takes no {' and no '.join(extra)}: the models say which columns"
         raise SettingError(place, words)
     declaration = convert(entry, Declaration, place, TargetEntry)

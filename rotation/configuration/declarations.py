@@ -1,18 +1,18 @@
-"""The encrypted columns that models declare, and which of them no target covers. Pure."""
+"""The encrypted columns that models declare. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from keyring_core.errors import printable
-from rotation.configuration.sections import Declaration, Ignored
+from rotation.configuration.sections import Declaration
 from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
-    from rotation.model.target import Index, Target
+    from rotation.model.target import Index
 
 
 @dataclass(frozen=True)
@@ -53,29 +53,6 @@ class DeclaredColumn:
     def label(self) -> str:
         """The name in messages: `users.api_key`."""
         return printable(f"{self.table}.{self.column}")
-
-
-def uncovered_columns(
-    columns: Iterable[DeclaredColumn], targets: Sequence[Target], ignored: Sequence[Ignored] = ()
-) -> list[DeclaredColumn]:
-    """The *columns* without a target among *targets* and without an `[[ignore]]`.
-
-    Names are compared, and not databases, since a url can be written in many ways.
-    """
-    return [
-        column
-        for column in columns
-        if not any(each.column == column.column and same_table(each.table, column.table) for each in targets)
-        and not any(
-            same_table(each.table, column.table) and column.column in (each.columns or (column.column,))
-            for each in ignored
-        )
-    ]
-
-
-def same_table(one: str, other: str) -> bool:
-    """True if two names may be of the same table: a schema that one of them leaves out is any schema."""
-    return one == other or ((("." in one) != ("." in other)) and one.rpartition(".")[2] == other.rpartition(".")[2])
 
 
 def check_found(columns: Sequence[DeclaredColumn], source: Declaration) -> Sequence[DeclaredColumn]:

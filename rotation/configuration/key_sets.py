@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
-from typing import Annotated, NamedTuple, TypeAlias
+from typing import Annotated, NamedTuple
 
 import msgspec
 
-from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
+from keyring_core import KeyConfigError, KeyState
 from keyring_core.environment import (
     KEY_VARIABLES,
     PREVIOUS,
@@ -19,20 +18,15 @@ from keyring_core.environment import (
     STAGED,
     SUSPENDED,
     KeyVariables,
-    Settings,
-    load_settings,
     names_primary,
-    settings_in,
     variables_of,
 )
-from keyring_core.errors import without_frames
 from keyring_core.key_commands import keep_from_commands
 from keyring_core.key_text import may_be_secret
-from keyring_core.keyring import RotationKeyring
 from keyring_core.sources import read_source
-from rotation.configuration.key_sources import KeyCell, KeySource, ReadKey, SaltColumn, keys_of_source
-from rotation.configuration.settings import Section, nearest, said
-from rotation.model.failures import StoreError, UsageError
+from rotation.configuration.key_sources import KeyCell, KeySource, SaltColumn
+from rotation.configuration.settings import Section, hint, said
+from rotation.model.failures import UsageError
 
 VARIABLES = {
     KeyState.PRIMARY: PRIMARY,
@@ -98,15 +92,11 @@ def keep_from_key_commands(sets: Mapping[str, KeySet | None]) -> None:
             keep_from_commands(*filter(None, (source.variable, source.salt_variable)))
 
 
-CellReader: TypeAlias = Callable[[KeyCell, Keyring], bytes | None]
-"""Returns the plaintext of the token in a cell, which a keyring opens; None if nothing is staged there.
+class KeyPlaces(NamedTuple):
+    """The places of the keys of one job: a key set's, or the environment's own.
 
-It has the connections of a command or of a worker. Raises KeyConfigError, StoreError and StoppedError.
-"""
-
-
-class Keys(NamedTuple):
-    """The keys of one job: a key set's, or the environment's own. Holds no secret, so it may be sent to workers."""
+    It holds no secret, so it may travel to workers.
+    """
 
     name: str | None = None
     """None: the environment's own."""
@@ -114,6 +104,10 @@ class Keys(NamedTuple):
     """All of rotation.toml, and None for each other one: its keys are where services read them."""
     folder: str = ""
     """The folder of rotation.toml, from which a relative path in the url of a cell counts."""
+
+    def of(self, name: str | None) -> KeyPlaces:
+        """The places of another set's keys."""
+        return self._replace(name=name)
 
     @property
     def words(self) -> str:
@@ -132,54 +126,22 @@ class Keys(NamedTuple):
 
     def place(self, state: KeyState) -> str:
         """The setting or variable that has the keys of *state*."""
-        return self.variables.states[state] if self.written is None else f"[keys.{self.name}] {state}"
+        return self._variables[state] if self.written is None else f"[keys.{self.name}] {state}"
+
+    @property
+    def _variables(self) -> Mapping[KeyState, str]:
+        return VARIABLES if self.name is None else self.variables.states
 
     def sources(self, environ: Mapping[str, str]) -> Iterator[tuple[KeyState, KeySource]]:
         """The places where *environ* has the keys of each state; no key is read."""
         if self.written is not None:
             yield from ((state, source) for state, _, source in self.written.sources())
             return
+        names = self._variables
         for state in VARIABLES:
-            name = self.variables.states[state]
+            name = names[state]
             file, command = environ.get(f"{name}_FILE"), environ.get(f"{name}_COMMAND")
             yield state, KeySource(None if file or command else f"${name}", file, command)
-
-    @without_frames
-    def keyring(self, environ: Mapping[str, str], cells: CellReader) -> Keyring:
-        """The keyring that *environ* has for these keys. Raises KeyConfigError, and what *cells* raises."""
-        return RotationKeyring(*self.settings(environ, cells))
-
-    @without_frames
-    def settings(self, environ: Mapping[str, str], cells: CellReader) -> Settings:
-        """The keys themselves. Raises KeyConfigError, and what *cells* raises."""
-        # A worker gets the sets without rotation.toml.
-        keep_from_key_commands(self.sets)
-        if self.written is None:
-            return load_settings(environ, self.variables)
-        return settings_of_read(self.read(environ, cells))
-
-    @without_frames
-    def read(self, environ: Mapping[str, str], cells: CellReader) -> list[ReadKey]:
-        """The keys of a set that rotation.toml has, one by one. Gives warnings.
-
-        Raises KeyConfigError, and what *cells* raises.
-        """
-        return [
-            each
-            for state, place, source in (self.written.sources() if self.written else ())
-            for each in self.keys_of(source, state, f"[keys.{self.name}] {place} ({source.place})", environ, cells)
-        ]
-
-    def keys_of(
-        self, source: KeySource, state: KeyState, where: str, environ: Mapping[str, str], cells: CellReader
-    ) -> Iterator[ReadKey]:
-        """The keys of one *source* of this set; *where* names it in messages. Warnings and errors as for `read`."""
-
-        def open_cell() -> bytes | None:
-            keyring = self._replace(name=source.keys).keyring(environ, cells)
-            return cells(KeyCell(source, state, where, environ, self.folder), keyring)
-
-        return keys_of_source(source, state, where, environ, open_cell)
 
     def cells_under(self, environ: Mapping[str, str]) -> Iterator[KeyCell]:
         """The cells in which any set has keys that the keys of this set open; none is read."""
@@ -188,59 +150,30 @@ class Keys(NamedTuple):
                 if source.cell and source.keys == self.name:
                     yield KeyCell(source, state, f"[keys.{name}] {place} ({source.place})", environ, self.folder)
 
-    def every(
-        self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | str], cells: CellReader
-    ) -> dict[str | None, Keyring]:
-        """The keyring of each set, the environment's own first; without those that cannot be loaded.
 
-        What is in *loaded* is not read again, since a key may come from a command; the rest is added to it, and in
-        place of a keyring that cannot be loaded the fault.
-        """
-        with warnings.catch_warnings():
-            # Their own commands print them.
-            warnings.simplefilter("ignore", KeyConfigWarning)
-            for name in (None, *self.sets):
-                if name not in loaded:
-                    try:
-                        loaded[name] = self._replace(name=name).keyring(environ, cells)
-                    except (KeyConfigError, StoreError) as error:
-                        loaded[name] = str(error)
-        return {name: keyring for name in (None, *self.sets) if isinstance(keyring := loaded[name], Keyring)}
-
-    def others(
-        self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | str], cells: CellReader
-    ) -> list[tuple[str, Keyring]]:
-        """All keyrings but this one, each with its name in words, as `every` has them."""
-        if not self.sets:
-            return []
-        found = self.every(environ, loaded, cells)
-        return [(self._replace(name=name).words, keyring) for name, keyring in found.items() if name != self.name]
-
-
-ENVIRONMENT = Keys()
+ENVIRONMENT = KeyPlaces()
 """The environment's own keys, if there is no rotation.toml."""
 
 
-def check_set(name: str, keys: KeySet) -> None:
-    """Raises UsageError if the name cannot be typed as it is, or a source of *keys* does not fit."""
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"[keys.{name!r}]: a name has up to 50 letters, digits, dots, hyphens and underscores")
-    for _, place, source in keys.sources():
-        for fault in source.faults():
-            raise UsageError(f"[keys.{name}] {place}: {fault}")
+def check_sets(sets: Mapping[str, KeySet]) -> None:
+    """Raises UsageError if a name cannot be typed as it is, or a source does not fit.
 
-
-def check_cells(sets: Mapping[str, KeySet]) -> None:
-    """Raises UsageError if a key in a cell is under a set that is missing or has keys of rows, or in the end itself."""
+    Also for a key in a cell, if that is under a set that is missing or has keys of rows, or in the end under itself.
+    """
+    for name, keys in sets.items():
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"[keys.{name!r}]: a name has up to 50 letters, digits, dots, hyphens and underscores")
+        for _, place, source in keys.sources():
+            for fault in source.faults():
+                raise UsageError(f"[keys.{name}] {place}: {fault}")
     under: dict[str, set[str]] = {}
     for name, keys in sets.items():
         for _, place, source in keys.sources():
             if source.keys is None:
                 continue
             if source.keys not in sets:
-                near = nearest(source.keys, sets)
-                hint = f"did you mean {near}?" if near else f"there are {', '.join(sets)}"
-                raise UsageError(f"[keys.{name}] {place}: keys: rotation.toml has no [keys.{source.keys}]; {hint}")
+                fault = f"rotation.toml has no [keys.{source.keys}]; {hint(source.keys, sets)}"
+                raise UsageError(f"[keys.{name}] {place}: keys: {fault}")
             if isinstance(sets[source.keys].primary.salt, SaltColumn):
                 raise UsageError(
                     f"[keys.{name}] {place}: keys: [keys.{source.keys}] makes a key for each row, and none for a cell; "
@@ -263,15 +196,13 @@ def check_name(name: str, sets: Iterable[str], environ: Mapping[str, str], whose
     known = list(sets)
     if name in known:
         return
-    near = nearest(name, known)
-    hint = f"did you mean {near}?" if near else f"there are {', '.join(known) or 'none'}"
     fault = f"{whose}: rotation.toml has no [keys.{name}]"
     with suppress(KeyConfigError):
         variables = variables_of(name)
         if names_primary(environ, variables):
             return
         fault += f", and {variables.primary} is not set"
-    raise UsageError(f"{fault}; {hint}")
+    raise UsageError(f"{fault}; {hint(name, known)}")
 
 
 def held_passphrase(environ: Mapping[str, str]) -> str | bytes | None:
@@ -283,11 +214,3 @@ def held_passphrase(environ: Mapping[str, str]) -> str | bytes | None:
         return None
     found = read_source(PRIMARY, environ, comments=False)
     return found.text if found and may_be_secret(found.text) else None
-
-
-def settings_of_read(read: Iterable[ReadKey]) -> Settings:
-    """The settings that the keys of a set make. Warnings and errors as for `keyring_core.config.load_settings`."""
-    found: dict[KeyState, list[tuple[Key, str]]] = {state: [] for state in KeyState}
-    for each in read:
-        found[each.state].append((each.key, each.place))
-    return settings_in(found)

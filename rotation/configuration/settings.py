@@ -63,7 +63,7 @@ def said(words: str, example: str, default: str | None = None, **schema: Any) ->
 
 
 @cache
-def settings_of(*kinds: type[Section]) -> dict[str, Setting]:
+def section_settings(*kinds: type[Section]) -> dict[str, Setting]:
     """The settings of a section, by name; of several *kinds* that an entry may be, the first that has a setting."""
     found: dict[str, Setting] = {}
     for each in (field for kind in kinds for field in msgspec.structs.fields(kind)):
@@ -113,6 +113,12 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return next((names[near] for near in difflib.get_close_matches(name.lower(), names, n=1, cutoff=cutoff)), None)
 
 
+def hint(name: str, known: Iterable[str], quote: str = "") -> str:
+    """What may have been meant by *name*, which is none of *known*."""
+    near = nearest(name, known)
+    return f"did you mean {quote}{near}{quote}?" if near else f"there are {', '.join(known) or 'none'}"
+
+
 def _values_of(kind: Any) -> list[str]:
     """The values of an enumeration, or of the literals in a type such as `Literal["leave"] | None`."""
     if isinstance(kind, type) and issubclass(kind, StrEnum):
@@ -124,17 +130,15 @@ def _values_of(kind: Any) -> list[str]:
 def _plain(message: str, kinds: tuple[Any, ...]) -> tuple[str, str]:
     """The place within the section, and the *message* of msgspec in the words of those who write rotation.toml."""
     [(words, path)] = _MESSAGE.findall(message)
-    settings, steps, place = settings_of(*kinds), _STEP.findall(path), ""
+    settings, steps, place = section_settings(*kinds), _STEP.findall(path), ""
     # A fault in a table inside of the section is one of that table's settings.
     while steps and (len(steps) > 1 or words.startswith("Object ")):
         name, inner = steps.pop(0)
         place += f" {name}{_numbered(inner, ' {}')}"
-        settings = settings_of(_section_in(settings[name].type))
+        settings = section_settings(_section_in(settings[name].type))
     name, inner = steps[0] if steps else ("", "")
     if found := re.fullmatch(r"Object contains unknown field `(.*)`", words, re.DOTALL):
-        near = nearest(found[1], settings)
-        hint = f"did you mean `{near}`?" if near else f"there are {', '.join(settings)}"
-        words = f"unknown setting `{found[1]}`; {hint}"
+        words = f"unknown setting `{found[1]}`; {hint(found[1], settings, quote='`')}"
     elif found := re.fullmatch(r"Object missing required field `(.*)`", words):
         words = f"`{found[1]}` is missing; add {found[1]} = {settings[found[1]].example}"
     elif words.startswith("Invalid enum value"):

@@ -162,7 +162,7 @@ def own_targets(targets: Sequence[Target], key_set: str | None) -> list[Target]:
     raise UsageError(f"every target has a key set of rotation.toml; name one: {names}")
 
 
-def columns_of(targets: Sequence[Target]) -> str:
+def scope_of(targets: Sequence[Target]) -> str:
     """The scope of a report: `the 2 columns named in rotation.toml`."""
     number = len({(target.url, target.label) for target in targets})
     named = "named in rotation.toml" if all(target.listed for target in targets) else "named on the command line"

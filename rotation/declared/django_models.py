@@ -12,11 +12,11 @@ import sqlalchemy as sa
 
 from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.sources import variable_in
-from rotation.configuration.database_urls import write_url
 from rotation.configuration.declarations import DeclaredColumn, check_found
 from rotation.configuration.sections import Declaration
 from rotation.model.failures import UsageError
 from rotation.model.target import Index
+from rotation.stores.databases import write_url
 
 if TYPE_CHECKING:
     from django.db.models import Model

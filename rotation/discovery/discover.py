@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_core import Keyring
-from rotation.configuration.declarations import DeclaredColumn, uncovered_columns
+from rotation.configuration.declarations import DeclaredColumn
 from rotation.configuration.policy import LeftOut
 from rotation.configuration.sections import Ignored
 from rotation.discovery.memory import SearchMemory
-from rotation.discovery.result import ColumnName, Discovery, Remark
+from rotation.discovery.result import ColumnName, Discovery, Remark, uncovered_columns
 from rotation.discovery.search_progress import SearchProgress
 from rotation.discovery.table_search import DROPPED, Coverage, TableSearch
 from rotation.discovery.token_column import TokenColumn, label

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 from keyring_core.errors import printable
-from rotation.configuration.declarations import DeclaredColumn, same_table
-from rotation.configuration.sections import Declaration
+from rotation.configuration.declarations import DeclaredColumn
+from rotation.configuration.sections import Declaration, Ignored
 from rotation.configuration.urls import may_hold_password
 from rotation.discovery.table_source import SearchableTable
 from rotation.discovery.token_column import ENVELOPE, TokenColumn, label
 from rotation.model.next_steps import Next
-from rotation.model.target import Format
+from rotation.model.target import Format, Target
 from rotation.model.text import as_toml, many
 
 ColumnName = tuple[str, str, str]
@@ -216,3 +216,26 @@ def _url(written: str, database: str) -> str:
 
 def _tomls(texts: Sequence[str]) -> str:
     return f"[{', '.join(map(as_toml, texts))}]"
+
+
+def uncovered_columns(
+    columns: Iterable[DeclaredColumn], targets: Sequence[Target], ignored: Sequence[Ignored] = ()
+) -> list[DeclaredColumn]:
+    """The *columns* without a target among *targets* and without an `[[ignore]]`.
+
+    Names are compared, and not databases, since a url can be written in many ways.
+    """
+    return [
+        column
+        for column in columns
+        if not any(each.column == column.column and same_table(each.table, column.table) for each in targets)
+        and not any(
+            same_table(each.table, column.table) and column.column in (each.columns or (column.column,))
+            for each in ignored
+        )
+    ]
+
+
+def same_table(one: str, other: str) -> bool:
+    """True if two names may be of the same table: a schema that one of them leaves out is any schema."""
+    return one == other or ((("." in one) != ("." in other)) and one.rpartition(".")[2] == other.rpartition(".")[2])

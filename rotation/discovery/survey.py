@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from keyring_core.blind_index import LENGTH
-from rotation.configuration.database_urls import read_url, write_url
 from rotation.discovery.table_readers import TableRows, by_key, by_number, rows_of
 from rotation.discovery.table_source import (
     CellConditions,
@@ -34,6 +33,7 @@ from rotation.planning.inner_tokens import SPELLED, Spelled
 from rotation.stores.access import Access, RefusedStatement, UnreadableError
 from rotation.stores.catalog import SearchedColumn, TableEntry
 from rotation.stores.connection import SharedConnections
+from rotation.stores.databases import read_url, write_url
 from rotation.stores.dialect import Mode
 from rotation.stores.origins import Edge, Origin, Place, TableKey, origin_of
 from rotation.stores.target_schema import UnreflectedError, base_type, columns_of, find_target, find_unique

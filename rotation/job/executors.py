@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from keyring_core import KeyringError
 from rotation.job.pace import Pacing, Throttle
 from rotation.job.ranges import Bounds, OpenTarget, RangeDone, RangeWorker, Step
-from rotation.model.failures import CHECK_SECONDS, CONTINUE, GRACE_SECONDS, StoppedError, StoreError, WorkerError
+from rotation.model.failures import CONTINUE, StoppedError, StoreError, WorkerError
 from rotation.stores.columns import Forward
 from rotation.stores.threads import Threads, wait_for
+from rotation.world.process import CHECK_SECONDS, GRACE_SECONDS
 
 THREAD_SECONDS = 0.25
 """The time that a range of a thread aims at; also the longest wait for the last thread."""

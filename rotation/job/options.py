@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from keyring_core import Keyring
-from rotation.configuration.key_sets import ENVIRONMENT, Keys
+from rotation.configuration.key_sets import ENVIRONMENT, KeyPlaces
 from rotation.job.checkpoints import Checkpoints
 from rotation.job.pace import Speed
 from rotation.job.problems_file import ProblemsFile
@@ -76,7 +76,7 @@ class RunOptions(RunSettings):
     """Variables that workers read beside their environment."""
     history: History = UNKNOWN
     """The past of the keys, from the ledger."""
-    keys: Keys = ENVIRONMENT
+    keys: KeyPlaces = ENVIRONMENT
     """The names of the keys, so that a worker reads the same ones from its own environment."""
 
     def shared(self, count: int) -> RunOptions:

@@ -16,8 +16,8 @@ from keyring_core import KeyringError
 from keyring_core.redaction import get_redactor
 from rotation.model.counts import Problem
 from rotation.model.failures import UsageError
-from rotation.model.outputs import Output, replaced
 from rotation.model.report import TargetReport, legible_key
+from rotation.world.outputs import Output, replaced
 
 _TEXT = rb'"(?:[^"\\]|\\.)*"'
 PROBLEMS = replaced("list of problems of this program", rb'\{"table": %b, "column": %b, "key": ' % (_TEXT, _TEXT))

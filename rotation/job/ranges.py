@@ -19,7 +19,7 @@ from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import Pacing, Rests, Throttle
 from rotation.model.batch import Batch, BatchSize, Plan, Swaps
 from rotation.model.counts import Counts, RowKey
-from rotation.model.failures import CHECK_SECONDS, CONTINUE, StoppedError, StoreError
+from rotation.model.failures import CONTINUE, StoppedError, StoreError
 from rotation.model.target import Target
 from rotation.model.watcher import Advanced
 from rotation.planning.planner import Planner
@@ -28,6 +28,7 @@ from rotation.stores.columns import Forward
 from rotation.stores.line import Line
 from rotation.stores.servers import Fact
 from rotation.stores.store import Store, Written
+from rotation.world.process import CHECK_SECONDS
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""

@@ -27,11 +27,11 @@ from rotation.model.counts import PARTS
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.key_history import UNKNOWN, History
 from rotation.model.key_use import KeyUse
-from rotation.model.outputs import Output
 from rotation.model.report import Report
 from rotation.model.target import Target
 from rotation.stores.patience import IMPATIENT, Patience
 from rotation.stores.store import Store
+from rotation.world.outputs import Output
 
 SALTED_SAMPLE = 40
 """Rows of a sample whose keys are derived row by row, which may take a quarter of a second for each."""
@@ -129,9 +129,9 @@ def census(context: Context, targets: Sequence[Target], keyring: Keyring, *, sam
 def _job(part: _Part, options: RunOptions, local: LocalOptions) -> Job:
     """The targets of *part* with its keys, and what its context adds to the options."""
     context = part.context
-    options = replace(options, env_file=context.dotenv and context.dotenv.path, keys=context.keys)
-    environ = {**context.secrets, **context.environ}
-    local = replace(local, wait=context.streams.wait, others=context.other_keyrings(), environ=environ)
+    options = replace(options, env_file=context.inputs.dotenv and context.inputs.dotenv.path, keys=context.keys)
+    environ = {**context.secrets, **context.inputs.environ}
+    local = replace(local, wait=context.streams.wait, others=context.key_rings().others(), environ=environ)
     local = replace(local, indexes=context.indexes)
     return Job(part.targets, part.keyring, options, local)
 
@@ -192,7 +192,7 @@ def _recording(part: _Part, patience: Patience, *, dry_run: bool) -> Iterator[Ru
     with Session.open(context.open_ledger, context.service, OnFailure.WARN, context.streams.warn) as session:
         if session.ledger:
             session.ledger.wait_for_server(patience, context.streams.wait)
-            session.see_keys(keyring.states_by_id, context.clock_skew())
+            session.see_keys(keyring.states_by_id, context.inputs.any_policy().max_clock_skew)
         # A dry run, like a census, is no run of its own.
         recorder = RunRecorder(session, keyring.primary.id, _begun=dry_run)
         try:
@@ -257,7 +257,7 @@ class RunRecorder:
         """The use of each key of *part* that another one took over from, as far as the ledger knows it."""
         states, service = part.keyring.states_by_id, self.session.service
         known = self.session.attempt(lambda ledger: KnownUse.of(ledger, states, service)) or KnownUse()
-        days = part.context.suspend_days()
+        days = part.context.inputs.any_policy().suspend_days
         return {key_id: known.use(key_id, states, days) for key_id, state in states.items() if state.is_superseded}
 
     def end(self, outcome: Outcome, counts: dict[str, int] | None = None) -> None:

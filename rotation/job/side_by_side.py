@@ -16,12 +16,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from rotation.job.checkpoints import Checkpoints
 from rotation.job.ranges import OpenTarget
-from rotation.model.failures import CHECK_SECONDS, STOPPED, StoppedError
+from rotation.model.failures import StoppedError
 from rotation.model.report import TargetReport
 from rotation.model.target import Target
 from rotation.model.watcher import Progress, Watcher
 from rotation.stores.store import Store
 from rotation.stores.threads import Threads
+from rotation.world.process import CHECK_SECONDS, STOPPED
 
 T = TypeVar("T")
 

@@ -17,13 +17,12 @@ from typing import NamedTuple
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.redaction import configure_logging
-from rotation.configuration.env_file import environment
-from rotation.configuration.key_sets import Keys
+from rotation.configuration.key_sets import KeyPlaces
 from rotation.configuration.key_sources import KeyCell
 from rotation.configuration.targets import companion_values, unsealed
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.ranges import Bounds, OpenTarget, RangeDone, RangeWorker
-from rotation.model.failures import StoppedError, Stopping, UsageError, WorkerError
+from rotation.model.failures import StoppedError, UsageError, WorkerError
 from rotation.model.target import Target
 from rotation.planning.takeover import Takeover
 from rotation.stores.connection import SharedConnections
@@ -31,6 +30,9 @@ from rotation.stores.databases import identify
 from rotation.stores.key_cells import read_cell
 from rotation.stores.patience import Patience
 from rotation.stores.store import Store
+from rotation.world.inputs import Dotenv
+from rotation.world.key_rings import KeyRings
+from rotation.world.process import Stopping
 
 stop_request = Stopping()
 """Set if this process is to end."""
@@ -186,10 +188,10 @@ def _open(of: Task) -> RangeWorker:
     return worker
 
 
-def _others(keys: Keys, environ: Mapping[str, str]) -> Sequence[tuple[str, Keyring]]:
+def _others(keys: KeyPlaces, environ: Mapping[str, str]) -> Sequence[tuple[str, Keyring]]:
     """The other key sets of this process's environment. Each thread reads them once, and not for every target."""
     if getattr(_local, "others", None) is None or _local.others[0] != keys:
-        _local.others = keys, keys.others(environ, {}, _read_cell)
+        _local.others = keys, KeyRings(keys, environ, _read_cell).others()
     others: Sequence[tuple[str, Keyring]] = _local.others[1]
     return others
 
@@ -201,8 +203,9 @@ def _load(order: Order) -> tuple[Keyring, Mapping[str, str]]:
         with warnings.catch_warnings():
             # The process that started the run prints the same warnings.
             warnings.simplefilter("ignore", KeyConfigWarning)
-            environ = environment(os.environ, order.options.env_file, "dotenv file")
-            keyring = order.options.keys.keyring(environ, _read_cell)
+            env_file = order.options.env_file
+            environ = {**os.environ, **(Dotenv(env_file, "dotenv file").read() if env_file else {})}
+            keyring = KeyRings(order.options.keys, environ, _read_cell).keyring()
     except (KeyConfigError, UsageError) as error:
         fault = str(error)
     if fault:

@@ -28,8 +28,7 @@ from rotation.job.ranges import RANGE_SECONDS, Bounds, RangeDone
 from rotation.model.failures import CONTINUE, StoreError, UsageError, WorkerError
 from rotation.model.target import Target
 from rotation.model.text import install
-from rotation.stores import threads
-from rotation.stores.threads import wait_for
+from rotation.stores.threads import most_threads, wait_for
 from rotation.stores.watchdog import BackgroundCall
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
@@ -80,7 +79,7 @@ def open_workers(
             yield workers
     else:
         # Without full speed a run pauses so that services can work; a second thread would use those pauses.
-        yield threads.most_threads() if full_speed and not count else 1
+        yield most_threads() if full_speed and not count else 1
 
 
 @contextmanager

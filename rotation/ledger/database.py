@@ -25,7 +25,7 @@ from rotation.configuration.urls import find_url, url_of
 from rotation.ledger.engines import Engine, ServiceEngine
 from rotation.ledger.schema import VERSION, VERSION_QUERY, migrate, read_version
 from rotation.model.failures import StoppedError, StoreError, UsageError
-from rotation.model.next_steps import quoted
+from rotation.model.next_steps import shell_word
 from rotation.model.text import install
 from rotation.stores.access import ATTEMPTS, fault_of, retry, words_of
 from rotation.stores.connection import Connection
@@ -390,7 +390,7 @@ def unwritable(path: Path) -> str | None:
         if not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             owner, me = _user_name(status.st_uid), _user_name(os.geteuid())
             if place == path:
-                following = f"once as root: chown {quoted(me)} {quoted(str(place))}"
+                following = f"once as root: chown {shell_word(me)} {shell_word(str(place))}"
             else:
                 following = f"name a ledger in a folder of {me}'s own in {LEDGER_URL}"
             mode = stat.filemode(status.st_mode)

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import PoolProxiedConnection
 
-from rotation.model.failures import CHECK_SECONDS
 from rotation.stores.connection import UNREADABLE
 from rotation.stores.dialect import Dialect, Mode
 from rotation.stores.watchdog import BackgroundCall, NoAnswerError
+from rotation.world.process import CHECK_SECONDS
 
 UNKNOWN_SECONDS = 30.0
 """The most seconds of a transaction in a database that has no dialect in this package."""

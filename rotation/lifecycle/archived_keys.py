@@ -12,8 +12,8 @@ from typing import TypeAlias
 from keyring_core import Key, KeyConfigError, KeyConfigWarning
 from keyring_core.environment import is_key_variable
 from rotation.lifecycle.key_file_edits import dotenv_variables, items_of, key_file_items
-from rotation.model.atomic_file import read_whole
 from rotation.model.failures import UsageError
+from rotation.world.atomic_file import read_whole
 
 Variables: TypeAlias = Sequence[tuple[str, str]]
 """Names and values of a dotenv file; a name may stand there twice."""

@@ -14,25 +14,22 @@ from keyring_core.environment import PREVIOUS, STAGED, SUSPENDED, Settings
 from keyring_core.keyring import RotationKeyring
 from keyring_core.keys import check_told_apart
 from keyring_core.sources import is_missing, key_path
-from rotation.configuration.key_sets import (
-    ENVIRONMENT,
-    VARIABLES,
-    settings_of_read,
-)
+from rotation.configuration.key_sets import ENVIRONMENT, VARIABLES
 from rotation.configuration.key_sources import KEY_ITSELF, LISTED, KeySource
 from rotation.context import Context
 from rotation.lifecycle.key_file_edits import items_of
 from rotation.lifecycle.key_locations import KeyLocation
 from rotation.lifecycle.transitions import Edit, KeyStep, after, edits, held
-from rotation.model.atomic_file import (
+from rotation.model.failures import StoreError, UsageError
+from rotation.model.next_steps import RUN, THIS_AGAIN, Next, Steps
+from rotation.world.atomic_file import (
     FileChangedError,
     legible_to_others,
     read_whole,
-    refusal,
     replace_whole,
+    write_refusal,
 )
-from rotation.model.failures import StoreError, UsageError
-from rotation.model.next_steps import RUN, THIS_AGAIN, Next, Steps
+from rotation.world.key_rings import settings_of_read
 
 
 @dataclass
@@ -85,7 +82,7 @@ class EnvironmentKeys:
             if self.keys.written is None:
                 self.settings = context.load_settings(environ)
             else:
-                read = self.keys.read(environ, context.read_cell)
+                read = context.key_rings(environ).read()
                 self.settings = settings_of_read(read)
                 self._secrets = {each.key: (each.source, each.text) for each in read}
 
@@ -257,7 +254,7 @@ class EnvironmentKeys:
 
     def _check_apart(self) -> None:
         """Raises UsageError if one file or variable is read for keys of two states: one would replace the other."""
-        environ, dotenv = self._context.read_environ(), self._context.dotenv
+        environ, dotenv = self._context.inputs.read_environ(), self._context.inputs.dotenv
         seen = {str(dotenv.path.resolve()): "variables"} if dotenv else {}
         for state, source in self.keys.sources(environ):
             words = f"{state} keys"
@@ -268,7 +265,7 @@ class EnvironmentKeys:
                 )
 
     def _environ(self) -> Mapping[str, str]:
-        environ = self._context.read_environ()
+        environ = self._context.inputs.read_environ()
         if self.keys.written is not None:
             return environ
         for state in (KeyState.STAGED, KeyState.SUSPENDED):
@@ -285,8 +282,8 @@ class EnvironmentKeys:
 
     def _locations(self, key: Key | None = None) -> dict[str, KeyLocation]:
         """The locations; of several entries of previous keys the one that holds *key*, otherwise the first."""
-        in_file = self._context.read_env_file()
-        environ = {**self._context.process_environ, **in_file}
+        in_file = self._context.inputs.read_dotenv()
+        environ = {**self._context.inputs.process_environ, **in_file}
         sources: dict[KeyState, KeySource] = {}
         for state, source in self.keys.sources(environ):
             if state not in sources or (key in self._secrets and source == self._secrets[key][0]):
@@ -297,7 +294,7 @@ class EnvironmentKeys:
         self, state: KeyState, source: KeySource | None, environ: Mapping[str, str], in_file: Mapping[str, str]
     ) -> KeyLocation:
         """The location of the keys of *state*. *environ* is the whole environment, and *in_file* the dotenv file's."""
-        key_set, dotenv, where = self._context.key_set, self._context.dotenv, self.keys.place(state)
+        key_set, dotenv, where = self._context.key_set, self._context.inputs.dotenv, self.keys.place(state)
         name, path, in_dotenv, known = where, None, False, self._secrets
         is_set = makes_text = False
         if source is None:
@@ -313,7 +310,7 @@ class EnvironmentKeys:
             is_set, makes_text = name in environ, name in in_file or name not in environ
             if dotenv and makes_text:
                 path, words, in_dotenv = dotenv.path, f"in {dotenv.path}", True
-        if path and (fault := refusal(path)):
+        if path and (fault := write_refusal(path)):
             path, words = None, f"{words}: {fault}"
         derivation = source.derivation(environ, where)
         return KeyLocation(name, path, words, in_dotenv, source, derivation, known, key_set, is_set, makes_text)

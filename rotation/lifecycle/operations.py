@@ -11,7 +11,7 @@ from pathlib import Path
 
 from keyring_core import Key
 from keyring_core.environment import PREVIOUS, STAGED
-from rotation.configuration.targets import columns_of, own_targets
+from rotation.configuration.targets import own_targets, scope_of
 from rotation.context import Context
 from rotation.kept_files import outputs_of
 from rotation.ledger.ledger import Ledger
@@ -42,13 +42,13 @@ from rotation.lifecycle.steps import (
     unchecked,
 )
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key, promotion_refusals
-from rotation.model.atomic_file import legible_to_others, read_whole, refusal
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.key_use import named
 from rotation.model.next_steps import CHECK, RUN, Next, Steps, demotion_steps, retire_step
-from rotation.model.outputs import Output
 from rotation.model.target import Target
 from rotation.model.text import many, to_second
+from rotation.world.atomic_file import legible_to_others, read_whole, write_refusal
+from rotation.world.outputs import Output
 
 UNDATED = "the ledger does not know when {} was promoted"
 NEWER = "by the ledger {} was promoted ({}) later than the primary key {}"
@@ -187,7 +187,10 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         )
         done.said = f"Retired {key.id}: forced"
         if not against:
-            cells, columns = many(done.certificate.cells, "cell"), columns_of([part.target for part in census.targets])
+            cells, columns = (
+                many(done.certificate.cells, "cell"),
+                scope_of([part.target for part in census.targets]),
+            )
             whole = f"{cells} of {columns}, and all other columns that this database user can read"
             done.said = f"Retired {key.id}: no token that was read needs it ({whole})"
         done.notes += [f"forced, though {reason}" for reason, _ in against]
@@ -249,7 +252,7 @@ def _take_outputs(
     for path, option, kind in (proof, "--certificate", certificate_of(key.id)), (archive, "--archive", ARCHIVE):
         if path is None:
             continue
-        if fault := refusal(path):
+        if fault := write_refusal(path):
             raise UsageError(f"{option} {path}: {fault}")
         taken.append(outputs.take(path, f"{option} {path}", kind))
         # It cannot keep the other names of a file that has several.

@@ -145,7 +145,8 @@ def _use(context: Context, session: Session, key: Key, keyring: Keyring) -> dict
     """The part of the evidence that services announce."""
     states = keyring.states_by_id
     known = session.attempt(lambda ledger: KnownUse.of(ledger, states, session.service)) or KnownUse()
-    return {"fleet": known.fleet, "now": session.time(), "use": known.use(key.id, states, context.suspend_days())}
+    days = context.inputs.any_policy().suspend_days
+    return {"fleet": known.fleet, "now": session.time(), "use": known.use(key.id, states, days)}
 
 
 def _announce(context: Context, reasons: Sequence[Refusal]) -> None:
@@ -204,7 +205,7 @@ def _count_need(session: Session, one: SharedSecret, targets: Sequence[Target]) 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", KeyConfigWarning)
-            settings = one.context.load_settings(one.context.read_environ())
+            settings = one.context.load_settings(one.context.inputs.read_environ())
         wrapped = wrapped_under(one.context, RotationKeyring(*settings), one.key)
         if not own:
             return SharedNeed(one, against=wrapped)

@@ -25,14 +25,14 @@ from rotation.ledger.session import Session
 from rotation.lifecycle.archived_keys import archived_keys
 from rotation.lifecycle.key_file_edits import key_file_items
 from rotation.lifecycle.signatures import CertificateSignature, Signer, signature_of
-from rotation.model.atomic_file import read_whole, replace_whole
 from rotation.model.counts import CellCounts
 from rotation.model.failures import UsageError
 from rotation.model.key_use import in_words
-from rotation.model.outputs import Holds, Kind, replaced
 from rotation.model.report import Report, TargetReport, others_in_words
 from rotation.model.text import release
 from rotation.retirement import Evidence, Refusal, by_database
+from rotation.world.atomic_file import read_whole, replace_whole
+from rotation.world.outputs import Holds, Kind, replaced
 
 _OWN = re.compile(rb"^# [0-9a-f]{8}, retired ", re.MULTILINE)
 """The line above a key that `archive_key` added; no service's key file has one."""

@@ -9,7 +9,7 @@ from hmac import compare_digest
 from typing import NamedTuple
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, KeyState
-from rotation.configuration.key_sets import Keys
+from rotation.configuration.key_sets import KeyPlaces
 from rotation.configuration.key_sources import KeySource, ReadKey
 from rotation.context import Context
 from rotation.lifecycle.environment_keys import EnvironmentKeys
@@ -61,7 +61,7 @@ def sharing(context: Context, keys: EnvironmentKeys, key: Key) -> Shared:
     """
     if not context.key_sets():
         return Shared()
-    environ = context.read_environ()
+    environ = context.inputs.read_environ()
     place, secret = keys.source(key).origin(environ), keys.text(key)
     found, uncompared = [], []
     for name in (None, *context.key_sets()):
@@ -83,10 +83,10 @@ def sharing(context: Context, keys: EnvironmentKeys, key: Key) -> Shared:
 
 def _held(context: Context, state: KeyState, source: KeySource) -> list[ReadKey] | None:
     """The keys that the set of *context* makes of what *source* leads to now; None if it makes none."""
-    keys, environ = context.keys, context.read_environ()
+    rings = context.key_rings(context.inputs.read_environ())
     with suppress(KeyConfigError, StoreError), warnings.catch_warnings():
         warnings.simplefilter("ignore", KeyConfigWarning)
-        return list(keys.keys_of(source, state, keys.words, environ, context.read_cell))
+        return list(rings.keys_of(source, state, rings.keys.words))
     return None
 
 
@@ -111,10 +111,10 @@ def losses(context: Context, keys: EnvironmentKeys, step: KeyStep, key: Key) -> 
 
 
 def _origins(
-    context: Context, keys: Keys, state: KeyState | None = None, rule: tuple[object, ...] | None = None
+    context: Context, keys: KeyPlaces, state: KeyState | None = None, rule: tuple[object, ...] | None = None
 ) -> set[str]:
     """The places where *keys* are read: the keys of that state, or all that are made by that rule."""
-    environ = context.read_environ()
+    environ = context.inputs.read_environ()
     return {
         source.origin(environ)
         for has, source in keys.sources(environ)

@@ -17,9 +17,9 @@ from keyring_core.sources import read_regular
 from rotation.context import Context
 from rotation.kept_files import outputs_of
 from rotation.ledger.chain import SIGNATURE, canonical, unsigned
-from rotation.model.atomic_file import legible_to_others, read_whole, refusal, replace_whole
 from rotation.model.failures import UsageError
-from rotation.model.outputs import Kind
+from rotation.world.atomic_file import legible_to_others, read_whole, replace_whole, write_refusal
+from rotation.world.outputs import Kind
 
 MAKE = "keyring-rotate ledger keygen signing.pem"
 LABEL = b"keyring-core certificate v1\0"
@@ -103,7 +103,7 @@ def make_signing_key(context: Context, path: Path) -> tuple[Signer, Path]:
         # An empty file may have a mode that lets others read the key.
         if read_whole(each).identity:
             raise UsageError(f"{each}: {IS_THERE}; name another file")
-        if fault := refusal(each):
+        if fault := write_refusal(each):
             raise UsageError(f"{each}: {fault}")
     signer = Signer.generate()
     replace_whole(read_whole(path), signer.private_pem())

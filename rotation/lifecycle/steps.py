@@ -21,8 +21,8 @@ from rotation.lifecycle.retirement_files import Certificate
 from rotation.lifecycle.transitions import KeyStep
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import RUN, Next, Remedy, Steps
-from rotation.model.operator import operator
 from rotation.retirement import Refusal
+from rotation.world.process import operator
 
 NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"
 NO_FLEET = (
@@ -80,8 +80,8 @@ class StepResult:
 def open_session(context: Context, states: Mapping[str, KeyState]) -> Iterator[Session]:
     """The ledger, opened before anything is changed; it records the keys as they are now."""
     with Session.open(context.open_ledger, context.service, OnFailure.RAISE, context.streams.warn) as session:
-        session.by = operator(context.by, context.process_environ)
-        session.see_keys(states, context.clock_skew())
+        session.by = operator(context.by, context.inputs.process_environ)
+        session.see_keys(states, context.inputs.any_policy().max_clock_skew)
         yield session
 
 

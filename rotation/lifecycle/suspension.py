@@ -116,6 +116,6 @@ def _watch(context: Context, key_id: str, *, salted: bool) -> Steps:
     return Steps(
         CHECK.after("see what is refused:"),
         Next(("keys", "resume", key_id), "if something needs it:", context.key_set),
-        last.after(f"if nothing does for {trial(context.suspend_days())}:"),
+        last.after(f"if nothing does for {trial(context.inputs.any_policy().suspend_days)}:"),
         when=f"{DISTRIBUTE} Then:",
     )

@@ -60,7 +60,7 @@ def _of_shared(session: Session, one: SharedSecret) -> list[Refusal]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", KeyConfigWarning)
-            settings = context.load_settings(context.read_environ())
+            settings = context.load_settings(context.inputs.read_environ())
     except KeyConfigError as error:
         # A reason is one line.
         fault = str(error).replace("\n", " ")
@@ -83,7 +83,7 @@ def _uncounted(
     """
     if session.ledger is None:
         return ["there is no ledger with a count"]
-    named = context.targets(needed=False) if context.is_configured or context.declares else []
+    named = context.targets(needed=False) if context.inputs.is_configured or context.declares else []
     own = [target for target in named if target.keys == context.key_set]
     if named and not own and any(context.keys.cells_under({})):
         # A set that only wraps keys has no target.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from keyring_core import Key, KeyState
 from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, SUSPENDED, Settings
-from rotation.configuration.key_sets import ENVIRONMENT, VARIABLES, Keys
+from rotation.configuration.key_sets import ENVIRONMENT, VARIABLES, KeyPlaces
 from rotation.ledger.records import InstanceRecord, lacking
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import RUN, STATUS, Next, Steps
@@ -79,7 +79,7 @@ def find_key(settings: Settings, key_id: str) -> Key:
     raise UsageError(f"no key {key_id} in this environment; {hint}")
 
 
-def check_order(settings: Settings, step: KeyStep, key: Key, keys: Keys = ENVIRONMENT) -> None:
+def check_order(settings: Settings, step: KeyStep, key: Key, keys: KeyPlaces = ENVIRONMENT) -> None:
     """Raises UsageError if *step* is out of order for *key*; the message has the step that comes first."""
     state = states(settings).get(key)
     if state not in MOVES[step][0].before:
@@ -151,7 +151,7 @@ _OUT_OF_ORDER = {
 }
 
 
-def _first(settings: Settings, step: KeyStep, key: Key, state: KeyState | None, keys: Keys) -> Iterator[Steps]:
+def _first(settings: Settings, step: KeyStep, key: Key, state: KeyState | None, keys: KeyPlaces) -> Iterator[Steps]:
     """The steps that come before *step*."""
     if step is KeyStep.GO_BACK and state is KeyState.SUSPENDED:
         yield Steps(Next(("keys", "resume", key.id), "resume it first:", keys.name))
@@ -159,7 +159,7 @@ def _first(settings: Settings, step: KeyStep, key: Key, state: KeyState | None, 
         yield _until_previous(settings, state, keys)
 
 
-def _until_previous(settings: Settings, state: KeyState | None, keys: Keys) -> Steps:
+def _until_previous(settings: Settings, state: KeyState | None, keys: KeyPlaces) -> Steps:
     if state is KeyState.PRIMARY:
         left = ["promote"] if settings.staged else ["stage", "promote"]
         return Steps(*(Next(("keys", word), keys=keys.name) for word in left), RUN)

@@ -8,7 +8,6 @@ from contextlib import closing
 from typing import NamedTuple, TypeVar
 
 from keyring_core import KeyState
-from rotation.configuration.database_urls import read_url
 from rotation.configuration.policy import LeftOut
 from rotation.context import Context
 from rotation.ledger.records import InstanceRecord
@@ -19,7 +18,7 @@ from rotation.model.text import many
 from rotation.model.watcher import AtWork
 from rotation.stores.access import Access, RefusedStatement
 from rotation.stores.connection import SharedConnections
-from rotation.stores.databases import parse_url
+from rotation.stores.databases import parse_url, read_url
 from rotation.stores.other_writers import OpenTransaction
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ def wrapped_under(context: Context, keyring: Keyring, key: Key) -> list[Refusal]
 
 def _refusals(context: Context, keyring: Keyring, key: Key) -> Iterator[Refusal]:
     keys = context.keys
-    for cell in keys.cells_under(context.read_environ()):
+    for cell in keys.cells_under(context.inputs.read_environ()):
         fault = None
         try:
             found = token_in(cell, wait=context.streams.wait, links=context.links)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from keyring_core.errors import KeyringError, printable
 from rotation.model.next_steps import PLAIN, Invocation, Remedy, Steps
 
@@ -61,25 +59,3 @@ class StoreError(PrintedError):
 
 class StoppedError(PrintedError):
     """Somebody asked the run to stop; finished batches stay, and running again goes on. Exit code 3."""
-
-
-CHECK_SECONDS = 0.1
-"""Seconds between two looks of a wait for a requested stop."""
-GRACE_SECONDS = 5.0
-"""Seconds that workers may still take for their batch after a stop was requested."""
-STOPPED = f"stopped on request. {CONTINUE}"
-
-
-class Stopping:
-    """A flag: a stop was requested."""
-
-    stopping: bool = False
-    """No Event: a signal handler may run while this same thread holds the Event's lock."""
-
-    def wait(self, seconds: float) -> None:
-        """Sleeps. Raises StoppedError as soon as a stop is requested."""
-        end = time.monotonic() + seconds
-        while not self.stopping and (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, CHECK_SECONDS))
-        if self.stopping:
-            raise StoppedError(STOPPED)

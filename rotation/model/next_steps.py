@@ -6,10 +6,7 @@ name, its command and options. Nothing here keeps one.
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -178,7 +175,7 @@ class Invocation:
             return printable(step)
         arguments = self.arguments(step)
         words = [self.program, *arguments] if arguments else [_NAMELESS, *step.command]
-        return printable(" ".join([*([step.when] if step.when else []), words[0], *map(quoted, words[1:])]))
+        return printable(" ".join([*([step.when] if step.when else []), words[0], *map(shell_word, words[1:])]))
 
     def lines(self, remedy: Remedy) -> list[str]:
         """The steps of *remedy*, a line each."""
@@ -200,7 +197,7 @@ PLAIN = Invocation()
 """For a program that uses this package as a library, and for what is read elsewhere."""
 
 
-def quoted(word: str) -> str:
+def shell_word(word: str) -> str:
     r"""*word* as a shell takes it for one, in one line; bash, zsh and ksh read what is not printable as ``$'\012'``."""
     if word.isprintable():
         text = shlex.quote(word)
@@ -213,32 +210,3 @@ def _in_quotes(letter: str) -> str:
     if letter.isprintable() and letter not in "\\'":
         return letter
     return "".join(f"\\{byte:03o}" for byte in letter.encode("utf-8", "surrogateescape"))
-
-
-def program_name(argv: Sequence[str], typed: Sequence[str]) -> str:
-    """The words that start the program *argv* again; *typed* is the interpreter's own command line.
-
-    Its bare name if that is found on PATH, otherwise its path as it was typed; of a module and of a source file the
-    interpreter in front of it, too.
-    """
-    started = argv[0] if argv else ""
-    if started in {"", "-", "-c"}:
-        return PROGRAM
-    name = os.path.basename(started)
-    found = shutil.which(name)
-    if found and os.path.exists(started) and os.path.samefile(found, started):
-        return quoted(name)
-    if name.endswith(".py"):
-        return " ".join(map(quoted, typed[: len(typed) - len(argv) + 1]))
-    return quoted(started)
-
-
-def this_program() -> str:
-    """The words that start this process again."""
-    return program_name(sys.argv, sys.orig_argv)
-
-
-def program_elsewhere(program: str) -> str:
-    """The words that start *program* again in another folder."""
-    words = shlex.split(program)
-    return shlex.join(os.path.abspath(word) if os.sep in word and os.path.exists(word) else word for word in words)

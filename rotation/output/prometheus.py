@@ -18,7 +18,7 @@ from keyring_core.errors import printable
 from rotation.checks.facts import Facts
 from rotation.checks.verdict import Verdict
 from rotation.ledger.ledger import service_name
-from rotation.model.outputs import Output, replaced
+from rotation.world.outputs import Output, replaced
 
 METRICS = replaced("metrics file of this program", rb"# HELP keyring_")
 CELLS = ("empty", "plaintext", "unreadable", "unsettled", "null", "nested")

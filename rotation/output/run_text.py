@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from keyring_core import KeyState, UndecryptableToken
-from rotation.configuration.targets import columns_of
+from rotation.configuration.targets import scope_of
 from rotation.model.counts import Counts, Problem
 from rotation.model.next_steps import (
     DISCOVER,
@@ -233,7 +233,7 @@ def _done(report: Report, rotated: int) -> str:
 
 def _complete(report: Report, rotated: int, *, has_uncovered: bool) -> Iterator[Text | Steps]:
     done = f"{_done(report, rotated)}. " if rotated else ""
-    columns = columns_of([target.target for target in report.targets])
+    columns = scope_of([target.target for target in report.targets])
     if any(target.hides_rows for target in report.targets):
         columns += ", of the rows that this user sees,"
     columns += f" of shard {report.shard}" if report.shard else ""
@@ -258,7 +258,7 @@ def _span(report: Report) -> Iterator[Text]:
     begun = [target.read_from for target in parts if target.read_from]
     ended = [target.read_to for target in parts if target.read_to]
     if begun and ended:
-        whose = "" if len(parts) == len(report.targets) else f" of {columns_of([target.target for target in parts])}"
+        whose = "" if len(parts) == len(report.targets) else f" of {scope_of([target.target for target in parts])}"
         between = f"between {to_second(min(begun))} and {to_second(max(ended))}"
         yield Text(f"Each row{whose} was read once, {between}; what a service wrote to it later was not seen.")
 

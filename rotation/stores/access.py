@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from keyring_core import KeyringError
-from rotation.model.failures import CONTINUE, STOPPED, StoppedError, StoreError, UsageError
+from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError
 from rotation.model.text import install
 from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import served_url
@@ -25,6 +25,7 @@ from rotation.stores.patience import IMPATIENT, Patience, Wait
 from rotation.stores.servers import Fact, Replication, TooOldError
 from rotation.stores.tls import TlsFault, is_lost
 from rotation.stores.watchdog import NoAnswerError
+from rotation.world.process import STOPPED
 
 if TYPE_CHECKING:
     import tenacity

@@ -17,9 +17,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from keyring_core import KeyringError
-from rotation.configuration.database_urls import write_url
-from rotation.model.failures import CHECK_SECONDS, StoppedError
+from rotation.model.failures import StoppedError
 from rotation.stores import watchdog
+from rotation.stores.databases import write_url
 from rotation.stores.dialect import READING, Dialect, Mode
 from rotation.stores.line import Line
 from rotation.stores.servers import REPLICA, SERVER, Fact
@@ -32,6 +32,7 @@ from rotation.stores.watchdog import (
     Sign,
     Watchdog,
 )
+from rotation.world.process import CHECK_SECONDS
 
 CONNECT_SECONDS = 7.0
 """Seconds to wait for one address of a server to accept a connection; a url's `connect_timeout` replaces it."""

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from keyring_core.redaction import get_redactor
 from keyring_core.sources import irregularity
-from rotation.configuration.database_urls import read_url, write_url
 from rotation.configuration.urls import path_of
 from rotation.model.failures import UsageError
 from rotation.model.target import Target, TargetId
@@ -63,6 +62,26 @@ DIALECTS: dict[str, Callable[[], Dialect]] = {
     "mariadb": _mysql,
 }
 """All databases, by the kinds of their urls. `rotation.configuration.targets.READINGS` has the same kinds."""
+
+
+DECODES = make_url("sqlite:///%20").database == " "
+"""True if SQLAlchemy itself decodes and encodes the name of the database, or of its file, in a url; from 2.1 on."""
+
+
+def read_url(text: str) -> URL:
+    """The url *text*, alike in each SQLAlchemy: the name of the database is percent-encoded, as the password is.
+
+    Raises ArgumentError, ValueError or NoSuchModuleError, whose words show the text.
+    """
+    url = make_url(text)
+    return url if DECODES or url.database is None else url.set(database=unquote(url.database))
+
+
+def write_url(url: URL, *, hide_password: bool = False) -> str:
+    """The text that `read_url` reads *url* from: with its password, or with `***` in its place."""
+    if not DECODES and url.database is not None:
+        url = url.set(database=quote(url.database, safe=" +/"))
+    return url.render_as_string(hide_password=hide_password)
 
 
 def parse_url(text: str) -> URL | None:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from rotation.model.failures import CHECK_SECONDS
 from rotation.stores.connection import SharedConnections
+from rotation.world.process import CHECK_SECONDS
 
 MOST_THREADS = 3
 """One process of Python gains nothing from more."""

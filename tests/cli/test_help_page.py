@@ -12,7 +12,7 @@ from rotation.cli.help_page import COLUMN, OPTION_GROUPS, HelpGroup, HelpPage, c
 from rotation.cli.main import SECTIONS, cli
 from rotation.cli.main import main as command_line
 from rotation.cli.shared_options import Process
-from rotation.model.streams import Streams
+from rotation.world.process import Streams
 from tests.conftest import Cli, Named
 
 pytestmark = pytest.mark.database

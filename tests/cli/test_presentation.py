@@ -16,8 +16,8 @@ import pytest
 
 from keyring_core import Key
 from rotation.cli.shared_options import CommandContext
-from rotation.model.streams import Streams
 from rotation.output.progress import LogWatcher
+from rotation.world.process import Streams
 from tests.conftest import Cli
 from tests.keys import key_text
 from tests.warm import client as warm

@@ -19,10 +19,11 @@ from keyring_core.key_commands import run_key_command
 from keyring_core.redaction import get_redactor
 from rotation.applications.presets import load_preset, preset_names
 from rotation.configuration.config_file import read_config
-from rotation.configuration.key_sets import Keys, KeySet
+from rotation.configuration.key_sets import KeyPlaces, KeySet
 from rotation.configuration.key_sources import KeyCell, KeySource
 from rotation.context import Context, entries_of_apps
 from rotation.model.failures import UsageError
+from rotation.world.key_rings import KeyRings
 from tests.conftest import Named
 from tests.keyring_core.test_errors import leaks, locals_in
 from tests.keys import key_text, make_key
@@ -39,7 +40,7 @@ def no_cell(cell: KeyCell, keyring: Keyring) -> bytes | None:
 
 
 def settings(environ: Mapping[str, str] | None = None, **sources: Any) -> tuple[Any, ...]:
-    return Keys("app", {"app": a_set(**sources)}).settings(environ or {}, no_cell)
+    return KeyRings(KeyPlaces("app", {"app": a_set(**sources)}), environ or {}, no_cell).settings()
 
 
 def sha256_key(secret: str) -> Key:
@@ -134,12 +135,12 @@ def test_a_place_is_named_in_every_refusal() -> None:
 def test_what_is_read_shows_no_secret() -> None:
     """Neither the repr of a key that was read, nor what is sent to a worker, holds one."""
     keys = a_set(primary={"secret": "$SECRET", "derive": "sha256"})
-    [read] = Keys("app", {"app": keys}).read({"SECRET": SECRET}, no_cell)
+    [read] = KeyRings(KeyPlaces("app", {"app": keys}), {"SECRET": SECRET}, no_cell).read()
 
     assert (read.state, read.text) == (KeyState.PRIMARY, SECRET)
     assert SECRET not in repr(read)
-    sent = pickle.dumps(Keys("app", {"app": keys}))
-    assert pickle.loads(sent) == Keys("app", {"app": keys})
+    sent = pickle.dumps(KeyPlaces("app", {"app": keys}))
+    assert pickle.loads(sent) == KeyPlaces("app", {"app": keys})
     assert SECRET.encode() not in sent
 
 
@@ -226,7 +227,7 @@ def test_a_command_gets_no_secret_of_a_set(tmp_path: Path, monkeypatch: pytest.M
     path.write_text(f"[keys.plane]\nprimary = {primary}\n{app}")
     environ = {"PLANE_SECRET": SECRET, "PLANE_SALT": "pepper", "PLANE_URL": "http://plane"}
 
-    [read] = Keys("app", read_config(path, entries_of_apps).key_sets()).read(environ, no_cell)
+    [read] = KeyRings(KeyPlaces("app", read_config(path, entries_of_apps).key_sets()), environ, no_cell).read()
 
     given = dict(line.partition("=")[::2] for line in read.text.splitlines())
     assert (given["PLANE_URL"], {"PLANE_SECRET", "PLANE_SALT"} & {*given}) == ("http://plane", set())
@@ -235,29 +236,29 @@ def test_a_command_gets_no_secret_of_a_set(tmp_path: Path, monkeypatch: pytest.M
 def test_a_worker_knows_the_sets_that_models_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets their names alone, reads the same variables as a service, and keeps these from key commands."""
     monkeypatch.setattr(key_commands, "_holding_keys", set())
-    sent = pickle.loads(pickle.dumps(Keys(None, {"billing": None})))
+    sent = pickle.loads(pickle.dumps(KeyPlaces(None, {"billing": None})))
     seen, key = tmp_path / "seen", key_text("a")
     code = f"import os, pathlib; pathlib.Path({str(seen)!r}).write_text(' '.join(os.environ)); print({key!r})"
     environ = {"ENCRYPTION_KEY_COMMAND": shlex.join([sys.executable, "-c", code]), "BILLING_ENCRYPTION_KEY": SECRET}
 
     own, billing = (
-        sent.keyring(environ, no_cell),
-        Keys("billing", sent.sets).keyring(environ | {"BILLING_ENCRYPTION_KEY": key}, no_cell),
+        KeyRings(sent, environ, no_cell).keyring(),
+        KeyRings(KeyPlaces("billing", sent.sets), environ | {"BILLING_ENCRYPTION_KEY": key}, no_cell).keyring(),
     )
 
     assert own.primary == billing.primary == make_key("a")
     assert "BILLING_ENCRYPTION_KEY" not in seen.read_text().split()
-    assert Keys("billing", sent.sets).place(KeyState.STAGED) == "BILLING_ENCRYPTION_STAGED_KEY"
+    assert KeyPlaces("billing", sent.sets).place(KeyState.STAGED) == "BILLING_ENCRYPTION_STAGED_KEY"
 
 
-@pytest.mark.parametrize("read", [Keys.keyring, Keys.settings])
+@pytest.mark.parametrize("read", [KeyRings.keyring, KeyRings.settings])
 def test_no_frame_of_an_error_shows_a_secret(read: Callable[..., object]) -> None:
     """A tool that shows the locals of frames shows neither the secrets of a set nor its environment."""
-    keys = Keys("app", {"app": a_set(primary={"secret": "$A"}, previous=[{"secret": "$B"}, {"secret": "$C"}])})
+    keys = KeyPlaces("app", {"app": a_set(primary={"secret": "$A"}, previous=[{"secret": "$B"}, {"secret": "$C"}])})
     environ = {"A": key_text("a"), "B": key_text("b"), "C": f"{key_text('c')}x"}
 
     with pytest.raises(KeyConfigError) as caught:
-        read(keys, environ, no_cell)
+        read(KeyRings(keys, environ, no_cell))
 
     assert not any(leaks(locals_in(caught.value), key) for key in environ.values())
 
@@ -286,9 +287,9 @@ def test_a_worker_keeps_the_variables_of_sets_from_key_commands(monkeypatch: pyt
     monkeypatch.setattr("keyring_core.key_commands._holding_keys", set())
     command = f'{sys.executable} -c \'import os; print(os.environ.get("SALT", "no such variable, said this"))\''
     source = KeySource(command=command, derive="pbkdf2-sha256", salt="$SALT", iterations=1)
-    keys = Keys("mine", {"mine": KeySet(source)})
+    keys = KeyPlaces("mine", {"mine": KeySet(source)})
 
-    keyring = keys.keyring({"SALT": "a salt"}, no_cell)
+    keyring = KeyRings(keys, {"SALT": "a salt"}, no_cell).keyring()
 
     expected = Derivation("pbkdf2-sha256", salt="a salt", iterations=1).key(
         "no such variable, said this", "here", allow_weak=True

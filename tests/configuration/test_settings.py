@@ -14,7 +14,7 @@ from keyring_core.legacy import Legacy
 from rotation.configuration.config_file import read_config
 from rotation.configuration.policy import Policy
 from rotation.configuration.sections import SECTIONS, Declaration, LegacyEntry, TargetEntry
-from rotation.configuration.settings import settings_of
+from rotation.configuration.settings import section_settings
 from rotation.context import entries_of_apps
 from rotation.model.failures import UsageError
 from tests.conftest import Cli, Named
@@ -170,7 +170,7 @@ def test_a_file_that_is_no_toml_says_what_was_expected(tmp_path: Path, named: Na
 def test_every_setting_is_said(named: Named) -> None:
     """Each has words, an example that is TOML, and a default in words."""
     for name, kinds in SECTIONS.items():
-        for setting, each in settings_of(*kinds).items():
+        for setting, each in section_settings(*kinds).items():
             with named(f"{name} {setting}"):
                 assert each.words
                 assert each.default
@@ -189,7 +189,7 @@ def test_the_settings_of_from_are_those_of_legacy() -> None:
 
 def test_a_default_is_shown_as_it_is_written() -> None:
     """A length of time, a choice and a flag; a setting without which the file is refused is needed."""
-    policy, target = settings_of(Policy), settings_of(TargetEntry, Declaration)
+    policy, target = section_settings(Policy), section_settings(TargetEntry, Declaration)
 
     assert policy["max_key_age"].default == "`365d`"
     assert policy["max_reload_age"].default == "`1h`"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from rotation.configuration.database_urls import read_url
 from rotation.declared.django_models import url_of
 from rotation.model.failures import UsageError
+from rotation.stores.databases import read_url
 
 pytestmark = pytest.mark.database
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rotation.configuration.declarations import DeclaredColumn, uncovered_columns
+from rotation.configuration.declarations import DeclaredColumn
 from rotation.configuration.sections import Declaration, Ignored
 from rotation.declared.entries import declared_targets
+from rotation.discovery.result import uncovered_columns
 from rotation.model.failures import UsageError
 from rotation.model.target import Target
 

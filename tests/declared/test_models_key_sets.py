@@ -276,7 +276,7 @@ def test_no_output_replaces_a_key_file_of_a_set(tmp_path: Path) -> None:
     names = ("ENCRYPTION_KEY", "BILLING_ENCRYPTION_KEY", "X_ENCRYPTION_STAGED_KEY", "Y_ENCRYPTION_PREVIOUS_KEYS")
     environ = {f"{name}_FILE": str(tmp_path / name) for name in names} | {"SOME_KEY_FILE": "other"}
 
-    assert {each.path.name for each in Context(environ).key_files()} == {*names}
+    assert {each.path.name for each in Context(environ).inputs.key_files()} == {*names}
 
 
 def test_an_entry_and_a_model_cannot_name_two_sets() -> None:

@@ -14,7 +14,7 @@ from keyring_core import Key, Keyring
 from keyring_core.blind_index import BlindIndex
 from rotation.discovery import table_readers
 from rotation.discovery.survey import Survey
-from rotation.model.next_steps import quoted
+from rotation.model.next_steps import shell_word
 from tests.conftest import Cli
 from tests.databases import Database, open_database
 from tests.discovery.conftest import Discover, columns
@@ -613,7 +613,7 @@ def test_an_application_is_recognised_without_any_key(tmp_path: Path, cli: Cli) 
         refused = cli("discover", "--url", database.url, environ={"ENCRYPTION_KEY": "changeme"})
 
     assert ran.code == 1
-    assert f"These tables are Redash's: keyring-rotate init --app redash --url {quoted(database.url)}" in ran.out
+    assert f"These tables are Redash's: keyring-rotate init --app redash --url {shell_word(database.url)}" in ran.out
     assert "no key is set" in ran.err
     assert (refused.code, "placeholder" in refused.err) == (2, True)
 

@@ -30,10 +30,11 @@ from rotation.applications.key_trial import (
 )
 from rotation.applications.known_rules import PACKAGES, KnownRule, known_rules, rule_of
 from rotation.applications.presets import load_preset, preset_names
-from rotation.configuration.key_sets import Keys, KeySet
+from rotation.configuration.key_sets import KeyPlaces, KeySet
 from rotation.model.failures import UsageError
 from rotation.planning.inner_tokens import find_inner
 from rotation.stores.key_cells import StoredToken
+from rotation.world.key_rings import KeyRings
 from tests.applications.derived_tokens import cells
 from tests.keyring_core.test_derivation import cases
 from tests.keys import key_text
@@ -85,7 +86,7 @@ def opens(entry: str, value: str, environ: Mapping[str, str]) -> bool:
     sets = {name: msgspec.convert(keys, KeySet)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", KeyConfigWarning)
-        return bool(find_inner([Keys(name, sets).keyring(environ, _no_cell)], value).under)
+        return bool(find_inner([KeyRings(KeyPlaces(name, sets), environ, _no_cell).keyring()], value).under)
 
 
 def test_every_derived_preset_has_a_cell_of_its_own_code() -> None:

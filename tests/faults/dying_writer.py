@@ -14,8 +14,8 @@ from typing import Any
 
 from rotation.cli.main import main
 from rotation.lifecycle import operations
-from rotation.model import atomic_file
 from rotation.output import keys_text
+from rotation.world import atomic_file
 
 LOADED = (operations, keys_text)
 """What the command imports when it runs: here once, and not in each fork."""

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from cryptography.fernet import Fernet
 
-from rotation.model.streams import Streams
+from rotation.world.process import Streams
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.faults.injector import calls_to_fail, failing, fault_named

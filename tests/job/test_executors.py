@@ -31,11 +31,12 @@ from rotation.job.options import RunOptions
 from rotation.job.ranges import Bounds
 from rotation.job.worker import check_worker, do_range, make_order, make_task
 from rotation.job.workers import Workers
-from rotation.model.failures import Stopping, WorkerError
+from rotation.model.failures import WorkerError
 from rotation.model.report import Report
 from rotation.model.target import Target
 from rotation.output.documents.run import RunJson
 from rotation.stores.store import Store
+from rotation.world.process import Stopping
 from tests.databases import Database, open_database
 from tests.fakes import Silence, token
 from tests.processes import die

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from keyring_core import Keyring
 from keyring_core.legacy import Legacy
-from rotation.configuration.key_sets import Keys, KeySet
+from rotation.configuration.key_sets import KeyPlaces, KeySet
 from rotation.configuration.key_sources import KeySource
 from rotation.job.options import LocalOptions, RunOptions, RunSettings
 from rotation.job.pace import Speed
@@ -30,7 +30,7 @@ PATHS = st.none() | st.sampled_from([Path("relative"), Path("/absolute")])
 NUMBERS = st.none() | st.integers(1, 100)
 THEN = datetime(2026, 5, 2, tzinfo=UTC)
 HISTORIES = st.sampled_from([History(), History(newer={"5f0c1a9e": Promotion(THEN, THEN)})])
-KEYS = st.sampled_from([Keys(), Keys("billing", {"billing": KeySet(KeySource("$BILLING_KEY"))})])
+KEYS = st.sampled_from([KeyPlaces(), KeyPlaces("billing", {"billing": KeySet(KeySource("$BILLING_KEY"))})])
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("dry_run", "full_speed", "gentle", "fresh", "allow_demotion"), st.booleans()),
     **dict.fromkeys(("batch_size", "workers", "sample", "max_rate"), NUMBERS),

@@ -34,7 +34,6 @@ from rotation.job.workers import Workers, open_workers
 from rotation.model.failures import WorkerError
 from rotation.model.key_history import History, Promotion
 from rotation.model.target import Index, Target
-from rotation.stores import threads
 from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database
@@ -263,7 +262,7 @@ def test_a_run_has_several_threads_only_at_full_speed(
     monkeypatch: pytest.MonkeyPatch, count: int | None, expected: int, *, full_speed: bool
 ) -> None:
     """With `--workers 1` it has one thread, and without `--full-speed`, too."""
-    monkeypatch.setattr(threads, "most_threads", lambda: 4)
+    monkeypatch.setattr("rotation.job.workers.most_threads", lambda: 4)
 
     with open_workers(count, None, full_speed=full_speed) as workers:
         assert workers == expected
@@ -345,7 +344,7 @@ def test_threads_share_the_rate(app: Database, cli: Cli, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Throttle, "seconds_for", seconds_for)
     monkeypatch.setattr(loop, "THREAD_ROWS", 1000)
-    monkeypatch.setattr(threads, "cores", lambda: 1)
+    monkeypatch.setattr("rotation.job.workers.most_threads", lambda: 2)
     options = ("--url", app.url, "--table", "creds", "--column", "token")
     ran = cli("run", *options, "--full-speed", "--max-rate", "2000")
 

@@ -19,7 +19,6 @@ import sqlalchemy as sa
 
 from keyring_core import KeyState
 from rotation.audit.differences import differences
-from rotation.configuration.database_urls import read_url
 from rotation.ledger import schema as ledger_schema
 from rotation.ledger.database import LedgerError, NewerLedgerError, open_for_service
 from rotation.ledger.ledger import Ledger, service_name
@@ -27,7 +26,7 @@ from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord, ReadReco
 from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
 from rotation.model.searched_table import SearchedTable
-from rotation.stores.databases import file_of
+from rotation.stores.databases import file_of, read_url
 from tests.conftest import Named
 from tests.databases import Database, postgres_in
 from tests.ledger.censuses import census_of

@@ -20,8 +20,8 @@ from keyring_core.environment import load_settings
 from rotation.discovery.result import Discovery
 from rotation.model.batch import Batch
 from rotation.model.failures import StoppedError, StoreError
-from rotation.model.streams import Streams
 from rotation.stores.store import Store
+from rotation.world.process import Streams
 from tests.conftest import Named, Ran
 from tests.fakes import token
 from tests.keys import key_text, mistyped

@@ -13,7 +13,7 @@ from rotation.context import Context
 from rotation.ledger.records import InstanceRecord, ReadRecord
 from rotation.lifecycle import operations, waits
 from rotation.lifecycle.steps import StepResult
-from rotation.model.streams import Streams
+from rotation.world.process import Streams
 from tests.databases import open_database
 from tests.lifecycle.shop import OLD, OLDER, Shop, old_token, refusals
 

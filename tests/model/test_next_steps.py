@@ -18,9 +18,9 @@ from rotation.model.next_steps import (
     Repeats,
     Steps,
     lines_of,
-    program_name,
     read_the_rest,
 )
+from rotation.world.process import program_name
 
 KEYS = Next(("keys", "stage"), keys="redash")
 

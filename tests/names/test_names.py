@@ -21,7 +21,7 @@ from rotation.cli.main import cli as group
 from rotation.cli.main import main
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord
-from rotation.model.next_steps import quoted
+from rotation.model.next_steps import shell_word
 from tests.conftest import Named, Ran
 from tests.databases import Database, open_database
 from tests.fakes import token
@@ -205,12 +205,12 @@ def test_a_name_in_a_document_is_exact(place: Place) -> None:
 @pytest.mark.parametrize("word", [NAME, MARKUP, "plain", "two words", "=ls", "\udcff"])
 def test_a_word_of_a_next_line_can_be_pasted(word: str) -> None:
     """Bash reads it as it is, whatever is in it."""
-    shown = subprocess.run(["bash", "-c", f"printf %s {quoted(word)}"], capture_output=True, check=True).stdout
+    shown = subprocess.run(["bash", "-c", f"printf %s {shell_word(word)}"], capture_output=True, check=True).stdout
 
     assert shown == word.encode("utf-8", "surrogateescape")
-    assert quoted(word).isprintable()
+    assert shell_word(word).isprintable()
     # zsh reads a bare `=ls` as the path of that program.
-    assert not quoted(word).startswith("=")
+    assert not shell_word(word).startswith("=")
 
 
 def test_no_question_is_more_than_one(place: Place) -> None:

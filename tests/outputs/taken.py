@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rotation.checks.verdict import Verdict
 from rotation.job.problems_file import PROBLEMS, ProblemsFile
-from rotation.model.outputs import Outputs
 from rotation.output.prometheus import METRICS, write
+from rotation.world.outputs import Outputs
 
 
 def problems_file(path: Path) -> ProblemsFile:

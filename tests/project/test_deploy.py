@@ -23,7 +23,7 @@ from rotation.checks.verdict import Verdict
 from rotation.cli.main import cli
 from rotation.cli.shared_options import Process
 from rotation.configuration.policy import Policy
-from rotation.model.streams import Streams
+from rotation.world.process import Streams
 from tests.checks.worlds import NOW, facts, target
 from tests.keys import key_text
 from tests.outputs.taken import write_metrics

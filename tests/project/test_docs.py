@@ -71,10 +71,10 @@ def test_every_exit_code_is_explained(named: Named) -> None:
 def test_every_setting_is_explained() -> None:
     """Every setting stands on the page of rotation.toml."""
     from rotation.configuration.sections import SECTIONS
-    from rotation.configuration.settings import settings_of
+    from rotation.configuration.settings import section_settings
 
     page = (DOCS / "reference" / "configuration.md").read_text()
-    for name in (name for kinds in SECTIONS.values() for name in settings_of(*kinds)):
+    for name in (name for kinds in SECTIONS.values() for name in section_settings(*kinds)):
         assert f"| `{name}` |" in page
 
 

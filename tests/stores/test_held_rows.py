@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from rotation.job.pace import HELD_SECONDS
 from rotation.model.batch import Swaps
-from rotation.model.streams import Streams
 from rotation.model.target import Index, Target
 from rotation.stores import store as writer
 from rotation.stores.connection import Connection
@@ -20,6 +19,7 @@ from rotation.stores.databases import served_url
 from rotation.stores.dialect import Mode
 from rotation.stores.postgresql import transactions
 from rotation.stores.store import IndexValue, Store
+from rotation.world.process import Streams
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.proxy import CERTAIN, through_proxy

@@ -16,7 +16,6 @@ import sqlalchemy as sa
 
 from rotation.job import passes, ranges
 from rotation.model.batch import Swaps
-from rotation.model.streams import Streams
 from rotation.model.target import Index, Target
 from rotation.stores import access
 from rotation.stores.connection import Connection
@@ -28,6 +27,7 @@ from rotation.stores.postgresql import transactions
 from rotation.stores.postgresql.dialect import PostgreSQL
 from rotation.stores.sqlite import dialect as sqlite
 from rotation.stores.store import IndexValue, Store, Written
+from rotation.world.process import Streams
 from tests.conftest import Cli
 from tests.databases import Database, on_mysql
 from tests.processes import until

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from rotation.discovery.survey import Survey
 from rotation.ledger.database import LedgerPlace, open_url
 from rotation.ledger.schema import read_version
-from rotation.model.failures import STOPPED, StoppedError, StoreError
+from rotation.model.failures import StoppedError, StoreError
 from rotation.model.target import Target
 from rotation.stores import watchdog
 from rotation.stores.connection import Connection
@@ -24,6 +24,7 @@ from rotation.stores.dialect import Mode
 from rotation.stores.sqlite.dialect import MOVED, OpenFile, SQLite
 from rotation.stores.store import Store
 from rotation.stores.watchdog import NoAnswerError
+from rotation.world.process import STOPPED
 from tests.conftest import Named
 from tests.processes import until
 

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from rotation.model.failures import STOPPED, StoppedError
+from rotation.model.failures import StoppedError
 from rotation.stores.threads import Threads
+from rotation.world.process import STOPPED
 
 
 def test_a_stop_ends_the_wait_for_a_thread() -> None:

@@ -17,10 +17,10 @@ from rotation.discovery.result import Discovery
 from rotation.lifecycle import operations
 from rotation.lifecycle import waits as open_writers
 from rotation.lifecycle.waits import Uncommitted, uncommitted
-from rotation.model.streams import Streams
 from rotation.stores.connection import SharedConnections
 from rotation.stores.mysql import other_writers
 from rotation.stores.mysql.other_writers import MySQLOthers
+from rotation.world.process import Streams
 from tests.chaos.server import own_mariadb, own_postgres
 from tests.conftest import Named, Ran
 from tests.databases import Database, open_database

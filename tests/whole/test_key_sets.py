@@ -14,8 +14,8 @@ from dotenv import dotenv_values
 
 from keyring_core import Derivation, Key
 from rotation.lifecycle import environment_keys
-from rotation.model.atomic_file import replace_whole
 from rotation.model.failures import StoreError
+from rotation.world.atomic_file import replace_whole
 from tests.conftest import Cli, Named, Ran
 from tests.databases import Database, open_database
 from tests.fakes import token

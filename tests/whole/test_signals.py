@@ -29,7 +29,7 @@ PATIENT = (
 )
 """A run that would try for minutes: only a signal ends it."""
 HOURS = (
-    "from rotation.job import pace as throttle; from rotation.model import failures as stopping;"
+    "from rotation.job import pace as throttle; from rotation.world import process as stopping;"
     "throttle.PAUSE_SECONDS = stopping.CHECK_SECONDS = 9999"
 )
 """A pause lasts for hours, and looks only then whether a stop was requested."""

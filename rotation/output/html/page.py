@@ -15,15 +15,15 @@ from markupsafe import Markup
 from keyring_core.errors import printable_lines
 from rotation.checks.facts import Facts
 from rotation.checks.use_cases import Overview
-from rotation.configuration.targets import columns_of
+from rotation.configuration.targets import scope_of
 from rotation.ledger.records import KeyRecord
 from rotation.model.key_use import UNNAMED, last_read
 from rotation.model.next_steps import PLAIN
-from rotation.model.outputs import replaced
 from rotation.model.report import others_in_words
 from rotation.model.text import GONE, UNCHANGED, UNOPENED, be, many, release, span
 from rotation.model.text import issued as issue_time
 from rotation.output.html import charts
+from rotation.world.outputs import replaced
 
 STYLE = (Path(__file__).parent / "page.css").read_text("utf-8")
 POLICY = "; ".join(
@@ -103,7 +103,7 @@ def page(overview: Overview) -> str:
             # "default" says nothing to a reader.
             whose="" if facts.service == UNNAMED else facts.service.removeprefix(f"{UNNAMED}/"),
             totals=PageTotals(facts),
-            scope=columns_of(overview.targets),
+            scope=scope_of(overview.targets),
             runs=overview.runs,
             certificates=overview.certificates,
             censuses=censuses,

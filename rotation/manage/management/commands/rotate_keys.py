@@ -41,9 +41,10 @@ class Command(BaseCommand):
         except CommandError as error:
             self.stderr.write(f"Error: {error}")
             sys.exit(error.returncode)
-        from rotation.model.next_steps import quoted, this_program  # noqa: PLC0415 - needs the extra
+        from rotation.model.next_steps import shell_word  # noqa: PLC0415 - needs the extra
+        from rotation.world.process import this_program  # noqa: PLC0415 - needs the extra
 
-        options = [f"--{name} {quoted(value)}" for name, value in vars(given).items() if value is not None]
+        options = [f"--{name} {shell_word(value)}" for name, value in vars(given).items() if value is not None]
         program = " ".join([this_program(), argv[1], *options])
         run(arguments(words), os.environ, declares=columns, program=program)
 

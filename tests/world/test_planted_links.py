@@ -14,9 +14,9 @@ import pytest
 
 from rotation.context import Context
 from rotation.ledger.database import LedgerPlace
-from rotation.model.atomic_file import destination, read_whole, replace_whole
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.outputs import Outputs, replaced
+from rotation.world.atomic_file import destination, read_whole, replace_whole
+from rotation.world.outputs import Outputs, replaced
 from tests.conftest import Named
 from tests.processes import in_a_fork
 

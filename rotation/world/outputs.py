@@ -16,18 +16,16 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from rotation.model.atomic_file import (
+from rotation.model.failures import StoreError, UsageError
+from rotation.world.atomic_file import (
     LEGIBLE,
-    NEW,
     PRIVATE,
     destination,
     is_same,
-    keep_attributes,
+    new_file,
     opened_folder,
     opened_regular,
-    take_place,
 )
-from rotation.model.failures import StoreError, UsageError
 
 LOOKED_AT = 1 << 20
 """So many bytes of an existing file are looked at: all of a key file, and the beginning of anything else."""
@@ -89,20 +87,21 @@ class Output:
         real, fault = self.real, None
         try:
             with opened_folder(real.parent) as folder:
-                return self._check(real.name, folder)
+                return self._beginning(real.name, folder)
         except FileNotFoundError:
             return b""
         except OSError as error:
             fault = f"cannot be read: {error.strerror}"
         raise UsageError(f"{self.called}: {fault}; name another file")
 
-    def _check(self, name: str, folder: int) -> bytes:
+    def _beginning(self, name: str, folder: int) -> bytes:
         """The same of the file *name* in *folder*. Raises OSError, too."""
-        with opened_regular(name, folder) as descriptor, open(descriptor, "rb", closefd=False) as file:
-            data = file.read(LOOKED_AT)
-        if data.strip() and (fault := self.kind.fault(data)):
+        data = b""
+        with suppress(FileNotFoundError), opened_regular(name, folder) as old, open(old, "rb", closefd=False) as file:
+            data = file.read(LOOKED_AT).strip()
+        if data and (fault := self.kind.fault(data)):
             raise UsageError(f"{self.called}: {fault}; name another file")
-        return data.strip()
+        return data
 
     @contextmanager
     def whole(self) -> Iterator[BinaryIO]:
@@ -111,46 +110,34 @@ class Output:
         It is made at once, so that a command fails before it counts for an hour. An older file's mode stays.
         Raises UsageError if the file cannot be made, StoreError if it cannot be finished; an older file then stays.
         """
-        real, descriptor, fault = self.real, -1, None
+        real, new, fault = self.real, None, None
         # A random name: two commands may write the same file for an hour each.
         beside = f".{secrets.token_hex(8)}.rotation-new"
         with ExitStack() as opened:
             try:
                 folder = opened.enter_context(opened_folder(real.parent))
                 # It gets an older file's mode, which may be a narrow one, when it is finished.
-                descriptor = os.open(beside, NEW, PRIVATE if real.exists() else LEGIBLE, dir_fd=folder)
+                mode = PRIVATE if real.exists() else LEGIBLE
+                new = opened.enter_context(new_file(beside, folder, mode))
             except OSError as error:
                 fault = error.strerror
-            if descriptor < 0:
+            if new is None:
                 raise UsageError(f"{self.called}: cannot be written: {fault}")
-            try:
-                with open(descriptor, "wb") as file:
-                    yield file
-                    fault = self._finish(file, beside, real.name, folder)
-            finally:
-                with suppress(FileNotFoundError):
-                    os.unlink(beside, dir_fd=folder)
+            with open(new.descriptor, "wb", closefd=False) as file:
+                yield file
+                try:
+                    file.flush()
+                    # Somebody may have put another file there meanwhile.
+                    new.take_place(real.name, lambda: self._beginning(real.name, folder), owner_must_stay=False)
+                except OSError as error:
+                    fault = error.strerror or "the system refused"
+                except UsageError as error:
+                    fault = str(error).removeprefix(f"{self.called}: ")
+            # A folder that cannot be listed is flushed by the system, later.
+            with suppress(OSError):
+                os.fsync(folder)
         if fault is not None:
             raise StoreError(f"{self.called}: could not be written: {fault}. What was there before is still there.")
-
-    def _finish(self, file: BinaryIO, beside: str, name: str, folder: int) -> str | None:
-        """The reason that the file *beside* did not take the place of *name* in *folder*; None if it did."""
-        try:
-            file.flush()
-            # Somebody may have put another file there meanwhile.
-            with suppress(FileNotFoundError):
-                self._check(name, folder)
-                keep_attributes(name, folder, file.fileno(), owner_must_stay=False)
-            os.fsync(file.fileno())
-            take_place(beside, name, folder)
-        except OSError as error:
-            return error.strerror or "the system refused"
-        except UsageError as error:
-            return str(error).removeprefix(f"{self.called}: ")
-        # A folder that cannot be listed is flushed by the system, later.
-        with suppress(OSError):
-            os.fsync(folder)
-        return None
 
 
 CONFIG = Kind(lambda _: None, adds_to=Holds.CONFIG)

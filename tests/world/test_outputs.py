@@ -16,7 +16,7 @@ from typing import BinaryIO
 import pytest
 
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.outputs import Outputs, replaced
+from rotation.world.outputs import Outputs, replaced
 from tests.databases import open_database
 from tests.lifecycle.shop import OLDER, Shop, old_token
 
@@ -250,8 +250,8 @@ def test_no_other_code_replaces_a_file() -> None:
         "keyring_core/redaction/guarded_streams.py",
         "rotation/cli/main.py",
         # It takes the place of an older file, and holds what is written.
-        "rotation/model/atomic_file.py",
-        "rotation/model/outputs.py",
+        "rotation/world/atomic_file.py",
+        "rotation/world/outputs.py",
     }, found
 
 

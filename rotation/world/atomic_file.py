@@ -11,14 +11,14 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from keyring_core.sources import irregularity, read_regular
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.next_steps import quoted
+from rotation.model.next_steps import shell_word
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags for a new file: never through a link, and never an existing file."""
@@ -71,11 +71,11 @@ def legible_to_others(path: Path) -> str | None:
         return None
     if not mode & (stat.S_IRWXG | stat.S_IRWXO):
         return None
-    shown, file = stat.filemode(mode), quoted(str(path))
+    shown, file = stat.filemode(mode), shell_word(str(path))
     return f"{path}: other users can read or change it ({shown}), and keys go there; chmod 600 {file}"
 
 
-def refusal(path: Path) -> str | None:
+def write_refusal(path: Path) -> str | None:
     """The reason not to write the file at *path*, or None."""
     try:
         return _refusal(Path(os.path.realpath(path)))
@@ -105,10 +105,19 @@ def replace_whole(old: Snapshot, data: bytes) -> Snapshot:
     read, StoreError if the system refuses; the file is then unchanged.
     """
     failure: OSError
+    # A fixed name, so that the next process removes what a killed one left behind.
+    beside = f".{old.path.name}.rotation-new"
     try:
         with opened_folder(old.path.parent, always_flushed=True) as folder:
             _lock(folder)
-            _swap(old, data, folder)
+            with suppress(FileNotFoundError):
+                os.unlink(beside, dir_fd=folder)
+            _check_unchanged(old)
+            with new_file(beside, folder, PRIVATE) as new:
+                left = data
+                while left:
+                    left = left[os.write(new.descriptor, left) :]
+                new.take_place(old.path.name, lambda: _check_unchanged(old), owner_must_stay=True)
             os.fsync(folder)
         written = read_whole(old.path)
     except OSError as error:
@@ -123,39 +132,10 @@ def replace_whole(old: Snapshot, data: bytes) -> Snapshot:
     )
 
 
-def _swap(old: Snapshot, data: bytes, folder: int) -> None:
-    # A fixed name, so that the next process removes what a killed one left behind.
-    beside = f".{old.path.name}.rotation-new"
-    with suppress(FileNotFoundError):
-        os.unlink(beside, dir_fd=folder)
-    _check_unchanged(old)
-    try:
-        _write_beside(beside, folder, old, data)
-        _check_unchanged(old)
-        take_place(beside, old.path.name, folder)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(beside, dir_fd=folder)
-        raise
-
-
 def _check_unchanged(old: Snapshot) -> None:
     now = read_whole(old.path)
     if (now.data, now.identity) != (old.data, old.identity):
         raise FileChangedError(f"{old.path}: somebody wrote it meanwhile. Nothing was changed; run it again.")
-
-
-def _write_beside(name: str, folder: int, old: Snapshot, data: bytes) -> None:
-    descriptor = os.open(name, NEW, PRIVATE, dir_fd=folder)
-    try:
-        left = data
-        while left:
-            left = left[os.write(descriptor, left) :]
-        if old.identity:
-            keep_attributes(old.path.name, folder, descriptor, owner_must_stay=True)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _lock(folder: int) -> None:
@@ -244,29 +224,48 @@ def is_same(one: Path, other: Path) -> bool:
     return False
 
 
-def take_place(beside: str, name: str, folder: int) -> None:
-    """Renames the new file *beside* to *name*, in *folder*. Raises OSError if that is no longer a regular file."""
-    with suppress(FileNotFoundError), opened_regular(name, folder):
-        pass
-    os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+class NewFile(NamedTuple):
+    """A new file, open to write to, beside the one whose place it is to take."""
+
+    name: str
+    folder: int
+    descriptor: int
+
+    def take_place(self, name: str, check: Callable[[], object], *, owner_must_stay: bool) -> None:
+        """Flushes the file, and renames it to *name*. It gets the mode, owner and attributes of the older file there.
+
+        *check* looks at the older file last, and raises if that must not be replaced: it is no regular file, or not the
+        one that was read. Raises OSError, too.
+        """
+        with suppress(FileNotFoundError), opened_regular(name, self.folder) as old:
+            status, mine = os.fstat(old), os.fstat(self.descriptor)
+            if (status.st_uid, status.st_gid) != (mine.st_uid, mine.st_gid):
+                try:
+                    os.fchown(self.descriptor, status.st_uid, status.st_gid)
+                except OSError:
+                    # Otherwise the service that owns a key file could no longer read it.
+                    if owner_must_stay:
+                        raise
+            # They include the access control list. macOS has no such calls.
+            for attribute in os.listxattr(old) if hasattr(os, "listxattr") else ():
+                with suppress(OSError):
+                    os.setxattr(self.descriptor, attribute, os.getxattr(old, attribute))
+            os.fchmod(self.descriptor, stat.S_IMODE(status.st_mode))
+        os.fsync(self.descriptor)
+        check()
+        os.rename(self.name, name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
 
 
-def keep_attributes(name: str, folder: int, descriptor: int, *, owner_must_stay: bool) -> None:
-    """Gives the new file, open as *descriptor*, the mode, owner and attributes of the file *name* in *folder*."""
-    with opened_regular(name, folder) as old:
-        status, mine = os.fstat(old), os.fstat(descriptor)
-        if (status.st_uid, status.st_gid) != (mine.st_uid, mine.st_gid):
-            try:
-                os.fchown(descriptor, status.st_uid, status.st_gid)
-            except OSError:
-                # Otherwise the service that owns a key file could no longer read it.
-                if owner_must_stay:
-                    raise
-        # They include the access control list. macOS has no such calls.
-        for attribute in os.listxattr(old) if hasattr(os, "listxattr") else ():
-            with suppress(OSError):
-                os.setxattr(descriptor, attribute, os.getxattr(old, attribute))
-        os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+@contextmanager
+def new_file(name: str, folder: int, mode: int) -> Iterator[NewFile]:
+    """A new file *name* in *folder*. In the end it is removed, unless it took another's place. Raises OSError."""
+    descriptor = os.open(name, NEW, mode, dir_fd=folder)
+    try:
+        yield NewFile(name, folder, descriptor)
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):
+            os.unlink(name, dir_fd=folder)
 
 
 @contextmanager

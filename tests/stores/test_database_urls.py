@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rotation.configuration.database_urls import read_url, write_url
 from rotation.model.target import Target
-from rotation.stores.databases import identify, served_url
+from rotation.stores.databases import identify, read_url, served_url, write_url
 
 pytestmark = pytest.mark.database
 

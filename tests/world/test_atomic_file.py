@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rotation.model import atomic_file
-from rotation.model.atomic_file import FileChangedError, read_whole, refusal, replace_whole
 from rotation.model.failures import StoreError, UsageError
+from rotation.world import atomic_file
+from rotation.world.atomic_file import FileChangedError, read_whole, replace_whole, write_refusal
 
 
 @pytest.fixture
@@ -252,13 +252,13 @@ def test_files_that_others_keep_are_not_ours(tmp_path: Path, path: Path, monkeyp
     (tmp_path / "..data").symlink_to("..2026_01_03")
     (tmp_path / "key").symlink_to("..data/key")
 
-    assert "Kubernetes" in str(refusal(tmp_path / "key"))
-    assert "no folder" in str(refusal(tmp_path / "nowhere" / "key"))
-    assert refusal(tmp_path / ("long." * 99)) == "File name too long"
-    assert refusal(path) is None
-    assert refusal(tmp_path / "new") is None
+    assert "Kubernetes" in str(write_refusal(tmp_path / "key"))
+    assert "no folder" in str(write_refusal(tmp_path / "nowhere" / "key"))
+    assert write_refusal(tmp_path / ("long." * 99)) == "File name too long"
+    assert write_refusal(path) is None
+    assert write_refusal(tmp_path / "new") is None
     # Root may write everything; others may not.
     monkeypatch.setattr(os, "access", lambda name, _: Path(name) != path)
-    assert refusal(path) == "it is read-only"
+    assert write_refusal(path) == "it is read-only"
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert "folder" in str(refusal(path))
+    assert "folder" in str(write_refusal(path))
