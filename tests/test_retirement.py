@@ -18,7 +18,7 @@ from rotation.checks.facts import Facts, Level, TargetFacts
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.configuration.policy import Policy
-from rotation.discovery.result import Discovery, IndexValues, Remark
+from rotation.discovery.result import Discovery, IndexValues, Remark, by_database
 from rotation.discovery.token_column import BARE, Part, Share, TokenColumn
 from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.ledger import Ledger
@@ -34,16 +34,8 @@ from rotation.model.target import Format, Target, TargetId
 from rotation.output.html.page import PageTotals, page
 from rotation.output.run_text import render
 from rotation.planning.cell_kinds import CellKind
-from rotation.retirement import (
-    Evidence,
-    Standing,
-    by_database,
-    gaps,
-    of_report,
-    refusals,
-    standing,
-    suspension_refusals,
-)
+from rotation.retirement.evidence import Evidence, of_report
+from rotation.retirement.reasons import Standing, gaps, refusals, standing, suspension_refusals
 from rotation.stores.other_writers import OpenTransaction
 from tests.conftest import Named
 from tests.ledger.censuses import census_of

@@ -16,7 +16,7 @@ from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.records import history_of, next_promotion, took_over
 from rotation.model.counts import Counts
 from rotation.model.next_steps import Next, Remedy, retire_step
-from rotation.retirement import Evidence, of_censuses
+from rotation.retirement.evidence import Evidence, of_censuses
 
 if TYPE_CHECKING:
     from rotation.configuration.policy import Policy

@@ -40,7 +40,7 @@ from rotation.ledger.session import OnFailure, Session, carried
 from rotation.model.failures import MissingError, StoppedError, StoreError, UsageError
 from rotation.model.report import pack
 from rotation.model.target import Target, distinct_labels
-from rotation.retirement import NAME_LEDGER
+from rotation.retirement.words import NAME_LEDGER
 from rotation.stores.databases import identify
 
 Columns: TypeAlias = Callable[[Keyring], Mapping[str, Any]]

@@ -61,12 +61,17 @@ class KnownUse:
             is_suspended=is_suspended,
             suspended=own.suspended if own else None,
             days=days,
-            now=self.now or utc_now(),
+            now=self.time,
         )
+
+    @property
+    def time(self) -> datetime:
+        """The time of the ledger's clock; without a ledger this machine's."""
+        return self.now or utc_now()
 
     def is_late(self, when: datetime) -> bool:
         """True if *when* is still to come: a clock that was ahead wrote it, and it counts for nothing."""
-        return when > (self.now or utc_now()) + SKEW
+        return when > self.time + SKEW
 
 
 def _primary(states: Mapping[str, KeyState]) -> str:

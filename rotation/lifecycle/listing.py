@@ -12,7 +12,8 @@ from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import KeyDates, missing
 from rotation.model.key_use import KeyUse, trial
 from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, lines_of, read_the_rest, retire_step
-from rotation.retirement import Standing, of_censuses, refusals, standing
+from rotation.retirement.evidence import of_censuses
+from rotation.retirement.reasons import Standing, refusals, standing
 
 CUT_SHORT = "The retirement of {} was cut short; to record it:"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from keyring_core import Key
 from keyring_core.environment import PREVIOUS, STAGED
+from keyring_core.keyring import RotationKeyring
 from rotation.configuration.targets import columns_of, own_targets
 from rotation.context import Context
 from rotation.kept_files import outputs_of
@@ -19,7 +20,8 @@ from rotation.ledger.records import history_of
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.archived_keys import find_archived
 from rotation.lifecycle.environment_keys import EnvironmentKeys
-from rotation.lifecycle.retirement_case import Case, examine
+from rotation.lifecycle.gathering import Asked, Case, gather
+from rotation.lifecycle.other_sets import losses
 from rotation.lifecycle.retirement_files import (
     ARCHIVE,
     certificate,
@@ -27,7 +29,6 @@ from rotation.lifecycle.retirement_files import (
     check_archived,
     keep_files,
 )
-from rotation.lifecycle.shared_secrets import losses
 from rotation.lifecycle.signatures import Signer
 from rotation.lifecycle.steps import (
     DISTRIBUTE,
@@ -49,6 +50,7 @@ from rotation.model.next_steps import CHECK, RUN, Next, Steps, demotion_steps, r
 from rotation.model.outputs import Output
 from rotation.model.target import Target
 from rotation.model.text import many, to_second
+from rotation.retirement.reasons import refusals
 
 UNDATED = "the ledger does not know when {} was promoted"
 NEWER = "by the ledger {} was promoted ({}) later than the primary key {}"
@@ -156,18 +158,9 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     check_force(force, key)
     outputs = _take_outputs(context, key, targets, proof, archive)
     with open_session(context, keys.states) as session:
-        case = examine(
-            context,
-            session,
-            keys,
-            key,
-            targets=own,
-            everything=targets,
-            whatever=bool(force),
-            full_speed=full_speed,
-            wait=wait,
-        )
-        evidence, census, against = case.evidence, case.census, case.against
+        asked = Asked(context, session, key, RotationKeyring(*keys.settings), own, targets)
+        case = gather(asked, keys, whatever=bool(force), full_speed=full_speed, wait=wait)
+        evidence, census, against = case.evidence, case.census, refusals(case.evidence)
         if context.streams.stopping:
             # Even with --force: a retirement never rests on half a census.
             raise StoppedError("stopped on request. Nothing was changed.")
@@ -200,7 +193,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         # Before the key is removed: if the proof or the archive cannot be written, it stays.
         for output in outputs:
             output.check()
-        kept = dict.fromkeys((key, *(need.shared.key for need in case.needs))) if archive else {}
+        kept = dict.fromkeys((key, *(one.key for one in case.shared))) if archive else {}
         for each in kept:
             check_archived(each)
         done.certificate = keep_files(session, done.certificate, [*kept], proof=proof, archive=archive, signer=signer)
@@ -264,7 +257,7 @@ def _take_outputs(
 def _of_shared(session: Session, case: Case, *, forced: bool) -> list[str]:
     """Notes on the keys of other sets that were made of the retired key's secret; dates those that went with it."""
     notes = []
-    for one, *_ in case.needs:
+    for one in case.shared:
         if one.same_place or not one.is_left:
             notes.append(f"{one.words}, was made of the same secret, and is gone with it")
             notes += date(replace(session, service=one.context.service), one.key, "retired", forced=forced)

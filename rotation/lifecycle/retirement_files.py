@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from keyring_core import Key, KeyConfigError
-from rotation.discovery.result import Remark
+from rotation.discovery.result import Remark, by_database
 from rotation.ledger.chain import SIGNATURE
 from rotation.ledger.ledger import utc_now
 from rotation.ledger.session import Session
@@ -29,10 +29,11 @@ from rotation.model.atomic_file import read_whole, replace_whole
 from rotation.model.counts import CellCounts
 from rotation.model.failures import UsageError
 from rotation.model.key_use import in_words
+from rotation.model.next_steps import Refusal
 from rotation.model.outputs import Holds, Kind, replaced
 from rotation.model.report import Report, TargetReport, others_in_words
 from rotation.model.text import release
-from rotation.retirement import Evidence, Refusal, by_database
+from rotation.retirement.evidence import Evidence
 
 _OWN = re.compile(rb"^# [0-9a-f]{8}, retired ", re.MULTILINE)
 """The line above a key that `archive_key` added; no service's key file has one."""

@@ -20,9 +20,8 @@ from rotation.lifecycle.environment_keys import WrittenKeys
 from rotation.lifecycle.retirement_files import Certificate
 from rotation.lifecycle.transitions import KeyStep
 from rotation.model.failures import UsageError
-from rotation.model.next_steps import RUN, Next, Remedy, Steps
+from rotation.model.next_steps import RUN, Next, Refusal, Remedy, Steps
 from rotation.model.operator import operator
-from rotation.retirement import Refusal
 
 NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"
 NO_FLEET = (

@@ -10,7 +10,7 @@ from rotation.context import Context
 from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.session import Session
 from rotation.lifecycle.environment_keys import EnvironmentKeys
-from rotation.lifecycle.shared_secrets import losses
+from rotation.lifecycle.other_sets import losses
 from rotation.lifecycle.steps import (
     DISTRIBUTE,
     NO_LEDGER,
@@ -24,7 +24,7 @@ from rotation.lifecycle.suspension_case import examine
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key
 from rotation.model.key_use import KeyUse, Read, in_words, trial
 from rotation.model.next_steps import CHECK, RUN, Next, Steps, retire_step
-from rotation.retirement import LOOK_ELSEWHERE
+from rotation.retirement.words import LOOK_ELSEWHERE
 
 NOBODY = "no service has announced a read with it (rotation.fleet.announce)"
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from keyring_core import Key, KeyConfigError, KeyConfigWarning, KeyState
+from keyring_core import Key, KeyConfigError, KeyState
 from keyring_core.environment import Settings
 from keyring_core.keyring import RotationKeyring
 from rotation.context import Context
@@ -14,10 +13,12 @@ from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.records import CensusRecord, place_of, took_over
 from rotation.ledger.session import Session
 from rotation.lifecycle.environment_keys import EnvironmentKeys
-from rotation.lifecycle.shared_secrets import SharedSecret, losses, sharing
+from rotation.lifecycle.other_sets import SharedSecret, losses, sharing, wrapped_under
 from rotation.lifecycle.transitions import KeyStep
-from rotation.lifecycle.wrapped_keys import wrapped_under
-from rotation.retirement import AGAIN, Refusal, of_censuses, suspension_refusals
+from rotation.model.next_steps import Refusal
+from rotation.retirement import words
+from rotation.retirement.evidence import of_censuses
+from rotation.retirement.reasons import suspension_refusals
 from rotation.stores.databases import identify
 
 NO_COUNT = "the ledger has no count of the targets"
@@ -34,8 +35,8 @@ def examine(
     against = _refusals(context, session, keys.settings, key, known)
     for one in sharing(context, keys, key).keys:
         if one.may_follow and one.state is KeyState.PREVIOUS:
-            words = f"{one.words}, is made of the same secret, and is suspended with it"
-            against += [Refusal(f"{words}: {reason}", remedy) for reason, remedy in _of_shared(session, one)]
+            with_it = f"{one.words}, is made of the same secret, and is suspended with it"
+            against += [Refusal(f"{with_it}: {reason}", remedy) for reason, remedy in _of_shared(session, one)]
     against += losses(context, keys, KeyStep.SUSPEND, key)
     partial = any(census.target.where for census in session.censuses() if census.service == context.service)
     return against, [LEFT_OUT] if partial else []
@@ -46,25 +47,22 @@ def _refusals(context: Context, session: Session, settings: Settings, key: Key, 
     states = keyring.states_by_id
     censuses = [census for census in session.censuses() if census.service == context.service]
     titled = [(census.label, census) for census in censuses]
-    evidence = replace(of_censuses(key.id, states, titled, censuses, context.service), fleet=known.fleet)
+    evidence = replace(
+        of_censuses(key.id, states, titled, censuses, context.service),
+        fleet=known.fleet,
+        wrapped=[*wrapped_under(context, keyring, key)],
+    )
     uncounted = _uncounted(context, session, states, censuses, known)
-    return [
-        *suspension_refusals(evidence, uncounted, has_ledger=session.ledger is not None),
-        *wrapped_under(context, keyring, key),
-    ]
+    return suspension_refusals(evidence, uncounted, has_ledger=session.ledger is not None)
 
 
 def _of_shared(session: Session, one: SharedSecret) -> list[Refusal]:
     """The reasons not to suspend the key of another set that changes with this one."""
     context = one.context
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", KeyConfigWarning)
-            settings = context.load_settings(context.read_environ())
+        settings = one.settings()
     except KeyConfigError as error:
-        # A reason is one line.
-        fault = str(error).replace("\n", " ")
-        return [Refusal(fault, f"correct that, {AGAIN}")]
+        return [words.not_loaded(str(error))]
     states = RotationKeyring(*settings).states_by_id
     known = session.attempt(lambda ledger: KnownUse.of(ledger, states, context.service)) or KnownUse()
     return _refusals(context, session, settings, one.key, known)

@@ -13,8 +13,8 @@ from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, SUSPENDED, Setti
 from rotation.configuration.key_sets import ENVIRONMENT, VARIABLES, Keys
 from rotation.ledger.records import InstanceRecord, lacking
 from rotation.model.failures import UsageError
-from rotation.model.next_steps import RUN, STATUS, Next, Steps
-from rotation.retirement import Refusal, restart
+from rotation.model.next_steps import RUN, STATUS, Next, Refusal, Steps
+from rotation.retirement.words import restart
 
 
 class KeyStep(StrEnum):

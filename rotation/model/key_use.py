@@ -116,6 +116,15 @@ def named(instances: Sequence[str], separator: str = ", ") -> str:
     return separator.join([*instances[:SHOWN], *more])
 
 
+def of_last_run(use: KeyUse, primary: str) -> str:
+    """A sentence on the last complete run, which does not count; *primary* is the primary key's id."""
+    if use.run is None:
+        return f"no run of all targets of rotation.toml has ended complete under {primary}"
+    late = use.now and use.run > use.now
+    why = "which is still to come" if late else f"by the dates in the ledger before {primary} was promoted"
+    return f"the last complete run was at {to_second(use.run)}, {why}, so it does not count"
+
+
 def last_read(use: KeyUse, now: datetime) -> str:
     """The last read for a table: `3 minutes ago by billing`, `refused 3 minutes ago by billing`; empty without one."""
     if use.last is None or use.last.last is None:

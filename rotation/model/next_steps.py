@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from keyring_core.names import printable
 
@@ -76,6 +76,13 @@ class Steps:
 
 Remedy: TypeAlias = OneStep | Steps
 """The way out of a fault: one step, or several."""
+
+
+class Refusal(NamedTuple):
+    """A reason to refuse a step, and what removes it."""
+
+    reason: str
+    remedy: Remedy
 
 
 def lines_of(remedy: Remedy) -> tuple[OneStep, ...]:

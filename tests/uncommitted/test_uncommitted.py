@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from rotation.context import Context
 from rotation.discovery.result import Discovery
+from rotation.lifecycle import in_flight as open_writers
 from rotation.lifecycle import operations
-from rotation.lifecycle import waits as open_writers
 from rotation.model.streams import Streams
 from rotation.stores.connection import SharedConnections
 from rotation.stores.mysql import other_writers
