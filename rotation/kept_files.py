@@ -22,10 +22,10 @@ def outputs_of(context: Context, urls: Iterable[str] = (), pause_file: Path | No
     """The outputs of a command on the databases at *urls*: a guard that knows the files of *context* and of these."""
     kept = [*_databases(urls), *([Kept(pause_file, Holds.PAUSE)] if pause_file else [])]
     # The rotation.toml that was named, also if options name the target, and the one that would be found without a name.
-    contexts = [
-        Context(context.process_environ, config, context.env_file, context.streams)
-        for config in dict.fromkeys((context.config, None))
-    ]
+    both = (
+        Context(context.process_environ, config, context.env_file, context.streams) for config in (context.config, None)
+    )
+    contexts = {one.config_path(): one for one in both}.values()
     for one in contexts:
         ledger = _ask(one.ledger_place)
         beside = [*([ledger.url] if ledger else []), *(_ask(one.cell_urls) or [])]

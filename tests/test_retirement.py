@@ -22,12 +22,12 @@ from rotation.discovery.result import Discovery, IndexValues, Remark, by_databas
 from rotation.discovery.token_column import BARE, Part, Share, TokenColumn
 from rotation.ledger.key_uses import KnownUse
 from rotation.ledger.ledger import Ledger
-from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, census_record
+from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, census_record
 from rotation.ledger.session import Unexplained, carried, settled, unexplained
 from rotation.lifecycle.listing import after_listing, list_keys
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
-from rotation.model.key_use import KeyUse
+from rotation.model.key_use import KeyUse, ReadRecord
 from rotation.model.next_steps import PLAIN
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Format, Target, TargetId

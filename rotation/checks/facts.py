@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from rotation.configuration.policy import Policy
     from rotation.discovery.result import Discovery, Remark
     from rotation.discovery.token_column import TokenColumn
-    from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord
+    from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
     from rotation.model.key_history import Promotion
-    from rotation.model.key_use import KeyUse
+    from rotation.model.key_use import KeyUse, ReadRecord
 
 
 ARCHIVE = "--archive"

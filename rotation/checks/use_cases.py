@@ -27,8 +27,9 @@ from rotation.configuration.declarations import uncovered_columns
 from rotation.configuration.policy import Policy
 from rotation.configuration.targets import own_targets
 from rotation.context import Context
+from rotation.ledger.clock import utc_now
 from rotation.ledger.key_uses import KnownUse
-from rotation.ledger.ledger import Ledger, Outcome, utc_now
+from rotation.ledger.ledger import Ledger, Outcome
 from rotation.ledger.records import (
     KEPT_CENSUS_PROBLEMS,
     CensusRecord,

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 from keyring_core import KeyState
 from keyring_core.names import printable
-from rotation.ledger.ledger import Ledger, utc_now
-from rotation.ledger.records import LIVE, SKEW, InstanceRecord, KeyRecord, ReadRecord, in_fleet, took_over
-from rotation.model.key_use import KeyUse, named
+from rotation.ledger.clock import utc_now
+from rotation.ledger.ledger import Ledger
+from rotation.ledger.records import SKEW, InstanceRecord, KeyRecord, in_fleet, took_over
+from rotation.model.key_use import KeyUse, ReadRecord, named
 from rotation.model.text import span, to_second
 
 
@@ -33,9 +34,9 @@ class KnownUse:
     def of(cls, ledger: Ledger, states: Mapping[str, KeyState], service: str) -> KnownUse:
         """What *ledger* knows, for the keys with these *states*. Raises LedgerError."""
         primary = _primary(states)
-        run = ledger.last_complete_run(service, primary) if primary else None
-        fleet = in_fleet(ledger.instances(LIVE), states, service)
-        return cls(service, ledger.reads(), run.finished if run else None, fleet, ledger.keys(), ledger.time())
+        now, run, instances, reads, keys = ledger.uses(service, primary)
+        ended = run.finished if run and primary else None
+        return cls(service, reads, ended, in_fleet(instances, states, service), keys, now)
 
     def use(self, key_id: str, states: Mapping[str, KeyState], days: int = 0) -> KeyUse:
         """The use of one key; *days* is the policy's `suspend_days`."""

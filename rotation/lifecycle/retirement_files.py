@@ -20,7 +20,7 @@ import msgspec
 from keyring_core import Key, KeyConfigError
 from rotation.discovery.result import Remark, by_database
 from rotation.ledger.chain import SIGNATURE
-from rotation.ledger.ledger import utc_now
+from rotation.ledger.clock import utc_now
 from rotation.ledger.session import Session
 from rotation.lifecycle.archived_keys import archived_keys
 from rotation.lifecycle.key_file_edits import key_file_items
@@ -229,7 +229,7 @@ def _issue(session: Session, made: Certificate, signer: Signer | None) -> Certif
     elif sign:
         document[SIGNATURE] = sign(document)
     added = {name: document[name] for name in ("ledger", "event", "head") if name in document}
-    return msgspec.structs.replace(made, **added, signature=signature_of(document) or msgspec.UNSET)
+    return msgspec.structs.replace(made, **added, signature=signature_of(document) if signer else msgspec.UNSET)
 
 
 def certificate_of(key_id: str) -> Kind:

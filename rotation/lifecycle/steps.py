@@ -13,7 +13,7 @@ from keyring_core.environment import LEDGER_URL
 from rotation.context import Context
 from rotation.discovery.result import Discovery, Remark
 from rotation.ledger.database import LedgerError
-from rotation.ledger.ledger import Event
+from rotation.ledger.events import Event
 from rotation.ledger.records import InstanceRecord
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.environment_keys import WrittenKeys

@@ -22,7 +22,7 @@ from rotation.lifecycle.steps import (
 )
 from rotation.lifecycle.suspension_case import examine
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key
-from rotation.model.key_use import KeyUse, Read, in_words, trial
+from rotation.model.key_use import KeyUse, ReadRecord, in_words, trial
 from rotation.model.next_steps import CHECK, RUN, Next, Steps, retire_step
 from rotation.retirement.words import LOOK_ELSEWHERE
 
@@ -107,7 +107,7 @@ def _meanwhile(use: KeyUse) -> str:
     return f"meanwhile {in_words(refused, use.suspended)}"
 
 
-def _refused(use: KeyUse) -> list[Read]:
+def _refused(use: KeyUse) -> list[ReadRecord]:
     return replace(use, since=None).refused
 
 

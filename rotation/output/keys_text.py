@@ -9,7 +9,7 @@ from rich.text import Text
 
 from keyring_core import KeyState
 from rotation.discovery.result import Discovery, by_database
-from rotation.ledger.ledger import utc_now
+from rotation.ledger.clock import utc_now
 from rotation.lifecycle.listing import ListedKey
 from rotation.lifecycle.steps import StepResult
 from rotation.lifecycle.transitions import KeyStep

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from keyring_core import KeyState
 from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import TokenColumn
-from rotation.ledger.ledger import utc_now
+from rotation.ledger.clock import utc_now
 from rotation.ledger.records import CensusRecord, InstanceRecord
 from rotation.ledger.session import Unexplained, unexplained
 from rotation.model.counts import Counts

@@ -23,9 +23,10 @@ from rotation.configuration.database_urls import read_url
 from rotation.ledger import schema as ledger_schema
 from rotation.ledger.database import LedgerError, NewerLedgerError, open_for_service
 from rotation.ledger.ledger import Ledger, service_name
-from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord, ReadRecord
+from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord
 from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
+from rotation.model.key_use import ReadRecord
 from rotation.model.searched_table import SearchedTable
 from rotation.stores.databases import file_of
 from tests.conftest import Named

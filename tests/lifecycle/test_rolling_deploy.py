@@ -25,7 +25,7 @@ from keyring_core.environment import Settings
 from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import BARE, TokenColumn
 from rotation.job.options import RunOptions
-from rotation.ledger.ledger import utc_now
+from rotation.ledger.clock import utc_now
 from rotation.ledger.records import InstanceRecord
 from rotation.lifecycle.transitions import KeyStep, after, check_order, promotion_refusals
 from rotation.model.failures import UsageError

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from rotation.context import Context
-from rotation.ledger.records import InstanceRecord, ReadRecord
+from rotation.ledger.records import InstanceRecord
 from rotation.lifecycle import in_flight, operations
 from rotation.lifecycle.steps import StepResult
+from rotation.model.key_use import ReadRecord
 from rotation.model.streams import Streams
 from tests.databases import open_database
 from tests.lifecycle.shop import OLD, OLDER, Shop, old_token, refusals
