@@ -126,7 +126,7 @@ class LedgerAccess:
 
     def replication(self) -> Replication | None:
         """What its server repeats of another one."""
-        return self.read(self._dialect.replication) if self._dialect else None
+        return self.read(self._dialect.replication) if self._dialect and self._dialect.has_server else None
 
     def check_version(self) -> None:
         """Raises LedgerError if this program cannot read the ledger as it is. Changes nothing."""

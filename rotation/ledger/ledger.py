@@ -114,10 +114,10 @@ class Ledger:
         """From now on waits with *patience* for a server that goes away; *wait* raises StoppedError."""
         self._access.wait_for_server(patience, wait)
 
-    def replication(self) -> tuple[str, Replication | None]:
-        """Its name, and what its server repeats of another one."""
+    def replication(self) -> tuple[str, Replication] | None:
+        """Its name, and what its server repeats of another one; None if it repeats nothing."""
         found = self._access.replication()
-        return self.name, found
+        return (self.name, found) if found else None
 
     def clocks(self) -> Clocks:
         """Its time, the latest one in it, and how far this machine's clock is from its server's."""

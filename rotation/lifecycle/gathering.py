@@ -125,10 +125,11 @@ def gather(asked: Asked, keys: EnvironmentKeys, *, whatever: bool, full_speed: b
         return found, census
 
     case = Case(*count(), shared.keys, [*replicas.notes, *open_writers.unchecked, *shared.uncompared])
-    if not whatever:
-        case.evidence = _search(asked, case.evidence, whole=known_columns(session, asked.key.id), full_speed=full_speed)
+    columns = None if whatever else known_columns(session, asked.key.id)
+    if columns is not None:
+        case.evidence = _search(asked, case.evidence, whole=columns, full_speed=full_speed)
         if refusals(case.evidence):
-            return _kept(case, asked)
+            return _kept(case, asked, columns)
     case.evidence = _search(asked, case.evidence, memory=memory_of(session), full=True, full_speed=full_speed)
     if any(each.salt_column for each in (asked.key, *(one.key for one in shared.keys))):
         # A search reads no salts, so that it does not see what was written to these targets since they were counted.
@@ -138,7 +139,7 @@ def gather(asked: Asked, keys: EnvironmentKeys, *, whatever: bool, full_speed: b
     late = {one.identity: one for one in (*uncommitted, *open_writers.late())}
     found = replace(case.evidence, silent=silent, replicas=replicas.refusals(), uncommitted=[*late.values()])
     case.evidence = asked.with_use(found, asked.use())
-    return _kept(case, asked)
+    return _kept(case, asked, columns)
 
 
 def _without_rows(asked: Asked, known: KnownUse) -> Evidence:
@@ -194,12 +195,17 @@ def known_columns(session: Session, key_id: str) -> list[ColumnName]:
     return []
 
 
-def _kept(case: Case, asked: Asked) -> Case:
-    """*case*, of which the ledger now knows the columns with tokens that no target covers. Raises LedgerError."""
+def _kept(case: Case, asked: Asked, known: Sequence[ColumnName] | None) -> Case:
+    """*case*, of which the ledger now knows the columns with tokens that no target covers; *known*: those before.
+
+    Raises LedgerError.
+    """
     if search := case.evidence.search:
-        found = (column for column in search.columns if column.under[asked.key.id] and not column.covered)
-        names = json.dumps([(column.database, column.table, column.column) for column in found])
-        asked.session.attempt(lambda ledger: ledger.reach(_plan(asked.session, asked.key.id), names))
+        columns = (column for column in search.columns if column.under[asked.key.id] and not column.covered)
+        found = [(column.database, column.table, column.column) for column in columns]
+        if found != known:
+            plan = _plan(asked.session, asked.key.id)
+            asked.session.attempt(lambda ledger: ledger.reach(plan, json.dumps(found)))
     return case
 
 

@@ -82,7 +82,7 @@ class Announcements:
             return f"waiting for one more announcement of {services} (not with --no-wait)"
 
         regular = [each for each in self._fleet if each.is_regular]
-        return _wait(self._context, silent(regular), silent, waiting, self._end)
+        return _wait(self._context, silent(regular) if regular else (), silent, waiting, self._end)
 
 
 WAIT_SECONDS = 30.0
@@ -151,9 +151,9 @@ class Replicas:
         """Why what was read may not be all that is stored. Raises StoreError and StoppedError."""
         found, notes = [], []
         for name, each in self._ask():
-            if each and each.is_known and each.is_current:
+            if each.is_known and each.is_current:
                 notes.append(f"{name}: {each.words}; what was committed there and has not arrived was not seen")
-            elif each:
+            else:
                 found.append(words.replica(name, each.words, each.remedy, is_known=each.is_known))
         named = {reason.partition(": ")[0] for reason, _ in found}
         found += [
@@ -166,12 +166,13 @@ class Replicas:
         self.notes = notes
         return found
 
-    def _ask(self) -> Iterator[tuple[str, Replication | None]]:
-        """For each database its name, and the answer."""
+    def _ask(self) -> Iterator[tuple[str, Replication]]:
+        """The name of each database whose server repeats another one, and what it says of that."""
         context = self._context
         for url in self._urls:
             with closing(Access(url, None, read_only=True, sleep=context.streams.wait, links=context.links)) as access:
-                answer = access.replication()
-                yield access.name, answer
+                # A file repeats nothing.
+                if access.dialect.has_server and (answer := access.replication()):
+                    yield access.name, answer
         if of_ledger := self._session.attempt(Ledger.replication):
             yield of_ledger

@@ -71,7 +71,7 @@ class Edit(NamedTuple):
 
 def find_key(settings: Settings, key_id: str) -> Key:
     """The key with that id. Raises UsageError, which lists the known ids or the nearest one."""
-    known = {key.id: key for key in states(settings)}
+    known = {key.id: key for key in all_keys(settings)}
     if key_id in known:
         return known[key_id]
     near = difflib.get_close_matches(key_id, known, n=1)
@@ -81,7 +81,7 @@ def find_key(settings: Settings, key_id: str) -> Key:
 
 def check_order(settings: Settings, step: KeyStep, key: Key, keys: Keys = ENVIRONMENT) -> None:
     """Raises UsageError if *step* is out of order for *key*; the message has the step that comes first."""
-    state = states(settings).get(key)
+    state = state_of(settings, key)
     if state not in MOVES[step][0].before:
         fault = _OUT_OF_ORDER[step].format(id=key.id, state=state)
         if step in {KeyStep.RETIRE, KeyStep.SUSPEND} and settings.previous:
@@ -96,11 +96,12 @@ def check_order(settings: Settings, step: KeyStep, key: Key, keys: Keys = ENVIRO
 
 def edits(settings: Settings, step: KeyStep, key: Key) -> list[Edit]:
     """The changes of *step*, variable by variable, in the order in which it is safe to write them."""
-    moves, was = list(zip(MOVES[step], (key, settings.primary), strict=False)), states(settings)
+    moved = zip(MOVES[step], (key, settings.primary), strict=False)
+    moves = [(state_of(settings, each), move.after, each) for move, each in moved]
     now, found = held(settings), []
     for state, coming, going in WRITES:
-        added = tuple(moved for move, moved in moves if coming and move.after is state)
-        gone = tuple(moved for _, moved in moves if going and was.get(moved) is state)
+        added = tuple(each for _, after, each in moves if coming and after is state)
+        gone = tuple(each for before, _, each in moves if going and before is state)
         if gone or added:
             variable = VARIABLES[state]
             now[variable] = (*added, *(other for other in now[variable] if other not in (*gone, *added)))
@@ -124,9 +125,15 @@ def held(settings: Settings) -> dict[str, tuple[Key, ...]]:
     }
 
 
-def states(settings: Settings) -> dict[Key, KeyState]:
-    """The state of each key."""
-    return {key: state for state, variable in VARIABLES.items() for key in held(settings)[variable]}
+def all_keys(settings: Settings) -> list[Key]:
+    """The keys of all variables, the primary one first."""
+    return [key for keys in held(settings).values() for key in keys]
+
+
+def state_of(settings: Settings, key: Key) -> KeyState | None:
+    """The state of *key*; None if it is not there."""
+    keys = held(settings)
+    return next((state for state, variable in VARIABLES.items() if key in keys[variable]), None)
 
 
 def promotion_refusals(fleet: Sequence[InstanceRecord], key_id: str, now: datetime) -> list[Refusal]:

@@ -138,7 +138,7 @@ def _out_of_sight(evidence: Evidence) -> Iterator[Refusal]:
 def _in_columns(evidence: Evidence) -> Iterator[Refusal]:
     """What the search found in columns: in those of targets, which it read again, and in all others."""
     for column in evidence.search.columns if evidence.search else ():
-        said = InColumn(column, evidence.key_id, evidence.unopened(column), bool(evidence.of_rows))
+        said = InColumn(column, evidence)
         if column.covered:
             refusal = _in_target_again(column, evidence, said)
         elif column.ignored is not None:
@@ -183,7 +183,7 @@ def _in_copy(column: TokenColumn, evidence: Evidence, said: InColumn) -> Refusal
     if column.under[evidence.key_id]:
         return said.copied()
     # Of the others their target says that they are another owner's, or they are under the keys of its rows.
-    if said.unopened and (evidence.of_rows or not all(share.leaves for share in column.shares)):
+    if evidence.unopened(column) and (evidence.of_rows or not all(share.leaves for share in column.shares)):
         return said.unopened_copy()
     unsearched = column.large + column.given_up
     return said.unsearched_copy(unsearched) if unsearched else None
@@ -214,7 +214,7 @@ def reads_and_trial(evidence: Evidence) -> Iterator[Refusal]:
     """Reads with the key, and a policy that wants it suspended first."""
     use, key_id = evidence.use, evidence.key_id
     # Tokens that the targets hold are reason enough, and the likely ones that were read.
-    if not evidence.stored and use.late:
+    if use.late and not evidence.stored:
         yield words.read_late(use, key_id, evidence.primary, evidence.key_set)
     if not use.days:
         return

@@ -26,6 +26,7 @@ from rotation.model.next_steps import (
     Steps,
 )
 from rotation.model.text import UTC_SECOND, be, many, span, to_second
+from rotation.retirement.evidence import Evidence
 from rotation.stores.other_writers import OpenTransaction
 
 AGAIN = f"then {RUN_AGAIN}"
@@ -161,11 +162,12 @@ class InColumn(NamedTuple):
     """The words for what a search found in a column."""
 
     column: TokenColumn
-    key_id: str
-    unopened: int
-    """The tokens in it that no key here opens, and that may need the key."""
-    of_rows: bool
-    """True if the key stands for keys of rows."""
+    evidence: Evidence
+
+    @property
+    def key_id(self) -> str:
+        """The id of the key."""
+        return self.evidence.key_id
 
     @property
     def _tokens(self) -> str:
@@ -174,9 +176,9 @@ class InColumn(NamedTuple):
     @property
     def _unopened(self) -> str:
         may_be = "another application's, or bound to a context that no target names"
-        if self.of_rows:
+        if self.evidence.of_rows:
             may_be += f", or under the key of a row, which no search tries: {self.key_id} stands for such keys"
-        return f"{many(self.unopened, 'token')} that no key here opens ({may_be})"
+        return f"{many(self.evidence.unopened(self.column), 'token')} that no key here opens ({may_be})"
 
     @property
     def _copy(self) -> str:
