@@ -255,8 +255,8 @@ class RunRecorder:
 
     def uses(self, part: _Part) -> dict[str, KeyUse]:
         """The use of each key of *part* that another one took over from, as far as the ledger knows it."""
-        states, service = part.keyring.states_by_id, self.session.service
-        known = self.session.attempt(lambda ledger: KnownUse.of(ledger, states, service)) or KnownUse()
+        states = part.keyring.states_by_id
+        known = KnownUse.in_session(self.session, states)
         days = part.context.suspend_days()
         return {key_id: known.use(key_id, states, days) for key_id, state in states.items() if state.is_superseded}
 

@@ -11,6 +11,7 @@ from keyring_core.names import printable
 from rotation.ledger.clock import utc_now
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import SKEW, InstanceRecord, KeyRecord, in_fleet, took_over
+from rotation.ledger.session import Session
 from rotation.model.key_use import KeyUse, ReadRecord, named
 from rotation.model.text import span, to_second
 
@@ -29,6 +30,11 @@ class KnownUse:
     records: Sequence[KeyRecord] = ()
     now: datetime | None = None
     """The time of the ledger's clock."""
+
+    @classmethod
+    def in_session(cls, session: Session, states: Mapping[str, KeyState], service: str | None = None) -> KnownUse:
+        """What the ledger of *session* knows, for the keys with these *states* of *service*, by default its own."""
+        return session.attempt(lambda ledger: cls.of(ledger, states, service or session.service)) or cls()
 
     @classmethod
     def of(cls, ledger: Ledger, states: Mapping[str, KeyState], service: str) -> KnownUse:

@@ -49,8 +49,7 @@ class Asked:
 
     def use(self) -> KnownUse:
         """What services announce, as it is now: a search may take an hour, and what they do meanwhile counts."""
-        states, service = self.keyring.states_by_id, self.session.service
-        return self.session.attempt(lambda ledger: KnownUse.of(ledger, states, service)) or KnownUse()
+        return KnownUse.in_session(self.session, self.keyring.states_by_id)
 
     def with_use(self, evidence: Evidence, known: KnownUse) -> Evidence:
         """The *evidence* with what is *known* of the use of the key."""

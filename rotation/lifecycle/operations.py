@@ -19,7 +19,7 @@ from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import history_of
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.archived_keys import find_archived
-from rotation.lifecycle.environment_keys import EnvironmentKeys
+from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys
 from rotation.lifecycle.gathering import Asked, Case, gather
 from rotation.lifecycle.other_sets import losses
 from rotation.lifecycle.retirement_files import (
@@ -31,14 +31,16 @@ from rotation.lifecycle.retirement_files import (
 )
 from rotation.lifecycle.signatures import Signer
 from rotation.lifecycle.steps import (
+    CUT_SHORT,
     DISTRIBUTE,
     NO_LEDGER,
     GoneKey,
     StepResult,
     check_force,
     date,
-    mark,
+    finished,
     open_session,
+    take,
     then_run,
     unchecked,
 )
@@ -69,10 +71,8 @@ def stage(context: Context) -> StepResult:
     check_order(keys.settings, KeyStep.STAGE, key, keys.keys)
     with open_session(context, keys.states) as session:
         following = Steps(Next(("keys", "promote"), keys=context.key_set), when=f"{DISTRIBUTE} When all have it:")
-        written = keys.take(KeyStep.STAGE, key)
-        done = StepResult(KeyStep.STAGE, key, f"Staged {key.id}", following, written)
-        done.notes = mark(session, done) if session.ledger else [NO_LEDGER]
-    return done
+        notes = [] if session.ledger else [NO_LEDGER]
+        return take(session, keys, StepResult(KeyStep.STAGE, key, f"Staged {key.id}", following, notes=notes))
 
 
 def promote(context: Context, key_id: str | None, force: str | None) -> StepResult:
@@ -88,10 +88,7 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
     if left := keys.left_behind(places):
         # The process of that promotion died between two files.
         with open_session(context, keys.states) as session:
-            said = f"Promoted {was}: finished what was cut short"
-            done = StepResult(KeyStep.PROMOTE, primary, said, then_run(), keys.finish(left))
-            done.notes = mark(session, done)
-        return done
+            return finished(session, KeyStep.PROMOTE, primary, then_run(), keys.finish(left))
     if {key_id or force, force or key_id} == {was}:
         # An admin who types it again wants to see that it is done.
         done = StepResult(KeyStep.PROMOTE, primary, f"{was} is the primary key already", RUN)
@@ -100,8 +97,7 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
             own = {record.id: record for record in records if record.service == session.service}
             if history_of(was, [*keys.states], own.values(), session.service).newer:
                 # The process that went back to it died before it recorded that: a run would go forward again.
-                done.said, done.following = f"Promoted {was}: finished what was cut short", then_run()
-                done.notes = mark(session, done)
+                done = finished(session, KeyStep.PROMOTE, primary, then_run(), WrittenKeys())
             elif was in own and own[was].promotion is None:
                 # It was a previous key when the ledger met it, and somebody made it primary by hand.
                 session.attempt(lambda ledger: ledger.mark_newest(was, session.service))
@@ -120,13 +116,7 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
             back = Next(("keys", "promote", was, "--force", was), f"if {key.id} leaked, return:", context.key_set)
             done.following = Steps(back, RUN.after("otherwise:"), when=f"{DISTRIBUTE} Then:")
         against = [*promotion_refusals(fleet, key.id, session.time()), *losses(context, keys, step, key)]
-        if against and not force:
-            done.refused = against
-            return done
-        done.notes += [f"forced, though {reason}" for reason, _ in against]
-        done.written = keys.take(step, key)
-        done.notes += mark(session, done)
-    return done
+        return take(session, keys, done, against, force)
 
 
 def retire(  # noqa: PLR0913 - what a retirement needs
@@ -217,10 +207,8 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
         last = (session.attempt(lambda ledger: ledger.last_events(session.service)) or {}).get(key.id)
         if key.id in keys.states and last and last.event == "retired":
             # The process of that restoration died before it recorded it.
-            said = f"Restored {key.id}: finished what was cut short"
-            done = StepResult(KeyStep.RESTORE, key, said, then_run(retire_step(key.id, context.key_set)))
-            done.notes = mark(session, done)
-            return done
+            following = then_run(retire_step(key.id, context.key_set))
+            return finished(session, KeyStep.RESTORE, key, following, WrittenKeys())
         check_order(keys.settings, KeyStep.RESTORE, key, keys.keys)
         following = then_run(retire_step(key.id, context.key_set))
         primary, records = keys.settings.primary.id, session.attempt(Ledger.keys) or ()
@@ -228,10 +216,8 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
             # A key that was lost, or an older file of keys: a run would leave its tokens alone.
             later = f"{DISTRIBUTE} {key.id} was promoted later than the primary key {primary}:"
             following = Steps(demotion_steps(key.id, context.key_set), when=later)
-        written = keys.take(KeyStep.RESTORE, key)
-        done = StepResult(KeyStep.RESTORE, key, f"Restored {key.id} as a previous key", following, written)
-        done.notes = mark(session, done) if session.ledger else [NO_LEDGER]
-        return done
+        said, notes = f"Restored {key.id} as a previous key", [] if session.ledger else [NO_LEDGER]
+        return take(session, keys, StepResult(KeyStep.RESTORE, key, said, following, notes=notes))
 
 
 def _take_outputs(
@@ -301,7 +287,7 @@ def _finish_retirement(context: Context, keys: EnvironmentKeys, key_id: str) -> 
     archive = certified.get("archive")
     notes = [] if archive else [NOT_ARCHIVED]
     done = StepResult(KeyStep.RETIRE, GoneKey(key_id), "", _after(archive), notes=notes)
-    done.said = f"Retired {key_id}: finished what was cut short; its certificate is of {certified.get('retired')}"
+    done.said = f"Retired {key_id}: {CUT_SHORT}; its certificate is of {certified.get('retired')}"
     with open_session(context, keys.states) as session:
         done.notes += date(session, done.key, "retired", forced=certified.get("forced") is True)
     return done

@@ -16,7 +16,7 @@ from rotation.ledger.database import LedgerError
 from rotation.ledger.events import Event
 from rotation.ledger.records import InstanceRecord
 from rotation.ledger.session import OnFailure, Session
-from rotation.lifecycle.environment_keys import WrittenKeys
+from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys
 from rotation.lifecycle.retirement_files import Certificate
 from rotation.lifecycle.transitions import KeyStep
 from rotation.model.failures import UsageError
@@ -33,6 +33,7 @@ NO_ANNOUNCEMENTS = (
     "that every process that uses it has them"
 )
 DISTRIBUTE = "Give this to every service, and restart those that do not reload."
+CUT_SHORT = "finished what was cut short"
 EVENTS: Mapping[KeyStep, Event] = {
     KeyStep.STAGE: "staged",
     KeyStep.PROMOTE: "promoted",
@@ -93,6 +94,30 @@ def unchecked(context: Context, session: Session, fleet: Sequence[InstanceRecord
     if context.key_set is not None:
         return [NO_ANNOUNCEMENTS.format(context.key_set)]
     return [NO_FLEET.format(session.ledger.name)]
+
+
+def take(
+    session: Session, keys: EnvironmentKeys, done: StepResult, against: Sequence[Refusal] = (), force: str | None = None
+) -> StepResult:
+    """Takes the step that *done* is to be the result of, and records its date; unless reasons are *against* it.
+
+    Not refused is what an operator wants to *force*. Raises as `EnvironmentKeys.take`.
+    """
+    if against and not force:
+        done.refused = against
+        return done
+    done.notes += [f"forced, though {reason}" for reason, _ in against]
+    assert isinstance(done.key, Key)  # noqa: S101 - for the type checker
+    done.written = keys.take(done.step, done.key)
+    done.notes += mark(session, done)
+    return done
+
+
+def finished(session: Session, step: KeyStep, key: Key, following: Remedy, written: WrittenKeys) -> StepResult:
+    """The result of a *step* whose process had died before it wrote all files, or recorded the date."""
+    done = StepResult(step, key, f"{EVENTS[step].capitalize()} {key.id}: {CUT_SHORT}", following, written)
+    done.notes = mark(session, done)
+    return done
 
 
 def mark(session: Session, done: StepResult) -> list[str]:
