@@ -28,7 +28,7 @@ from rotation.configuration.policy import Policy
 from rotation.configuration.targets import own_targets
 from rotation.context import Context
 from rotation.ledger.clock import utc_now
-from rotation.ledger.key_uses import KnownUse
+from rotation.ledger.key_uses import KeyUses
 from rotation.ledger.ledger import Ledger, Outcome
 from rotation.ledger.records import (
     KEPT_CENSUS_PROBLEMS,
@@ -332,7 +332,7 @@ def _titled(targets: Sequence[Target]) -> Iterable[tuple[Target, str]]:
 def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -> dict[str, Any]:
     """The facts in the ledger, by their names."""
     certificates = [one for one in ledger.certificates() if one.get("service") == service]
-    use = KnownUse.of(ledger, states, service)
+    use = KeyUses.of(ledger, states, service)
     return {
         "records": tuple(use.records),
         "runs": tuple(ledger.last_runs(KEPT_RUNS, service, "run")),

@@ -68,7 +68,7 @@ class EventWriter:
         values = {**({"first_seen": self._now, "forced": False} if is_new else {}), **values}
         sets = {name: as_json(value) for name, value in values.items()}
         number = self._append(event, service, key_id, {"sets": sets})
-        tables.put(self._connection, tables.keys, key, {**values, "event": number})
+        tables.upsert(self._connection, tables.keys, key, {**values, "event": number})
 
     def put_step(self, key_id: str, service: str, event: Event, *, forced: bool) -> None:
         """Sets the dates of a key that a step changes."""

@@ -35,7 +35,7 @@ def write_instance(
     values = asdict(written)
     key = {name: values.pop(name) for name in ("service", "instance")}
     values["seen_before"] = written.seen_before or tables.instances.c.seen
-    is_new = tables.put(connection, tables.instances, key, values, seen_before=written.seen_before)
+    is_new = tables.upsert(connection, tables.instances, key, values, seen_before=written.seen_before)
     _put_reads(connection, [put_right(each, ahead) for each in reads])
     if is_new:
         _delete_old(connection, now)

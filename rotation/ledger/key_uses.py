@@ -17,7 +17,7 @@ from rotation.model.text import span, to_second
 
 
 @dataclass(frozen=True)
-class KnownUse:
+class KeyUses:
     """What a ledger knows about the use of the keys of one service."""
 
     service: str = ""
@@ -32,19 +32,19 @@ class KnownUse:
     """The time of the ledger's clock."""
 
     @classmethod
-    def in_session(cls, session: Session, states: Mapping[str, KeyState], service: str | None = None) -> KnownUse:
+    def in_session(cls, session: Session, states: Mapping[str, KeyState], service: str | None = None) -> KeyUses:
         """What the ledger of *session* knows, for the keys with these *states* of *service*, by default its own."""
         return session.attempt(lambda ledger: cls.of(ledger, states, service or session.service)) or cls()
 
     @classmethod
-    def of(cls, ledger: Ledger, states: Mapping[str, KeyState], service: str) -> KnownUse:
+    def of(cls, ledger: Ledger, states: Mapping[str, KeyState], service: str) -> KeyUses:
         """What *ledger* knows, for the keys with these *states*. Raises LedgerError."""
         primary = _primary(states)
         now, run, instances, reads, keys = ledger.uses(service, primary)
         ended = run.finished if run and primary else None
         return cls(service, reads, ended, in_fleet(instances, states, service), keys, now)
 
-    def use(self, key_id: str, states: Mapping[str, KeyState], days: int = 0) -> KeyUse:
+    def of_key(self, key_id: str, states: Mapping[str, KeyState], days: int = 0) -> KeyUse:
         """The use of one key; *days* is the policy's `suspend_days`."""
         older = [each for each, state in states.items() if state.is_superseded]
         promoted = took_over(_primary(states), older, self.records, self.service)

@@ -330,7 +330,7 @@ class Ledger:
                 # One that is known keeps its number: it was counted before.
                 numbered = census if census.number is not None else replace(census, number=number)
                 values = {"taken": census.taken, "document": numbered.document()}
-                tables.put(connection, tables.censuses, {"place": place}, values)
+                tables.upsert(connection, tables.censuses, {"place": place}, values)
 
         self._access.write(act)
 
@@ -350,7 +350,7 @@ class Ledger:
         over = tables.searches.delete().where(sa.not_(self._is_remembered()))
 
         def act(connection: sa.Connection) -> None:
-            tables.put(connection, tables.searches, {"place": place}, values)
+            tables.upsert(connection, tables.searches, {"place": place}, values)
             connection.execute(over)
 
         self._access.write(act)
@@ -374,7 +374,9 @@ class Ledger:
         command reads.
         """
         values = {"upto_key": upto, "reached": self._clock.local()}
-        self._access.write(lambda connection: tables.put(connection, tables.progress, {"plan": _digest(plan)}, values))
+        self._access.write(
+            lambda connection: tables.upsert(connection, tables.progress, {"plan": _digest(plan)}, values)
+        )
 
     def reached(self, plan: str) -> str | None:
         """The key up to which *plan* is done; None if nothing is recorded."""

@@ -251,7 +251,7 @@ def _checked(name: str, value: object, expected: Any) -> object:
     return value
 
 
-def put(
+def upsert(
     connection: sa.Connection, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any], **new: Any
 ) -> bool:
     """Updates the row with that *key* to *values*; inserts it if it is missing, then with the *new* values instead.

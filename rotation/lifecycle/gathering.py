@@ -16,7 +16,7 @@ from rotation.discovery.memory import SearchMemory
 from rotation.discovery.result import ColumnName
 from rotation.job.app_columns import memory_of
 from rotation.ledger.chain import read_json
-from rotation.ledger.key_uses import KnownUse
+from rotation.ledger.key_uses import KeyUses
 from rotation.ledger.records import place_of, took_over
 from rotation.ledger.session import Session, unexplained
 from rotation.lifecycle.environment_keys import EnvironmentKeys
@@ -47,13 +47,13 @@ class Asked:
     everything: Sequence[Target]
     """The targets of all key sets."""
 
-    def use(self) -> KnownUse:
+    def use(self) -> KeyUses:
         """What services announce, as it is now: a search may take an hour, and what they do meanwhile counts."""
-        return KnownUse.in_session(self.session, self.keyring.states_by_id)
+        return KeyUses.in_session(self.session, self.keyring.states_by_id)
 
-    def with_use(self, evidence: Evidence, known: KnownUse) -> Evidence:
+    def with_use(self, evidence: Evidence, known: KeyUses) -> Evidence:
         """The *evidence* with what is *known* of the use of the key."""
-        use = known.use(self.key.id, self.keyring.states_by_id, self.context.suspend_days())
+        use = known.of_key(self.key.id, self.keyring.states_by_id, self.context.suspend_days())
         return replace(evidence, fleet=known.fleet, now=known.time, use=use)
 
     def count(self) -> tuple[Evidence, Report]:
@@ -141,7 +141,7 @@ def gather(asked: Asked, keys: EnvironmentKeys, *, whatever: bool, full_speed: b
     return _kept(case, asked, columns)
 
 
-def _without_rows(asked: Asked, known: KnownUse) -> Evidence:
+def _without_rows(asked: Asked, known: KeyUses) -> Evidence:
     """The evidence for which no row has to be read: the services, and tokens where no target is now."""
     service = asked.session.service
     places = {place_of(service, identify(target)) for target in asked.targets}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
 from keyring_core import KeyState
-from rotation.ledger.key_uses import KnownUse
+from rotation.ledger.key_uses import KeyUses
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import KeyDates, missing
 from rotation.model.key_use import KeyUse, trial
@@ -47,7 +47,7 @@ def list_keys(
     if ledger is None:
         return [ListedKey(key_id, str(state)) for key_id, state in states.items()]
     with ledger:
-        known = KnownUse.of(ledger, states, service)
+        known = KeyUses.of(ledger, states, service)
         censuses = [census for census in ledger.censuses() if census.service == service]
         cut_short = ledger.cut_short(service, states)
     records = {key.id: key for key in known.records if key.service == service}
@@ -64,7 +64,7 @@ def list_keys(
             str(state or gone[key_id]),
             record.first_seen if record else None,
             tokens,
-            known.use(key_id, states, suspend_days),
+            known.of_key(key_id, states, suspend_days),
             **dates,
         )
         if state and state.is_superseded:

@@ -37,9 +37,9 @@ from rotation.lifecycle.steps import (
     GoneKey,
     StepResult,
     check_force,
-    date,
     finished,
     open_session,
+    record_date,
     take,
     then_run,
     unchecked,
@@ -189,7 +189,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         done.certificate = keep_files(session, done.certificate, [*kept], proof=proof, archive=archive, signer=signer)
         done.kept = [path for path in (proof, archive) if path]
         done.written = keys.take(KeyStep.RETIRE, key)
-        done.notes += date(session, key, "retired", forced=bool(against))
+        done.notes += record_date(session, key, "retired", forced=bool(against))
         done.notes += _of_shared(session, case, forced=bool(against))
     return done
 
@@ -246,7 +246,7 @@ def _of_shared(session: Session, case: Case, *, forced: bool) -> list[str]:
     for one in case.shared:
         if one.same_place or not one.is_left:
             notes.append(f"{one.words}, was made of the same secret, and is gone with it")
-            notes += date(replace(session, service=one.context.service), one.key, "retired", forced=forced)
+            notes += record_date(replace(session, service=one.context.service), one.key, "retired", forced=forced)
         else:
             notes.append(f"{one.words}, is made of the same secret, and stays: it has a place of its own there")
     return notes
@@ -289,5 +289,5 @@ def _finish_retirement(context: Context, keys: EnvironmentKeys, key_id: str) -> 
     done = StepResult(KeyStep.RETIRE, GoneKey(key_id), "", _after(archive), notes=notes)
     done.said = f"Retired {key_id}: {CUT_SHORT}; its certificate is of {certified.get('retired')}"
     with open_session(context, keys.states) as session:
-        done.notes += date(session, done.key, "retired", forced=certified.get("forced") is True)
+        done.notes += record_date(session, done.key, "retired", forced=certified.get("forced") is True)
     return done

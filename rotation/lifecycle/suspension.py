@@ -12,7 +12,7 @@ from keyring_core import Key, KeyConfigError, KeyState
 from keyring_core.environment import PREVIOUS, Settings
 from keyring_core.keyring import RotationKeyring
 from rotation.context import Context
-from rotation.ledger.key_uses import KnownUse
+from rotation.ledger.key_uses import KeyUses
 from rotation.ledger.records import CensusRecord, place_of, took_over
 from rotation.ledger.session import Session
 from rotation.lifecycle.environment_keys import EnvironmentKeys
@@ -60,8 +60,8 @@ def suspend(context: Context, key_id: str, force: str | None = None) -> StepResu
         return done
     check_order(keys.settings, KeyStep.SUSPEND, key, keys.keys)
     with open_session(context, keys.states) as session:
-        known = KnownUse.in_session(session, keys.states)
-        use = known.use(key_id, keys.states)
+        known = KeyUses.in_session(session, keys.states)
+        use = known.of_key(key_id, keys.states)
         done = StepResult(KeyStep.SUSPEND, key, f"Suspended {key_id}: services refuse its tokens now", following)
         done.notes = [*unchecked(context, session, known.fleet), *_readers(use)]
         against, missing = _against(context, session, keys, key, known)
@@ -78,7 +78,7 @@ def resume(context: Context, key_id: str) -> StepResult:
     key = find_key(keys.settings, key_id)
     check_order(keys.settings, KeyStep.RESUME, key, keys.keys)
     with open_session(context, keys.states) as session:
-        use = KnownUse.in_session(session, keys.states).use(key_id, keys.states)
+        use = KeyUses.in_session(session, keys.states).of_key(key_id, keys.states)
         last = retire_step(key_id, context.key_set).after("when nothing reads with it any more:")
         # After a complete run no earlier read counts: whatever was refused has to be found before that.
         elsewhere = [LOOK_ELSEWHERE] if _refused(use) else []
@@ -120,7 +120,7 @@ def _watch(context: Context, key_id: str, *, salted: bool) -> Steps:
 
 
 def _against(
-    context: Context, session: Session, keys: EnvironmentKeys, key: Key, known: KnownUse
+    context: Context, session: Session, keys: EnvironmentKeys, key: Key, known: KeyUses
 ) -> tuple[list[Refusal], list[str]]:
     """Every reason not to suspend *key*, one of *keys*, and notes on what was not counted. Reads keys in cells.
 
@@ -136,7 +136,7 @@ def _against(
     return against, [LEFT_OUT] if partial else []
 
 
-def _refusals(context: Context, session: Session, settings: Settings, key: Key, known: KnownUse) -> list[Refusal]:
+def _refusals(context: Context, session: Session, settings: Settings, key: Key, known: KeyUses) -> list[Refusal]:
     keyring = RotationKeyring(*settings)
     states = keyring.states_by_id
     censuses = [census for census in session.censuses() if census.service == context.service]
@@ -158,7 +158,7 @@ def _of_shared(session: Session, one: SharedSecret) -> list[Refusal]:
     except KeyConfigError as error:
         return [words.not_loaded(str(error))]
     states = RotationKeyring(*settings).states_by_id
-    known = KnownUse.in_session(session, states, context.service)
+    known = KeyUses.in_session(session, states, context.service)
     return _refusals(context, session, settings, one.key, known)
 
 
@@ -167,7 +167,7 @@ def _uncounted(
     session: Session,
     states: Mapping[str, KeyState],
     censuses: Sequence[CensusRecord],
-    known: KnownUse,
+    known: KeyUses,
 ) -> list[str]:
     """The targets without a count of every row since the primary key took over, each with what is wrong.
 

@@ -124,7 +124,7 @@ def _in_rows_left_out(evidence: Evidence) -> Iterator[Refusal]:
 def _in_cells(counts: Counts, evidence: Evidence, cells: CountedCells) -> Iterator[Refusal]:
     for number_in, said in IN_CELLS:
         if number := number_in(counts, evidence):
-            yield said.refusal(cells, number)
+            yield said.about(cells, number)
 
 
 def _out_of_sight(evidence: Evidence) -> Iterator[Refusal]:

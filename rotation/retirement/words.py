@@ -87,7 +87,7 @@ class InCells(NamedTuple):
     """With `{key}`, and the number alone, of tokens or of cells, as `{number}`, `{tokens}` and `{cells}`."""
     remedy: Callable[[CountedCells], Remedy]
 
-    def refusal(self, at: CountedCells, number: int) -> Refusal:
+    def about(self, at: CountedCells, number: int) -> Refusal:
         """The refusal for that many of them."""
         numbers = {"number": f"{number:,}", "tokens": many(number, "token"), "cells": many(number, "cell")}
         return Refusal(f"{at.label}: {self.reason.format(key=at.key_id, **numbers)}{at.rows}", self.remedy(at))
