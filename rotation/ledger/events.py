@@ -121,9 +121,11 @@ def chain_at(place: LedgerPlace, wait: Callable[[float], None]) -> tuple[str, Ch
 
 def read_chain(connection: sa.Connection) -> Chain:
     """The events, the keys and the certificates as they were at one time."""
+    query = tables.records_of(tables.events).order_by(tables.events.c.number)
     for _ in range(ATTEMPTS):
         before = _head(connection)
-        found = Chain(_events(connection), _keys(connection), _certificates(connection))
+        events = [EventRecord(**row._asdict()) for row in connection.execute(query)]
+        found = Chain(events, _keys(connection), _certificates(connection))
         # Another process may have written between the queries, which see what is committed meanwhile.
         if found.head == before == _head(connection):
             break
@@ -135,11 +137,6 @@ def _head(connection: sa.Connection) -> Head | None:
     query = sa.select(columns.number, columns.digest).order_by(columns.number.desc()).limit(1)
     last = connection.execute(query).one_or_none()
     return Head(*last) if last else None
-
-
-def _events(connection: sa.Connection) -> list[EventRecord]:
-    query = tables.records_of(tables.events).order_by(tables.events.c.number)
-    return [EventRecord(**row._asdict()) for row in connection.execute(query)]
 
 
 def _keys(connection: sa.Connection) -> list[KeyRecord]:

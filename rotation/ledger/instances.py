@@ -37,8 +37,11 @@ def write_instance(
     values["seen_before"] = written.seen_before or tables.instances.c.seen
     is_new = tables.upsert(connection, tables.instances, key, values, seen_before=written.seen_before)
     _put_reads(connection, [put_right(each, ahead) for each in reads])
-    if is_new:
-        _delete_old(connection, now)
+    for table, time in ((tables.instances, FORGET_INSTANCES), (tables.reads, FORGET_READS)) if is_new else ():
+        over = table.c.seen < now - time
+        # On MariaDB a delete that finds nothing locks every row all the same, and two services wait for each other.
+        if connection.scalar(sa.select(sa.literal(1)).select_from(table).where(over).limit(1)):
+            connection.execute(table.delete().where(over))
     return written
 
 
@@ -74,14 +77,6 @@ def later_than(connection: sa.Connection, latest: datetime) -> list[tuple[str, s
         query = sa.select(table.c.service, table.c.instance, *times).where(sa.or_(*(each > latest for each in times)))
         found += [(*row[:2], max(filter(None, row[2:]))) for row in connection.execute(query)]
     return found
-
-
-def _delete_old(connection: sa.Connection, now: datetime) -> None:
-    for table, time in (tables.instances, FORGET_INSTANCES), (tables.reads, FORGET_READS):
-        over = table.c.seen < now - time
-        # On MariaDB a delete that finds nothing locks every row all the same, and two services wait for each other.
-        if connection.scalar(sa.select(sa.literal(1)).select_from(table).where(over).limit(1)):
-            connection.execute(table.delete().where(over))
 
 
 def _put_reads(connection: sa.Connection, reads: Sequence[ReadRecord]) -> None:

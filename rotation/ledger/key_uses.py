@@ -56,13 +56,20 @@ class KeyUses:
         is_suspended = states.get(key_id) is KeyState.SUSPENDED
         stale = [one for one in self.fleet if since and one.seen <= since]
         asked = [one for one in self.fleet if one not in stale]
+        unheard = [
+            f"the last run, or the promotion, ended at {to_second(when)}, which is still to come: it counts for nothing"
+            for when in ahead
+        ]
+        if stale and since:
+            silent = f"{named(list(map(_who, stale)))} said nothing of what is read with which key"
+            unheard.insert(0, f"{silent} since {to_second(since)}")
         return KeyUse(
             reads=[one for one in self.reads if one.key_id == key_id],
             since=since,
             # A run from before that promotion, if the key was primary before, moved nothing to it since.
             by_run=since is not None and since == self.run,
             run=self.run,
-            unheard=[*_of_stale(stale, since), *map(_of_late, ahead), *of_clocks(self.fleet)],
+            unheard=[*unheard, *of_clocks(self.fleet)],
             asked=[f"{_who(one)}, up to {to_second(one.seen)}" for one in sorted(asked, key=lambda one: one.seen)],
             opening=[one.words for one in self.fleet if is_suspended and key_id in one.known],
             is_suspended=is_suspended,
@@ -87,17 +94,6 @@ def _primary(states: Mapping[str, KeyState]) -> str:
 
 def _who(one: InstanceRecord | ReadRecord) -> str:
     return printable(f"{one.service} on {one.instance}")
-
-
-def _of_stale(stale: Sequence[InstanceRecord], since: datetime | None) -> list[str]:
-    """A sentence on the instances whose reads after *since* are not known."""
-    if not (stale and since):
-        return []
-    return [f"{named(list(map(_who, stale)))} said nothing of what is read with which key since {to_second(since)}"]
-
-
-def _of_late(when: datetime) -> str:
-    return f"the last run, or the promotion, ended at {to_second(when)}, which is still to come: it counts for nothing"
 
 
 def of_clocks(fleet: Sequence[InstanceRecord]) -> Iterator[str]:

@@ -307,10 +307,6 @@ class Ledger:
         """
         return self._access.read(lambda connection: queries.last_runs(connection, limit, service, command))
 
-    def last_complete_run(self, service: str, primary: str) -> RunRecord | None:
-        """The last run of all targets of *service* that left every token under the key *primary*; None without one."""
-        return next(iter(self._records(RunRecord, queries.complete_run(service, primary))), None)
-
     def begun_since_an_end(self, service: str, command: str) -> int:
         """The number of runs of *command* that began since the last one that finished."""
         query = queries.begun_since_an_end(service, command)

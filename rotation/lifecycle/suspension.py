@@ -28,7 +28,7 @@ from rotation.lifecycle.steps import (
     unchecked,
 )
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key
-from rotation.model.key_use import KeyUse, ReadRecord, in_words, trial
+from rotation.model.key_use import KeyUse, in_words, trial
 from rotation.model.next_steps import CHECK, RUN, Next, Refusal, Steps, retire_step
 from rotation.retirement import words
 from rotation.retirement.evidence import of_censuses
@@ -81,12 +81,15 @@ def resume(context: Context, key_id: str) -> StepResult:
         use = KeyUses.in_session(session, keys.states).of_key(key_id, keys.states)
         last = retire_step(key_id, context.key_set).after("when nothing reads with it any more:")
         # After a complete run no earlier read counts: whatever was refused has to be found before that.
-        elsewhere = [LOOK_ELSEWHERE] if _refused(use) else []
+        refused = replace(use, since=None).refused
+        elsewhere = [LOOK_ELSEWHERE] if refused else []
         following = Steps(*elsewhere, RUN, last, when=f"{DISTRIBUTE} Then:")
         done = StepResult(KeyStep.RESUME, key, f"Resumed {key_id}: services open its tokens again", following)
         against = [*losses(context, keys, KeyStep.RESUME, key)]
         if not against:
-            done.notes = [NO_LEDGER] if session.ledger is None else [_meanwhile(use)]
+            nothing = "nothing was refused, as far as services announced it"
+            meanwhile = f"meanwhile {in_words(refused, use.suspended) if refused else nothing}"
+            done.notes = [NO_LEDGER] if session.ledger is None else [meanwhile]
         return take(session, keys, done, against)
 
 
@@ -95,18 +98,6 @@ def _readers(use: KeyUse) -> list[str]:
     if use.late:
         return [f"{in_words(use.late, use.since)}: it will be refused from now on"]
     return [f"last read: {in_words([use.last])}"] if use.last else [NOBODY]
-
-
-def _meanwhile(use: KeyUse) -> str:
-    """Who was refused since the key was suspended."""
-    refused = _refused(use)
-    if not refused:
-        return "meanwhile nothing was refused, as far as services announced it"
-    return f"meanwhile {in_words(refused, use.suspended)}"
-
-
-def _refused(use: KeyUse) -> list[ReadRecord]:
-    return replace(use, since=None).refused
 
 
 def _watch(context: Context, key_id: str, *, salted: bool) -> Steps:

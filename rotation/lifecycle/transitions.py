@@ -86,7 +86,7 @@ def check_order(settings: Settings, step: KeyStep, key: Key, keys: Keys = ENVIRO
         fault = _OUT_OF_ORDER[step].format(id=key.id, state=state)
         if step in {KeyStep.RETIRE, KeyStep.SUSPEND} and settings.previous:
             fault += f" Here that is {' or '.join(each.id for each in settings.previous)}."
-        raise UsageError(fault, *_first(settings, step, key, state, keys))
+        raise UsageError(fault, *_steps_before(settings, step, key, state, keys))
     if step is KeyStep.STAGE and settings.staged:
         raise UsageError(
             f"{settings.staged.id} is staged already; two at once would leave services with different ones.",
@@ -158,17 +158,12 @@ _OUT_OF_ORDER = {
 }
 
 
-def _first(settings: Settings, step: KeyStep, key: Key, state: KeyState | None, keys: Keys) -> Iterator[Steps]:
-    """The steps that come before *step*."""
+def _steps_before(settings: Settings, step: KeyStep, key: Key, state: KeyState | None, keys: Keys) -> Iterator[Steps]:
     if step is KeyStep.GO_BACK and state is KeyState.SUSPENDED:
         yield Steps(Next(("keys", "resume", key.id), "resume it first:", keys.name))
-    elif step in {KeyStep.RETIRE, KeyStep.SUSPEND}:
-        yield _until_previous(settings, state, keys)
-
-
-def _until_previous(settings: Settings, state: KeyState | None, keys: Keys) -> Steps:
-    if state is KeyState.PRIMARY:
+    elif step in {KeyStep.RETIRE, KeyStep.SUSPEND} and state is KeyState.PRIMARY:
         left = ["promote"] if settings.staged else ["stage", "promote"]
-        return Steps(*(Next(("keys", word), keys=keys.name) for word in left), RUN)
-    place = keys.place(KeyState.STAGED)
-    return Steps(STATUS.after("see that no token is under it:"), f"take it out of {place} everywhere")
+        yield Steps(*(Next(("keys", word), keys=keys.name) for word in left), RUN)
+    elif step in {KeyStep.RETIRE, KeyStep.SUSPEND}:
+        place = keys.place(KeyState.STAGED)
+        yield Steps(STATUS.after("see that no token is under it:"), f"take it out of {place} everywhere")

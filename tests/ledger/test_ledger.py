@@ -479,10 +479,10 @@ def test_the_last_complete_run_was_of_all_targets(ledger: Ledger) -> None:
     for number in numbers:
         ledger.end_run(number, "left" if number == numbers[2] else "complete")
 
-    found = ledger.last_complete_run("billing", NEW)
+    found = ledger.uses("billing", NEW).run
     assert found is not None
     assert found.id == numbers[1]
-    assert ledger.last_complete_run("nobody", NEW) is None
+    assert ledger.uses("nobody", NEW).run is None
 
 
 def test_a_clock_that_steps_back_loses_nothing(ledger: Ledger, clock: Clock) -> None:
@@ -714,7 +714,7 @@ def test_a_ledger_of_version_3_gets_reads_and_suspensions(database: Database, ha
         assert differences(migrated.chain()) == []
         migrated.announce(InstanceRecord("web-1:7", "billing", OLD, T0), [reads(opened=1, last_opened=T0)])
         assert migrated.reads() == [reads(opened=1, last_opened=T0)]
-        assert migrated.last_complete_run("billing", OLD) is None
+        assert migrated.uses("billing", OLD).run is None
         [key], [run] = migrated.keys(), migrated.runs()
     with Ledger.open(database.url) as again:
         assert again.migrated is None
