@@ -135,9 +135,9 @@ def gather(asked: Asked, keys: EnvironmentKeys, *, whatever: bool, full_speed: b
         again, case.census = count()
         case.evidence = replace(again, search=case.evidence.search, search_fault=case.evidence.search_fault)
     silent = announcements.wait() if announcements and not refusals(case.evidence) else ()
+    found = replace(case.evidence, silent=silent, replicas=replicas.refusals())
     late = {one.identity: one for one in (*uncommitted, *open_writers.late())}
-    found = replace(case.evidence, silent=silent, replicas=replicas.refusals(), uncommitted=[*late.values()])
-    case.evidence = asked.with_use(found, asked.use())
+    case.evidence = asked.with_use(replace(found, uncommitted=[*late.values()]), asked.use())
     return _kept(case, asked, columns)
 
 

@@ -24,17 +24,20 @@ def refusals(evidence: Evidence) -> list[Refusal]:
     """Every reason to keep the key, with its remedy. Empty: no token that was read needs it."""
     return [
         *evidence.wrapped,
+        # What was read is not all that is stored.
         *evidence.replicas,
         *map(words.not_committed, evidence.uncommitted),
         *(words.unread(label, why) for label, why in evidence.unread.items()),
         *(words.unnamed_indexes(label, columns, evidence.key_id)
           for label, columns in evidence.unnamed_indexes.items()),
+        # Something that was read needs the key, or may need it.
         *_in_targets(evidence),
         *_in_rows_left_out(evidence),
         *_out_of_sight(evidence),
         *_in_columns(evidence),
         *_in_blind_indexes(evidence),
         *(words.vanished(one, evidence.key_id) for one in evidence.unexplained),
+        # A service uses it, or may use it.
         *_encrypting(evidence),
         *map(words.silent, evidence.silent),
         *reads_and_trial(evidence),
