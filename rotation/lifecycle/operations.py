@@ -141,8 +141,8 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         raise UsageError("--sign-with signs a certificate; name its file with --certificate")
     signer = Signer.load(sign_with, f"--sign-with {sign_with}") if sign_with else None
     own, keys = own_targets(targets, context.key_set), EnvironmentKeys(context)
-    if finished := _finish_retirement(context, keys, key_id):
-        return finished
+    if cut_short := _finish_retirement(context, keys, key_id):
+        return cut_short
     key = find_key(keys.settings, key_id)
     check_order(keys.settings, KeyStep.RETIRE, key, keys.keys)
     check_force(force, key)
