@@ -21,8 +21,7 @@ from rotation.configuration.key_sets import (
 )
 from rotation.configuration.key_sources import KEY_ITSELF, LISTED, KeySource
 from rotation.context import Context
-from rotation.lifecycle.key_file_edits import items_of
-from rotation.lifecycle.key_locations import KeyLocation
+from rotation.lifecycle.key_file_edits import KeyLocation, items_of
 from rotation.lifecycle.transitions import Edit, KeyStep, after, edits, held
 from rotation.model.atomic_file import (
     FileChangedError,

@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from keyring_core import Key, KeyConfigError, Keyring
+from keyring_core import Key, KeyConfigError, Keyring, KeyState
 from keyring_core.keyring import RotationKeyring
 from rotation import job
 from rotation.configuration.targets import without_repeats
@@ -47,13 +48,18 @@ class Asked:
     everything: Sequence[Target]
     """The targets of all key sets."""
 
+    @cached_property
+    def states(self) -> dict[str, KeyState]:
+        """The states of all keys of the set, by id."""
+        return self.keyring.states_by_id
+
     def use(self) -> KeyUses:
         """What services announce, as it is now: a search may take an hour, and what they do meanwhile counts."""
-        return KeyUses.in_session(self.session, self.keyring.states_by_id)
+        return KeyUses.in_session(self.session, self.states)
 
     def with_use(self, evidence: Evidence, known: KeyUses) -> Evidence:
         """The *evidence* with what is *known* of the use of the key."""
-        use = known.of_key(self.key.id, self.keyring.states_by_id, self.context.suspend_days())
+        use = known.of_key(self.key.id, self.states, self.context.suspend_days())
         return replace(evidence, fleet=known.fleet, now=known.time, use=use)
 
     def count(self) -> tuple[Evidence, Report]:
@@ -65,7 +71,7 @@ class Asked:
         left_out = _left_out(self)
         before = self.session.censuses()
         censuses, known = self.session.keep_censuses(report, before), self.use()
-        older = [each.id for each, state in self.keyring.states.items() if state.is_superseded]
+        older = [each for each, state in self.states.items() if state.is_superseded]
         sets = self.context.key_sets().items() if self.key.salt_column else ()
         evidence = replace(
             of_report(report, self.key.id),
@@ -242,16 +248,16 @@ def _census(asked: Asked) -> Report:
 
     Otherwise it may be another database. Errors as `Asked.count`.
     """
-    context, targets, keyring = asked.context, asked.targets, asked.keyring
+    context, targets = asked.context, asked.targets
     try:
-        return job.census(context, targets, keyring)
+        return job.census(context, targets, asked.keyring)
     except MissingError:
         urls = {each.url for each in targets}
         others = [other for other in asked.everything if other not in targets and other.url in urls]
         if not all(target.optional for target in targets) or not any(_is_there(context, other) for other in others):
             raise
-    keys = [{"id": key_id, "state": str(state)} for key_id, state in keyring.states_by_id.items()]
-    return Report(dry_run=True, primary=keyring.primary.id, keys=keys, key_set=context.key_set)
+    keys = [{"id": key_id, "state": str(state)} for key_id, state in asked.states.items()]
+    return Report(dry_run=True, primary=asked.keyring.primary.id, keys=keys, key_set=context.key_set)
 
 
 def _is_there(context: Context, target: Target) -> bool:
