@@ -24,6 +24,7 @@ from rotation.lifecycle.gathering import Asked, Case, gather
 from rotation.lifecycle.other_sets import losses
 from rotation.lifecycle.retirement_files import (
     ARCHIVE,
+    Certificate,
     certificate,
     certificate_of,
     check_archived,
@@ -48,7 +49,7 @@ from rotation.lifecycle.transitions import KeyStep, check_order, find_key, promo
 from rotation.model.atomic_file import legible_to_others, read_whole, refusal
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.key_use import named
-from rotation.model.next_steps import CHECK, RUN, Next, Steps, demotion_steps, retire_step
+from rotation.model.next_steps import CHECK, RUN, Next, Refusal, Steps, demotion_steps, retire_step
 from rotation.model.outputs import Output
 from rotation.model.target import Target
 from rotation.model.text import many, to_second
@@ -150,7 +151,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     with open_session(context, keys.states) as session:
         asked = Asked(context, session, key, RotationKeyring(*keys.settings), own, targets)
         case = gather(asked, keys, whatever=bool(force), full_speed=full_speed, wait=wait)
-        evidence, census, against = case.evidence, case.census, refusals(case.evidence)
+        evidence, against = case.evidence, refusals(case.evidence)
         if context.streams.stopping:
             # Even with --force: a retirement never rests on half a census.
             raise StoppedError("stopped on request. Nothing was changed.")
@@ -159,39 +160,57 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         missing = [*unchecked(context, session, evidence.fleet), *case.unchecked, *evidence.use.unheard]
         if session.ledger and evidence.promoted is None:
             missing.append(_undated(session, keys, evidence.primary))
-        done = StepResult(KeyStep.RETIRE, key, "", _after(archive), notes=list(missing), search=evidence.search)
+        done = StepResult(KeyStep.RETIRE, key, "", _after(archive), notes=missing, search=evidence.search)
         if against and not force:
             done.refused = against
             done.notes += [] if case.is_searched else [NOT_SEARCHED]
             return done
-        done.notes += [f"reads are known of {named(evidence.use.asked, '; ')}"] if evidence.use.asked else []
-        done.certificate = certificate(
-            evidence, census, session.service, session.date(), overridden=against, unchecked=missing, by=session.by
-        )
-        done.said = f"Retired {key.id}: forced"
-        if not against:
-            cells, columns = many(done.certificate.cells, "cell"), columns_of([part.target for part in census.targets])
-            whole = f"{cells} of {columns}, and all other columns that this database user can read"
-            done.said = f"Retired {key.id}: no token that was read needs it ({whole})"
-        done.notes += [f"forced, though {reason}" for reason, _ in against]
-        done.notes += done.certificate.others
-        if not archive:
-            done.notes.append(NOT_ARCHIVED)
-        else:
-            # `check` watches the mode of the archive, as long as it stays there.
-            done.certificate.archive = str(archive.resolve())
+        made = _certify(session, case, done, against, archive)
         # Before the key is removed: if the proof or the archive cannot be written, it stays.
         for output in outputs:
             output.check()
         kept = dict.fromkeys((key, *(one.key for one in case.shared))) if archive else {}
         for each in kept:
             check_archived(each)
-        done.certificate = keep_files(session, done.certificate, [*kept], proof=proof, archive=archive, signer=signer)
+        done.certificate = keep_files(session, made, [*kept], proof=proof, archive=archive, signer=signer)
         done.kept = [path for path in (proof, archive) if path]
         done.written = keys.take(KeyStep.RETIRE, key)
         done.notes += record_date(session, key, "retired", forced=bool(against))
         done.notes += _of_shared(session, case, forced=bool(against))
     return done
+
+
+def _certify(
+    session: Session, case: Case, done: StepResult, against: Sequence[Refusal], archive: Path | None
+) -> Certificate:
+    """The certificate of what is *done*, to which it adds its sentence and its notes; they are so far what is missing.
+
+    *against*: the reasons that are overridden.
+    """
+    made = certificate(
+        case.evidence,
+        case.census,
+        session.service,
+        session.date(),
+        overridden=against,
+        unchecked=done.notes,
+        by=session.by,
+    )
+    asked = case.evidence.use.asked
+    done.notes += [f"reads are known of {named(asked, '; ')}"] if asked else []
+    done.said = f"Retired {done.key.id}: forced"
+    if not against:
+        cells, columns = many(made.cells, "cell"), columns_of([part.target for part in case.census.targets])
+        whole = f"{cells} of {columns}, and all other columns that this database user can read"
+        done.said = f"Retired {done.key.id}: no token that was read needs it ({whole})"
+    done.notes += [f"forced, though {reason}" for reason, _ in against]
+    done.notes += made.others
+    if not archive:
+        done.notes.append(NOT_ARCHIVED)
+    else:
+        # `check` watches the mode of the archive, as long as it stays there.
+        made.archive = str(archive.resolve())
+    return made
 
 
 def restore(context: Context, key_id: str, archive: Path) -> StepResult:
