@@ -165,19 +165,14 @@ class InColumn(NamedTuple):
     evidence: Evidence
 
     @property
-    def key_id(self) -> str:
-        """The id of the key."""
-        return self.evidence.key_id
-
-    @property
     def _tokens(self) -> str:
-        return f"{many(self.column.under[self.key_id], 'token')} under {self.key_id}"
+        return f"{many(self.column.under[self.evidence.key_id], 'token')} under {self.evidence.key_id}"
 
     @property
     def _unopened(self) -> str:
         may_be = "another application's, or bound to a context that no target names"
         if self.evidence.of_rows:
-            may_be += f", or under the key of a row, which no search tries: {self.key_id} stands for such keys"
+            may_be += f", or under the key of a row, which no search tries: {self.evidence.key_id} stands for such keys"
         return f"{many(self.evidence.unopened(self.column), 'token')} that no key here opens ({may_be})"
 
     @property
@@ -196,7 +191,7 @@ class InColumn(NamedTuple):
                 *([f"the keys of {whose} cannot be loaded here: set them, {AGAIN}. Otherwise:"] if lost else []),
                 _run_and_again(FURTHER_TARGET),
                 *(column.remedies if column.has_history else ()),
-                f"if none of them needs it: --force {self.key_id}",
+                f"if none of them needs it: --force {self.evidence.key_id}",
             ),
         )
 
@@ -205,7 +200,10 @@ class InColumn(NamedTuple):
         first = FURTHER_TARGET if self.column.others else "name the key among the previous ones of that set"
         return Refusal(
             f"{self.column.label}, a target of another key set: {self._tokens}",
-            Steps(_run_and_again(first), f"if that set keeps the key in a place of its own: --force {self.key_id}"),
+            Steps(
+                _run_and_again(first),
+                f"if that set keeps the key in a place of its own: --force {self.evidence.key_id}",
+            ),
         )
 
     def of_the_past(self) -> Refusal:
@@ -247,7 +245,7 @@ class InColumn(NamedTuple):
 
     def unnamed(self) -> Refusal:
         """Tokens in a column without a target."""
-        found = f": {self._tokens}" if self.column.under[self.key_id] else ""
+        found = f": {self._tokens}" if self.column.under[self.evidence.key_id] else ""
         reason = f"{self.column.label}: holds tokens, and no target names it{found}"
         return Refusal(reason, Steps(*self.column.remedies, RUN_AGAIN))
 
