@@ -22,10 +22,11 @@ def outputs_of(context: Context, urls: Iterable[str] = (), pause_file: Path | No
     """The outputs of a command on the databases at *urls*: a guard that knows the files of *context* and of these."""
     kept = [*_databases(urls), *([Kept(pause_file, Holds.PAUSE)] if pause_file else [])]
     # The rotation.toml that was named, also if options name the target, and the one that would be found without a name.
-    contexts = [
+    both = (
         Context(context.inputs.process_environ, config, context.inputs.env_file, context.streams)
-        for config in dict.fromkeys((context.inputs.config, None))
-    ]
+        for config in (context.inputs.config, None)
+    )
+    contexts = {one.inputs.config_path: one for one in both}.values()
     for one in contexts:
         ledger = _ask(one.ledger_place)
         beside = [*([ledger.url] if ledger else []), *(_ask(one.inputs.cell_urls) or [])]

@@ -76,7 +76,7 @@ def test_a_run_of_rotation_toml_is_of_all_targets(  # noqa: PLR0913, PLR0917 - f
     assert ran.code == 0
     with Ledger.open(f"sqlite:///{shop}/dates.db") as ledger:
         assert [run.outcome for run in ledger.runs()] == ["complete"]
-        assert bool(ledger.last_complete_run("default", make_key("new").id)) is whole
+        assert bool(ledger.uses("default", make_key("new").id).run) is whole
 
 
 @pytest.mark.parametrize(("others", "whole"), [(False, True), (True, False)], ids=["all", "one-of-two"])
@@ -93,7 +93,7 @@ def test_a_run_of_some_targets_is_not_of_all(cli: Cli, shop: Path, others: bool,
         job.run(context, [target for target in context.targets() if target.column == "token"])
 
     with Ledger.open(f"sqlite:///{shop}/dates.db") as ledger:
-        assert bool(ledger.last_complete_run("default", make_key("new").id)) is whole
+        assert bool(ledger.uses("default", make_key("new").id).run) is whole
 
 
 @pytest.mark.some(2)

@@ -18,32 +18,24 @@ from rotation.checks.facts import Facts, Level, TargetFacts
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.configuration.policy import Policy
-from rotation.discovery.result import Discovery, IndexValues, Remark
+from rotation.discovery.result import Discovery, IndexValues, Remark, by_database
 from rotation.discovery.token_column import BARE, Part, Share, TokenColumn
-from rotation.ledger.key_uses import KnownUse
+from rotation.ledger.key_uses import KeyUses
 from rotation.ledger.ledger import Ledger
-from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, census_record
+from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, census_record
 from rotation.ledger.session import Unexplained, carried, settled, unexplained
 from rotation.lifecycle.listing import after_listing, list_keys
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
-from rotation.model.key_use import KeyUse
+from rotation.model.key_use import KeyUse, ReadRecord
 from rotation.model.next_steps import PLAIN
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Format, Target, TargetId
 from rotation.output.html.page import PageTotals, page
 from rotation.output.run_text import render
 from rotation.planning.cell_kinds import CellKind
-from rotation.retirement import (
-    Evidence,
-    Standing,
-    by_database,
-    gaps,
-    of_report,
-    refusals,
-    standing,
-    suspension_refusals,
-)
+from rotation.retirement.evidence import Evidence, of_report
+from rotation.retirement.reasons import Standing, gaps, refusals, standing, suspension_refusals
 from rotation.stores.other_writers import OpenTransaction
 from tests.conftest import Named
 from tests.ledger.censuses import census_of
@@ -365,7 +357,7 @@ def test_a_run_or_a_promotion_that_is_still_to_come_leaves_no_read_out(wrong: st
     ]
     read = ReadRecord("web", "web-1", KEY, NOW, 1, NOW - timedelta(hours=1))
     run = later if wrong == "run" else NOW - timedelta(minutes=1)
-    use = KnownUse("web", [read], run, [], records, now=NOW).use(KEY, STATES)
+    use = KeyUses("web", [read], run, [], records, now=NOW).of_key(KEY, STATES)
 
     assert [one.key_id for one in use.late] == ([KEY] if wrong == "run" else [])
     assert any("still to come" in words for words in use.unheard) == (wrong != "none")
@@ -378,7 +370,7 @@ def test_reads_count_since_the_last_run_under_the_key_of_today(run: int | None, 
     """Otherwise since the promotion: a run from before the key came back moved nothing since then."""
     first, *others = (None if days is None else NOW - timedelta(days) for days in (run, promoted, since))
     records = [KeyRecord(PRIMARY, "web", NOW - timedelta(10), promoted=others[0])]
-    use = KnownUse("web", run=first, records=records, now=NOW).use(KEY, STATES)
+    use = KeyUses("web", run=first, records=records, now=NOW).of_key(KEY, STATES)
 
     assert (use.since, use.by_run) == (others[1], since == run)
 
@@ -562,7 +554,7 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
     found = [state.column] if state.column and (state.column.tokens or state.column.embedded) else []
     fleet = (InstanceRecord("web-1", "default", KEY if state.lagging else PRIMARY, NOW),)
     reads = (ReadRecord("default", "web-1", KEY, NOW, 1, NOW + timedelta(minutes=1)),) if state.read else ()
-    report.uses = {KEY: KnownUse("default", reads, NOW, fleet, now=NOW).use(KEY, STATES)}
+    report.uses = {KEY: KeyUses("default", reads, NOW, fleet, now=NOW).of_key(KEY, STATES)}
     full = Evidence(
         KEY,
         PRIMARY,

@@ -122,7 +122,7 @@ def replay(events: Sequence[EventRecord]) -> dict[tuple[str, str], Columns]:
     """The columns of each key, by service and id, as the *events* say."""
     found: dict[tuple[str, str], Columns] = {}
 
-    def put(service: str, key_id: str, sets: Mapping[str, Any]) -> None:
+    def apply(service: str, key_id: str, sets: Mapping[str, Any]) -> None:
         empty = dict.fromkeys(COLUMNS) | {"forced": False}
         found[service, key_id] = {**found.get((service, key_id), empty), **sets}
 
@@ -131,9 +131,9 @@ def replay(events: Sequence[EventRecord]) -> dict[tuple[str, str], Columns]:
         with suppress(AttributeError, LookupError, TypeError, ValueError):
             if event.event == BEGAN:
                 for key in event.document["keys"]:
-                    put(key["service"], key["id"], key["sets"])
+                    apply(key["service"], key["id"], key["sets"])
             elif event.service is not None and event.key_id is not None and "sets" in event.document:
-                put(event.service, event.key_id, {**event.document["sets"], "event": event.number})
+                apply(event.service, event.key_id, {**event.document["sets"], "event": event.number})
     return found
 
 
@@ -142,21 +142,18 @@ def _in_retirements(events: Sequence[EventRecord]) -> list[Difference]:
 
     More often the command died. A later event of the key says that it was still there, or that it was retired.
     """
-    return [
-        Difference(
-            f"certificate of {event.key_id}, of event {event.number}: no later event says that the key was retired. "
-            f"Most likely `keys retire {event.key_id}` was cut short; otherwise events at the end were removed",
-            Steps(_retire_again(event), f"if nobody typed that command: {_BACKUP}"),
-        )
-        for event in last_events(events).values()
-        if event.event == CERTIFIED
-    ]
-
-
-def _retire_again(event: EventRecord) -> Remedy:
-    """The command that finishes the retirement of a certificate's *event*."""
-    _, is_set, key_set = (event.service or "").rpartition("/")
-    return retire_step(event.key_id or "", key_set if is_set else None).after("finish it:")
+    found = []
+    for event in last_events(events).values():
+        if event.event == CERTIFIED:
+            _, is_set, key_set = (event.service or "").rpartition("/")
+            again = retire_step(event.key_id or "", key_set if is_set else None).after("finish it:")
+            words = (
+                f"certificate of {event.key_id}, of event {event.number}: no later event says that the key was "
+                f"retired. Most likely `keys retire {event.key_id}` was cut short; otherwise events at the end were "
+                "removed"
+            )
+            found.append(Difference(words, Steps(again, f"if nobody typed that command: {_BACKUP}")))
+    return found
 
 
 def _is_of(kept: KeptCertificate, event: EventRecord) -> bool:

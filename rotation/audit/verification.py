@@ -60,8 +60,11 @@ def verify(
         found.differences += differences(found.chain)
     if data is None:
         return found
-    name, document = str(file), _parsed(data, str(file), found)
-    if document is None:
+    name = str(file)
+    try:
+        document = parse_certificate(data)
+    except CertificateFileError as error:
+        found.differences.append(Difference(f"{name} {error}", "ask for the file as it was issued"))
         return found
     found.digest = digest_of(unsigned(document))
     if signature := signature_of(document):
@@ -74,15 +77,6 @@ def verify(
         found.compared = compare(document, found.chain, name)
         found.differences += found.compared.differences
     return found
-
-
-def _parsed(data: bytes, name: str, found: Verification) -> dict[str, Any] | None:
-    """The certificate; None if it is none, which is then among the differences."""
-    try:
-        return parse_certificate(data)
-    except CertificateFileError as error:
-        found.differences.append(Difference(f"{name} {error}", "ask for the file as it was issued"))
-    return None
 
 
 def load_public(path: Path, called: str) -> Ed25519PublicKey:

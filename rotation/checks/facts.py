@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from keyring_core import KeyState
 from rotation.ledger.clock import Clocks
-from rotation.ledger.key_uses import KnownUse
+from rotation.ledger.key_uses import KeyUses
 from rotation.ledger.records import history_of, next_promotion, took_over
 from rotation.model.counts import Counts
 from rotation.model.next_steps import Next, Remedy, retire_step
-from rotation.retirement import Evidence, of_censuses
+from rotation.retirement.evidence import Evidence, of_censuses
 
 if TYPE_CHECKING:
     from rotation.configuration.policy import Policy
     from rotation.discovery.result import Discovery, Remark
     from rotation.discovery.token_column import TokenColumn
-    from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord
+    from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
     from rotation.model.key_history import Promotion
-    from rotation.model.key_use import KeyUse
+    from rotation.model.key_use import KeyUse, ReadRecord
 
 
 ARCHIVE = "--archive"
@@ -165,8 +165,8 @@ class Facts:
 
     def key_use(self, key_id: str, policy: Policy, now: datetime) -> KeyUse:
         """The reads with a key, and its suspension."""
-        known = KnownUse(self.service, self.reads, self.complete_run, self.instances, self.records, now)
-        return known.use(key_id, self.keys or {}, policy.suspend_days)
+        known = KeyUses(self.service, self.reads, self.complete_run, self.instances, self.records, now)
+        return known.of_key(key_id, self.keys or {}, policy.suspend_days)
 
     def ids(self, state: KeyState) -> list[str]:
         """The ids of the keys in that state."""

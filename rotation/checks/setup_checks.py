@@ -17,7 +17,8 @@ from rotation.ledger.key_uses import of_clocks
 from rotation.model.key_use import in_words
 from rotation.model.next_steps import CHECK, DISCOVER, RUN, STATUS, Next, Remedy, Repeats, Steps, demotion_steps
 from rotation.model.text import many, span, to_minute
-from rotation.retirement import LOOK_ELSEWHERE, refusals
+from rotation.retirement.reasons import refusals
+from rotation.retirement.words import LOOK_ELSEWHERE
 
 COMMAND = "run"
 

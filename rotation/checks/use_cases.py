@@ -27,8 +27,9 @@ from rotation.configuration.policy import Policy
 from rotation.configuration.targets import own_targets
 from rotation.context import Context
 from rotation.discovery.result import uncovered_columns
-from rotation.ledger.key_uses import KnownUse
-from rotation.ledger.ledger import Ledger, Outcome, utc_now
+from rotation.ledger.clock import utc_now
+from rotation.ledger.key_uses import KeyUses
+from rotation.ledger.ledger import Ledger, Outcome
 from rotation.ledger.records import (
     KEPT_CENSUS_PROBLEMS,
     CensusRecord,
@@ -40,7 +41,7 @@ from rotation.ledger.session import OnFailure, Session, carried
 from rotation.model.failures import MissingError, StoppedError, StoreError, UsageError
 from rotation.model.report import pack
 from rotation.model.target import Target, distinct_labels
-from rotation.retirement import NAME_LEDGER
+from rotation.retirement.words import NAME_LEDGER
 from rotation.stores.databases import identify
 
 Columns: TypeAlias = Callable[[Keyring], Mapping[str, Any]]
@@ -313,7 +314,7 @@ def _titled(targets: Sequence[Target]) -> Iterable[tuple[Target, str]]:
 def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -> dict[str, Any]:
     """The facts in the ledger, by their names."""
     certificates = [one for one in ledger.certificates() if one.get("service") == service]
-    use = KnownUse.of(ledger, states, service)
+    use = KeyUses.of(ledger, states, service)
     return {
         "records": tuple(use.records),
         "runs": tuple(ledger.last_runs(KEPT_RUNS, service, "run")),

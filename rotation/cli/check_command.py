@@ -102,7 +102,7 @@ def failed(words: str, argv: Sequence[str], process: Process) -> int:
         print_json(CheckErrorJson("UNKNOWN", 3, words), process.streams.stdout)
     else:
         from rotation.checks.verdict import Verdict
-        from rotation.ledger.ledger import utc_now
+        from rotation.ledger.clock import utc_now
         from rotation.output.nagios import line
 
         print(line(Verdict.failed(words, utc_now()), process.invocation), file=process.streams.stdout)
@@ -114,7 +114,8 @@ def _examine(command: CommandContext, given: Mapping[str, Any], sample: int | No
     from rotation.checks.use_cases import examine
     from rotation.checks.verdict import Verdict, unknown
     from rotation.kept_files import outputs_of
-    from rotation.ledger.ledger import service_name, utc_now
+    from rotation.ledger.clock import utc_now
+    from rotation.ledger.ledger import service_name
     from rotation.output.prometheus import METRICS, write
 
     targets, fault = _attempt(command, lambda: find_targets(command, given))

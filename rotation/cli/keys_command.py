@@ -172,7 +172,7 @@ def _print_setting(command: CommandContext, name: str, *, show_key: bool) -> int
     """Prints the keys as the application *name* reads them: the keys of its key set, if rotation.toml has that."""
     from rotation.applications import OwnKey, load_preset, setting_lines
     from rotation.lifecycle.environment_keys import EnvironmentKeys
-    from rotation.lifecycle.transitions import states
+    from rotation.lifecycle.transitions import all_keys
     from rotation.output.documents.key_steps import KeysSettingJson
     from rotation.output.documents.parts import json_text
 
@@ -187,9 +187,9 @@ def _print_setting(command: CommandContext, name: str, *, show_key: bool) -> int
     keys = EnvironmentKeys(command)
     rule = keys.source(keys.settings.primary).rule
     held = []
-    for key, state in states(keys.settings).items():
+    for key in all_keys(keys.settings):
         if keys.source(key).rule == rule:
-            held.append(OwnKey(key.id, str(state), partial(keys.text, key)))
+            held.append(OwnKey(key.id, str(keys.states[key.id]), partial(keys.text, key)))
         else:
             # Its secret belongs into another setting: PostHog's older keys come from Django's SECRET_KEY.
             command.streams.warn(f"Note: {key.id} is made in another way than the primary key, and so is left out.")

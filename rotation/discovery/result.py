@@ -39,6 +39,14 @@ class Remark(NamedTuple):
         return cls(table.database, label(table.name, column), words)
 
 
+def by_database(remarks: Iterable[Remark]) -> dict[str, list[str]]:
+    """*remarks* on what keeps no key, such as what is out of reach: in words, per database."""
+    found: dict[str, list[str]] = {}
+    for remark in remarks:
+        found.setdefault(remark.database, []).append(f"{remark.subject}: {remark.words}")
+    return found
+
+
 class IndexValues(NamedTuple):
     """A column with values of a blind index, which no target names as its `index`."""
 

@@ -13,10 +13,12 @@ from keyring_core import Keyring, KeyState
 from keyring_core.environment import LEDGER_URL
 from keyring_core.key_reads import key_reads
 from rotation.context import Context
+from rotation.ledger.clock import utc_now
 from rotation.ledger.database import LedgerAccess, LedgerPlace, open_for_service
-from rotation.ledger.ledger import Ledger, service_name, utc_now
-from rotation.ledger.records import InstanceRecord, ReadRecord
+from rotation.ledger.ledger import Ledger, service_name
+from rotation.ledger.records import InstanceRecord
 from rotation.model.failures import UsageError
+from rotation.model.key_use import ReadRecord
 
 _NO_LEDGER = f"no engine, and {LEDGER_URL} is not set: give it the ledger that keyring-rotate reads"
 _ASYNCHRONOUS = (

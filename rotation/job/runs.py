@@ -19,7 +19,7 @@ from rotation.job.options import LocalOptions, RunOptions, RunSettings
 from rotation.job.problems_file import PROBLEMS, ProblemsFile
 from rotation.job.workers import Workers, open_workers
 from rotation.kept_files import outputs_of
-from rotation.ledger.key_uses import KnownUse
+from rotation.ledger.key_uses import KeyUses
 from rotation.ledger.ledger import Outcome
 from rotation.ledger.records import SKEW, history_of, lacking
 from rotation.ledger.session import OnFailure, Session
@@ -255,10 +255,10 @@ class RunRecorder:
 
     def uses(self, part: _Part) -> dict[str, KeyUse]:
         """The use of each key of *part* that another one took over from, as far as the ledger knows it."""
-        states, service = part.keyring.states_by_id, self.session.service
-        known = self.session.attempt(lambda ledger: KnownUse.of(ledger, states, service)) or KnownUse()
+        states = part.keyring.states_by_id
+        known = KeyUses.in_session(self.session, states)
         days = part.context.inputs.any_policy().suspend_days
-        return {key_id: known.use(key_id, states, days) for key_id, state in states.items() if state.is_superseded}
+        return {key_id: known.of_key(key_id, states, days) for key_id, state in states.items() if state.is_superseded}
 
     def end(self, outcome: Outcome, counts: dict[str, int] | None = None) -> None:
         """Records how the run ended, if it was begun and has no end yet."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import sqlalchemy as sa
@@ -29,6 +29,11 @@ BOTH_CLOCKS_REMEDY = "set the clock of the one that is wrong by NTP: timedatectl
 SERVICE_CLOCK_REMEDY = "set the clock of that service's machine by NTP: timedatectl"
 
 
+def utc_now() -> datetime:
+    """The time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
 class LedgerClock:
     """The clock of a ledger. If it has a server, the clock of that counts alone, for every machine the same.
 
@@ -39,6 +44,7 @@ class LedgerClock:
     def __init__(self, access: LedgerAccess, local: Callable[[], datetime], skew: timedelta) -> None:
         """*local*: this machine's clock; *skew*: the most by which two clocks may differ."""
         self._access, self.local, self._skew = access, local, skew
+        self._has_server = access.has_clock
         self._server: datetime | None = None
         """The server's time when it was asked."""
         self._asked_at = 0.0
@@ -48,7 +54,7 @@ class LedgerClock:
 
     def time(self, connection: sa.Connection | None = None) -> datetime:
         """The time; asks in the transaction of *connection* if it has to ask. Raises LedgerError."""
-        if not self._access.has_clock:
+        if not self._has_server:
             return self.local()
         passed = time.monotonic() - self._asked_at
         if self._server is None or not 0 <= passed < ASK_AGAIN_SECONDS:
@@ -80,7 +86,7 @@ class LedgerClock:
             latest, self._latest = latest_times(connection, now + self._skew)
             self._has_latest = True
             carried = dated(now, self._latest, self._skew)
-            return Clocks(now, latest, carried, local - now if self._access.has_clock else None)
+            return Clocks(now, latest, carried, local - now if self._has_server else None)
 
         return self._access.read(act)
 

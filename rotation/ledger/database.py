@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import sqlite3
-import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -23,9 +19,9 @@ from keyring_core.environment import LEDGER_URL
 from keyring_core.sources import irregularity, variable_in
 from rotation.configuration.urls import find_url, url_of
 from rotation.ledger.engines import Engine, ServiceEngine
+from rotation.ledger.file_owner import UNWRITABLE, unwritable
 from rotation.ledger.schema import VERSION, VERSION_QUERY, migrate, read_version
 from rotation.model.failures import StoppedError, StoreError, UsageError
-from rotation.model.next_steps import shell_word
 from rotation.model.text import install
 from rotation.stores.access import ATTEMPTS, fault_of, retry, words_of
 from rotation.stores.connection import Connection
@@ -129,7 +125,7 @@ class LedgerAccess:
 
     def replication(self) -> Replication | None:
         """What its server repeats of another one."""
-        return self.read(self._dialect.replication) if self._dialect else None
+        return self.read(self._dialect.replication) if self._dialect and self._dialect.has_server else None
 
     def check_version(self) -> None:
         """Raises LedgerError if this program cannot read the ledger as it is. Changes nothing."""
@@ -234,20 +230,6 @@ class LedgerAccess:
             return "this user lacks the privileges listed in docs/reference/ledger.md"
         read_only = self._path and getattr(cause, "sqlite_errorcode", 0) & 0xFF in UNWRITABLE
         return (read_only and self._path and unwritable(self._path)) or words_of(error, self._dialect)
-
-
-def put(
-    connection: sa.Connection, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any], **new: Any
-) -> bool:
-    """Updates the row with that *key* to *values*; inserts it if it is missing, then with the *new* values instead.
-
-    Returns whether it was missing.
-    """
-    row = sa.and_(*(table.c[name] == value for name, value in key.items()))
-    if connection.execute(table.update().where(row).values(values)).rowcount:
-        return False
-    connection.execute(table.insert().values({**values, **new, **key}))
-    return True
 
 
 def open_url(
@@ -369,43 +351,6 @@ def _sqlite(url: URL, path: Path, *, read_only: bool) -> URL:
     # Who only reads makes no file. If a writer was killed, SQLite has to be able to roll back what it left.
     mode = "ro" if url.query.get("mode") == "ro" else "rw" if read_only else "rwc"
     return URL.create("sqlite+pysqlite", database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"})
-
-
-UNWRITABLE = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
-"""The SQLite error codes that an owner or a mode may explain."""
-
-
-def unwritable(path: Path) -> str | None:
-    """The reason that this process cannot write the SQLite file at *path*, with a remedy; None if it can.
-
-    The folder counts as well: SQLite makes a journal there.
-    """
-    for place in (path, path.parent):
-        try:
-            status = place.stat()
-            if os.statvfs(place).f_flag & os.ST_RDONLY:
-                return None
-        except OSError:
-            continue
-        if not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-            owner, me = _user_name(status.st_uid), _user_name(os.geteuid())
-            if place == path:
-                following = f"once as root: chown {shell_word(me)} {shell_word(str(place))}"
-            else:
-                following = f"name a ledger in a folder of {me}'s own in {LEDGER_URL}"
-            mode = stat.filemode(status.st_mode)
-            return (
-                f"{place} belongs to {owner} ({mode}), and this user, {me}, cannot write it; "
-                f"run this as {owner}, or {following}"
-            )
-    return None
-
-
-def _user_name(user: int) -> str:
-    try:
-        return pwd.getpwuid(user).pw_name
-    except KeyError:
-        return str(user)
 
 
 DEFAULT_FILE = "rotation-ledger.db"

@@ -1,14 +1,18 @@
-"""Writes and reads the chain of events. An event and the change that it is of are written in one transaction."""
+"""Writes and reads the chain of events, and finds what a key's next event is.
+
+An event and the change that it is of are written in one transaction.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
 
+from keyring_core.keys import KeyState
 from rotation.ledger import schema as tables
 from rotation.ledger.chain import (
     BEGAN,
@@ -23,10 +27,19 @@ from rotation.ledger.chain import (
     first_document,
     linked,
 )
-from rotation.ledger.database import LedgerPlace, open_url, put
+from rotation.ledger.database import LedgerPlace, open_url
 from rotation.ledger.records import KeyRecord
 from rotation.stores.access import ATTEMPTS
 
+Dates: TypeAlias = "dict[str, datetime | None]"
+
+PROMOTION = ("promoted", "promoted_after", "promoted_before")
+"""The columns that hold a promotion: one date, or the two bounds of a span."""
+
+Event = Literal["staged", "promoted", "retired", "restored", "suspended", "resumed"]
+"""A step of an operator."""
+FOUND, NEWEST = "found", "newest"
+"""The events of a key that is found in a new state, and of one that counts as the newest from now on."""
 Sign = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Makes the signature of a certificate, which has all its other fields."""
 
@@ -55,7 +68,18 @@ class EventWriter:
         values = {**({"first_seen": self._now, "forced": False} if is_new else {}), **values}
         sets = {name: as_json(value) for name, value in values.items()}
         number = self._append(event, service, key_id, {"sets": sets})
-        put(self._connection, tables.keys, key, {**values, "event": number})
+        tables.upsert(self._connection, tables.keys, key, {**values, "event": number})
+
+    def put_step(self, key_id: str, service: str, event: Event, *, forced: bool) -> None:
+        """Sets the dates of a key that a step changes."""
+        dates: dict[str, Any] = {event: self._now}
+        if event == "promoted":
+            dates = dict.fromkeys(PROMOTION) | dates
+        elif event == "retired":
+            dates["forced"] = forced
+        elif event in {"restored", "resumed"}:
+            dates = {"suspended": None}
+        self.put_key(key_id, service, event, dates)
 
     def put_certificate(self, document: Mapping[str, Any], sign: Sign | None) -> dict[str, Any]:
         """Keeps a certificate. Returns it with its place in the chain, which the signature covers, too."""
@@ -97,9 +121,11 @@ def chain_at(place: LedgerPlace, wait: Callable[[float], None]) -> tuple[str, Ch
 
 def read_chain(connection: sa.Connection) -> Chain:
     """The events, the keys and the certificates as they were at one time."""
+    query = tables.records_of(tables.events).order_by(tables.events.c.number)
     for _ in range(ATTEMPTS):
         before = _head(connection)
-        found = Chain(_events(connection), _keys(connection), _certificates(connection))
+        events = [EventRecord(**row._asdict()) for row in connection.execute(query)]
+        found = Chain(events, _keys(connection), _certificates(connection))
         # Another process may have written between the queries, which see what is committed meanwhile.
         if found.head == before == _head(connection):
             break
@@ -113,11 +139,6 @@ def _head(connection: sa.Connection) -> Head | None:
     return Head(*last) if last else None
 
 
-def _events(connection: sa.Connection) -> list[EventRecord]:
-    query = tables.records_of(tables.events).order_by(tables.events.c.number)
-    return [EventRecord(**row._asdict()) for row in connection.execute(query)]
-
-
 def _keys(connection: sa.Connection) -> list[KeyRecord]:
     query = tables.records_of(tables.keys).order_by(*tables.keys.primary_key)
     return [KeyRecord(**row._asdict()) for row in connection.execute(query)]
@@ -126,3 +147,47 @@ def _keys(connection: sa.Connection) -> list[KeyRecord]:
 def _certificates(connection: sa.Connection) -> list[KeptCertificate]:
     query = tables.records_of(tables.certificates).order_by(tables.certificates.c.id)
     return [KeptCertificate(**row._asdict()) for row in connection.execute(query)]
+
+
+class FoundKeys:
+    """Compares the keys of a service with what the ledger has of them, in one transaction."""
+
+    def __init__(self, connection: sa.Connection, service: str, now: datetime) -> None:
+        """Reads the keys of *service*."""
+        self._connection, self._service, self._now = connection, service, now
+        query = tables.records_of(tables.keys).where(tables.keys.c.service == service)
+        self._known = {key.id: key for key in tables.records_in(connection, KeyRecord, query)}
+
+    def dates(self, states: Mapping[str, KeyState]) -> dict[str, Dates]:
+        """The dates to record, by id, of keys in these *states* that are new or in a state that is not recorded."""
+        dates = {key_id: self._dates(key_id, state) for key_id, state in states.items()}
+        return {key_id: found for key_id, found in dates.items() if found or key_id not in self._known}
+
+    def as_newest(self, key_id: str) -> Dates:
+        """The dates of a primary key that counts as promoted after all others."""
+        return {**dict.fromkeys(PROMOTION), **self._promotion(key_id)}
+
+    def _dates(self, key_id: str, state: KeyState) -> Dates:
+        key = self._known.get(key_id)
+        # Somebody who stores keys by hand may suspend one by hand, too.
+        is_suspended, was_suspended = state is KeyState.SUSPENDED, bool(key and key.suspended)
+        found: Dates = {"suspended": self._now if is_suspended else None} if is_suspended != was_suspended else {}
+        if state is KeyState.STAGED and not (key and key.staged):
+            return found | {"staged": self._now}
+        # A key first seen as a previous one was promoted long ago: no date of now would be true.
+        if state is KeyState.PRIMARY and (key is None or (key.staged and not key.promotion)):
+            return found | self._promotion(key_id)
+        return found
+
+    def _promotion(self, key_id: str) -> Dates:
+        """The bounds of the time at which a key became primary that is primary now."""
+        then = [other.promotion.latest for other in self._known.values() if other.id != key_id and other.promotion]
+        if key := self._known.get(key_id):
+            then.append(key.staged or key.first_seen)
+        runs = tables.runs.c
+        with_another = runs.service == self._service, runs.primary.not_in([key_id, ""])
+        if last := self._connection.scalar(sa.select(sa.func.max(runs.started)).where(*with_another)):
+            then.append(last)
+        # A later time was written by a clock that is ahead, and bounds nothing.
+        after = max((when for when in then if when < self._now), default=None)
+        return {"promoted_after": after, "promoted_before": self._now}

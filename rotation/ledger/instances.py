@@ -10,8 +10,8 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from rotation.ledger import schema as tables
-from rotation.ledger.database import put
-from rotation.ledger.records import InstanceRecord, ReadRecord, records
+from rotation.ledger.records import InstanceRecord
+from rotation.model.key_use import ReadRecord
 
 T = TypeVar("T", InstanceRecord, ReadRecord)
 
@@ -25,16 +25,24 @@ rows would become very many. They have to stay, since that key may be a previous
 
 
 def write_instance(
-    connection: sa.Connection, record: InstanceRecord, reads: Sequence[ReadRecord], now: datetime
-) -> None:
-    """Records an instance and its *reads* that are not zero. A new instance deletes what is long over."""
-    values = asdict(record)
+    connection: sa.Connection, record: InstanceRecord, reads: Sequence[ReadRecord], ahead: int | None, now: datetime
+) -> InstanceRecord:
+    """Records an instance and its *reads* that are not zero. A new instance deletes what is long over.
+
+    Its clock is as many seconds *ahead* as is said. Returns the record as it was written, with times that are right.
+    """
+    written = replace(put_right(record, ahead), ahead=ahead)
+    values = asdict(written)
     key = {name: values.pop(name) for name in ("service", "instance")}
-    values["seen_before"] = record.seen_before or tables.instances.c.seen
-    is_new = put(connection, tables.instances, key, values, seen_before=record.seen_before)
-    _put_reads(connection, reads)
-    if is_new:
-        _delete_old(connection, now)
+    values["seen_before"] = written.seen_before or tables.instances.c.seen
+    is_new = tables.upsert(connection, tables.instances, key, values, seen_before=written.seen_before)
+    _put_reads(connection, [put_right(each, ahead) for each in reads])
+    for table, time in ((tables.instances, FORGET_INSTANCES), (tables.reads, FORGET_READS)) if is_new else ():
+        over = table.c.seen < now - time
+        # On MariaDB a delete that finds nothing locks every row all the same, and two services wait for each other.
+        if connection.scalar(sa.select(sa.literal(1)).select_from(table).where(over).limit(1)):
+            connection.execute(table.delete().where(over))
+    return written
 
 
 def seconds_ahead(local: datetime, server: datetime) -> int | None:
@@ -69,14 +77,6 @@ def later_than(connection: sa.Connection, latest: datetime) -> list[tuple[str, s
         query = sa.select(table.c.service, table.c.instance, *times).where(sa.or_(*(each > latest for each in times)))
         found += [(*row[:2], max(filter(None, row[2:]))) for row in connection.execute(query)]
     return found
-
-
-def _delete_old(connection: sa.Connection, now: datetime) -> None:
-    for table, time in (tables.instances, FORGET_INSTANCES), (tables.reads, FORGET_READS):
-        over = table.c.seen < now - time
-        # On MariaDB a delete that finds nothing locks every row all the same, and two services wait for each other.
-        if connection.scalar(sa.select(sa.literal(1)).select_from(table).where(over).limit(1)):
-            connection.execute(table.delete().where(over))
 
 
 def _put_reads(connection: sa.Connection, reads: Sequence[ReadRecord]) -> None:
@@ -116,8 +116,7 @@ def reads_with_primary(connection: sa.Connection, record: InstanceRecord) -> Rea
     """The reads of *record* with its primary key."""
     columns = tables.reads.c
     own = columns.service == record.service, columns.instance == record.instance, columns.key_id == record.primary
-    rows = connection.execute(tables.records_of(tables.reads).where(*own))
-    return next(iter(records(ReadRecord, (row._asdict() for row in rows))), None)
+    return next(iter(tables.records_in(connection, ReadRecord, tables.records_of(tables.reads).where(*own))), None)
 
 
 def put_together(connection: sa.Connection, record: ReadRecord) -> None:

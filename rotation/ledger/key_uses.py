@@ -8,14 +8,16 @@ from datetime import datetime, timedelta
 
 from keyring_core import KeyState
 from keyring_core.errors import printable
-from rotation.ledger.ledger import Ledger, utc_now
-from rotation.ledger.records import LIVE, SKEW, InstanceRecord, KeyRecord, ReadRecord, in_fleet, took_over
-from rotation.model.key_use import KeyUse, named
+from rotation.ledger.clock import utc_now
+from rotation.ledger.ledger import Ledger
+from rotation.ledger.records import SKEW, InstanceRecord, KeyRecord, in_fleet, took_over
+from rotation.ledger.session import Session
+from rotation.model.key_use import KeyUse, ReadRecord, named
 from rotation.model.text import span, to_second
 
 
 @dataclass(frozen=True)
-class KnownUse:
+class KeyUses:
     """What a ledger knows about the use of the keys of one service."""
 
     service: str = ""
@@ -30,14 +32,19 @@ class KnownUse:
     """The time of the ledger's clock."""
 
     @classmethod
-    def of(cls, ledger: Ledger, states: Mapping[str, KeyState], service: str) -> KnownUse:
+    def in_session(cls, session: Session, states: Mapping[str, KeyState], service: str | None = None) -> KeyUses:
+        """What the ledger of *session* knows, for the keys with these *states* of *service*, by default its own."""
+        return session.attempt(lambda ledger: cls.of(ledger, states, service or session.service)) or cls()
+
+    @classmethod
+    def of(cls, ledger: Ledger, states: Mapping[str, KeyState], service: str) -> KeyUses:
         """What *ledger* knows, for the keys with these *states*. Raises LedgerError."""
         primary = _primary(states)
-        run = ledger.last_complete_run(service, primary) if primary else None
-        fleet = in_fleet(ledger.instances(LIVE), states, service)
-        return cls(service, ledger.reads(), run.finished if run else None, fleet, ledger.keys(), ledger.time())
+        now, run, instances, reads, keys = ledger.uses(service, primary)
+        ended = run.finished if run and primary else None
+        return cls(service, reads, ended, in_fleet(instances, states, service), keys, now)
 
-    def use(self, key_id: str, states: Mapping[str, KeyState], days: int = 0) -> KeyUse:
+    def of_key(self, key_id: str, states: Mapping[str, KeyState], days: int = 0) -> KeyUse:
         """The use of one key; *days* is the policy's `suspend_days`."""
         older = [each for each, state in states.items() if state.is_superseded]
         promoted = took_over(_primary(states), older, self.records, self.service)
@@ -49,24 +56,36 @@ class KnownUse:
         is_suspended = states.get(key_id) is KeyState.SUSPENDED
         stale = [one for one in self.fleet if since and one.seen <= since]
         asked = [one for one in self.fleet if one not in stale]
+        unheard = [
+            f"the last run, or the promotion, ended at {to_second(when)}, which is still to come: it counts for nothing"
+            for when in ahead
+        ]
+        if stale and since:
+            silent = f"{named(list(map(_who, stale)))} said nothing of what is read with which key"
+            unheard.insert(0, f"{silent} since {to_second(since)}")
         return KeyUse(
             reads=[one for one in self.reads if one.key_id == key_id],
             since=since,
             # A run from before that promotion, if the key was primary before, moved nothing to it since.
             by_run=since is not None and since == self.run,
             run=self.run,
-            unheard=[*_of_stale(stale, since), *map(_of_late, ahead), *of_clocks(self.fleet)],
+            unheard=[*unheard, *of_clocks(self.fleet)],
             asked=[f"{_who(one)}, up to {to_second(one.seen)}" for one in sorted(asked, key=lambda one: one.seen)],
             opening=[one.words for one in self.fleet if is_suspended and key_id in one.known],
             is_suspended=is_suspended,
             suspended=own.suspended if own else None,
             days=days,
-            now=self.now or utc_now(),
+            now=self.time,
         )
+
+    @property
+    def time(self) -> datetime:
+        """The time of the ledger's clock; without a ledger this machine's."""
+        return self.now or utc_now()
 
     def is_late(self, when: datetime) -> bool:
         """True if *when* is still to come: a clock that was ahead wrote it, and it counts for nothing."""
-        return when > (self.now or utc_now()) + SKEW
+        return when > self.time + SKEW
 
 
 def _primary(states: Mapping[str, KeyState]) -> str:
@@ -75,17 +94,6 @@ def _primary(states: Mapping[str, KeyState]) -> str:
 
 def _who(one: InstanceRecord | ReadRecord) -> str:
     return printable(f"{one.service} on {one.instance}")
-
-
-def _of_stale(stale: Sequence[InstanceRecord], since: datetime | None) -> list[str]:
-    """A sentence on the instances whose reads after *since* are not known."""
-    if not (stale and since):
-        return []
-    return [f"{named(list(map(_who, stale)))} said nothing of what is read with which key since {to_second(since)}"]
-
-
-def _of_late(when: datetime) -> str:
-    return f"the last run, or the promotion, ended at {to_second(when)}, which is still to come: it counts for nothing"
 
 
 def of_clocks(fleet: Sequence[InstanceRecord]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal, TypeVar
 
@@ -18,24 +18,14 @@ import sqlalchemy as sa
 from keyring_core.environment import LEDGER_URL, SERVICE
 from keyring_core.errors import printable
 from keyring_core.keys import KeyState
+from rotation.ledger import instances, queries
 from rotation.ledger import schema as tables
 from rotation.ledger.chain import CERTIFIED, Chain, EventRecord, last_events
-from rotation.ledger.clock import Clocks, LedgerClock
-from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url, put
-from rotation.ledger.events import EventWriter, Sign, read_chain
-from rotation.ledger.found_keys import PROMOTION, Dates, FoundKeys, promotions
-from rotation.ledger.instances import (
-    delete_instance,
-    later_than,
-    put_right,
-    put_together,
-    reads_with_primary,
-    seconds_ahead,
-    settle,
-    write_instance,
-)
-from rotation.ledger.records import SKEW, CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord, records
-from rotation.model.key_use import UNNAMED
+from rotation.ledger.clock import Clocks, LedgerClock, utc_now
+from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url
+from rotation.ledger.events import FOUND, NEWEST, Dates, Event, EventWriter, FoundKeys, Sign, read_chain
+from rotation.ledger.records import SKEW, CensusRecord, InstanceRecord, KeyRecord, RunRecord
+from rotation.model.key_use import UNNAMED, ReadRecord
 from rotation.model.searched_table import REMEMBERED, SearchedTable
 from rotation.model.text import to_second
 from rotation.stores.access import ATTEMPTS
@@ -44,26 +34,13 @@ from rotation.stores.servers import Replication
 
 T = TypeVar("T")
 
-Event = Literal["staged", "promoted", "retired", "restored", "suspended", "resumed"]
-"""A step of an operator."""
-FOUND, NEWEST = "found", "newest"
-"""The events of a key that is found in a new state, and of one that counts as the newest from now on."""
 Outcome = Literal["complete", "left", "interrupted", "failed"]
-
-TO_THEIR_END: tuple[Outcome, ...] = ("complete", "left")
-"""The outcomes of runs that finished, including those that left rows behind."""
-
 
 MIGRATED = (
     "Warning: the {} was brought to version {}; a service with an older version of this package can no longer "
     "announce its keys there, and counts as gone after ten minutes: give each service this version before you retire "
     "a key"
 )
-
-
-def utc_now() -> datetime:
-    """The time, aware, in UTC."""
-    return datetime.now(UTC)
 
 
 def service_name(environ: Mapping[str, str], key_set: str | None = None) -> str:
@@ -137,10 +114,10 @@ class Ledger:
         """From now on waits with *patience* for a server that goes away; *wait* raises StoppedError."""
         self._access.wait_for_server(patience, wait)
 
-    def replication(self) -> tuple[str, Replication | None]:
-        """Its name, and what its server repeats of another one."""
+    def replication(self) -> tuple[str, Replication] | None:
+        """Its name, and what its server repeats of another one; None if it repeats nothing."""
         found = self._access.replication()
-        return self.name, found
+        return (self.name, found) if found else None
 
     def clocks(self) -> Clocks:
         """Its time, the latest one in it, and how far this machine's clock is from its server's."""
@@ -158,16 +135,16 @@ class Ledger:
         recognizes that its tokens would move backwards; only `mark` records the second one.
         """
 
-        def found(connection: sa.Connection, now: datetime) -> dict[str, Dates]:
+        def dates(connection: sa.Connection, now: datetime) -> dict[str, Dates]:
             return FoundKeys(connection, service, now).dates(states)
 
         def act(connection: sa.Connection) -> None:
             now = self._clock.date(connection)
             writer = EventWriter(connection, now)
-            for key_id, dates in found(connection, now).items():
-                writer.put_key(key_id, service, FOUND, dates)
+            for key_id, new in dates(connection, now).items():
+                writer.put_key(key_id, service, FOUND, new)
 
-        if self._access.read(lambda connection: found(connection, self._clock.local())):
+        if self._access.read(lambda connection: dates(connection, self._clock.local())):
             self._access.write(act)
 
     def mark(self, key_id: str, event: Event, service: str, *, forced: bool = False, by: str | None = None) -> None:
@@ -177,9 +154,7 @@ class Ledger:
         """
 
         def act(connection: sa.Connection) -> None:
-            now = self._clock.date(connection)
-            dates = _dates_of(event, now, forced=forced)
-            EventWriter(connection, now, by).put_key(key_id, service, event, dates)
+            EventWriter(connection, self._clock.date(connection), by).put_step(key_id, service, event, forced=forced)
 
         self._access.write(act)
 
@@ -195,7 +170,7 @@ class Ledger:
 
     def keys(self) -> list[KeyRecord]:
         """All keys that were ever recorded, the oldest record first."""
-        return self._records(KeyRecord, promotions().order_by(tables.keys.c.first_seen, tables.keys.c.id))
+        return self._records(KeyRecord, queries.all_keys())
 
     def keep_certificate(self, document: Mapping[str, Any], sign: Sign | None = None) -> dict[str, Any]:
         """Keeps the certificate of a retirement, as an event; its `key` is the key's id, and `by` who retired it.
@@ -252,11 +227,8 @@ class Ledger:
 
         def act(connection: sa.Connection) -> InstanceRecord:
             server = self._access.clock(connection) if clock and self._access.has_clock else None
-            ahead = seconds_ahead(clock, server) if clock and server else None
-            written = replace(put_right(record, ahead), ahead=ahead)
-            right = [put_right(each, ahead) for each in reads]
-            write_instance(connection, written, right, server or self._clock.local())
-            return written
+            ahead = instances.seconds_ahead(clock, server) if clock and server else None
+            return instances.write_instance(connection, record, reads, ahead, server or self._clock.local())
 
         return self._access.write_if_current(act)
 
@@ -267,12 +239,12 @@ class Ledger:
         primary key are put together with the ones of other instances that ended.
         It starts no thread, since Python starts none while it ends.
         """
-        access, reads = self._access.at_the_end(), [put_right(each, record.ahead) for each in reads]
-        if not access.write(lambda connection: delete_instance(connection, record, reads)):
+        access, reads = self._access.at_the_end(), [instances.put_right(each, record.ahead) for each in reads]
+        if not access.write(lambda connection: instances.delete_instance(connection, record, reads)):
             return
         # Apart: of many that end at once some may fail here, and then leave their reads as they are.
-        if found := access.read(lambda connection: reads_with_primary(connection, record)):
-            access.write(lambda connection: put_together(connection, found))
+        if found := access.read(lambda connection: instances.reads_with_primary(connection, record)):
+            access.write(lambda connection: instances.put_together(connection, found))
 
     def time(self) -> datetime:
         """The time: by the clock of the ledger's server, or by this machine's if it has none."""
@@ -286,22 +258,22 @@ class Ledger:
         if not self._access.has_clock:
             return []
         now = self._clock.time()
-        if found := self._access.read(lambda connection: later_than(connection, now + skew)):
-            self._access.write(lambda connection: settle(connection, now, now + skew))
+        if found := self._access.read(lambda connection: instances.later_than(connection, now + skew)):
+            self._access.write(lambda connection: instances.settle(connection, now, now + skew))
         return [printable(f"{service} on {instance}: {to_second(when)}") for service, instance, when in found]
 
     def instances(self, within: timedelta) -> list[InstanceRecord]:
         """The instances that announced themselves within that time, or at a later one if their clock is ahead."""
-        seen = tables.instances.c.seen >= self.time() - within
-        query = tables.records_of(tables.instances).where(seen).order_by(*tables.instances.primary_key)
-        return self._records(InstanceRecord, query)
+        return self._records(InstanceRecord, queries.instances(self.time() - within))
 
     def reads(self, within: timedelta | None = None) -> list[ReadRecord]:
         """The reads of all instances, also of those that ended; with *within* only what was announced in that time."""
-        query = tables.records_of(tables.reads).order_by(*tables.reads.primary_key)
-        if within is not None:
-            query = query.where(tables.reads.c.seen >= self.time() - within)
-        return self._records(ReadRecord, query)
+        return self._records(ReadRecord, queries.reads(None if within is None else self.time() - within))
+
+    def uses(self, service: str, primary: str) -> queries.Uses:
+        """What is known of the use of all keys, read at one time; *primary* is the key of the complete run."""
+        now = self.time()
+        return self._access.read(lambda connection: queries.uses(connection, service, primary, now))
 
     def begin_run(self, command: str, service: str, primary: str, *, whole: bool = False) -> int:
         """Records that a run begins, and returns its number. *whole*: of every row of all targets of *service*."""
@@ -326,42 +298,18 @@ class Ledger:
 
     def runs(self, limit: int = 20, command: str | None = None, service: str | None = None) -> list[RunRecord]:
         """The last runs, of one *command* and *service* or of all, the newest first."""
-        query = tables.records_of(tables.runs).order_by(tables.runs.c.id.desc()).limit(limit)
-        if command is not None:
-            query = query.where(tables.runs.c.command == command)
-        if service is not None:
-            query = query.where(tables.runs.c.service == service)
-        return self._records(RunRecord, query)
+        return self._records(RunRecord, queries.runs(limit, command, service))
 
     def last_runs(self, limit: int, service: str, command: str | None = None) -> list[RunRecord]:
         """The last runs, the newest first, with the last ended and the last finished run of each command.
 
         So a hundred runs that died do not hide the last one that finished.
         """
-        runs = tables.runs.c
-        ended = (runs.outcome.is_not(None), runs.outcome.in_(TO_THEIR_END))
-        of_service = sa.and_(runs.service == service, *([runs.command == command] if command else []))
-        queries = [sa.select(sa.func.max(runs.id)).where(of_service, kind).group_by(runs.command) for kind in ended]
-        recent = self.runs(limit, command, service)
-        last = self._access.read(lambda connection: [number for each in queries for number in connection.scalars(each)])
-        missing = runs.id.in_({*last} - {run.id for run in recent})
-        older = tables.records_of(tables.runs).where(missing).order_by(runs.id.desc())
-        return recent + self._records(RunRecord, older)
-
-    def last_complete_run(self, service: str, primary: str) -> RunRecord | None:
-        """The last run of all targets of *service* that left every token under the key *primary*; None without one."""
-        runs = tables.runs.c
-        own = runs.service == service, runs.primary == primary
-        complete = runs.command == "run", runs.outcome == "complete", runs.whole == sa.true()
-        query = tables.records_of(tables.runs).where(*own, *complete).order_by(runs.id.desc()).limit(1)
-        return next(iter(self._records(RunRecord, query)), None)
+        return self._access.read(lambda connection: queries.last_runs(connection, limit, service, command))
 
     def begun_since_an_end(self, service: str, command: str) -> int:
         """The number of runs of *command* that began since the last one that finished."""
-        runs = tables.runs.c
-        own = sa.and_(runs.service == service, runs.command == command)
-        last = sa.select(sa.func.max(runs.id)).where(own, runs.outcome.in_(TO_THEIR_END)).scalar_subquery()
-        query = sa.select(sa.func.count()).where(own, runs.id > sa.func.coalesce(last, 0))
+        query = queries.begun_since_an_end(service, command)
         return self._access.read(lambda connection: connection.scalar(query) or 0)
 
     def keep_censuses(self, censuses: Iterable[CensusRecord]) -> None:
@@ -378,7 +326,7 @@ class Ledger:
                 # One that is known keeps its number: it was counted before.
                 numbered = census if census.number is not None else replace(census, number=number)
                 values = {"taken": census.taken, "document": numbered.document()}
-                put(connection, tables.censuses, {"place": place}, values)
+                tables.upsert(connection, tables.censuses, {"place": place}, values)
 
         self._access.write(act)
 
@@ -398,7 +346,7 @@ class Ledger:
         over = tables.searches.delete().where(sa.not_(self._is_remembered()))
 
         def act(connection: sa.Connection) -> None:
-            put(connection, tables.searches, {"place": place}, values)
+            tables.upsert(connection, tables.searches, {"place": place}, values)
             connection.execute(over)
 
         self._access.write(act)
@@ -422,7 +370,9 @@ class Ledger:
         command reads.
         """
         values = {"upto_key": upto, "reached": self._clock.local()}
-        self._access.write(lambda connection: put(connection, tables.progress, {"plan": _digest(plan)}, values))
+        self._access.write(
+            lambda connection: tables.upsert(connection, tables.progress, {"plan": _digest(plan)}, values)
+        )
 
     def reached(self, plan: str) -> str | None:
         """The key up to which *plan* is done; None if nothing is recorded."""
@@ -435,20 +385,7 @@ class Ledger:
         self._access.write(lambda connection: connection.execute(statement))
 
     def _records(self, kind: type[T], query: sa.Select[Any]) -> list[T]:
-        return self._access.read(lambda connection: records(kind, (row._asdict() for row in connection.execute(query))))
-
-
-def _dates_of(event: Event, now: datetime, *, forced: bool) -> dict[str, Any]:
-    """The columns of a key that a step sets."""
-    match event:
-        case "promoted":
-            return dict.fromkeys(PROMOTION) | {"promoted": now}
-        case "retired":
-            return {"retired": now, "forced": forced}
-        case "restored" | "resumed":
-            return {"suspended": None}
-        case _:
-            return {event: now}
+        return self._access.read(lambda connection: tables.records_in(connection, kind, query))
 
 
 def _digest(text: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from types import UnionType
-from typing import Any, TypeAlias, TypeVar, get_origin, get_type_hints
+from typing import Any, TypeAlias
 
 from keyring_core.errors import printable
 from keyring_core.redaction import get_redactor
@@ -21,23 +21,6 @@ from rotation.model.text import to_second
 
 KEPT_CENSUS_PROBLEMS = 100
 """Rows with a problem that a census names, at most."""
-T = TypeVar("T")
-
-
-def records(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
-    """*rows* as records of that *kind*. Raises TypeError for a value of another type: somebody changed the row."""
-    hints = get_type_hints(kind).items()
-    types = {name: hint if get_origin(hint) in {None, UnionType} else get_origin(hint) for name, hint in hints}
-    return [kind(**{name: _checked(name, row[name], types[name]) for name in row}) for row in rows]
-
-
-def _checked(name: str, value: object, expected: Any) -> object:
-    # JSON has a list for a tuple.
-    if expected is tuple and isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return tuple(value)
-    if not isinstance(value, expected):
-        raise TypeError(name)
-    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +43,9 @@ class KeyDates:
     @property
     def promotion(self) -> Promotion | None:
         """When it became primary; None for a key that has not been primary since the ledger began."""
-        return Promotion.of(self.promoted, self.promoted_after, self.promoted_before)
+        if self.promoted:
+            return Promotion(self.promoted, self.promoted)
+        return Promotion(self.promoted_after, self.promoted_before) if self.promoted_before else None
 
 
 @dataclass(frozen=True)
@@ -197,7 +182,8 @@ class CensusRecord:
             del document["number"]
         return document | {
             "target": self.name,
-            "problems": get_redactor().redact_value(self.problems[:KEPT_CENSUS_PROBLEMS]),
+            # A redactor is made for this, and takes milliseconds for each key that was loaded.
+            "problems": get_redactor().redact_value(self.problems[:KEPT_CENSUS_PROBLEMS]) if self.problems else [],
             # Only a check compares marks.
             "unreadable_rows": self.unreadable_rows if self.checked else "",
         }
@@ -306,34 +292,6 @@ class InstanceRecord:
     def words(self) -> str:
         """Its name in messages: `billing on web-1:4242 (seen 2026-01-03 12:00:00 UTC)`."""
         return printable(f"{self.service} on {self.instance} (seen {to_second(self.seen)})")
-
-
-@dataclass(frozen=True)
-class ReadRecord:
-    """How often a process of a service has read with one key, and when last."""
-
-    service: str
-    instance: str
-    key_id: str
-    seen: datetime
-    """When the process announced these numbers."""
-    opened: int = 0
-    """Tokens that it opened with the key since it began."""
-    last_opened: datetime | None = None
-    refused: int = 0
-    """Tokens that it did not open since it began, because the key is suspended."""
-    last_refused: datetime | None = None
-
-    @property
-    def last(self) -> datetime | None:
-        """When it last met a token under the key, opened or refused; None if it never did."""
-        return max((when for when in (self.last_opened, self.last_refused) if when), default=None)
-
-    @property
-    def words(self) -> str:
-        """Its name in messages: `billing on web-1:4242 (last read 2026-01-03 12:00:00 UTC)`."""
-        last = "never read" if self.last is None else f"last read {to_second(self.last)}"
-        return printable(f"{self.service} on {self.instance} ({last})")
 
 
 LIVE = timedelta(minutes=10)

@@ -1,15 +1,16 @@
-"""The ledger's tables, their version, and the migrations from older versions."""
+"""The ledger's tables, how their rows are read and written, their version, and the migrations from older versions."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import sqlalchemy as sa
 
-from rotation.ledger.chain import TIME_FORMAT, read_json, utc_text
+from rotation.ledger.chain import TIME_FORMAT, read_json
 
 
 class UtcTime(sa.TypeDecorator[datetime]):
@@ -20,7 +21,7 @@ class UtcTime(sa.TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, _dialect: sa.Dialect) -> str | None:
         """Aware time in, UTC text out."""
-        return None if value is None else utc_text(value)
+        return None if value is None else value.astimezone(UTC).strftime(TIME_FORMAT)
 
     def process_result_value(self, value: Any | None, _dialect: sa.Dialect) -> datetime | None:
         """Text in, UTC time out. Raises ValueError for text that is no time."""
@@ -64,6 +65,7 @@ class JsonText(sa.TypeDecorator[Any]):
         return read_json(value)
 
 
+T = TypeVar("T")
 metadata = sa.MetaData()
 
 schema = sa.Table(
@@ -230,6 +232,37 @@ VERSION = 5
 def records_of(table: sa.Table) -> sa.Select[Any]:
     """Selects all rows; their columns have the names of a record's fields."""
     return sa.select(*(column.label(column.key) for column in table.c))
+
+
+def records_in(connection: sa.Connection, kind: type[T], query: sa.Select[Any]) -> list[T]:
+    """The rows of *query* as records of that *kind*. Raises TypeError for a value of another type: an edited row."""
+    rows = connection.execute(query).mappings().all()
+    hints = get_type_hints(kind).items()
+    types = {name: hint if get_origin(hint) in {None, UnionType} else get_origin(hint) for name, hint in hints}
+    return [kind(**{name: _checked(name, row[name], types[name]) for name in row}) for row in rows]
+
+
+def _checked(name: str, value: object, expected: Any) -> object:
+    # JSON has a list for a tuple.
+    if expected is tuple and isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return tuple(value)
+    if not isinstance(value, expected):
+        raise TypeError(name)
+    return value
+
+
+def upsert(
+    connection: sa.Connection, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any], **new: Any
+) -> bool:
+    """Updates the row with that *key* to *values*; inserts it if it is missing, then with the *new* values instead.
+
+    Returns whether it was missing.
+    """
+    row = sa.and_(*(table.c[name] == value for name, value in key.items()))
+    if connection.execute(table.update().where(row).values(values)).rowcount:
+        return False
+    connection.execute(table.insert().values({**values, **new, **key}))
+    return True
 
 
 TABLE_NAMES = tuple(metadata.tables)

@@ -16,9 +16,9 @@ from enum import Enum
 from typing import NamedTuple, TypeVar
 
 from keyring_core import KeyState
-from rotation.ledger.clock import SERVICE_CLOCK_REMEDY
+from rotation.ledger.clock import SERVICE_CLOCK_REMEDY, utc_now
 from rotation.ledger.database import LedgerError
-from rotation.ledger.ledger import Ledger, utc_now
+from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord, census_record, in_fleet
 from rotation.model.failures import UsageError
 from rotation.model.report import Report

@@ -17,8 +17,7 @@ from keyring_core.sources import is_missing, key_path
 from rotation.configuration.key_sets import ENVIRONMENT, VARIABLES
 from rotation.configuration.key_sources import KEY_ITSELF, LISTED, KeySource
 from rotation.context import Context
-from rotation.lifecycle.key_file_edits import items_of
-from rotation.lifecycle.key_locations import KeyLocation
+from rotation.lifecycle.key_file_edits import KeyLocation, items_of
 from rotation.lifecycle.transitions import Edit, KeyStep, after, edits, held
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.next_steps import RUN, THIS_AGAIN, Next, Steps
@@ -158,7 +157,7 @@ class EnvironmentKeys:
         done = after(self.settings, step, key)
         # Checked before any file is written: an archive may hold a mistyped copy of a key, which nothing would load.
         check_told_apart({each: variable for variable, keys in held(done).items() for each in keys})
-        locations = self._locations(key)
+        locations = self._locations([change.variable for change in changes], key)
         if step is KeyStep.SUSPEND and self.keys.written and not self.keys.written.suspended:
             raise UsageError(
                 f"[keys.{self.keys.name}] has no place for suspended keys. In rotation.toml, add `suspended = "
@@ -181,17 +180,18 @@ class EnvironmentKeys:
         It is there if the process of a step died between two files.
         """
         key = key or self.settings.primary
-        locations, found = self._locations(key), []
-        for name in variables:
-            path = locations[name].path
-            is_there = path and path.is_file() and key in [each for _, each in locations[name].keys(path.read_bytes())]
+        found = []
+        for name, location in self._locations(variables, key).items():
+            path = location.path
+            is_there = path and path.is_file() and key in [each for _, each in location.keys(path.read_bytes())]
             if is_there and key not in held(self.settings)[name]:
                 found.append(Edit(name, held(self.settings)[name]))
         return found
 
     def finish(self, changes: Sequence[Edit], key: Key | None = None) -> WrittenKeys:
         """Writes the edits of `left_behind` for that *key*; no key changes its state."""
-        return WrittenKeys(self._write(changes, self._locations(key or self.settings.primary), self.settings))
+        locations = self._locations([change.variable for change in changes], key or self.settings.primary)
+        return WrittenKeys(self._write(changes, locations, self.settings))
 
     def _write(self, changes: Sequence[Edit], locations: Mapping[str, KeyLocation], done: Settings) -> list[Path]:
         """Writes the changes, file by file in their order, and returns the files. Afterwards *done* is what loads.
@@ -280,15 +280,16 @@ class EnvironmentKeys:
             warnings.simplefilter("ignore", KeyConfigWarning)
             return self._context.load_settings(self._environ())
 
-    def _locations(self, key: Key | None = None) -> dict[str, KeyLocation]:
-        """The locations; of several entries of previous keys the one that holds *key*, otherwise the first."""
+    def _locations(self, variables: Iterable[str], key: Key | None = None) -> dict[str, KeyLocation]:
+        """The locations of *variables*; of several entries of previous keys the one with *key*, otherwise the first."""
         in_file = self._context.inputs.read_dotenv()
         environ = {**self._context.inputs.process_environ, **in_file}
         sources: dict[KeyState, KeySource] = {}
         for state, source in self.keys.sources(environ):
             if state not in sources or (key in self._secrets and source == self._secrets[key][0]):
                 sources[state] = source
-        return {name: self._location(state, sources.get(state), environ, in_file) for state, name in VARIABLES.items()}
+        states = {name: state for state, name in VARIABLES.items()}
+        return {name: self._location(states[name], sources.get(states[name]), environ, in_file) for name in variables}
 
     def _location(
         self, state: KeyState, source: KeySource | None, environ: Mapping[str, str], in_file: Mapping[str, str]
@@ -353,4 +354,4 @@ class EnvironmentKeys:
 
     def _origin(self, key: Key, variable: str) -> str:
         now = next((name for name, keys in held(self.settings).items() if key in keys), "")
-        return "as now" if now == variable else now and f"now in {self._locations()[now].variable}"
+        return "as now" if now == variable else now and f"now in {self._locations([now])[now].variable}"

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
 from keyring_core import KeyState
-from rotation.ledger.key_uses import KnownUse
+from rotation.ledger.key_uses import KeyUses
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import KeyDates, missing
 from rotation.model.key_use import KeyUse, trial
 from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, lines_of, read_the_rest, retire_step
-from rotation.retirement import Standing, of_censuses, refusals, standing
+from rotation.retirement.evidence import of_censuses
+from rotation.retirement.reasons import Standing, refusals, standing
 
 CUT_SHORT = "The retirement of {} was cut short; to record it:"
 
@@ -46,7 +47,7 @@ def list_keys(
     if ledger is None:
         return [ListedKey(key_id, str(state)) for key_id, state in states.items()]
     with ledger:
-        known = KnownUse.of(ledger, states, service)
+        known = KeyUses.of(ledger, states, service)
         censuses = [census for census in ledger.censuses() if census.service == service]
         cut_short = ledger.cut_short(service, states)
     records = {key.id: key for key in known.records if key.service == service}
@@ -63,7 +64,7 @@ def list_keys(
             str(state or gone[key_id]),
             record.first_seen if record else None,
             tokens,
-            known.use(key_id, states, suspend_days),
+            known.of_key(key_id, states, suspend_days),
             **dates,
         )
         if state and state.is_superseded:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from keyring_core import Key
 from keyring_core.environment import PREVIOUS, STAGED
+from keyring_core.keyring import RotationKeyring
 from rotation.configuration.targets import own_targets, scope_of
 from rotation.context import Context
 from rotation.kept_files import outputs_of
@@ -18,35 +19,39 @@ from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import history_of
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.archived_keys import find_archived
-from rotation.lifecycle.environment_keys import EnvironmentKeys
-from rotation.lifecycle.retirement_case import Case, examine
+from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys
+from rotation.lifecycle.gathering import Asked, Case, gather
+from rotation.lifecycle.other_sets import losses
 from rotation.lifecycle.retirement_files import (
     ARCHIVE,
+    Certificate,
     certificate,
     certificate_of,
     check_archived,
     keep_files,
 )
-from rotation.lifecycle.shared_secrets import losses
 from rotation.lifecycle.signatures import Signer
 from rotation.lifecycle.steps import (
+    CUT_SHORT,
     DISTRIBUTE,
     NO_LEDGER,
     GoneKey,
     StepResult,
     check_force,
-    date,
-    mark,
+    finished,
     open_session,
+    record_date,
+    take,
     then_run,
     unchecked,
 )
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key, promotion_refusals
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.key_use import named
-from rotation.model.next_steps import CHECK, RUN, Next, Steps, demotion_steps, retire_step
+from rotation.model.next_steps import CHECK, RUN, Next, Refusal, Steps, demotion_steps, retire_step
 from rotation.model.target import Target
 from rotation.model.text import many, to_second
+from rotation.retirement.reasons import refusals
 from rotation.world.atomic_file import legible_to_others, read_whole, write_refusal
 from rotation.world.outputs import Output
 
@@ -67,10 +72,8 @@ def stage(context: Context) -> StepResult:
     check_order(keys.settings, KeyStep.STAGE, key, keys.keys)
     with open_session(context, keys.states) as session:
         following = Steps(Next(("keys", "promote"), keys=context.key_set), when=f"{DISTRIBUTE} When all have it:")
-        written = keys.take(KeyStep.STAGE, key)
-        done = StepResult(KeyStep.STAGE, key, f"Staged {key.id}", following, written)
-        done.notes = mark(session, done) if session.ledger else [NO_LEDGER]
-    return done
+        notes = [] if session.ledger else [NO_LEDGER]
+        return take(session, keys, StepResult(KeyStep.STAGE, key, f"Staged {key.id}", following, notes=notes))
 
 
 def promote(context: Context, key_id: str | None, force: str | None) -> StepResult:
@@ -86,10 +89,7 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
     if left := keys.left_behind(places):
         # The process of that promotion died between two files.
         with open_session(context, keys.states) as session:
-            said = f"Promoted {was}: finished what was cut short"
-            done = StepResult(KeyStep.PROMOTE, primary, said, then_run(), keys.finish(left))
-            done.notes = mark(session, done)
-        return done
+            return finished(session, KeyStep.PROMOTE, primary, then_run(), keys.finish(left))
     if {key_id or force, force or key_id} == {was}:
         # An admin who types it again wants to see that it is done.
         done = StepResult(KeyStep.PROMOTE, primary, f"{was} is the primary key already", RUN)
@@ -98,8 +98,7 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
             own = {record.id: record for record in records if record.service == session.service}
             if history_of(was, [*keys.states], own.values(), session.service).newer:
                 # The process that went back to it died before it recorded that: a run would go forward again.
-                done.said, done.following = f"Promoted {was}: finished what was cut short", then_run()
-                done.notes = mark(session, done)
+                done = finished(session, KeyStep.PROMOTE, primary, then_run(), WrittenKeys())
             elif was in own and own[was].promotion is None:
                 # It was a previous key when the ledger met it, and somebody made it primary by hand.
                 session.attempt(lambda ledger: ledger.mark_newest(was, session.service))
@@ -118,13 +117,7 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
             back = Next(("keys", "promote", was, "--force", was), f"if {key.id} leaked, return:", context.key_set)
             done.following = Steps(back, RUN.after("otherwise:"), when=f"{DISTRIBUTE} Then:")
         against = [*promotion_refusals(fleet, key.id, session.time()), *losses(context, keys, step, key)]
-        if against and not force:
-            done.refused = against
-            return done
-        done.notes += [f"forced, though {reason}" for reason, _ in against]
-        done.written = keys.take(step, key)
-        done.notes += mark(session, done)
-    return done
+        return take(session, keys, done, against, force)
 
 
 def retire(  # noqa: PLR0913 - what a retirement needs
@@ -149,25 +142,16 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         raise UsageError("--sign-with signs a certificate; name its file with --certificate")
     signer = Signer.load(sign_with, f"--sign-with {sign_with}") if sign_with else None
     own, keys = own_targets(targets, context.key_set), EnvironmentKeys(context)
-    if finished := _finish_retirement(context, keys, key_id):
-        return finished
+    if cut_short := _finish_retirement(context, keys, key_id):
+        return cut_short
     key = find_key(keys.settings, key_id)
     check_order(keys.settings, KeyStep.RETIRE, key, keys.keys)
     check_force(force, key)
     outputs = _take_outputs(context, key, targets, proof, archive)
     with open_session(context, keys.states) as session:
-        case = examine(
-            context,
-            session,
-            keys,
-            key,
-            targets=own,
-            everything=targets,
-            whatever=bool(force),
-            full_speed=full_speed,
-            wait=wait,
-        )
-        evidence, census, against = case.evidence, case.census, case.against
+        asked = Asked(context, session, key, RotationKeyring(*keys.settings), own, targets)
+        case = gather(asked, keys, whatever=bool(force), full_speed=full_speed, wait=wait)
+        evidence, against = case.evidence, refusals(case.evidence)
         if context.streams.stopping:
             # Even with --force: a retirement never rests on half a census.
             raise StoppedError("stopped on request. Nothing was changed.")
@@ -176,42 +160,57 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         missing = [*unchecked(context, session, evidence.fleet), *case.unchecked, *evidence.use.unheard]
         if session.ledger and evidence.promoted is None:
             missing.append(_undated(session, keys, evidence.primary))
-        done = StepResult(KeyStep.RETIRE, key, "", _after(archive), notes=list(missing), search=evidence.search)
+        done = StepResult(KeyStep.RETIRE, key, "", _after(archive), notes=missing, search=evidence.search)
         if against and not force:
             done.refused = against
             done.notes += [] if case.is_searched else [NOT_SEARCHED]
             return done
-        done.notes += [f"reads are known of {named(evidence.use.asked, '; ')}"] if evidence.use.asked else []
-        done.certificate = certificate(
-            evidence, census, session.service, session.date(), overridden=against, unchecked=missing, by=session.by
-        )
-        done.said = f"Retired {key.id}: forced"
-        if not against:
-            cells, columns = (
-                many(done.certificate.cells, "cell"),
-                scope_of([part.target for part in census.targets]),
-            )
-            whole = f"{cells} of {columns}, and all other columns that this database user can read"
-            done.said = f"Retired {key.id}: no token that was read needs it ({whole})"
-        done.notes += [f"forced, though {reason}" for reason, _ in against]
-        done.notes += done.certificate.others
-        if not archive:
-            done.notes.append(NOT_ARCHIVED)
-        else:
-            # `check` watches the mode of the archive, as long as it stays there.
-            done.certificate.archive = str(archive.resolve())
+        made = _certify(session, case, done, against, archive)
         # Before the key is removed: if the proof or the archive cannot be written, it stays.
         for output in outputs:
             output.check()
-        kept = dict.fromkeys((key, *(need.shared.key for need in case.needs))) if archive else {}
+        kept = dict.fromkeys((key, *(one.key for one in case.shared))) if archive else {}
         for each in kept:
             check_archived(each)
-        done.certificate = keep_files(session, done.certificate, [*kept], proof=proof, archive=archive, signer=signer)
+        done.certificate = keep_files(session, made, [*kept], proof=proof, archive=archive, signer=signer)
         done.kept = [path for path in (proof, archive) if path]
         done.written = keys.take(KeyStep.RETIRE, key)
-        done.notes += date(session, key, "retired", forced=bool(against))
+        done.notes += record_date(session, key, "retired", forced=bool(against))
         done.notes += _of_shared(session, case, forced=bool(against))
     return done
+
+
+def _certify(
+    session: Session, case: Case, done: StepResult, against: Sequence[Refusal], archive: Path | None
+) -> Certificate:
+    """The certificate of what is *done*, to which it adds its sentence and its notes; they are so far what is missing.
+
+    *against*: the reasons that are overridden.
+    """
+    made = certificate(
+        case.evidence,
+        case.census,
+        session.service,
+        session.date(),
+        overridden=against,
+        unchecked=done.notes,
+        by=session.by,
+    )
+    asked = case.evidence.use.asked
+    done.notes += [f"reads are known of {named(asked, '; ')}"] if asked else []
+    done.said = f"Retired {done.key.id}: forced"
+    if not against:
+        cells, columns = many(made.cells, "cell"), scope_of([part.target for part in case.census.targets])
+        whole = f"{cells} of {columns}, and all other columns that this database user can read"
+        done.said = f"Retired {done.key.id}: no token that was read needs it ({whole})"
+    done.notes += [f"forced, though {reason}" for reason, _ in against]
+    done.notes += made.others
+    if not archive:
+        done.notes.append(NOT_ARCHIVED)
+    else:
+        # `check` watches the mode of the archive, as long as it stays there.
+        made.archive = str(archive.resolve())
+    return made
 
 
 def restore(context: Context, key_id: str, archive: Path) -> StepResult:
@@ -227,10 +226,8 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
         last = (session.attempt(lambda ledger: ledger.last_events(session.service)) or {}).get(key.id)
         if key.id in keys.states and last and last.event == "retired":
             # The process of that restoration died before it recorded it.
-            said = f"Restored {key.id}: finished what was cut short"
-            done = StepResult(KeyStep.RESTORE, key, said, then_run(retire_step(key.id, context.key_set)))
-            done.notes = mark(session, done)
-            return done
+            following = then_run(retire_step(key.id, context.key_set))
+            return finished(session, KeyStep.RESTORE, key, following, WrittenKeys())
         check_order(keys.settings, KeyStep.RESTORE, key, keys.keys)
         following = then_run(retire_step(key.id, context.key_set))
         primary, records = keys.settings.primary.id, session.attempt(Ledger.keys) or ()
@@ -238,10 +235,8 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
             # A key that was lost, or an older file of keys: a run would leave its tokens alone.
             later = f"{DISTRIBUTE} {key.id} was promoted later than the primary key {primary}:"
             following = Steps(demotion_steps(key.id, context.key_set), when=later)
-        written = keys.take(KeyStep.RESTORE, key)
-        done = StepResult(KeyStep.RESTORE, key, f"Restored {key.id} as a previous key", following, written)
-        done.notes = mark(session, done) if session.ledger else [NO_LEDGER]
-        return done
+        said, notes = f"Restored {key.id} as a previous key", [] if session.ledger else [NO_LEDGER]
+        return take(session, keys, StepResult(KeyStep.RESTORE, key, said, following, notes=notes))
 
 
 def _take_outputs(
@@ -267,10 +262,10 @@ def _take_outputs(
 def _of_shared(session: Session, case: Case, *, forced: bool) -> list[str]:
     """Notes on the keys of other sets that were made of the retired key's secret; dates those that went with it."""
     notes = []
-    for one, *_ in case.needs:
+    for one in case.shared:
         if one.same_place or not one.is_left:
             notes.append(f"{one.words}, was made of the same secret, and is gone with it")
-            notes += date(replace(session, service=one.context.service), one.key, "retired", forced=forced)
+            notes += record_date(replace(session, service=one.context.service), one.key, "retired", forced=forced)
         else:
             notes.append(f"{one.words}, is made of the same secret, and stays: it has a place of its own there")
     return notes
@@ -311,7 +306,7 @@ def _finish_retirement(context: Context, keys: EnvironmentKeys, key_id: str) -> 
     archive = certified.get("archive")
     notes = [] if archive else [NOT_ARCHIVED]
     done = StepResult(KeyStep.RETIRE, GoneKey(key_id), "", _after(archive), notes=notes)
-    done.said = f"Retired {key_id}: finished what was cut short; its certificate is of {certified.get('retired')}"
+    done.said = f"Retired {key_id}: {CUT_SHORT}; its certificate is of {certified.get('retired')}"
     with open_session(context, keys.states) as session:
-        done.notes += date(session, done.key, "retired", forced=certified.get("forced") is True)
+        done.notes += record_date(session, done.key, "retired", forced=certified.get("forced") is True)
     return done

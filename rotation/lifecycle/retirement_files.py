@@ -18,9 +18,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from keyring_core import Key, KeyConfigError
-from rotation.discovery.result import Remark
+from rotation.discovery.result import Remark, by_database
 from rotation.ledger.chain import SIGNATURE
-from rotation.ledger.ledger import utc_now
+from rotation.ledger.clock import utc_now
 from rotation.ledger.session import Session
 from rotation.lifecycle.archived_keys import archived_keys
 from rotation.lifecycle.key_file_edits import key_file_items
@@ -28,9 +28,10 @@ from rotation.lifecycle.signatures import CertificateSignature, Signer, signatur
 from rotation.model.counts import CellCounts
 from rotation.model.failures import UsageError
 from rotation.model.key_use import in_words
+from rotation.model.next_steps import Refusal
 from rotation.model.report import Report, TargetReport, others_in_words
 from rotation.model.text import release
-from rotation.retirement import Evidence, Refusal, by_database
+from rotation.retirement.evidence import Evidence
 from rotation.world.atomic_file import read_whole, replace_whole
 from rotation.world.outputs import Holds, Kind, replaced
 
@@ -228,7 +229,7 @@ def _issue(session: Session, made: Certificate, signer: Signer | None) -> Certif
     elif sign:
         document[SIGNATURE] = sign(document)
     added = {name: document[name] for name in ("ledger", "event", "head") if name in document}
-    return msgspec.structs.replace(made, **added, signature=signature_of(document) or msgspec.UNSET)
+    return msgspec.structs.replace(made, **added, signature=signature_of(document) if signer else msgspec.UNSET)
 
 
 def certificate_of(key_id: str) -> Kind:

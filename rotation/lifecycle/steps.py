@@ -13,15 +13,14 @@ from keyring_core.environment import LEDGER_URL
 from rotation.context import Context
 from rotation.discovery.result import Discovery, Remark
 from rotation.ledger.database import LedgerError
-from rotation.ledger.ledger import Event
+from rotation.ledger.events import Event
 from rotation.ledger.records import InstanceRecord
 from rotation.ledger.session import OnFailure, Session
-from rotation.lifecycle.environment_keys import WrittenKeys
+from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys
 from rotation.lifecycle.retirement_files import Certificate
 from rotation.lifecycle.transitions import KeyStep
 from rotation.model.failures import UsageError
-from rotation.model.next_steps import RUN, Next, Remedy, Steps
-from rotation.retirement import Refusal
+from rotation.model.next_steps import RUN, Next, Refusal, Remedy, Steps
 from rotation.world.process import operator
 
 NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"
@@ -34,6 +33,7 @@ NO_ANNOUNCEMENTS = (
     "that every process that uses it has them"
 )
 DISTRIBUTE = "Give this to every service, and restart those that do not reload."
+CUT_SHORT = "finished what was cut short"
 EVENTS: Mapping[KeyStep, Event] = {
     KeyStep.STAGE: "staged",
     KeyStep.PROMOTE: "promoted",
@@ -96,16 +96,40 @@ def unchecked(context: Context, session: Session, fleet: Sequence[InstanceRecord
     return [NO_FLEET.format(session.ledger.name)]
 
 
-def mark(session: Session, done: StepResult) -> list[str]:
+def take(
+    session: Session, keys: EnvironmentKeys, done: StepResult, against: Sequence[Refusal] = (), force: str | None = None
+) -> StepResult:
+    """Takes the step that *done* is to be the result of, and records its date; unless reasons are *against* it.
+
+    Not refused is what an operator wants to *force*. Raises as `EnvironmentKeys.take`.
+    """
+    if against and not force:
+        done.refused = against
+        return done
+    done.notes += [f"forced, though {reason}" for reason, _ in against]
+    assert isinstance(done.key, Key)  # noqa: S101 - for the type checker
+    done.written = keys.take(done.step, done.key)
+    done.notes += record(session, done)
+    return done
+
+
+def finished(session: Session, step: KeyStep, key: Key, following: Remedy, written: WrittenKeys) -> StepResult:
+    """The result of a *step* whose process had died before it wrote all files, or recorded the date."""
+    done = StepResult(step, key, f"{EVENTS[step].capitalize()} {key.id}: {CUT_SHORT}", following, written)
+    done.notes = record(session, done)
+    return done
+
+
+def record(session: Session, done: StepResult) -> list[str]:
     """Records the date of what was *done*; returns a note if that fails, since the step stays done."""
     if done.written.manual:
         # A key that an operator has yet to store gets its date when it is found there.
         return []
-    return date(session, done.key, EVENTS[done.step])
+    return record_date(session, done.key, EVENTS[done.step])
 
 
-def date(session: Session, key: Key | GoneKey, event: Event, *, forced: bool = False) -> list[str]:
-    """As `mark`, for one key of a step."""
+def record_date(session: Session, key: Key | GoneKey, event: Event, *, forced: bool = False) -> list[str]:
+    """As `record`, for one key of a step."""
     try:
         session.attempt(lambda ledger: ledger.mark(key.id, event, session.service, forced=forced, by=session.by))
     except LedgerError as error:

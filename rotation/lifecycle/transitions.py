@@ -13,8 +13,8 @@ from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, SUSPENDED, Setti
 from rotation.configuration.key_sets import ENVIRONMENT, VARIABLES, KeyPlaces
 from rotation.ledger.records import InstanceRecord, lacking
 from rotation.model.failures import UsageError
-from rotation.model.next_steps import RUN, STATUS, Next, Steps
-from rotation.retirement import Refusal, restart
+from rotation.model.next_steps import RUN, STATUS, Next, Refusal, Steps
+from rotation.retirement.words import restart
 
 
 class KeyStep(StrEnum):
@@ -71,7 +71,7 @@ class Edit(NamedTuple):
 
 def find_key(settings: Settings, key_id: str) -> Key:
     """The key with that id. Raises UsageError, which lists the known ids or the nearest one."""
-    known = {key.id: key for key in states(settings)}
+    known = {key.id: key for key in all_keys(settings)}
     if key_id in known:
         return known[key_id]
     near = difflib.get_close_matches(key_id, known, n=1)
@@ -81,12 +81,12 @@ def find_key(settings: Settings, key_id: str) -> Key:
 
 def check_order(settings: Settings, step: KeyStep, key: Key, keys: KeyPlaces = ENVIRONMENT) -> None:
     """Raises UsageError if *step* is out of order for *key*; the message has the step that comes first."""
-    state = states(settings).get(key)
+    state = state_of(settings, key)
     if state not in MOVES[step][0].before:
         fault = _OUT_OF_ORDER[step].format(id=key.id, state=state)
         if step in {KeyStep.RETIRE, KeyStep.SUSPEND} and settings.previous:
             fault += f" Here that is {' or '.join(each.id for each in settings.previous)}."
-        raise UsageError(fault, *_first(settings, step, key, state, keys))
+        raise UsageError(fault, *_steps_before(settings, step, key, state, keys))
     if step is KeyStep.STAGE and settings.staged:
         raise UsageError(
             f"{settings.staged.id} is staged already; two at once would leave services with different ones.",
@@ -96,11 +96,12 @@ def check_order(settings: Settings, step: KeyStep, key: Key, keys: KeyPlaces = E
 
 def edits(settings: Settings, step: KeyStep, key: Key) -> list[Edit]:
     """The changes of *step*, variable by variable, in the order in which it is safe to write them."""
-    moves, was = list(zip(MOVES[step], (key, settings.primary), strict=False)), states(settings)
+    moved = zip(MOVES[step], (key, settings.primary), strict=False)
+    moves = [(state_of(settings, each), move.after, each) for move, each in moved]
     now, found = held(settings), []
     for state, coming, going in WRITES:
-        added = tuple(moved for move, moved in moves if coming and move.after is state)
-        gone = tuple(moved for _, moved in moves if going and was.get(moved) is state)
+        added = tuple(each for _, after, each in moves if coming and after is state)
+        gone = tuple(each for before, _, each in moves if going and before is state)
         if gone or added:
             variable = VARIABLES[state]
             now[variable] = (*added, *(other for other in now[variable] if other not in (*gone, *added)))
@@ -124,9 +125,15 @@ def held(settings: Settings) -> dict[str, tuple[Key, ...]]:
     }
 
 
-def states(settings: Settings) -> dict[Key, KeyState]:
-    """The state of each key."""
-    return {key: state for state, variable in VARIABLES.items() for key in held(settings)[variable]}
+def all_keys(settings: Settings) -> list[Key]:
+    """The keys of all variables, the primary one first."""
+    return [key for keys in held(settings).values() for key in keys]
+
+
+def state_of(settings: Settings, key: Key) -> KeyState | None:
+    """The state of *key*; None if it is not there."""
+    keys = held(settings)
+    return next((state for state, variable in VARIABLES.items() if key in keys[variable]), None)
 
 
 def promotion_refusals(fleet: Sequence[InstanceRecord], key_id: str, now: datetime) -> list[Refusal]:
@@ -151,17 +158,14 @@ _OUT_OF_ORDER = {
 }
 
 
-def _first(settings: Settings, step: KeyStep, key: Key, state: KeyState | None, keys: KeyPlaces) -> Iterator[Steps]:
-    """The steps that come before *step*."""
+def _steps_before(
+    settings: Settings, step: KeyStep, key: Key, state: KeyState | None, keys: KeyPlaces
+) -> Iterator[Steps]:
     if step is KeyStep.GO_BACK and state is KeyState.SUSPENDED:
         yield Steps(Next(("keys", "resume", key.id), "resume it first:", keys.name))
-    elif step in {KeyStep.RETIRE, KeyStep.SUSPEND}:
-        yield _until_previous(settings, state, keys)
-
-
-def _until_previous(settings: Settings, state: KeyState | None, keys: KeyPlaces) -> Steps:
-    if state is KeyState.PRIMARY:
+    elif step in {KeyStep.RETIRE, KeyStep.SUSPEND} and state is KeyState.PRIMARY:
         left = ["promote"] if settings.staged else ["stage", "promote"]
-        return Steps(*(Next(("keys", word), keys=keys.name) for word in left), RUN)
-    place = keys.place(KeyState.STAGED)
-    return Steps(STATUS.after("see that no token is under it:"), f"take it out of {place} everywhere")
+        yield Steps(*(Next(("keys", word), keys=keys.name) for word in left), RUN)
+    elif step in {KeyStep.RETIRE, KeyStep.SUSPEND}:
+        place = keys.place(KeyState.STAGED)
+        yield Steps(STATUS.after("see that no token is under it:"), f"take it out of {place} everywhere")

@@ -21,13 +21,6 @@ class Promotion(NamedTuple):
     is_close: bool = False
     """True if it was later than the primary key's, perhaps because a clock was wrong."""
 
-    @classmethod
-    def of(cls, exact: datetime | None, after: datetime | None, before: datetime | None) -> Promotion | None:
-        """The promotion from the ledger's dates; None if it has none."""
-        if exact:
-            return cls(exact, exact)
-        return cls(after, before) if before else None
-
     @property
     def exact(self) -> bool:
         """True if the time itself is known."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from keyring_core.errors import printable
 from rotation.model.text import many, span, to_second
@@ -16,43 +15,39 @@ SHOWN = 3
 """Instances that one message names; it gives the number of the others."""
 
 
-class Read(Protocol):
-    """The reads of one instance with one key."""
+@dataclass(frozen=True)
+class ReadRecord:
+    """How often a process of a service has read with one key, and when last."""
 
-    @property
-    def service(self) -> str:
-        """Its service."""
-
-    @property
-    def instance(self) -> str:
-        """Its name."""
-
-    @property
-    def opened(self) -> int:
-        """Tokens that it opened since it began."""
-
-    @property
-    def last_opened(self) -> datetime | None:
-        """When it opened the last one."""
-
-    @property
-    def refused(self) -> int:
-        """Tokens that it refused since it began, because the key is suspended."""
-
-    @property
-    def last_refused(self) -> datetime | None:
-        """When it refused the last one."""
+    service: str
+    instance: str
+    key_id: str
+    seen: datetime
+    """When the process announced these numbers."""
+    opened: int = 0
+    """Tokens that it opened with the key since it began."""
+    last_opened: datetime | None = None
+    refused: int = 0
+    """Tokens that it did not open since it began, because the key is suspended."""
+    last_refused: datetime | None = None
 
     @property
     def last(self) -> datetime | None:
-        """When it met the last one, opened or refused."""
+        """When it last met a token under the key, opened or refused; None if it never did."""
+        return max((when for when in (self.last_opened, self.last_refused) if when), default=None)
+
+    @property
+    def words(self) -> str:
+        """Its name in messages: `billing on web-1:4242 (last read 2026-01-03 12:00:00 UTC)`."""
+        last = "never read" if self.last is None else f"last read {to_second(self.last)}"
+        return printable(f"{self.service} on {self.instance} ({last})")
 
 
 @dataclass(frozen=True)
 class KeyUse:
     """What is known about the use of one key. Without a ledger that is nothing."""
 
-    reads: Sequence[Read] = ()
+    reads: Sequence[ReadRecord] = ()
     """One for each instance, of whatever service, that has ever read with the key."""
     since: datetime | None = None
     """Reads after this time count against the key; None: all of them."""
@@ -74,23 +69,23 @@ class KeyUse:
     now: datetime | None = None
 
     @property
-    def late(self) -> list[Read]:
+    def late(self) -> list[ReadRecord]:
         """The reads that count against the key, the last one first."""
         return _after(self.reads, self.since)
 
     @property
-    def refused(self) -> list[Read]:
+    def refused(self) -> list[ReadRecord]:
         """The instances that refused tokens since the key was suspended and since the last complete run."""
         start = max((when for when in (self.since, self.suspended) if when), default=None)
         return [one for one in _after(self.reads, start) if _is_after(one.last_refused, start)]
 
     @property
-    def read(self) -> list[Read]:
+    def read(self) -> list[ReadRecord]:
         """The instances that ever read with the key, the last one first."""
         return _after(self.reads, None)
 
     @property
-    def last(self) -> Read | None:
+    def last(self) -> ReadRecord | None:
         """The instance that read with the key last."""
         return next(iter(self.read), None)
 
@@ -105,7 +100,7 @@ def trial(days: int) -> str:
     return f"{many(days, 'day')} (suspend_days)" if days else "as long as you want to try it"
 
 
-def in_words(reads: Sequence[Read], since: datetime | None = None) -> str:
+def in_words(reads: Sequence[ReadRecord], since: datetime | None = None) -> str:
     """The instances with their numbers and times, the first SHOWN by name; of those times the ones after *since*."""
     return named([_words(one, since) for one in reads], "; ")
 
@@ -114,6 +109,15 @@ def named(instances: Sequence[str], separator: str = ", ") -> str:
     """The first SHOWN of *instances*, and the number of the others."""
     more = [f"and {many(len(instances) - SHOWN, 'instance')} more"] if len(instances) > SHOWN else []
     return separator.join([*instances[:SHOWN], *more])
+
+
+def of_last_run(use: KeyUse, primary: str) -> str:
+    """A sentence on the last complete run, which does not count; *primary* is the primary key's id."""
+    if use.run is None:
+        return f"no run of all targets of rotation.toml has ended complete under {primary}"
+    late = use.now and use.run > use.now
+    why = "which is still to come" if late else f"by the dates in the ledger before {primary} was promoted"
+    return f"the last complete run was at {to_second(use.run)}, {why}, so it does not count"
 
 
 def last_read(use: KeyUse, now: datetime) -> str:
@@ -126,7 +130,7 @@ def last_read(use: KeyUse, now: datetime) -> str:
     return printable(f"{verb}{span(max(now - use.last.last, timedelta()))} ago by {who}")
 
 
-def _words(one: Read, since: datetime | None) -> str:
+def _words(one: ReadRecord, since: datetime | None) -> str:
     parts = []
     for verb, number, when in ("opened", one.opened, one.last_opened), ("refused", one.refused, one.last_refused):
         if when and _is_after(when, since):
@@ -136,7 +140,7 @@ def _words(one: Read, since: datetime | None) -> str:
     return printable(f"{one.service} on {one.instance} {' and '.join(parts)}")
 
 
-def _after(reads: Sequence[Read], since: datetime | None) -> list[Read]:
+def _after(reads: Sequence[ReadRecord], since: datetime | None) -> list[ReadRecord]:
     found = [(one.last, one) for one in reads if one.last and _is_after(one.last, since)]
     return [one for _, one in sorted(found, key=lambda pair: pair[0], reverse=True)]
 

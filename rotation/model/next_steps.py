@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from keyring_core.errors import printable
 
@@ -73,6 +73,13 @@ class Steps:
 
 Remedy: TypeAlias = OneStep | Steps
 """The way out of a fault: one step, or several."""
+
+
+class Refusal(NamedTuple):
+    """A reason to refuse a step, and what removes it."""
+
+    reason: str
+    remedy: Remedy
 
 
 def lines_of(remedy: Remedy) -> tuple[OneStep, ...]:

@@ -8,8 +8,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from keyring_core import KeyState
-from rotation.discovery.result import Discovery
-from rotation.ledger.ledger import utc_now
+from rotation.discovery.result import Discovery, by_database
+from rotation.ledger.clock import utc_now
 from rotation.lifecycle.listing import ListedKey
 from rotation.lifecycle.steps import StepResult
 from rotation.lifecycle.transitions import KeyStep
@@ -17,7 +17,7 @@ from rotation.model.key_use import last_read
 from rotation.model.next_steps import PLAIN, Invocation
 from rotation.model.text import GONE, MINUTE, UNCHANGED, UNOPENED
 from rotation.output.terminal import Fitting, following, rows_table
-from rotation.retirement import Standing, by_database
+from rotation.retirement.reasons import Standing
 
 _NEEDED: Mapping[str | None, str] = {None: "", Standing.NEEDED: "yes", Standing.UNPROVEN: "not proven"}
 

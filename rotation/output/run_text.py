@@ -30,7 +30,8 @@ from rotation.model.text import be, many, to_second
 from rotation.output.census_tables import keys_table, legend, targets_table
 from rotation.output.terminal import following
 from rotation.planning.takeover import why_not_adopted
-from rotation.retirement import of_report, of_use, refusals
+from rotation.retirement.evidence import of_report
+from rotation.retirement.reasons import reads_and_trial, refusals
 
 SHOWN_PROBLEMS = 20
 
@@ -277,7 +278,7 @@ def _after_a_run(report: Report, *, has_uncovered: bool) -> Steps | None:
         return read_the_rest(unneeded, report.key_set, salted=report.salted)
     for evidence in known:
         # Nothing stored needs it, and something else keeps it.
-        if against[evidence.key_id] == [*of_use(evidence)]:
+        if against[evidence.key_id] == [*reads_and_trial(evidence)]:
             reason, remedy = against[evidence.key_id][0]
             return Steps(remedy, when=f"{evidence.key_id} stays for {reason}.")
     return None

@@ -16,8 +16,9 @@ from rotation.checks.facts import Facts, Level, Result, SeenFile
 from rotation.checks.verdict import CHECKS, check_names, list_checks, run_checks
 from rotation.configuration.policy import Duration, Policy
 from rotation.ledger.clock import Clocks
-from rotation.ledger.records import InstanceRecord, ReadRecord
+from rotation.ledger.records import InstanceRecord
 from rotation.model.failures import UsageError
+from rotation.model.key_use import ReadRecord
 from rotation.model.next_steps import PLAIN
 from tests.checks.worlds import (
     DAY,

@@ -22,9 +22,10 @@ from rotation.audit.differences import differences
 from rotation.ledger import schema as ledger_schema
 from rotation.ledger.database import LedgerError, NewerLedgerError, open_for_service
 from rotation.ledger.ledger import Ledger, service_name
-from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord, ReadRecord
+from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord
 from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
+from rotation.model.key_use import ReadRecord
 from rotation.model.searched_table import SearchedTable
 from rotation.stores.databases import file_of, read_url
 from tests.conftest import Named
@@ -477,10 +478,10 @@ def test_the_last_complete_run_was_of_all_targets(ledger: Ledger) -> None:
     for number in numbers:
         ledger.end_run(number, "left" if number == numbers[2] else "complete")
 
-    found = ledger.last_complete_run("billing", NEW)
+    found = ledger.uses("billing", NEW).run
     assert found is not None
     assert found.id == numbers[1]
-    assert ledger.last_complete_run("nobody", NEW) is None
+    assert ledger.uses("nobody", NEW).run is None
 
 
 def test_a_clock_that_steps_back_loses_nothing(ledger: Ledger, clock: Clock) -> None:
@@ -712,7 +713,7 @@ def test_a_ledger_of_version_3_gets_reads_and_suspensions(database: Database, ha
         assert differences(migrated.chain()) == []
         migrated.announce(InstanceRecord("web-1:7", "billing", OLD, T0), [reads(opened=1, last_opened=T0)])
         assert migrated.reads() == [reads(opened=1, last_opened=T0)]
-        assert migrated.last_complete_run("billing", OLD) is None
+        assert migrated.uses("billing", OLD).run is None
         [key], [run] = migrated.keys(), migrated.runs()
     with Ledger.open(database.url) as again:
         assert again.migrated is None

@@ -26,7 +26,8 @@ from rotation.cli.main import main
 from rotation.ledger import schema
 from rotation.ledger.database import LedgerAccess
 from rotation.ledger.ledger import Ledger
-from rotation.ledger.records import InstanceRecord, ReadRecord
+from rotation.ledger.records import InstanceRecord
+from rotation.model.key_use import ReadRecord
 from tests.databases import Database, open_database
 from tests.keys import key_text, make_key
 

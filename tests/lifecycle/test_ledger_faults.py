@@ -12,7 +12,7 @@ import pytest
 from keyring_core import KeyState
 from rotation.cli.main import main
 from rotation.ledger.session import OnFailure, Session
-from rotation.lifecycle.refused_columns import _plan, known_columns
+from rotation.lifecycle.gathering import _plan, known_columns
 from tests.conftest import Named
 from tests.lifecycle.shop import OLDER, Shop, old_token
 

@@ -25,13 +25,15 @@ from keyring_core.environment import Settings
 from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import BARE, TokenColumn
 from rotation.job.options import RunOptions
-from rotation.ledger.ledger import utc_now
+from rotation.ledger.clock import utc_now
 from rotation.ledger.records import InstanceRecord
 from rotation.lifecycle.transitions import KeyStep, after, check_order, promotion_refusals
 from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
+from rotation.model.next_steps import Refusal
 from rotation.model.report import Report
-from rotation.retirement import Evidence, Refusal, refusals
+from rotation.retirement.evidence import Evidence
+from rotation.retirement.reasons import refusals
 from tests.fakes import MemoryStore, run
 from tests.keys import make_key
 

@@ -16,8 +16,9 @@ from dotenv import dotenv_values
 from freezegun import freeze_time
 
 from keyring_core import Keyring, SuspendedKey
-from rotation.ledger.records import InstanceRecord, ReadRecord
+from rotation.ledger.records import InstanceRecord
 from rotation.model.failures import StoreError
+from rotation.model.key_use import ReadRecord
 from rotation.world.atomic_file import Snapshot, replace_whole
 from tests.conftest import Cli
 from tests.databases import open_database

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from rotation.context import Context
-from rotation.ledger.records import InstanceRecord, ReadRecord
-from rotation.lifecycle import operations, waits
+from rotation.ledger.records import InstanceRecord
+from rotation.lifecycle import in_flight, operations
 from rotation.lifecycle.steps import StepResult
+from rotation.model.key_use import ReadRecord
 from rotation.world.process import Streams
 from tests.databases import open_database
 from tests.lifecycle.shop import OLD, OLDER, Shop, old_token, refusals
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """Nothing stored needs the older key, and one service announces itself each minute."""
-    monkeypatch.setattr(waits, "LOOK_SECONDS", 0.011)
+    monkeypatch.setattr(in_flight, "LOOK_SECONDS", 0.011)
     with open_database("sqlite", tmp_path) as database:
         made = Shop(tmp_path, database)
         made.fill([old_token("old")])
@@ -66,7 +67,7 @@ def retire(shop: Shop, meanwhile: Callable[[Shop], None] | None, **options: bool
         looked = 0
 
         def wait(self, seconds: float) -> None:
-            if seconds == waits.LOOK_SECONDS:
+            if seconds == in_flight.LOOK_SECONDS:
                 self.looked += 1
                 if meanwhile:
                     meanwhile(shop)
@@ -96,7 +97,7 @@ def test_the_key_goes_after_one_more_word(shop: Shop, meanwhile: Callable[[Shop]
 
 def test_a_service_that_falls_silent_keeps_the_key(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named, with the time at which it counts as gone, and how to do without its word."""
-    monkeypatch.setattr(waits, "ANNOUNCED_SECONDS", 0.1)
+    monkeypatch.setattr(in_flight, "ANNOUNCED_SECONDS", 0.1)
     ran = shop.keys("retire", OLDER.id, "--no-archive", "--json")
 
     [reason] = refusals(ran)

@@ -12,7 +12,8 @@ from typing import TypeAlias, cast
 import pytest
 from freezegun import freeze_time
 
-from rotation.ledger.records import InstanceRecord, ReadRecord
+from rotation.ledger.records import InstanceRecord
+from rotation.model.key_use import ReadRecord
 from tests.conftest import Ran
 from tests.databases import Database
 from tests.fakes import token

@@ -10,9 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from rotation.ledger.records import ReadRecord
 from rotation.lifecycle.listing import ListedKey
-from rotation.model.key_use import KeyUse
+from rotation.model.key_use import KeyUse, ReadRecord
 from rotation.output.keys_text import render_list
 
 JANUARY, MAY = datetime(2026, 1, 3, 12, tzinfo=UTC), datetime(2026, 5, 3, 12, tzinfo=UTC)

@@ -11,7 +11,7 @@ import pytest
 
 from rotation.cli.main import cli as commands
 from rotation.ledger.ledger import Ledger
-from rotation.ledger.records import KeyRecord
+from rotation.ledger.queries import Uses
 from tests.conftest import Cli, Named
 from tests.keys import key_text
 from tests.outputs.estate import (
@@ -186,14 +186,14 @@ def test_a_ledger_that_cannot_be_read_weakens_nothing_else(estate: Estate, named
 
 def test_a_file_that_comes_meanwhile_stays(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody puts a file there while the tokens are counted: it is not replaced, and the error says so."""
-    count = Ledger.keys
+    count = Ledger.uses
 
-    def come(ledger: Ledger) -> list[KeyRecord]:
+    def come(ledger: Ledger, service: str, primary: str) -> Uses:
         estate.put("page.html", UNRELATED["page.html"])
-        return count(ledger)
+        return count(ledger, service, primary)
 
     (estate.folder / "page.html").unlink()
-    monkeypatch.setattr(Ledger, "keys", come)
+    monkeypatch.setattr(Ledger, "uses", come)
     ran = estate.write(("report", "--html"), "page.html")
 
     assert ran.code == 3

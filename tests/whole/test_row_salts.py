@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from keyring_core import Derivation
 from keyring_core.row_keys import RowDerivation
 from rotation.discovery.result import Discovery
-from rotation.lifecycle import retirement_case
+from rotation.lifecycle import gathering
 from rotation.planning import salted
 from rotation.stores import reader
 from tests.conftest import Cli, Named, Ran
@@ -277,14 +277,14 @@ def test_a_retirement_counts_again_after_its_search(
     key = row_id("OLD") if rule == BY_USER else Derivation("sha256").key(SECRETS["OLD"]).id
     app.fill([(1, old(1, "value") if rule == BY_USER else None)])
     assert app.run("run").code == 0
-    search = retirement_case.Context.search
+    search = gathering.Context.search
 
     def write_and_search(*given: Any, full: bool, **options: Any) -> Discovery:
         if full:
             app.database.insert(table, [{"id": 9, "user_id": 2, "token": old(2, "late"), "note": ""}])
         return search(*given, full=full, **options)
 
-    monkeypatch.setattr(retirement_case.Context, "search", write_and_search)
+    monkeypatch.setattr(gathering.Context, "search", write_and_search)
     retired = app.run("keys", "retire", key, "--no-archive", "--keys", "app")
 
     assert retired.code == 1

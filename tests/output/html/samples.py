@@ -11,7 +11,8 @@ from keyring_core import KeyState
 from rotation.checks.facts import Facts, Finding, Level, Result, TargetFacts
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
-from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, ReadRecord, RunRecord
+from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+from rotation.model.key_use import ReadRecord
 from rotation.model.target import Target
 from tests.ledger.censuses import census_of
 

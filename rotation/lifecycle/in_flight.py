@@ -1,25 +1,33 @@
-"""What a retirement waits for: the end of transactions, and one more word of each running service."""
+"""What a retirement cannot see yet: uncommitted transactions, what a replica lacks, and reads that were not announced.
+
+It waits for the end of the transactions, and for one more word of each running service. It never rests on a server that
+repeats what another one commits: that may lack a token that is there.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple, TypeVar
 
 from keyring_core import KeyState
 from rotation.configuration.policy import LeftOut
 from rotation.context import Context
+from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord
 from rotation.ledger.session import Session
 from rotation.model.key_use import named
+from rotation.model.next_steps import Refusal
 from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.model.watcher import AtWork
+from rotation.retirement import words
 from rotation.stores.access import Access, RefusedStatement
-from rotation.stores.connection import SharedConnections
+from rotation.stores.connection import SharedConnections, seen_replicas
 from rotation.stores.databases import parse_url, read_url
 from rotation.stores.other_writers import OpenTransaction
+from rotation.stores.servers import Replication
 
 T = TypeVar("T")
 
@@ -30,15 +38,18 @@ def _wait(
     context: Context,
     left: Sequence[T],
     look: Callable[[Sequence[T]], Sequence[T]],
-    words: Callable[[Sequence[T]], str],
+    waiting: Callable[[Sequence[T]], str],
     end: float,
 ) -> Sequence[T]:
-    """What is *left* at the time *end*, or nothing as soon as nothing is; *look* says what still is, in *words*."""
+    """What is *left* at the time *end*, or nothing as soon as nothing is; *look* says what still is.
+
+    *waiting*: what it waits for, in words.
+    """
     if not left:
         return ()
     with context.watch(dry_run=True) as watcher:
         while left and time.monotonic() < end:
-            watcher(AtWork(words(left)))
+            watcher(AtWork(waiting(left)))
             context.streams.wait(LOOK_SECONDS)
             left = look(left)
     return left
@@ -51,10 +62,12 @@ ANNOUNCED_SECONDS = 75.0
 class Announcements:
     """What was the last word of each running service when this began."""
 
-    def __init__(self, context: Context, session: Session, states: Mapping[str, KeyState]) -> None:
-        self._context, self._session, self._states = context, session, states
+    def __init__(
+        self, context: Context, session: Session, states: Mapping[str, KeyState], fleet: Sequence[InstanceRecord]
+    ) -> None:
+        """*fleet*: the running services that share one of the keys with these *states*."""
+        self._context, self._session, self._states, self._fleet = context, session, states, fleet
         self._end = time.monotonic() + ANNOUNCED_SECONDS
-        self._last = self._seen()
 
     def wait(self) -> Sequence[InstanceRecord]:
         """Waits until each has announced itself once more, or has ended; returns the ones that have not in time.
@@ -63,18 +76,15 @@ class Announcements:
         """
 
         def silent(left: Sequence[InstanceRecord]) -> Sequence[InstanceRecord]:
-            now = self._seen()
+            now = {(each.service, each.instance): each for each in self._session.fleet(self._states)}
             return [each for each in left if now.get((each.service, each.instance)) == each]
 
-        def words(left: Sequence[InstanceRecord]) -> str:
+        def waiting(left: Sequence[InstanceRecord]) -> str:
             services = named([each.words for each in left])
             return f"waiting for one more announcement of {services} (not with --no-wait)"
 
-        regular = [each for each in self._last.values() if each.is_regular]
-        return _wait(self._context, silent(regular), silent, words, self._end)
-
-    def _seen(self) -> dict[tuple[str, str], InstanceRecord]:
-        return {(each.service, each.instance): each for each in self._session.fleet(self._states)}
+        regular = [each for each in self._fleet if each.is_regular]
+        return _wait(self._context, silent(regular) if regular else (), silent, waiting, self._end)
 
 
 WAIT_SECONDS = 30.0
@@ -102,10 +112,10 @@ class OpenWriters:
             before = {one.identity for one in left}
             return [one for one in self._look().writers if one.identity in before]
 
-        def words(left: Sequence[OpenTransaction]) -> str:
+        def waiting(left: Sequence[OpenTransaction]) -> str:
             return f"waiting for the end of {many(len(left), 'transaction')}: {left[0].words}"
 
-        return _wait(self._context, self._look().writers, still_open, words, time.monotonic() + WAIT_SECONDS)
+        return _wait(self._context, self._look().writers, still_open, waiting, time.monotonic() + WAIT_SECONDS)
 
     def late(self) -> Sequence[OpenTransaction]:
         """The transactions that were open before the census, have written by now, and are still open.
@@ -171,3 +181,48 @@ def uncommitted(
                         named = one._replace(identity=f"{name}: {one.identity}", words=f"{name}: {one.words}")
                         found[named.identity] = named
     return Uncommitted(tuple(found.values()), tuple(unchecked))
+
+
+class Replicas:
+    """The databases of a retirement, and which of their servers are replicas.
+
+    Asked are the databases of all targets and of the ledger, before anything is read and after; in between, each
+    transaction of this process notes if it found a standby, such as one of a neighbour database, or behind a balancer.
+    """
+
+    def __init__(self, context: Context, session: Session, targets: Sequence[Target]) -> None:
+        self._context, self._session = context, session
+        self._urls = list(dict.fromkeys(target.url for target in targets))
+        self._began = time.monotonic()
+        self.notes: Sequence[str] = ()
+        """On primaries that replicate, too."""
+
+    def refusals(self) -> list[Refusal]:
+        """Why what was read may not be all that is stored. Raises StoreError and StoppedError."""
+        found, notes = [], []
+        for name, each in self._ask():
+            if each.is_known and each.is_current:
+                notes.append(f"{name}: {each.words}; what was committed there and has not arrived was not seen")
+            else:
+                found.append(words.replica(name, each.words, each.remedy, is_known=each.is_known))
+        named = {reason.partition(": ")[0] for reason, _ in found}
+        found += [
+            words.replica(
+                name, "a transaction found a standby or a replica there", "give urls that lead to primaries alone"
+            )
+            for name in seen_replicas.since(self._began)
+            if name not in named
+        ]
+        self.notes = notes
+        return found
+
+    def _ask(self) -> Iterator[tuple[str, Replication]]:
+        """The name of each database whose server repeats another one, and what it says of that."""
+        context = self._context
+        for url in self._urls:
+            with closing(Access(url, None, read_only=True, sleep=context.streams.wait, links=context.links)) as access:
+                # A file repeats nothing.
+                if access.dialect.has_server and (answer := access.replication()):
+                    yield access.name, answer
+        if of_ledger := self._session.attempt(Ledger.replication):
+            yield of_ledger

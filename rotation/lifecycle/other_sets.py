@@ -1,4 +1,7 @@
-"""Keys of other key sets that are made of the secret of a key: they may change with it, and go with it."""
+"""Keys of other key sets that need a key: made of the same secret, or stored as tokens under it.
+
+The first may change with it, and go with it; without it nothing opens the others.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,18 @@ from contextlib import suppress
 from hmac import compare_digest
 from typing import NamedTuple
 
-from keyring_core import Key, KeyConfigError, KeyConfigWarning, KeyState
+from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
+from keyring_core.environment import Settings
+from keyring_core.errors import InvalidToken, UndecryptableToken
 from rotation.configuration.key_sets import KeyPlaces
 from rotation.configuration.key_sources import KeySource, ReadKey
 from rotation.context import Context
 from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.transitions import MOVES, KeyStep
 from rotation.model.failures import StoreError
-from rotation.retirement import Refusal
+from rotation.model.next_steps import Refusal
+from rotation.retirement import words
+from rotation.stores.key_cells import token_in
 
 
 class SharedSecret(NamedTuple):
@@ -38,6 +45,19 @@ class SharedSecret(NamedTuple):
     def may_follow(self) -> bool:
         """True if an edit of the place may change it."""
         return self.same_place or self.source.command is not None
+
+    @property
+    def lost(self) -> Refusal | None:
+        """The refusal for a key that the other set has as its primary or staged key."""
+        if self.state.is_superseded:
+            return None
+        return words.lost(self.context.keys.words, self.state, may_follow=self.may_follow)
+
+    def settings(self) -> Settings:
+        """The keys of the other set as they are now. Raises KeyConfigError."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", KeyConfigWarning)
+            return self.context.load_settings(self.context.inputs.read_environ())
 
     @property
     def is_left(self) -> bool:
@@ -120,3 +140,25 @@ def _origins(
         for has, source in keys.sources(environ)
         if state in {None, has} and rule in {None, source.rule}
     }
+
+
+def wrapped_under(context: Context, keyring: Keyring, key: Key) -> Iterator[Refusal]:
+    """A refusal for each cell with a key that is under *key*, one of *keyring*, or that cannot be read.
+
+    A search would not find a cell in a database that no target is in. Raises StoppedError.
+    """
+    for cell in context.keys.cells_under(context.inputs.read_environ()):
+        fault = None
+        try:
+            found = token_in(cell, wait=context.streams.wait, links=context.links)
+            # A token that no key here opens is under another key. Whatever does not read as a token may be one that
+            # the application reads in a way of its own.
+            with suppress(UndecryptableToken):
+                if found and keyring.key_for(found.content) == key:
+                    yield words.wraps_key(f"{found.words}: {cell.place}", context.keys.name)
+        except InvalidToken as error:
+            fault = f"{cell.place}: {found.words if found else ''}: {error}."
+        except (KeyConfigError, StoreError) as error:
+            fault = str(error)
+        if fault:
+            yield words.may_wrap_key(fault, key.id)
