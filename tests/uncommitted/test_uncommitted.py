@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from rotation.lifecycle.waits import Uncommitted, uncommitted
 
 from rotation.context import Context
 from rotation.discovery.discover import SearchPlan
 from rotation.discovery.result import Discovery
 from rotation.lifecycle import in_flight as open_writers
 from rotation.lifecycle import operations
+from rotation.lifecycle.in_flight import Uncommitted, uncommitted
 from rotation.stores.connection import SharedConnections
 from rotation.stores.mysql import other_writers
 from rotation.stores.mysql.other_writers import MySQLOthers
