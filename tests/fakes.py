@@ -16,8 +16,8 @@ from rotation.model.batch import Batch, BlockSwap, Swaps
 from rotation.model.counts import RowKey
 from rotation.model.report import Report, SoFar, TargetReport
 from rotation.model.target import Target
+from rotation.stores.connection import Line
 from rotation.stores.dialect import Tempo
-from rotation.stores.line import Line
 from rotation.stores.other_writers import Changed, Doubt, Unknown
 from rotation.stores.servers import Fact
 from rotation.stores.store import Written

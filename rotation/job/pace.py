@@ -12,8 +12,8 @@ from pathlib import Path
 
 import structlog
 
+from rotation.stores.connection import Line
 from rotation.stores.dialect import Tempo
-from rotation.stores.line import Line
 
 QUIET_SECONDS, MOST_QUIET_SECONDS = 1.0, 300.0
 """Seconds without writes of others before a run speeds up; doubled after each write that met it fast."""

@@ -24,7 +24,7 @@ from rotation.model.target import Target
 from rotation.planning.planner import Planner
 from rotation.planning.takeover import NOTHING, Takeover
 from rotation.stores.columns import Forward
-from rotation.stores.line import Line
+from rotation.stores.connection import Line
 from rotation.stores.servers import Fact
 from rotation.stores.store import Store, Written
 

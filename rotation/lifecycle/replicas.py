@@ -17,8 +17,7 @@ from rotation.model.next_steps import THIS_AGAIN, Steps
 from rotation.model.target import Target
 from rotation.retirement import Refusal
 from rotation.stores.access import Access
-from rotation.stores.connection import seen_replicas
-from rotation.stores.servers import Replication
+from rotation.stores.servers import Replication, seen_replicas
 
 
 class Replicas:

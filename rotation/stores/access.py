@@ -17,10 +17,9 @@ from sqlalchemy.exc import DBAPIError
 from keyring_core import KeyringError
 from rotation.model.failures import CONTINUE, STOPPED, StoppedError, StoreError, UsageError
 from rotation.model.text import install
-from rotation.stores.connection import SharedConnections
+from rotation.stores.connection import Line, SharedConnections
 from rotation.stores.databases import served_url
 from rotation.stores.dialect import READING, Dialect, Fault, Mode
-from rotation.stores.line import Line
 from rotation.stores.patience import IMPATIENT, Patience, Wait
 from rotation.stores.servers import Fact, Replication, TooOldError
 from rotation.stores.tls import TlsFault, is_lost
@@ -76,18 +75,20 @@ def retry(  # noqa: PLR0913 - how often, how long, and what is called meanwhile
     longest: float = 5,
     sleep: Callable[[float], None] = time.sleep,
     before_sleep: Callable[[tenacity.RetryCallState], None] | None = None,
+    failed: Exception | None = None,
 ) -> T:
     """Returns what *act* returns; calls it again after a transient error, with growing, random pauses.
 
-    *longest*: of the pauses, in seconds.
+    *longest*: of the pauses, in seconds. *failed*: the error of a first attempt that was made before.
     """
-    failures: list[Exception] = []
-    try:
-        return act()
-    except Exception as error:
-        if attempts == 1 or not is_transient(error):
-            raise
-        failures.append(error)
+    if failed is None:
+        try:
+            return act()
+        except Exception as error:
+            failed = error
+    if attempts == 1 or not is_transient(failed):
+        raise failed
+    failures = [failed]
     import tenacity  # noqa: PLC0415 - most commands meet no such error
 
     def again() -> T:
@@ -314,14 +315,29 @@ class Access:
 
         A reader tries again after a lock, too; a writer leaves the row to the next pass.
         """
+        began = time.monotonic()
+        try:
+            with self._turn, self._link.transaction(mode) as connection:
+                found = act(connection)
+            if self._waits and attempts != 1:
+                self._patience.answered(self._link.server, written=mode not in READING)
+            return found
+        except (DBAPIError, NoAnswerError) as error:
+            failed = error
+        return self._repeated(mode, act, failed, began, attempts)
+
+    def _repeated(
+        self, mode: Mode, act: Callable[[sa.Connection], T], failed: Exception, began: float, attempts: int | None
+    ) -> T | DBAPIError:
+        """The same after the first attempt, which *began* at that time and *failed*."""
         transient = {Fault.TRANSIENT, Fault.LOCKED} if mode in READING else {Fault.TRANSIENT}
-        began = last = time.monotonic()
+        last = began
 
         def once() -> T:
             nonlocal last
             last = time.monotonic()
-            with self._turn, self._link.transaction(mode) as connection:
-                return act(connection)
+            with self._turn:
+                return self._link.transact(mode, act)
 
         silence: NoAnswerError | None = None
         wait = None if attempts == 1 else self._wait()
@@ -332,6 +348,7 @@ class Access:
             attempts=attempts,
             sleep=self._sleep,
             before_sleep=partial(self._log_retry, wait),
+            failed=failed,
         )
         try:
             return wait.outlast(first, once, mode, self._sleep, self._in_words) if wait else first()
@@ -343,7 +360,7 @@ class Access:
             silence = error
         finally:
             # The tries before the last one, and the pauses, are no work on any row.
-            self._link.line.lost(last - began)
+            self._link.line.travelled += last - began
         raise self._unanswered(silence) if silence else MemoryError
 
     def _unanswered(self, silence: NoAnswerError) -> KeyringError:

@@ -219,9 +219,8 @@ class Dialect:
         """The guard of a connection if there is no server. None: there is one, and a watchdog sees if it answers."""
 
     def is_open(self, connection: Any) -> bool:
-        """True if a transaction is open on a driver's *connection*, so that to end it takes a round trip."""
-        del connection
-        return True
+        """True if a transaction is open on a driver's *connection* to a server: to end it takes a round trip."""
+        raise NotImplementedError
 
     def hang_up(self, connection: Any) -> None:
         """Ends a driver's *connection* while another thread waits for an answer through it."""
@@ -246,9 +245,20 @@ class Dialect:
         if (known := self.options()) is not None:
             check_options(self, url, known, self._asked)
         engine = sa.create_engine(url, hide_parameters=True, **options)
-        _roll_back_what_is_open(engine, self)
+        if self.has_server:
+            self._roll_back_what_is_open(engine)
         self.listen(engine)
         return engine
+
+    def _roll_back_what_is_open(self, engine: sa.Engine) -> None:
+        """Without a transaction there is nothing to roll back, and no round trip to make for it."""
+        roll_back = engine.dialect.do_rollback
+
+        def roll_back_if_open(dbapi_connection: PoolProxiedConnection) -> None:
+            if self.is_open(dbapi_connection.driver_connection):
+                roll_back(dbapi_connection)
+
+        engine.dialect.do_rollback = roll_back_if_open  # type: ignore[method-assign]
 
     def listen(self, engine: sa.Engine) -> None:
         """Takes part in what the connections of *engine* execute."""
@@ -437,14 +447,3 @@ class Dialect:
         if isinstance(kind, sa.JSON):
             return IS_JSON if held is Format.TOKEN else None
         return f"the column's type is {type(kind).__name__}, not text or binary"
-
-
-def _roll_back_what_is_open(engine: sa.Engine, dialect: Dialect) -> None:
-    """Without a transaction there is nothing to roll back, and no round trip to make for it."""
-    roll_back = engine.dialect.do_rollback
-
-    def roll_back_if_open(dbapi_connection: PoolProxiedConnection) -> None:
-        if dialect.is_open(dbapi_connection.driver_connection):
-            roll_back(dbapi_connection)
-
-    engine.dialect.do_rollback = roll_back_if_open  # type: ignore[method-assign]

@@ -21,9 +21,8 @@ from rotation.stores.access import Access, RefusedStatement
 from rotation.stores.blocks import LEAST_ROWS, in_blocks
 from rotation.stores.cells import LARGE_CELL
 from rotation.stores.columns import AsRead, Shard, TableFacts, TableState, TargetCells, beyond, free_column, same_key
-from rotation.stores.connection import SharedConnections
+from rotation.stores.connection import Line, SharedConnections
 from rotation.stores.dialect import Mode, Tempo
-from rotation.stores.line import Line
 from rotation.stores.other_writers import Scope
 from rotation.stores.patience import IMPATIENT, Patience
 from rotation.stores.servers import Fact, Replication

@@ -21,9 +21,9 @@ from rotation.planning.inner_tokens import SHORTEST, forms_of_texts
 from rotation.stores import table_readers
 from rotation.stores.cells import INDEX_SIZES, CellConditions, Rows, SearchedColumn, condition
 from rotation.stores.columns import between
-from rotation.stores.line import LINE
 from rotation.stores.postgresql.transactions import SAVEPOINT
 from rotation.stores.table_readers import Stretch, TableReader, TableSource, all_of
+from rotation.stores.watchdog import LINE
 
 ON_END = 2000
 """Bytes of the largest cell that is put on end with others; PostgreSQL keeps larger ones elsewhere."""

@@ -106,7 +106,7 @@ class OpenFile:
         """Held to interrupt and to end a transaction, so that no later statement is interrupted."""
         self._over: threading.Event | None = None
 
-    def uses(self, connection: sqlite3.Connection) -> None:
+    def uses(self, connection: sqlite3.Connection, *_: Any) -> None:
         """From now on SQLite asks, or a thread looks. A signal's handler runs while SQLite asks, too."""
         if threading.current_thread() is threading.main_thread():
             connection.set_progress_handler(self._must_end, STEPS)
