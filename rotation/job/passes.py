@@ -36,7 +36,7 @@ from rotation.model.report import TargetReport, Watcher, set_format
 from rotation.model.target import Adopts
 from rotation.model.text import many
 from rotation.planning.rules import NO_SALT
-from rotation.stores.store import Watch
+from rotation.stores.watch import Watch
 
 MAX_PASSES = 5
 PROBE_TOKENS = 1000

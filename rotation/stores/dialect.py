@@ -128,6 +128,8 @@ class Dialect:
     """The sizes of batches: `python -m benchmarks.latency`."""
     hurries: ClassVar[bool] = False
     """True if a transaction may end before it is on disk, by `hurry`; then `settle` waits for all."""
+    has_numbers: ClassVar[bool] = False
+    """True if transactions have numbers, by `number`."""
     is_by_itself: ClassVar[bool] = False
     """True if a statement in the mode BARE is a transaction by itself."""
     one_connection: ClassVar[bool] = False
@@ -397,11 +399,15 @@ class Dialect:
     def batch_swap(self, cells: TargetCells) -> BatchSwap | None:
         """A statement for a whole batch, if this database is faster with one. None: one statement a row."""
 
-    def swap_at_once(self, connection: sa.Connection, table: sa.TableClause) -> Callable[[], int | None] | None:
-        """Has the next statement end its transaction, in one round trip; a function that then returns its number.
+    def number(
+        self, connection: sa.Connection, table: sa.TableClause, *, at_once: bool = False
+    ) -> Callable[[], int | None]:
+        """A function that returns the number of the transaction in progress, which writes to *table*.
 
-        None if this database cannot do that.
+        None if it has written nothing, or something else may have written to the table in its name. With *at_once* the
+        next statement ends the transaction, in one round trip.
         """
+        raise NotImplementedError
 
     def hurry(self, connection: sa.Connection) -> None:
         """At its end, the transaction that begins does not wait until it is on disk."""

@@ -151,12 +151,6 @@ class OtherWriters:
 
     # The number of their writes, for the pace.
 
-    def transaction(self, connection: sa.Connection) -> int | None:
-        """The number of the transaction in progress, if the database has such numbers.
-
-        None, too, if something else may have written to the table in its name.
-        """
-
     def count(self, connection: sa.Connection, transaction: int | None) -> int | None:
         """The number of writes of others since the last call, asked in a *transaction* that writes; None if unknown."""
 

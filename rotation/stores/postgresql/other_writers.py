@@ -34,7 +34,7 @@ from rotation.stores.other_writers import (
     age_in_words,
     text_literal,
 )
-from rotation.stores.postgresql.catalog import FAMILY, TRANSACTION
+from rotation.stores.postgresql.catalog import FAMILY
 from rotation.stores.postgresql.sessions import RECOVERED, SERVER, recovery, started
 
 SPAN = 2**31 - 2**20
@@ -204,12 +204,6 @@ class PostgreSQLOthers(OtherWriters):
         self._ours.extend(transactions)
         if len(self._ours) > 2 * MOST_OURS:
             del self._ours[:MOST_OURS]
-
-    def transaction(self, connection: sa.Connection) -> int | None:
-        """None if it has written nothing, or a trigger may have."""
-        name = connection.dialect.identifier_preparer.format_table(self.scope.table)
-        number: int | None = connection.exec_driver_sql(TRANSACTION, {"table": name}).scalar()
-        return number
 
     def count(self, connection: sa.Connection, transaction: int | None) -> int | None:
         """By the numbers of transactions, which any role may ask for. Threads add up what is their own."""
