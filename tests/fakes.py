@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from keyring_core import Keyring
 from rotation.job.loop import rotate
 from rotation.job.options import LocalOptions, RunOptions
-from rotation.model.batch import Batch, BlockSwap, Swaps
+from rotation.model.batch import Batch, BlockSwap, Swaps, Written
 from rotation.model.counts import RowKey
 from rotation.model.report import Report, SoFar, TargetReport
 from rotation.model.target import Target
@@ -20,7 +20,6 @@ from rotation.stores.connection import Line
 from rotation.stores.dialect import Tempo
 from rotation.stores.other_writers import Changed, Doubt, Unknown
 from rotation.stores.servers import Fact
-from rotation.stores.store import Written
 from tests.keys import key_text
 
 ISSUED_AT = 1_600_000_000

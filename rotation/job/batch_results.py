@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from keyring_core.tokens import iv_of, timestamp_of
-from rotation.model.batch import NO_KEY, Plan
+from rotation.model.batch import NO_KEY, Plan, Written
 from rotation.model.counts import Counts, RowKey
 from rotation.stores.servers import Fact, is_one
-from rotation.stores.store import Written
 
 REWRITTEN = "rewritten", "a service changed, moved or deleted it meanwhile"
 KEPT = 10_000

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, TypeVar
 from keyring_core import KeyringError
 from rotation.job.pace import Pacing, Throttle
 from rotation.job.ranges import Bounds, OpenTarget, RangeDone, RangeWorker, Step
+from rotation.model.batch import Forward
 from rotation.model.failures import CHECK_SECONDS, CONTINUE, GRACE_SECONDS, StoppedError, StoreError, WorkerError
 from rotation.model.threads import wait_for
-from rotation.stores.columns import Forward
 from rotation.stores.connection import SharedConnections
 
 THREAD_SECONDS = 0.25

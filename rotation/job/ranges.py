@@ -17,16 +17,15 @@ from rotation.job.batch_results import RANGE_KEPT, REWRITTEN, Trace, count_swaps
 from rotation.job.blind_indexes import NO_INDEX, Stale, explained, index_values, stale_rows
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import Pacing, Rests, Throttle
-from rotation.model.batch import Batch, BatchSize, Plan, Swaps
+from rotation.model.batch import Batch, BatchSize, Forward, Plan, Swaps, Written
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import CHECK_SECONDS, CONTINUE, StoppedError, StoreError
 from rotation.model.target import Target
 from rotation.planning.planner import Planner
 from rotation.planning.takeover import NOTHING, Takeover
-from rotation.stores.columns import Forward
 from rotation.stores.connection import Line
 from rotation.stores.servers import Fact
-from rotation.stores.store import Store, Written
+from rotation.stores.store import Store
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""

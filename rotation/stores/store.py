@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from itertools import chain
@@ -16,12 +14,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import BATCH_BYTES, BlockSwap, Swaps, are_all, are_ascii
+from rotation.model.batch import BATCH_BYTES, BlockSwap, Swaps, Written, are_all, are_ascii
 from rotation.model.counts import RowKey
 from rotation.planning.inner_tokens import bytes_of
 from rotation.stores.access import LOCKED, Access, RowRefusedError, fault_of
 from rotation.stores.blocks import bundled, grouped, parted
-from rotation.stores.columns import AsRead, TableState, same_key
+from rotation.stores.columns import AsRead, same_key
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import BatchSwap, Fault, Mode
 from rotation.stores.reader import Reader
@@ -37,32 +35,6 @@ SwappedRow = tuple[RowKey, str | bytes, str | bytes]
 """Key, old and new cell."""
 LOOK_ROWS = 200
 """Rows that one query looks up by their keys; SQLite bounds the depth of a condition."""
-
-
-@dataclass
-class Written:
-    """The outcome of a batch of changes: each of them is done, except the ones that are named here."""
-
-    lost: set[RowKey] = field(default_factory=set)
-    """Rewritten, re-keyed or deleted between the read and the write: the service's change stays."""
-    refused: dict[RowKey, tuple[str, str]] = field(default_factory=dict)
-    """Category and reason, for cells that the database would not take."""
-    transactions: list[int] = field(default_factory=list)
-    """The numbers of the transactions that wrote, if the database has such numbers."""
-    others: int | None = None
-    """The number of writes of others since the last batch; None if it is not known."""
-
-    def add(self, other: Written) -> None:
-        """Adds the outcome of another part of the same batch."""
-        self.lost |= other.lost
-        self.refused |= other.refused
-        self.transactions += other.transactions
-        if other.others is not None:
-            self.others = (self.others or 0) + other.others
-
-    def failed(self, key: RowKey) -> bool:
-        """True if the change of that row was not done."""
-        return key in self.lost or key in self.refused
 
 
 class IndexValue(NamedTuple):
@@ -361,9 +333,6 @@ class Store(Reader):
     def _open(self, sample: int | None) -> None:
         super()._open(sample)
         if not self._read_only:
-            # What the catalog says of it has better words.
-            if not self.refuses_updates():
-                self._check_writable()
             batched = self._dialect.batch_swap(self._cells)
             self._batch_swap, self._is_batched = batched or self._swap_of_each(), batched is not None
 
@@ -378,34 +347,6 @@ class Store(Reader):
 
         is_unchanged = self._dialect.exactly(self._column, self._cells.kind) == old
         return BatchSwap(self._update(keys, is_unchanged, new), parameters)
-
-    def _check_writable(self) -> None:
-        """Updates no row and undoes it: what the database refuses to this user shows before the first write."""
-        itself = {self._column: self._column, **self._cells.sets(self._table)}
-        nothing = sa.update(self._table).where(sa.false()).values(itself)
-
-        def rehearse(connection: sa.Connection) -> None:
-            connection.execute(nothing)
-            if transaction := connection.get_transaction():
-                transaction.rollback()
-
-        # A trigger or a lock on the whole table: each row will say so.
-        with suppress(RowRefusedError):
-            self._access.write(rehearse, Mode.BARE if self._dialect.is_by_itself else Mode.WRITE)
-
-    def _state(self) -> TableState:
-        """The state of the table. Raises StoreError if it is not the one that was opened, or if its rows are hidden."""
-        schema, table = self._cells.schema, self._cells.qualified.table
-        state = self._access.read(lambda connection: self._others.state(connection, schema, table))
-        if state.table != self._opened.table:
-            raise self._access.permanent("its name leads to another table by now, or to none")
-        if state.hidden and not self._opened.hidden:
-            words = (
-                "row security was switched on meanwhile, so rows may be hidden; run with BYPASSRLS, or as the owner "
-                "if it is not forced"
-            )
-            raise self._access.permanent(words)
-        return state
 
 
 def write_by_halves(

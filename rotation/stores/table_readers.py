@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import BatchSize
+from rotation.model.batch import BatchSize, Forward
 from rotation.stores.cells import CellReader, Reads, Rows, TableEntry, has_large
-from rotation.stores.columns import Forward, between, beyond, same_key, table_clause
+from rotation.stores.columns import between, beyond, same_key, table_clause
 
 WINDOWS = 50
 WINDOW_ROWS = 200

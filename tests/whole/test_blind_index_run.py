@@ -15,11 +15,12 @@ from keyring_core.blind_index import BlindIndex
 from rotation.job import passes
 from rotation.job.loop import rotate
 from rotation.job.options import RunOptions
+from rotation.model.batch import Written
 from rotation.model.streams import Streams
 from rotation.model.target import Index, Target
 from rotation.stores.access import Access
 from rotation.stores.dialect import Mode
-from rotation.stores.store import IndexValue, Store, Written
+from rotation.stores.store import IndexValue, Store
 from tests.conftest import Cli, Named, Ran
 from tests.databases import Database
 from tests.fakes import ISSUED_AT, Silence, token
