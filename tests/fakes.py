@@ -40,6 +40,7 @@ class Unwatched:
     """Nothing shows what others write."""
 
     name: str | None = None
+    facts: frozenset[Fact] = frozenset()
 
     def wrote(self, transactions: Iterable[int]) -> None:
         """Takes no notice."""
@@ -49,9 +50,6 @@ class Unwatched:
 
     def reached(self, facts: Iterable[Fact]) -> None:
         """Takes no notice."""
-
-    def servers(self) -> set[Fact]:
-        return set()
 
     def changed(self, *, wrote: bool = True) -> Changed | Unknown:
         return Unknown("nothing shows it", Doubt.SPAN)

@@ -57,7 +57,7 @@ class Batch(NamedTuple):
     @property
     def weight(self) -> int:
         """The number of characters and bytes of the cells."""
-        return weight_of(self.cells) + sum(len(block.cells) for block in self.blocks)
+        return weight_of(self.cells) + weight_of([block.cells for block in self.blocks])
 
     def plus(self, other: Batch) -> Batch:
         """These rows and the rows of *other*, which come behind them."""

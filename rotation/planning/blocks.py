@@ -30,7 +30,7 @@ def plan_block(rules: Rules, block: Block) -> Plan | None:
             if new is None or len(new) != block.size * len(tokens.places):
                 return None
             renewed.append((tokens, new))
-        elif (rules.dry_run and damaged(tokens)) or any(rules.nested(tokens)):
+        elif (rules.dry_run and damaged(tokens)) or (may_nest(tokens) and any(rules.nested(tokens))):
             return None
         rules.count(counts, tokens, action)
         if rules.decrypts(action):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, compress, repeat
 from typing import cast
@@ -22,7 +22,7 @@ from rotation.model.target import Format
 from rotation.planning.blocks import plan_block
 from rotation.planning.cell_kinds import CellKind, kind_of
 from rotation.planning.inner_tokens import bytes_of
-from rotation.planning.rules import OTHER_KEY_SET, Decided, Rules
+from rotation.planning.rules import OTHER_KEY_SET, Decided, Rules, may_nest
 from rotation.planning.takeover import Taken, describe
 from rotation.planning.texts import plan_texts
 
@@ -40,8 +40,11 @@ class Planner(Rules):
         own.
         """
         planned = [(block, plan_block(self, block)) for block in batch.blocks]
-        rows = _with_rows_of(batch, [block for block, plan in planned if plan is None])
-        keys, cells = _filled(rows)
+        apart = [block for block, plan in planned if plan is None]
+        rows = _with_rows_of(batch, apart) if apart else batch
+        keys, cells = rows.keys, cast(Sequence[str | bytes], rows.cells)
+        if not are_all(cells, str, bytes):
+            keys, cells = _filled(rows)
         plan = _plan_rows(self, keys, cells) if self.format is Format.TOKEN else plan_texts(self, keys, cells)
         null, unread = batch.null + len(rows.cells) - len(cells), len(batch.oversized)
         scanned = batch.empty + len(cells) + unread
@@ -52,16 +55,6 @@ class Planner(Rules):
             if each is not None:
                 plan.counts.add(each.counts)
         return plan._replace(blocks=[swap for _, each in planned if each for swap in each.blocks])
-
-    def ready(self, batch: Batch, wait: Callable[[float], object]) -> Batch:
-        """All of *batch*: its keys are there."""
-        del wait
-        return batch
-
-    @property
-    def price(self) -> str:
-        """The price of a key, in words; empty if it is low."""
-        return ""
 
     def look(self, batch: Batch) -> Counts:
         """The counts of a dry run over *batch* alone."""
@@ -93,8 +86,6 @@ class Planner(Rules):
 
 def _with_rows_of(batch: Batch, blocks: Sequence[Block]) -> Batch:
     """The rows of *batch* outside of its blocks, and the rows of *blocks*, in the order of the keys."""
-    if not blocks:
-        return batch
     keys, cells = [*batch.keys], [*batch.cells]
     for block in blocks:
         keys += block.row_keys()
@@ -105,12 +96,9 @@ def _with_rows_of(batch: Batch, blocks: Sequence[Block]) -> Batch:
 
 def _filled(batch: Batch) -> tuple[Sequence[RowKey], Sequence[str | bytes]]:
     """Keys and cells of the rows that hold something."""
-    keys, cells = batch.keys, batch.cells
-    if not are_all(cells, str, bytes):
-        # SQLite keeps a number in a text column if somebody put one there.
-        texts = [cell if isinstance(cell, str | bytes) else str(cell) for cell in cells if cell is not None]
-        keys, cells = list(compress(keys, [cell is not None for cell in cells])), texts
-    return keys, cast(Sequence[str | bytes], cells)
+    # SQLite keeps a number in a text column if somebody put one there.
+    texts = [cell if isinstance(cell, str | bytes) else str(cell) for cell in batch.cells if cell is not None]
+    return list(compress(batch.keys, [cell is not None for cell in batch.cells])), texts
 
 
 def _plan_rows(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes]) -> Plan:
@@ -124,17 +112,24 @@ def _plan_rows(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes
     decided, damaged = rules.decide(found)
     for tokens, action, _ in decided:
         rules.count(counts, tokens, action)
-        rules.note_nested(counts, tokens, keys.__getitem__)
+        if may_nest(tokens):
+            rules.note_nested(counts, tokens, keys.__getitem__)
         if action.stays:
             words = rules.words_of_staying(tokens.key)
             for place in tokens.places:
                 counts.note(keys[place], action, words)
     refused |= damaged
-    taken = _taken(rules, counts, keys, cells, {place: refused[place] for place in sorted(refused)})
+    taken = {}
+    if refused:
+        taken = _taken(rules, counts, keys, cells, {place: refused[place] for place in sorted(refused)})
     moving = [each for each in decided if each.new is not None]
     if not moving and not taken:
         return Plan(Swaps(), (), (), counts)
-    places, new, key_ids, signed = _side_by_side(rules, moving, taken)
+    if len(moving) == 1 and not taken:
+        [(tokens, _, renewed)] = moving
+        places, new, key_ids, signed = tokens.places, renewed or (), [tokens.key.id] * len(tokens.places), tokens.signed
+    else:
+        places, new, key_ids, signed = _side_by_side(rules, moving, taken)
     old, alike = pick(cells, places), cast(Sequence[str | bytes], new)
     if not are_all(old, str):
         # Each new token is of the type of the old one.
@@ -149,9 +144,6 @@ def _side_by_side(
 
     Then the id of the key that the old token is under, and its signed part. No key id stands for what was no token.
     """
-    if len(moving) == 1 and not taken:
-        [(tokens, _, new)] = moving
-        return tokens.places, new or (), [tokens.key.id] * len(tokens.places), tokens.signed
     primary, now = rules.keyring.primary.fernet, int(time.time())
     sealed = {
         place: primary.encrypt_at_time(each.plaintext, now if each.timestamp is None else each.timestamp).decode()

@@ -87,12 +87,14 @@ class Store(Reader):
 
         A transaction is bounded in bytes, and has *most_rows*: so many rows are locked at once.
         """
-        written = Written()
+        written, largest = Written(), self._largest or BATCH_BYTES * 16
+        # Each byte is sent as two, and so may be the place of a missing key beside it. A character of a token is one
+        # byte, others have up to four. There are statements around them.
+        most = min(2 * BATCH_BYTES, largest // 5 if self._cells.of_tokens else largest // 9)
         if self._blocks and blocks:
-            groups = grouped(blocks, self._most_bytes, most_rows)
-            for several in bundled(groups, self._most_bytes if self._blocks.is_bare else 0):
+            for several in bundled(grouped(blocks, most, most_rows), most if self._blocks.is_bare else 0):
                 written.add(self._write_blocks(several))
-        for part in parted(swaps, self._most_bytes, most_rows) if swaps else ():
+        for part in parted(swaps, most, most_rows) if swaps else ():
             written.add(self._write(part))
         return written
 
@@ -119,13 +121,6 @@ class Store(Reader):
             # Their own statements show which of them is at fault.
             begun.add(self._write(swap.as_rows(), hurried=hurried))
         return begun
-
-    @property
-    def _most_bytes(self) -> int:
-        most = self._largest or BATCH_BYTES * 16
-        # Each byte is sent as two, and so may be the place of a missing key beside it. A character of a token is one
-        # byte, others have up to four. There are statements around them.
-        return min(2 * BATCH_BYTES, most // 5 if self._cells.of_tokens else most // 9)
 
     def _write(self, swaps: Swaps, *, hurried: bool = False) -> Written:
         """Swaps cells by the keys of their rows; a row that the database refuses is left out."""

@@ -36,7 +36,8 @@ class Watch:
         """
         access.servers()
         self._access, self._state, self._others, self._begun = access, state, others, state()
-        self._facts = {*self._begun.server}
+        self.facts = {*self._begun.server}
+        """The facts of all servers that the pass was led to, as far as it was `reached`."""
         # A server that is too old, or a role with rights on some columns only, refuses the statement.
         self._proves = proves and access.attempt(others.begin) is True
         self._fires, self._beside, self._most = fires, beside, most
@@ -63,7 +64,8 @@ class Watch:
         # Last: what altered the table may have hidden something from the question, too.
         state = self._state()
         self.reached(state.server)
-        if (facts := self.servers()) and not is_one(facts):
+        self.reached(self._access.servers())
+        if not is_one(self.facts):
             return Unknown(OTHER_SERVER, Doubt.ALTERED)
         if state != self._begun:
             return Unknown("the table was altered meanwhile", Doubt.ALTERED)
@@ -71,12 +73,7 @@ class Watch:
 
     def reached(self, facts: Iterable[Fact]) -> None:
         """A part of the pass was done with the server of these *facts*, also in another thread or process."""
-        self._facts.update(facts)
-
-    def servers(self) -> set[Fact]:
-        """The facts of all servers that the pass was led to."""
-        self.reached(self._access.servers())
-        return self._facts
+        self.facts.update(facts)
 
     def _asked(self, *, wrote: bool) -> Changed | Unknown:
         if not self._proves:

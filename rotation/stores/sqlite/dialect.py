@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote
@@ -256,7 +257,7 @@ class SQLite(Dialect):
         self._is_served(connection, self.product, sqlite3.sqlite_version_info)
         connection.isolation_level = None
         # A text that is not UTF-8 must not hide the rows beside it.
-        connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+        connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
         connection.create_function(
             "keyring_crc32", -1, lambda *parts: zlib.crc32(b",".join(part or b"" for part in parts)), deterministic=True
         )
