@@ -125,11 +125,7 @@ def _plan_rows(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes
     moving = [each for each in decided if each.new is not None]
     if not moving and not taken:
         return Plan(Swaps(), (), (), counts)
-    if len(moving) == 1 and not taken:
-        [(tokens, _, renewed)] = moving
-        places, new, key_ids, signed = tokens.places, renewed or (), [tokens.key.id] * len(tokens.places), tokens.signed
-    else:
-        places, new, key_ids, signed = _side_by_side(rules, moving, taken)
+    places, new, key_ids, signed = _side_by_side(rules, moving, taken)
     old, alike = pick(cells, places), cast(Sequence[str | bytes], new)
     if not are_all(old, str):
         # Each new token is of the type of the old one.
@@ -144,6 +140,9 @@ def _side_by_side(
 
     Then the id of the key that the old token is under, and its signed part. No key id stands for what was no token.
     """
+    if len(moving) == 1 and not taken:
+        [(tokens, _, new)] = moving
+        return tokens.places, new or (), [tokens.key.id] * len(tokens.places), tokens.signed
     primary, now = rules.keyring.primary.fernet, int(time.time())
     sealed = {
         place: primary.encrypt_at_time(each.plaintext, now if each.timestamp is None else each.timestamp).decode()
