@@ -1,6 +1,6 @@
 """Plans a batch: cells in, what to write and what was found out. Pure: no database, so that a test needs none.
 
-Here stands the plan of cells that are to be one token each; blocks of them, and texts, have a file of their own.
+Here stands the plan of cells that are to be one token each, and of blocks of them; texts have a file of their own.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from itertools import chain, compress, repeat
 from typing import cast
 
-from keyring_core import DamagedToken, InvalidToken, Malformed, MalformedToken, UndecryptableToken, bulk
-from keyring_core.bulk import SignedBatch
+from keyring_core import DamagedToken, InvalidToken, Key, Malformed, MalformedToken, UndecryptableToken, bulk
+from keyring_core.bulk import SignedBatch, damaged, find_on_end, reencrypt_on_end
 from keyring_core.token_batches import Refused, pick
 from keyring_core.tokens import signed_part
-from rotation.model.batch import NO_KEY, OVERSIZED, Batch, Block, Plan, Swaps, are_all
-from rotation.model.counts import KEPT_SAMPLES, Counts, RowKey
+from rotation.model.batch import NO_KEY, OVERSIZED, Batch, Block, BlockSwap, Plan, Swaps, are_all, split
+from rotation.model.counts import KEPT_SAMPLES, Counts, RowKey, Times
 from rotation.model.target import Format
-from rotation.planning.blocks import plan_block
 from rotation.planning.cell_kinds import CellKind, kind_of
-from rotation.planning.inner_tokens import bytes_of
-from rotation.planning.rules import OTHER_KEY_SET, Decided, Rules, may_nest
+from rotation.planning.inner_tokens import bytes_of, holds_mark
+from rotation.planning.rules import OTHER_KEY_SET, Action, Decided, Rules, may_nest
 from rotation.planning.takeover import Taken, describe
 from rotation.planning.texts import plan_texts
 
@@ -109,7 +109,7 @@ def _plan_rows(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes
             refused[part.place] = part.error
         else:
             found.append(part)
-    decided, damaged = rules.decide(found)
+    decided, undecrypted = rules.decide(found)
     for tokens, action, _ in decided:
         rules.count(counts, tokens, action)
         if may_nest(tokens):
@@ -118,7 +118,7 @@ def _plan_rows(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes
             words = rules.words_of_staying(tokens.key)
             for place in tokens.places:
                 counts.note(keys[place], action, words)
-    refused |= damaged
+    refused |= undecrypted
     taken = {}
     if refused:
         taken = _taken(rules, counts, keys, cells, {place: refused[place] for place in sorted(refused)})
@@ -214,3 +214,41 @@ def _malformed(rules: Rules, counts: Counts, row: RowKey, cell: str | bytes, err
     else:
         counts.note(row, str(found.kind), found.detail)
     return None
+
+
+def plan_block(rules: Rules, block: Block) -> Plan | None:
+    """Rotates what needs it and counts the rest. None if a cell needs a look of its own; then nothing is counted."""
+    counts, tried = Counts(scanned=len(block)), Counter[Key]()
+    renewed = list[tuple[SignedBatch, bytes]]()
+    for tokens in find_on_end(rules.keyring.states, block.cells, block.size):
+        if isinstance(tokens, Refused) or (action := rules.action(tokens.key)).stays:
+            return None
+        if action is Action.ROTATE:
+            suspicious = holds_mark if may_nest(tokens) else lambda _: False
+            new = reencrypt_on_end(rules.keyring.primary, tokens, suspicious)
+            # With blanks around its token a cell is longer than the new token, and the next one would lie in two cells.
+            if new is None or len(new) != block.size * len(tokens.places):
+                return None
+            renewed.append((tokens, new))
+        elif (rules.dry_run and damaged(tokens)) or (may_nest(tokens) and any(rules.nested(tokens))):
+            return None
+        rules.count(counts, tokens, action)
+        if rules.decrypts(action):
+            tried[tokens.key] += len(tokens.places)
+    if any(rules.balance[key] + sound <= 0 for key, sound in tried.items()):
+        return None
+    rules.balance.update(tried)
+    return Plan(Swaps(), (), (), counts, [_joined(block, renewed)] if renewed else ())
+
+
+def _joined(block: Block, renewed: Sequence[tuple[SignedBatch, bytes]]) -> BlockSwap:
+    """One swap for all tokens, in the order of the rows; each batch of them has its successors beside it."""
+    times = reduce(Times.plus, [Times.of(tokens.signed) for tokens, _ in renewed])
+    places = list(chain.from_iterable(tokens.places for tokens, _ in renewed))
+    ids = list(chain.from_iterable([tokens.key.id] * len(tokens.places) for tokens, _ in renewed))
+    if places == list(range(len(places))):
+        new = b"".join([new for _, new in renewed])
+        return BlockSwap(block.part(0, len(places)) if len(places) < len(block) else block, new, ids, times)
+    cells = chain.from_iterable(split(new, block.size, binary=True) for _, new in renewed)
+    places, ids, each = zip(*sorted(zip(places, ids, cells, strict=True)), strict=True)  # type: ignore[assignment]
+    return BlockSwap(block.only(places), b"".join(each), ids, times)

@@ -6,7 +6,6 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -17,11 +16,11 @@ from sqlalchemy.exc import DBAPIError
 from keyring_core import KeyringError
 from rotation.model.failures import CONTINUE, STOPPED, StoppedError, StoreError, UsageError
 from rotation.model.text import install
-from rotation.stores.connection import Line, SharedConnections
+from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import served_url
 from rotation.stores.dialect import READING, Dialect, Fault, Mode
 from rotation.stores.patience import IMPATIENT, Patience, Wait
-from rotation.stores.servers import Fact, Replication, TooOldError
+from rotation.stores.servers import Replication, TooOldError
 from rotation.stores.tls import TlsFault, is_lost
 from rotation.stores.watchdog import NoAnswerError
 
@@ -162,7 +161,8 @@ class Access:
         self._own = None if links else shared
         fault = None
         try:
-            self._link = shared.to(self.dialect, self._url)
+            self.link = shared.to(self.dialect, self._url)
+            """What it reads and writes through; others may share it."""
         except ImportError:
             fault = f"the driver is not installed; {install(self.dialect.extra)}"
         except UsageError as error:
@@ -174,7 +174,7 @@ class Access:
     def twin(self, links: SharedConnections) -> Access:
         """The same access through another connection, of *links*."""
         other = copy.copy(self)
-        other._link, other._own = links.to(self.dialect, self._url), None
+        other.link, other._own = links.to(self.dialect, self._url), None
         other._turn, other.retries = threading.Lock(), 0
         return other
 
@@ -182,11 +182,6 @@ class Access:
     def name(self) -> str:
         """The database, fit for a message."""
         return self.dialect.describe(self._url)
-
-    @property
-    def line(self) -> Line:
-        """The line to the server."""
-        return self._link.line
 
     def read(self, act: Callable[[sa.Connection], T], mode: Mode = Mode.READ) -> T:
         """The result of *act*, with a connection that cannot write. Raises StoreError."""
@@ -236,7 +231,7 @@ class Access:
         """The rows of *query*, *rows* at a time, without a retry. Raises StoreError and UnreadableError."""
         failure: KeyringError | UnreadableError
         try:
-            with self._link.transaction(Mode.READ) as connection:
+            with self.link.transaction(Mode.READ) as connection:
                 yield from connection.execution_options(yield_per=rows).execute(query).partitions()
             return
         except DBAPIError as error:
@@ -248,14 +243,6 @@ class Access:
             failure = self._unanswered(error)
         raise failure
 
-    def in_a_row(self) -> AbstractContextManager[None]:
-        """Goes around reads that follow each other at once, as `Connection.in_a_row`."""
-        return self._link.in_a_row()
-
-    def end_last(self) -> None:
-        """Ends the last of them, as `Connection.end_last`."""
-        self._link.end_last()
-
     def breathe(self) -> None:
         """Raises StoppedError if a stop was requested: a batch with many bad rows takes long."""
         self._sleep(0)
@@ -263,24 +250,16 @@ class Access:
     @property
     def may_be_replica(self) -> bool:
         """False if the last transaction has shown that its server is none."""
-        return self.dialect.replicas_write or self._link.is_on_replica
+        return self.dialect.replicas_write or self.link.is_on_replica
 
     def replication(self) -> Replication | None:
         """What its server repeats of another one. Raises StoreError."""
         return self.read(self.dialect.replication)
 
-    def servers(self) -> set[Fact]:
-        """The facts of the servers that transactions had since the last call."""
-        return self._link.servers()
-
     def close(self) -> None:
         """Closes the connection, unless others share it."""
         if self._own:
             self._own.close()
-
-    def leave(self) -> None:
-        """Closes the connection until it is needed again, though others may share it."""
-        self._link.disconnect()
 
     def failure(self, error: DBAPIError) -> StoreError:
         """The StoreError for a driver's *error*; it shows no value."""
@@ -317,10 +296,10 @@ class Access:
         """
         began = time.monotonic()
         try:
-            with self._turn, self._link.transaction(mode) as connection:
+            with self._turn, self.link.transaction(mode) as connection:
                 found = act(connection)
             if self._waits and attempts != 1:
-                self._patience.answered(self._link.server, written=mode not in READING)
+                self._patience.answered(self.link.server, written=mode not in READING)
             return found
         except (DBAPIError, NoAnswerError) as error:
             failed = error
@@ -337,7 +316,7 @@ class Access:
             nonlocal last
             last = time.monotonic()
             with self._turn:
-                return self._link.transact(mode, act)
+                return self.link.transact(mode, act)
 
         silence: NoAnswerError | None = None
         wait = None if attempts == 1 else self._wait()
@@ -360,7 +339,7 @@ class Access:
             silence = error
         finally:
             # The tries before the last one, and the pauses, are no work on any row.
-            self._link.line.travelled += last - began
+            self.link.line.travelled += last - began
         raise self._unanswered(silence) if silence else MemoryError
 
     def _unanswered(self, silence: NoAnswerError) -> KeyringError:
@@ -369,7 +348,7 @@ class Access:
         return StoppedError(STOPPED) if silence.stopped else self.permanent(str(silence))
 
     def _wait(self) -> Wait | None:
-        return Wait(self._patience, self._link, self._label, self.name) if self._waits else None
+        return Wait(self._patience, self.link, self._label, self.name) if self._waits else None
 
     def _in_words(self, error: BaseException | None) -> str:
         return words_of(error, self.dialect) if isinstance(error, DBAPIError) else str(error)

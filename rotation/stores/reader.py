@@ -39,11 +39,11 @@ class Reader(OpenedTable):
     @property
     def line(self) -> Line:
         """The line to the server: while something is on its way, nobody waits for this run."""
-        return self._access.line
+        return self._access.link.line
 
     def servers(self) -> set[Fact]:
         """The facts of the servers that it was led to since the last call."""
-        return self._access.servers()
+        return self._access.link.servers()
 
     def keyless(self) -> int:
         """The number of rows that hold something and have a NULL in their key: no comparison finds them again.

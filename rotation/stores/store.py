@@ -166,13 +166,9 @@ class Store(Reader):
         held = self._held(connection, swaps.keys) if mode is Mode.HURRIED else {}
         if held:
             free = [row for row in swaps.rows() if row[0] not in held]
-            swaps = Swaps(*zip(*free, strict=True)) if free else Swaps()
-        written = self._swap_free(connection, swaps) if swaps else Written()
-        written.refused |= held
-        return written
-
-    def _swap_free(self, connection: sa.Connection, swaps: Swaps) -> Written:
-        """Swaps cells of rows that nobody is known to hold."""
+            if not free:
+                return Written(refused=held)
+            swaps = Swaps(*zip(*free, strict=True))
         if len(swaps) == 1 and self._largest is not None and (words := self._too_large(swaps, self._largest)):
             raise RowRefusedError("refused", words)
         if self._dialect.hurries:
@@ -188,6 +184,7 @@ class Store(Reader):
                 self._dialect.begin(connection, Mode.READ)
             written = self._look_again(connection, swaps)
         written.add(self._done_in(connection, number and number()))
+        written.refused |= held
         if swapped and written.lost and self._triggers:
             # A service or a trigger rewrote a cell: writing the rows one by one shows which.
             raise RowRefusedError("not-written", "a trigger changes what is written, and so it was undone")
@@ -289,7 +286,7 @@ class Store(Reader):
     def write_indexes(self, values: Sequence[IndexValue]) -> Written:
         """Sets the blind index of each row whose cell is still the same."""
         # Each has a statement, and so a round trip, of its own.
-        trip = self._access.line.trip
+        trip = self._access.link.line.trip
         written, most = Written(), max(1, int(ON_THE_WAY_SECONDS / trip)) if trip else len(values) or 1
         for start in range(0, len(values), most):
             part = write_by_halves(

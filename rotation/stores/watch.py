@@ -34,7 +34,7 @@ class Watch:
 
         *fires*: a write fires triggers. *beside*: more than cells is read. *most*: of more rows a pass is to be made.
         """
-        access.servers()
+        access.link.servers()
         self._access, self._state, self._others, self._begun = access, state, others, state()
         self.facts = {*self._begun.server}
         """The facts of all servers that the pass was led to, as far as it was `reached`."""
@@ -64,7 +64,7 @@ class Watch:
         # Last: what altered the table may have hidden something from the question, too.
         state = self._state()
         self.reached(state.server)
-        self.reached(self._access.servers())
+        self.reached(self._access.link.servers())
         if not is_one(self.facts):
             return Unknown(OTHER_SERVER, Doubt.ALTERED)
         if state != self._begun:

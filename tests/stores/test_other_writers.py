@@ -782,7 +782,7 @@ def test_a_file_that_is_opened_again_needs_a_whole_pass(
     run.begin()
     run.take(None, None)
     before = run.changed()
-    run.store._access._link.disconnect()
+    run.store._access.link.disconnect()
 
     assert seen(before) == set()
     assert why(run.changed()) == "the file was opened again"
