@@ -259,7 +259,10 @@ class RangeWorker:
             self._begun = after
             # A store returns fewer rows than asked for if they are heavy.
             self._size.limit(self._most_rows())
-            batch = self._read(bounds._replace(after=after), self._size.rows)
+            if bounds.page_rows:
+                batch = self._read_pages(bounds._replace(after=after), self._size.rows)
+            else:
+                batch = self._store.read(after, bounds.upto, self._size.rows)
             if batch.last is None:
                 return
             if self._salted:
@@ -287,9 +290,7 @@ class RangeWorker:
         except (StoreError, StoppedError) as error:
             return error
 
-    def _read(self, bounds: Bounds, rows: int) -> Batch:
-        if not bounds.page_rows:
-            return self._store.read(bounds.after, bounds.upto, rows)
+    def _read_pages(self, bounds: Bounds, rows: int) -> Batch:
         [start], [last] = bounds.after or (0,), bounds.upto or (0,)
         batch = self._store.read_pages(start, min(start + max(1, rows // bounds.page_rows), last), rows)
         if batch is None:

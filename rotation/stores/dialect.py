@@ -23,7 +23,7 @@ from rotation.planning.inner_tokens import bytes_of
 from rotation.stores.blocks import BlockAccess, PageAccess, fetch_all
 from rotation.stores.catalog import Catalog
 from rotation.stores.columns import QualifiedName, TargetCells
-from rotation.stores.other_writers import OtherWriters
+from rotation.stores.other_writers import ChangeTracker
 from rotation.stores.servers import Peer, Replication, TooOldError
 from rotation.stores.url_options import Hint, check_options
 from rotation.stores.watchdog import SILENT, Guard, Session, Sign
@@ -101,7 +101,7 @@ class Dialect:
 
     catalog: ClassVar[Catalog]
     """Says what tables there are, and how they are searched."""
-    other_writers: ClassVar[type[OtherWriters]]
+    other_writers: ClassVar[type[ChangeTracker]]
     """Sees what others write."""
     blocks: ClassVar[type[BlockAccess] | None] = None
     """Reads and swaps cells that are tokens in blocks. None: row by row only."""

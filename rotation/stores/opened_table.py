@@ -177,6 +177,8 @@ class OpenedTable:
         self._column = self._table.c[self._cells.qualified.column]
         self._cell = self._dialect.as_text(self._column, self._cells.kind)
         """The column, as it is read."""
+        self._size = self._dialect.length(self._cell)
+        """Of a cell."""
         self._rows: ColumnElement[bool] = sa.true()
         if target.where is not None:
             self._rows = sa.literal_column(f"({target.where})", sa.Boolean)
@@ -218,7 +220,7 @@ class OpenedTable:
 
     def _check_readable(self) -> None:
         """Asks for one row: with the condition in where, and without it."""
-        probe = sa.select(*self._key, self._dialect.length(self._cell)).limit(1)
+        probe = sa.select(*self._key, self._size).limit(1)
         self._access.read(lambda connection: connection.execute(probe).all())
         if self._target.where is None:
             return

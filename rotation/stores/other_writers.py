@@ -79,7 +79,7 @@ class OpenTransaction(NamedTuple):
     """True if it may have been open before it had this identity: on a session, or as one that only read."""
 
 
-class Look(NamedTuple):
+class TransactionQuery(NamedTuple):
     """One question to a database, for transactions that have written and are not committed."""
 
     ask: Callable[[sa.Connection], Sequence[OpenTransaction] | str]
@@ -88,15 +88,17 @@ class Look(NamedTuple):
     """The right that such a user lacks."""
 
 
-class OtherWriters:
-    """Sees what others write, in one database's own way. A database that shows nothing keeps the methods of this class.
+class ChangeTracker:
+    """The state of a table, and what others write to it, in one database's own way.
+
+    A database that shows nothing keeps the methods of this class.
 
     One for all passes over a target: it knows what earlier ones wrote.
     """
 
     proof: ClassVar[str | None] = None
     """The name in the report for what `changed` proves; None: `begin` never succeeds."""
-    open_transactions: ClassVar[Sequence[Look]] = ()
+    open_transactions: ClassVar[Sequence[TransactionQuery]] = ()
     """The questions for transactions that have written and are not committed."""
 
     def __init__(self, scope: Scope) -> None:

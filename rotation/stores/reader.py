@@ -93,7 +93,8 @@ class Reader(OpenedTable):
         return self._access.permanent(f"this process has not enough memory for the cell{row}; give it more")
 
     def _read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
-        largest = _largest(limit)
+        # Bytes of a cell that is fetched together with others.
+        largest = min(LARGE_CELL, 2 * BATCH_BYTES // limit)
         conditions = [self._rows, self._named, *self._within(after, upto)]
         if self._blocks and limit >= LEAST_ROWS:
             query = sa.select(*self._key, self._cell).where(*conditions).order_by(*self._key).limit(limit)
@@ -106,10 +107,11 @@ class Reader(OpenedTable):
     def read_pages(self, start: int, end: int, limit: int) -> Batch | None:
         """The cells of the pages from *start* on and before *end*, about *limit* rows, by `PageAccess.read`."""
         assert self._pages is not None  # noqa: S101 - for the type checker: `Store.pages` gave none otherwise
-        return self._access.read(partial(self._pages.read, start=start, end=end, largest=_largest(limit)))
+        largest = min(LARGE_CELL, 2 * BATCH_BYTES // limit)
+        return self._access.read(partial(self._pages.read, start=start, end=end, largest=largest))
 
     def _read_rows(self, conditions: Sequence[ColumnElement[bool]], limit: int, largest: int) -> Batch:
-        size = self._dialect.length(self._cell)
+        size = self._size
         large = size > largest
         misfit = [] if self._misfit is None else [self._misfit]
         index = [] if self._index is None else [self._index]
@@ -152,7 +154,8 @@ class Reader(OpenedTable):
         self._pages = pages(self._cells) if pages else None
 
     def _parts(self, key: RowKey) -> list[Any]:
-        return [self._dialect.sendable(part) for part in key]
+        # A whole number is sent as it was read.
+        return [part if type(part) is int else self._dialect.sendable(part) for part in key]
 
     def _within(self, after: RowKey | None, upto: RowKey | None) -> Iterator[ColumnElement[bool]]:
         if after is not None:
@@ -178,7 +181,7 @@ class Reader(OpenedTable):
 
     def _alone(self, key: RowKey) -> tuple[Any, int | None]:
         """The cell of one row; None, and its size, if it is too large."""
-        size = self._dialect.length(self._cell)
+        size = self._size
         held = sa.case((size <= self._most_read, self._cell))
         found = self._access.read(
             lambda connection: connection.execute(
@@ -193,8 +196,3 @@ class Reader(OpenedTable):
     def _most_read(self) -> int:
         """The most bytes of a cell that is read. The largest message of a server has some bytes around it."""
         return LARGEST_CELL if self._largest is None else min(LARGEST_CELL, self._largest - AROUND)
-
-
-def _largest(limit: int) -> int:
-    """The bytes of a cell that is fetched together with others, of *limit* rows."""
-    return min(LARGE_CELL, 2 * BATCH_BYTES // limit)

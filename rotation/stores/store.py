@@ -175,7 +175,7 @@ class Store(Reader):
             self._dialect.hurry(connection)
         # What is seen afterwards is of another transaction. A cell that a service has rewritten since is lost, too.
         odd = self._odd(swaps)
-        at_once = self._is_one_statement(swaps, odd)
+        at_once = self._dialect.has_numbers and self._is_one_statement(swaps, odd)
         number = self._dialect.number(connection, self._table, at_once=at_once) if self._dialect.has_numbers else None
         swapped, written = self._execute(connection, swaps, odd), Written()
         if swapped != len(swaps) or self._triggers:

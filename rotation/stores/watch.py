@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from rotation.stores.access import Access
 from rotation.stores.columns import TableState
 from rotation.stores.dialect import Mode
-from rotation.stores.other_writers import Changed, Doubt, OtherWriters, Unknown
+from rotation.stores.other_writers import Changed, ChangeTracker, Doubt, Unknown
 from rotation.stores.servers import Fact, is_one
 
 OTHER_SERVER = (
@@ -23,7 +23,7 @@ class Watch:
         self,
         access: Access,
         state: Callable[[], TableState],
-        others: OtherWriters,
+        others: ChangeTracker,
         *,
         proves: bool,
         fires: bool,

@@ -506,7 +506,7 @@ def test_a_later_session_with_the_same_number_proves_nothing(postgres: Database,
     """Systems give numbers of processes out again."""
     run = start(postgres)
     others = run.begin()._others
-    assert isinstance(others, postgresql_others.PostgreSQLOthers)
+    assert isinstance(others, postgresql_others.PostgreSQLChangeTracker)
     run.take(None, None)
     others._since -= timedelta(microseconds=1)
 

@@ -46,7 +46,7 @@ from rotation.stores.mysql.catalog import (
     quote,
 )
 from rotation.stores.mysql.other_options import OTHER_OPTIONS
-from rotation.stores.mysql.other_writers import MySQLOthers
+from rotation.stores.mysql.other_writers import MySQLChangeTracker
 from rotation.stores.mysql.replication import replication
 from rotation.stores.mysql.servers import (
     INCARNATION,
@@ -226,7 +226,7 @@ class MySQL(Dialect):
     """Session settings, error numbers, and binary comparison: the default collation takes `a` for `A`."""
 
     catalog = MySQLCatalog()
-    other_writers = MySQLOthers
+    other_writers = MySQLChangeTracker
     blocks = MySQLBlocks
     driver = "mysql+pymysql"
     new_key = "BIGINT NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY"

@@ -34,7 +34,7 @@ from rotation.stores.postgresql.blocks import PostgreSQLBlocks, PostgreSQLPages
 from rotation.stores.postgresql.catalog import TRANSACTION, PostgreSQLCatalog
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, bytea_array, register, take_any_text, text_array
 from rotation.stores.postgresql.other_options import OTHER_OPTIONS
-from rotation.stores.postgresql.other_writers import PostgreSQLOthers
+from rotation.stores.postgresql.other_writers import PostgreSQLChangeTracker
 from rotation.stores.postgresql.replication import replication
 from rotation.stores.postgresql.sessions import peer_of, sign_of
 from rotation.stores.postgresql.transactions import (
@@ -126,7 +126,7 @@ class PostgreSQL(Dialect):
     """Session settings, SQLSTATE codes, and exact comparison under any collation."""
 
     catalog = PostgreSQLCatalog()
-    other_writers = PostgreSQLOthers
+    other_writers = PostgreSQLChangeTracker
     blocks = PostgreSQLBlocks
     pages = PostgreSQLPages
     driver = "postgresql+psycopg"
