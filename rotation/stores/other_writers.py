@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -88,6 +89,7 @@ class TransactionQuery(NamedTuple):
     """The right that such a user lacks."""
 
 
+@dataclass(eq=False)
 class ChangeTracker:
     """The state of a table, and what others write to it, in one database's own way.
 
@@ -101,8 +103,7 @@ class ChangeTracker:
     open_transactions: ClassVar[Sequence[TransactionQuery]] = ()
     """The questions for transactions that have written and are not committed."""
 
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
+    scope: Scope
 
     @staticmethod
     def state(connection: sa.Connection, schema: str | None, table: str) -> TableState:

@@ -65,7 +65,7 @@ class Watch:
         state = self._state()
         self.reached(state.server)
         self.reached(self._access.link.servers())
-        if not is_one(self.facts):
+        if self.facts and not is_one(self.facts):
             return Unknown(OTHER_SERVER, Doubt.ALTERED)
         if state != self._begun:
             return Unknown("the table was altered meanwhile", Doubt.ALTERED)
