@@ -12,16 +12,15 @@ from cryptography.fernet import Fernet
 from keyring_core import Keyring
 from rotation.job.loop import rotate
 from rotation.job.options import LocalOptions, RunOptions
-from rotation.model.batch import Batch, BlockSwap, Swaps
+from rotation.model.batch import Batch, BlockSwap, Swaps, Written
 from rotation.model.counts import RowKey
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
 from rotation.model.watcher import Advanced, AtWork, Began, Note, Progress, SoFar
+from rotation.stores.connection import Line
 from rotation.stores.dialect import Tempo
-from rotation.stores.line import Line
 from rotation.stores.other_writers import Changed, Doubt, Unknown
 from rotation.stores.servers import Fact
-from rotation.stores.store import Written
 from tests.keys import key_text
 
 ISSUED_AT = 1_600_000_000
@@ -42,6 +41,7 @@ class Unwatched:
     """Nothing shows what others write."""
 
     name: str | None = None
+    facts: frozenset[Fact] = frozenset()
 
     def wrote(self, transactions: Iterable[int]) -> None:
         """Takes no notice."""
@@ -51,9 +51,6 @@ class Unwatched:
 
     def reached(self, facts: Iterable[Fact]) -> None:
         """Takes no notice."""
-
-    def servers(self) -> set[Fact]:
-        return set()
 
     def changed(self, *, wrote: bool = True) -> Changed | Unknown:
         return Unknown("nothing shows it", Doubt.SPAN)

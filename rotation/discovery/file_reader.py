@@ -23,9 +23,9 @@ from rotation.discovery.table_source import CellConditions, Rows, TableSource, c
 from rotation.planning.inner_tokens import SHORTEST, forms_of_texts
 from rotation.stores.catalog import INDEX_SIZES, SearchedColumn
 from rotation.stores.columns import between, table_clause
-from rotation.stores.line import LINE
 from rotation.stores.postgresql.catalog import LEAVES
 from rotation.stores.postgresql.transactions import SAVEPOINT
+from rotation.stores.watchdog import LINE
 
 ON_END = 2000
 """Bytes of the largest cell that is put on end with others; PostgreSQL keeps larger ones elsewhere."""

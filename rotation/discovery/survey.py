@@ -102,15 +102,15 @@ class Survey:
         """Gives up the connections."""
         self._access.close()
         if self._is_neighbour:
-            self._access.leave()
+            self._access.link.disconnect()
 
     def in_a_row(self) -> AbstractContextManager[None]:
         """Goes around what is asked of it at once, as `Connection.in_a_row`."""
-        return self._access.in_a_row()
+        return self._access.link.in_a_row()
 
     def end_last(self) -> None:
         """Ends the last of its transactions in a row."""
-        self._access.end_last()
+        self._access.link.end_last()
 
     def twin(self, links: SharedConnections) -> Survey:
         """The same database through another connection, of *links*, for a thread."""

@@ -24,8 +24,8 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.discovery.table_source import Courtesy, Rows, TableSource, has_large
-from rotation.model.batch import BatchSize
-from rotation.stores.columns import Forward, between, beyond, free_column, same_key
+from rotation.model.batch import BatchSize, Forward
+from rotation.stores.columns import between, beyond, free_column, same_key
 
 WINDOWS = 50
 WINDOW_ROWS = 200

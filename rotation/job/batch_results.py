@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import NamedTuple
 
 from keyring_core.tokens import iv_of, timestamp_of
-from rotation.model.batch import NO_KEY, Plan
+from rotation.model.batch import NO_KEY, Plan, Written
 from rotation.model.counts import Counts, RowKey
 from rotation.stores.servers import Fact, is_one
-from rotation.stores.store import Written
 
 REWRITTEN = "rewritten", "a service changed, moved or deleted it meanwhile"
 KEPT = 10_000
@@ -26,50 +26,36 @@ YOUNG_SECONDS = 60.0
 
 def count_swaps(plan: Plan, written: Written, primary: str) -> None:
     """Adds the swaps to the counts of the batch: those written as rotated, the others as unsettled."""
-    _count_rows(plan.counts, (plan.swaps.keys, plan.key_ids, plan.signed), written, primary)
-    for swap in plan.blocks:
-        if written.lost or written.refused:
-            columns = swap.block.row_keys(), swap.key_ids, list(swap.signed())
-            _count_rows(plan.counts, columns, written, primary)
-        else:
-            plan.counts.rotated += len(swap)
-            plan.counts.hold_times(primary, swap.times)
-    _count_further(plan, written, primary)
-
-
-def _count_rows(
-    counts: Counts, columns: tuple[Sequence[RowKey], Sequence[str], Sequence[bytes]], written: Written, primary: str
-) -> None:
-    """*columns*: the key of each row, the id of the key that its old token is under, and that token's signed part."""
-    keys, key_ids, signed = columns
-    failed = set[int]()
-    if written.lost or written.refused:
-        failed = {index for index, key in enumerate(keys) if written.failed(key)}
-    sound = [part for index, part in enumerate(signed) if index not in failed] if failed else signed
-    counts.rotated += len(sound)
-    counts.hold(primary, sound)
-    counts.unsettled += len(failed)
-    for index in sorted(failed):
-        key = keys[index]
-        was_token = key_ids[index] != NO_KEY
-        counts.taken_over -= not was_token
-        if refusal := written.refused.get(key):
-            if was_token:
-                counts.hold(key_ids[index], [signed[index]])
-            counts.note(key, *refusal)
-        else:
-            counts.note(key, *REWRITTEN)
-
-
-def _count_further(plan: Plan, written: Written, primary: str) -> None:
-    """Counts the tokens beside the first one of each cell, under the key that they are under now."""
-    sound, keys = [], plan.swaps.keys
-    for swap, key_id, signed, _ in plan.further:
-        if not written.failed(keys[swap]):
+    counts = plan.counts
+    if not (written.lost or written.refused):
+        counts.rotated += plan.changes
+        counts.hold(primary, [*plan.signed, *(each.signed for each in plan.further)] if plan.further else plan.signed)
+        for swap in plan.blocks:
+            counts.hold_times(primary, swap.times)
+        return
+    sound = list[bytes]()
+    for key, key_id, signed, is_first in _tokens_of(plan):
+        refusal = written.refused.get(key)
+        if not written.failed(key):
+            counts.rotated += is_first
             sound.append(signed)
-        elif keys[swap] in written.refused:
-            plan.counts.hold(key_id, [signed])
-    plan.counts.hold(primary, sound)
+        elif refusal and key_id != NO_KEY:
+            counts.hold(key_id, [signed])
+        if written.failed(key) and is_first:
+            counts.unsettled += 1
+            counts.taken_over -= key_id == NO_KEY
+            counts.note(key, *(refusal or REWRITTEN))
+    counts.hold(primary, sound)
+
+
+def _tokens_of(plan: Plan) -> Iterator[tuple[RowKey, str, bytes, bool]]:
+    """The row, the old key, the signed part of each token to swap, and whether it is the first one of its cell."""
+    keys = plan.swaps.keys
+    yield from zip(keys, plan.key_ids, plan.signed, repeat(object=True), strict=False)
+    for swap in plan.blocks:
+        yield from zip(swap.block.row_keys(), swap.key_ids, swap.signed(), repeat(object=True), strict=False)
+    for each in plan.further:
+        yield keys[each.swap], each.key_id, each.signed, False
 
 
 class Trace(NamedTuple):
@@ -94,19 +80,30 @@ class Moved:
     servers: set[Fact] = field(default_factory=set)
     """The facts of the servers of the last pass."""
 
-    def add(self, counts: Counts) -> None:
-        """A pass has written what *counts* says."""
-        self.cells += counts.rotated
-        self.taken_over += counts.taken_over
-        self.reindexed += counts.reindexed
+    def add(self, counts: Counts, servers: set[Fact]) -> Counts:
+        """Adds what a pass on these *servers* has written; its *counts*, with what earlier passes moved as rotated.
 
-    def look(self, counts: Counts, servers: set[Fact]) -> None:
-        """Before `add`: if the server changed since the last pass began, what *counts* has written was lost by it."""
+        Otherwise that would count as already current. Should a service have rewritten or deleted some of these cells
+        since, fewer are left to count. If the server changed since the last pass began, it lost what this one wrote.
+        """
         if self.servers and not is_one(self.servers | servers):
             self.cells = max(0, self.cells - counts.rotated)
             self.taken_over = max(0, self.taken_over - counts.taken_over)
             self.reindexed = max(0, self.reindexed - counts.reindexed)
+        still_there = min(self.cells, counts.current)
+        rotated = counts.rotated + still_there
+        seen = replace(
+            counts,
+            current=counts.current - still_there,
+            rotated=rotated,
+            taken_over=min(counts.taken_over + self.taken_over, rotated + counts.to_rotate),
+            reindexed=min(counts.reindexed + self.reindexed, rotated + counts.to_rotate),
+        )
         self.servers = servers
+        self.cells += counts.rotated
+        self.taken_over += counts.taken_over
+        self.reindexed += counts.reindexed
+        return seen
 
 
 class UndoDetector:
@@ -126,9 +123,11 @@ class UndoDetector:
         """Notes which of these tokens had been rotated before, and remembers those that were rotated now."""
         traces = list(traces)
         for key, key_id, issued, iv, _ in traces:
-            before = self._seen.get(key, ())
+            before = self._seen.get(key)
+            if not before or issued >= self._young or (issued, iv) in before:
+                continue
             # Several tokens of a cell may be of one second; which of them was which, their IVs say.
-            if issued < self._young and (issued, iv) not in before and any(time == issued for time, _ in before):
+            if any(time == issued for time, _ in before):
                 self.undone[key_id] += 1
         for key, _, issued, iv, rotated in traces:
             if rotated and (key in self._seen or len(self._seen) < KEPT):
@@ -146,8 +145,9 @@ def traces_of(plan: Plan, written: Written, room: int) -> list[Trace]:
     for swap in plan.blocks:
         few = swap.part(0, max(0, min(len(swap), room - len(first))))
         first += zip(few.block.row_keys(), few.key_ids, few.signed(), strict=True)
+    failed = written.lost.union(written.refused)
     return [
-        Trace(key, key_id, timestamp_of(signed), iv_of(signed), not written.failed(key))
+        Trace(key, key_id, timestamp_of(signed), iv_of(signed), key not in failed)
         for key, key_id, signed in first
         if key_id != NO_KEY
     ]

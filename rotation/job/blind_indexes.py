@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from keyring_core import InvalidToken, Keyring, KeyState, PlaintextError
 from keyring_core.blind_index import BlindIndex
-from rotation.model.batch import Batch, Plan
+from rotation.model.batch import Batch, Plan, Written
 from rotation.model.counts import RowKey
 from rotation.model.report import row_in_words
-from rotation.stores.store import IndexValue, Store, Written
+from rotation.stores.store import IndexValue, Store
 
 NO_INDEX = "no-index"
 """The category of a row whose value has no blind index."""

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from keyring_core import KeyringError
 from rotation.job.pace import Pacing, Throttle
 from rotation.job.ranges import Bounds, OpenTarget, RangeDone, RangeWorker, Step
+from rotation.model.batch import Forward
 from rotation.model.failures import CONTINUE, StoppedError, StoreError, WorkerError
-from rotation.stores.columns import Forward
 from rotation.stores.threads import Threads, wait_for
 from rotation.world.process import CHECK_SECONDS, GRACE_SECONDS
 

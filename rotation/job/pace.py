@@ -12,8 +12,8 @@ from pathlib import Path
 
 import structlog
 
+from rotation.stores.connection import Line
 from rotation.stores.dialect import Tempo
-from rotation.stores.line import Line
 
 QUIET_SECONDS, MOST_QUIET_SECONDS = 1.0, 300.0
 """Seconds without writes of others before a run speeds up; doubled after each write that met it fast."""
@@ -167,36 +167,31 @@ class Rests:
 
     def __init__(self, throttle: Throttle, line: Line) -> None:
         """What is on its way over the *line* to a server is no work."""
-        self._throttle, self._line = throttle, line
+        self._throttle, self.line = throttle, line
         self._over = self._due = time.monotonic()
         """When the rest is over, but for the work of a read, which is no rest; and when the rate allows a batch."""
         self._began = self._ready = self._over
         """When the batch began to be read, and when it was read and might be written."""
-        self._travelled_before = self.travelled
-        """As `travelled`, when the batch began to be read."""
+        self._travelled_before = self.line.travelled
+        """As `Line.travelled`, when the batch began to be read."""
         self._reading = self._way = 0.0
         """Seconds that the last batch took to read, and those of them that were on the way."""
         self.waited = 0.0
         """Seconds of all waits so far."""
 
-    @property
-    def travelled(self) -> float:
-        """Seconds of all that was on its way so far."""
-        return self._line.travelled
-
     def worked(self) -> float:
         """Seconds of a clock that stands still on the way to a server and during a rest: differences count."""
-        return time.monotonic() - self._line.travelled - self.waited
+        return time.monotonic() - self.line.travelled - self.waited
 
     def before_read(self) -> None:
         """Waits until the next batch, if it is read as fast as the last one, is read when the rest is over."""
         self._wait(max(self._over - self._way, self._due - self._reading) - time.monotonic())
-        self._began, self._travelled_before = time.monotonic(), self.travelled
+        self._began, self._travelled_before = time.monotonic(), self.line.travelled
 
     def after_read(self) -> None:
         """Waits until the rest is over: then the batch may be written."""
         now = time.monotonic()
-        self._reading, self._way = now - self._began, self.travelled - self._travelled_before
+        self._reading, self._way = now - self._began, self.line.travelled - self._travelled_before
         if (left := max(self._over + self._reading - self._way, self._due) - now) > 0:
             self._wait(left)
         self._ready = time.monotonic()

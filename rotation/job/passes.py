@@ -14,7 +14,7 @@ import structlog
 
 from keyring_core import DamagedToken, UndecryptableToken
 from rotation.job.batch_results import Moved, UndoDetector
-from rotation.job.checkpoints import Reached
+from rotation.job.checkpoints import Checkpoints, Reached
 from rotation.job.executors import RangeExecutor, in_order
 from rotation.job.last_word import LastWord, unsettled_in
 from rotation.job.ranges import (
@@ -37,7 +37,7 @@ from rotation.model.target import Adopts
 from rotation.model.text import many
 from rotation.model.watcher import Advanced, Began, Watcher
 from rotation.planning.rules import NO_SALT
-from rotation.stores.store import Watch
+from rotation.stores.watch import Watch
 
 MAX_PASSES = 5
 PROBE_TOKENS = 1000
@@ -132,8 +132,10 @@ class TargetRun:
                     report.remember(problems)
                 counts.add(done.counts)
                 self._undo_detector.take(done.traces)
-                watch.wrote(done.transactions)
-                watch.reached(done.servers)
+                if done.transactions:
+                    watch.wrote(done.transactions)
+                if done.servers:
+                    watch.reached(done.servers)
                 if bounds.after == reached.key:
                     # Only ranges without a gap before them count: other workers may have done later ones.
                     key = bounds.upto if done.whole else done.reached or reached.key
@@ -145,13 +147,7 @@ class TargetRun:
                 # What is reported as done is on disk.
                 self._store.settle()
         except (StoreError, StoppedError, WorkerError):
-            if not self._dry_run:
-                with suppress(StoreError, StoppedError):
-                    self._store.settle()
-            if checkpoints:
-                checkpoints.note(reached, now=True)
-            # The last whole pass says more than a part of this one.
-            self._end_list(whole=number == 1)
+            self._cut_short(checkpoints, reached, is_first=number == 1)
             raise
         # Most passes are so short that nothing was recorded, and each write to the ledger is a transaction.
         if checkpoints and checkpoints.recorded:
@@ -161,10 +157,10 @@ class TargetRun:
             self._list(nameless.problems)
             counts.add(nameless)
         self._end_list(whole=True)
-        self._moved.look(counts, watch.servers())
-        report.counts = _in_view_of_earlier_passes(counts, self._moved)
+        if found := self._store.servers():
+            watch.reached(found)
+        report.counts = self._moved.add(counts, watch.facts)
         report.passes = number
-        self._moved.add(counts)
         log.info(
             "rotation.pass",
             target=report.target.label,
@@ -175,6 +171,16 @@ class TargetRun:
             unsettled=counts.unsettled,
         )
         return counts
+
+    def _cut_short(self, checkpoints: Checkpoints | None, reached: Reached, *, is_first: bool) -> None:
+        """Keeps what a pass has done that ends early."""
+        if not self._dry_run:
+            with suppress(StoreError, StoppedError):
+                self._store.settle()
+        if checkpoints:
+            checkpoints.note(reached, now=True)
+        # The last whole pass says more than a part of this one.
+        self._end_list(whole=is_first)
 
     def _ranges(self, executor: RangeExecutor | None, after: RowKey | None, pages: Pages | None) -> Iterator[Step]:
         """Does the rows behind *after*, or those of *pages*, range by range, and yields each range with its result.
@@ -297,7 +303,7 @@ def _sampled(worker: RangeWorker) -> tuple[Counts, int, float, int] | None:
             if sample.tokens >= PROBE_TOKENS or rows >= PROBE_ROWS:
                 break
             seconds = worker.rests.worked() - started
-            if sample.tokens >= PROBE_LEAST and seconds > RANGE_SECONDS and worker.planner.price:
+            if sample.tokens >= PROBE_LEAST and seconds > RANGE_SECONDS and worker.price:
                 # Keys are derived row by row: 1000 tokens may take minutes.
                 break
     except MemoryError:
@@ -332,16 +338,3 @@ def _without_key(report: TargetReport, rows: int) -> Counts:
     counts.note(key, "no-key", f"a NULL in its key: nothing can name such a row, and there are {rows}; give it a key")
     counts.categories["no-key"] = rows
     return counts
-
-
-def _in_view_of_earlier_passes(last: Counts, moved: Moved) -> Counts:
-    """Counts cells *moved* in earlier passes as rotated, not as already current.
-
-    Should a service have rewritten or deleted some of these since, fewer are left to count.
-    """
-    still_there = min(moved.cells, last.current)
-    rotated = last.rotated + still_there
-    taken_over = min(last.taken_over + moved.taken_over, rotated + last.to_rotate)
-    reindexed = min(last.reindexed + moved.reindexed, rotated + last.to_rotate)
-    current = last.current - still_there
-    return replace(last, current=current, rotated=rotated, taken_over=taken_over, reindexed=reindexed)

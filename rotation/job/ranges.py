@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -17,18 +17,20 @@ from rotation.job.batch_results import RANGE_KEPT, REWRITTEN, Trace, count_swaps
 from rotation.job.blind_indexes import NO_INDEX, Stale, explained, index_values, stale_rows
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import Pacing, Rests, Throttle
-from rotation.model.batch import Batch, BatchSize, Plan, Swaps
+from rotation.model.batch import Batch, BatchSize, Forward, Plan, Swaps, Written
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import CONTINUE, StoppedError, StoreError
 from rotation.model.target import Target
 from rotation.model.watcher import Advanced
 from rotation.planning.planner import Planner
 from rotation.planning.takeover import NOTHING, Takeover
-from rotation.stores.columns import Forward
-from rotation.stores.line import Line
+from rotation.stores.connection import Line
 from rotation.stores.servers import Fact
-from rotation.stores.store import Store, Written
+from rotation.stores.store import Store
 from rotation.world.process import CHECK_SECONDS
+
+if TYPE_CHECKING:
+    from rotation.planning.salted import SaltedPlanner
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""
@@ -167,11 +169,10 @@ class RangeWorker:
         self.pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
         # A blind index is written row by row, each with a way of its own, and keys of rows are derived one by one: the
         # rows of such a batch follow all the time that it takes.
-        self._by_rows = bool(self._blind_index or keyring.salt_columns)
-        self.rests = Rests(self._throttle, Line() if self._by_rows else self._store.line)
+        by_rows = self._blind_index or keyring.salt_columns
+        self.rests = Rests(self._throttle, Line() if by_rows else self._store.line)
         # Without a server, all time is work: while a batch is written, nobody else can write to the file.
-        has_line = self._store.line.trip and not self._by_rows
-        self._size = BatchSize(self._most_rows(), least=self.pace.least if has_line else 1)
+        self._size = BatchSize(self._most_rows(), least=self.pace.least if self.rests.line.trip else 1)
         self._begun: RowKey | None = None
         """The key behind which the last batch began."""
         self._planning = planning or nullcontext()
@@ -184,10 +185,16 @@ class RangeWorker:
             leaves_others=target.others == "leave",
             dry_run=options.dry_run,
         )
+        self._salted: SaltedPlanner | None = None
         if self._keyring.salt_columns:
             from rotation.planning.salted import salted  # noqa: PLC0415 - few targets have salts
 
-            self.planner = salted(self.planner)
+            self.planner = self._salted = salted(self.planner)
+
+    @property
+    def price(self) -> str:
+        """The price of a key that is made for a row, in words; empty if it is low."""
+        return self._salted.price if self._salted else ""
 
     def expect(self, rows: int, seconds: float, weight: int) -> None:
         """Sizes the first batch: to read and plan *rows* of *weight* characters and bytes took *seconds*."""
@@ -254,10 +261,14 @@ class RangeWorker:
             self._begun = after
             # A store returns fewer rows than asked for if they are heavy.
             self._size.limit(self._most_rows())
-            batch = self._read(bounds._replace(after=after), self._size.rows)
+            if bounds.page_rows:
+                batch = self._read_pages(bounds._replace(after=after), self._size.rows)
+            else:
+                batch = self._store.read(after, bounds.upto, self._size.rows)
             if batch.last is None:
                 return
-            batch = self.planner.ready(batch, self._throttle.wait)
+            if self._salted:
+                batch = self._salted.ready(batch, self._throttle.wait)
             after, rows, weight = batch.last, batch.rows, batch.weight
             forward.to(after)
             rests.after_read()
@@ -281,9 +292,7 @@ class RangeWorker:
         except (StoreError, StoppedError) as error:
             return error
 
-    def _read(self, bounds: Bounds, rows: int) -> Batch:
-        if not bounds.page_rows:
-            return self._store.read(bounds.after, bounds.upto, rows)
+    def _read_pages(self, bounds: Bounds, rows: int) -> Batch:
         [start], [last] = bounds.after or (0,), bounds.upto or (0,)
         batch = self._store.read_pages(start, min(start + max(1, rows // bounds.page_rows), last), rows)
         if batch is None:
@@ -291,8 +300,7 @@ class RangeWorker:
         return batch
 
     def _most_rows(self) -> int:
-        parts = 1 if self._by_rows else self.pace.parts(self._store.line.trip)
-        return self._throttle.limit(self.pace.rows * parts)
+        return self._throttle.limit(self.pace.rows * self.pace.parts(self.rests.line.trip))
 
     def _do(self, bounds: Bounds, done: RangeDone, follow: Follow, end: float) -> bool:
         """True if nothing of the range is left."""
@@ -300,7 +308,7 @@ class RangeWorker:
         if throttle.paused():
             return False
         for batch in self.batches(bounds):
-            started, worked, travelled = time.monotonic(), rests.worked(), rests.travelled
+            started, worked, travelled = time.monotonic(), rests.worked(), rests.line.travelled
             with self._planning:
                 plan = self.planner.plan(batch)
                 fixes = self.planner.fixes(batch, plan) if batch.misfits else Swaps()
@@ -330,12 +338,14 @@ class RangeWorker:
             if self._locked_since and time.monotonic() - self._locked_since > LOCKED_SECONDS:
                 self._locked_since = None
                 raise StoreError(f"{self.opened.target.label}: {LOCKED}. {CONTINUE}")
-            done.pace = "; ".join(filter(None, (self.pace.words, self.planner.price)))
+            done.pace = self.pace.words
+            if self._salted and (price := self.price):
+                done.pace += f"; {price}"
             follow(Advanced(batch.rows, plan.counts.outdated, done.pace))
             wrote = plan.changes or fixes or stale
             del batch, plan, fixes, stale
             if wrote:
-                rests.wrote((rests.worked() - worked) * self.pace.rest, rests.travelled - travelled)
+                rests.wrote((rests.worked() - worked) * self.pace.rest, rests.line.travelled - travelled)
             if time.monotonic() > end or throttle.paused() or len(done.counts.problems) >= RANGE_PROBLEMS:
                 return done.reached == bounds.upto
         return True

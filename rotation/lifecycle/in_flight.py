@@ -24,10 +24,10 @@ from rotation.model.text import many
 from rotation.model.watcher import AtWork
 from rotation.retirement import words
 from rotation.stores.access import Access, RefusedStatement
-from rotation.stores.connection import SharedConnections, seen_replicas
+from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import parse_url, read_url
 from rotation.stores.other_writers import OpenTransaction
-from rotation.stores.servers import Replication
+from rotation.stores.servers import Replication, seen_replicas
 
 T = TypeVar("T")
 

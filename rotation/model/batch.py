@@ -1,4 +1,4 @@
-"""A batch of cells, the plan for it, the swaps to write, and the size of the next batch."""
+"""A batch of cells, the plan for it, the swaps to write, their outcome, and the size and place of the next batch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 from keyring_core.bulk import TokenBatch, read_on_end
 from keyring_core.tokens import TokenText
 from rotation.model.counts import Counts, RowKey, Times
+from rotation.model.failures import CONTINUE, StoreError
 
 BATCH_BYTES = 2 * 1024 * 1024
 """The weight of a batch, unless one cell alone is heavier: what it holds in memory is bounded by that."""
@@ -58,7 +59,7 @@ class Batch(NamedTuple):
     @property
     def weight(self) -> int:
         """The number of characters and bytes of the cells."""
-        return weight_of(self.cells) + sum(len(block.cells) for block in self.blocks)
+        return weight_of(self.cells) + weight_of([block.cells for block in self.blocks])
 
     def plus(self, other: Batch) -> Batch:
         """These rows and the rows of *other*, which come behind them."""
@@ -244,6 +245,32 @@ class BlockSwap:
                 yield from (signed for signed, _ in part.tokens())
 
 
+@dataclass
+class Written:
+    """The outcome of a batch of changes: each of them is done, except the ones that are named here."""
+
+    lost: set[RowKey] = field(default_factory=set)
+    """Rewritten, re-keyed or deleted between the read and the write: the service's change stays."""
+    refused: dict[RowKey, tuple[str, str]] = field(default_factory=dict)
+    """Category and reason, for cells that the database would not take."""
+    transactions: list[int] = field(default_factory=list)
+    """The numbers of the transactions that wrote, if the database has such numbers."""
+    others: int | None = None
+    """The number of writes of others since the last batch; None if it is not known."""
+
+    def add(self, other: Written) -> None:
+        """Adds the outcome of another part of the same batch."""
+        self.lost |= other.lost
+        self.refused |= other.refused
+        self.transactions += other.transactions
+        if other.others is not None:
+            self.others = (self.others or 0) + other.others
+
+    def failed(self, key: RowKey) -> bool:
+        """True if the change of that row was not done."""
+        return key in self.lost or key in self.refused
+
+
 def gapless(numbers: array[int]) -> Sequence[int]:
     """*numbers*, which ascend; as a range if they have no gaps."""
     first, last = numbers[0], numbers[-1]
@@ -296,3 +323,24 @@ class BatchSize:
     def _fitting(self, rows: int, seconds: float, size: int) -> int:
         by_time = max(rows * self.seconds / max(seconds, 1e-6), self.least)
         return int(min(by_time, rows * self.max_bytes / max(size, 1), self.max_rows))
+
+
+class Forward:
+    """Notices a walk along keys that does not get on: a comparison and an order that disagree would go round for ever.
+
+    Keeps one key, replaced after 1, 2, 4, ... steps (Brent's algorithm), and so finds a circle of any length.
+    """
+
+    def __init__(self, start: object = None) -> None:
+        self._kept, self._steps, self._limit = start, 0, 1
+
+    def to(self, key: object) -> None:
+        """Advances to *key*. Raises StoreError if the walk was there before."""
+        if key == self._kept:
+            raise StoreError(
+                "the keys do not grow: the database gave a row again whose key is not greater than the last one "
+                f"(its collation, or a damaged index?). Check the table's index. {CONTINUE}"
+            )
+        self._steps += 1
+        if self._steps == self._limit:
+            self._kept, self._steps, self._limit = key, 0, self._limit * 2

@@ -15,7 +15,15 @@ from keyring_core import Malformed
 from keyring_core.redaction import find_credentials
 from keyring_core.tokens import BLOCK, VERSION, explain, is_token
 from rotation.model.target import Format
-from rotation.planning.inner_tokens import SHORTEST, InnerTokens, bytes_of, is_raw_size, looks_random
+from rotation.planning.inner_tokens import (
+    OF_THESE_YEARS,
+    SHORTEST,
+    URL_SAFE_TO_STANDARD,
+    InnerTokens,
+    bytes_of,
+    is_raw_size,
+    looks_random,
+)
 from rotation.planning.suspects import changes_of_class, may_hide
 
 
@@ -49,7 +57,7 @@ NO_TOKENS = frozenset({CellKind.EMPTY, CellKind.PLAINTEXT, CellKind.CIPHERTEXT, 
 """Kinds of cells without a visible token."""
 
 
-class Cell(NamedTuple):
+class Classification(NamedTuple):
     """The content of one cell, described."""
 
     kind: CellKind
@@ -66,13 +74,15 @@ class Cell(NamedTuple):
 _BLANKS = b" \t\r\n\v\f"
 LEAST_BODY = 98
 """Characters of the shortest token without its padding."""
-_BODY = rb"[A-Za-z0-9_-]"
 _OF_TOKENS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
-_IN_TEXT = re.compile(rb"gAAAA" + _BODY + b"{%d,}" % (LEAST_BODY - 5))
-# The text of a token has neither the first bit of a byte nor any sign but "-", "_" and "=", so that its base64 holds
-# letters and digits alone, and is the same in both alphabets.
-_IN_BASE64 = re.compile(rb"Z0FBQU[EF][A-Za-z0-9]{%d,}" % (LEAST_BODY * 4 // 3 - 7))
-_IN_HEX = re.compile(rb"67(?:41){4}(?:[2-7][0-9A-Fa-f]){%d,}" % (LEAST_BODY - 5))
+PATTERNS = {
+    Format.EMBEDDED: re.compile(rb"gAAAA[A-Za-z0-9_-]{%d,}" % (LEAST_BODY - 5)),
+    # The text of a token has neither the first bit of a byte nor any sign but "-", "_" and "=", so that its base64
+    # holds letters and digits alone, and is the same in both alphabets.
+    Format.BASE64: re.compile(rb"Z0FBQU[EF][A-Za-z0-9]{%d,}" % (LEAST_BODY * 4 // 3 - 7)),
+    Format.HEX: re.compile(rb"67(?:41){4}(?:[2-7][0-9A-Fa-f]){%d,}" % (LEAST_BODY - 5)),
+}
+"""What is long enough to be a token in a cell of each format, with all that follows it in the same characters."""
 
 # What stands in front is looked at last: `re` seeks the letters that a pattern begins with much faster than others.
 DATED = rb"gAAAAA(?<![A-Za-z0-9+/]gAAAAA)[BC]"
@@ -80,7 +90,6 @@ DATED = rb"gAAAAA(?<![A-Za-z0-9+/]gAAAAA)[BC]"
 `gAAAA` by chance; this at the beginning of a word is no chance."""
 _DATED = re.compile(DATED + rb"[A-Za-z0-9_-]{5,}(?![A-Za-z0-9_+/-])")
 
-_RAW = re.compile(rb"\x80\0{4}[\x40-\xbf]")
 # In hex: raw, and text; in base64, base64 twice, base32; raw, in base32; raw, in Python's repr, and in hex with colons;
 # in URLs, JSON, UTF-16.
 _BEGINNINGS = [
@@ -102,11 +111,12 @@ _BEGINNINGS = [
 """The beginnings of such tokens, raw and in other encodings. Whole tokens have patterns of their own above."""
 
 _FOREIGN_PREFIXES = ("$encrypted$UTF8$AESCBC$", "$encrypted$AESCBC$", "$encrypted$fernet-256$")
-FOREIGN = Cell(CellKind.FOREIGN_CIPHER, "AES-256 in Fernet's frame, as AWX and the AAP gateway write it", keyless=True)
+FOREIGN = Classification(
+    CellKind.FOREIGN_CIPHER, "AES-256 in Fernet's frame, as AWX and the AAP gateway write it", keyless=True
+)
 _FOREIGN_TIME = 4 * b"\0"  # of a time in seconds, until 2106
 
 _BASE64_TEXT = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
-_URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _HEX_TEXT = re.compile(rb"[0-9A-Fa-f-]+")
 _LEAST_CIPHERTEXT = 12 + 16  # bytes of AES-GCM's nonce and tag
 _LEAST_CHANGES, _LEAST_CHANGES_PADDED = 0.45, 0.3
@@ -122,7 +132,7 @@ def places_of_tokens(text: str) -> list[int]:
     return [found.start() for found in _DATED.finditer(text.encode("latin-1", "replace"))]
 
 
-def kind_of(cell: str | bytes, inner: InnerTokens) -> Cell:
+def kind_of(cell: str | bytes, inner: InnerTokens) -> Classification:
     """The content of *cell*; *inner* is the result of `find_inner`, which is empty without a mark (`holds_mark`).
 
     For a cell that a target of the format `token` refuses, and for any cell of a column that no target covers.
@@ -130,7 +140,7 @@ def kind_of(cell: str | bytes, inner: InnerTokens) -> Cell:
     data = bytes_of(cell)
     bare = data.strip(_BLANKS) if _is_text(data) else data
     if not bare:
-        return Cell(CellKind.EMPTY, "empty", keyless=True)
+        return Classification(CellKind.EMPTY, "empty", keyless=True)
     found = _token(bare, inner) or _foreign(bare, inner) or _tokens_in(bare, inner) or _other(bare)
     return found._replace(detail=f"{found.detail} ({len(data)} bytes)")
 
@@ -140,15 +150,15 @@ def follows_foreign_prefix(before: str) -> bool:
     return before.endswith(_FOREIGN_PREFIXES)
 
 
-def _token(data: bytes, inner: InnerTokens) -> Cell | None:
+def _token(data: bytes, inner: InnerTokens) -> Classification | None:
     if not is_token(data):
         return None
     if inner.under.total() + inner.unknown > 1:
-        return Cell(CellKind.NESTED, "a token that holds another token", keyless=_all_known(inner))
-    return Cell(CellKind.TOKEN, "a token", Format.TOKEN, keyless=_all_known(inner))
+        return Classification(CellKind.NESTED, "a token that holds another token", keyless=_all_known(inner))
+    return Classification(CellKind.TOKEN, "a token", Format.TOKEN, keyless=_all_known(inner))
 
 
-def _foreign(data: bytes, inner: InnerTokens) -> Cell | None:
+def _foreign(data: bytes, inner: InnerTokens) -> Classification | None:
     """A cell of Fernet's frame with another cipher, which none of the keys signed."""
     if inner.under:
         return None
@@ -158,38 +168,41 @@ def _foreign(data: bytes, inner: InnerTokens) -> Cell | None:
         words = (
             "Fernet's frame as raw bytes: another cipher, as django-cryptography writes it, or a key that is not here"
         )
-        return Cell(CellKind.FOREIGN_CIPHER, words)
+        return Classification(CellKind.FOREIGN_CIPHER, words)
     return None
 
 
-def _tokens_in(data: bytes, inner: InnerTokens) -> Cell | None:
+def _tokens_in(data: bytes, inner: InnerTokens) -> Classification | None:
     """A cell that holds tokens as part of something else."""
-    if (inner or _DATED.search(data)) and (tokens := _IN_TEXT.findall(data)):
+    if (inner or _DATED.search(data)) and (tokens := PATTERNS[Format.EMBEDDED].findall(data)):
         words = "a token inside text" if len(tokens) == 1 else f"{len(tokens)} tokens inside text"
         glued = data.startswith(b"gAAAA") and data.count(b"gAAAA") > 1 and not data.translate(None, _OF_TOKENS)
-        return Cell(CellKind.TOKEN_IN_TEXT, words, Format.EMBEDDED, _all_known(inner, tokens), glued)
-    for pattern, encoding in ((_IN_BASE64, Format.BASE64), (_IN_HEX, Format.HEX)):
+        return Classification(CellKind.TOKEN_IN_TEXT, words, Format.EMBEDDED, _all_known(inner, tokens), glued)
+    for encoding in (Format.BASE64, Format.HEX):
+        pattern = PATTERNS[encoding]
         if tokens := pattern.findall(data):
             inside = "" if pattern.fullmatch(data.rstrip(b"=")) else ", inside text"
             known = _all_known(inner, tokens)
-            return Cell(
+            return Classification(
                 CellKind.ENCODED_TOKEN, f"a token encoded again, in {encoding}{inside}", encoding, keyless=known
             )
     if inner.under or inner.unknown or (inner.unopened and not inner.given_up):
         words = "a token inside something else or in another encoding, which no run rotates"
-        return Cell(CellKind.ENCODED_TOKEN, words, keyless=_all_known(inner))
+        return Classification(CellKind.ENCODED_TOKEN, words, keyless=_all_known(inner))
     if inner.given_up:
-        return Cell(CellKind.NOT_A_TOKEN, "there is more in it than could be searched, so it may hold a token")
+        return Classification(
+            CellKind.NOT_A_TOKEN, "there is more in it than could be searched, so it may hold a token"
+        )
     return _truncated(data)
 
 
-def _truncated(data: bytes) -> Cell | None:
+def _truncated(data: bytes) -> Classification | None:
     """A cell that holds the beginning of a token."""
     if _DATED.search(data):
         inside = "" if _DATED.match(data) else ", inside text"
-        return Cell(CellKind.TRUNCATED, f"a token whose end is missing{inside}")
-    if _RAW.match(data) or any(search(data) for search in _BEGINNINGS):
-        return Cell(CellKind.TRUNCATED, "a token in another encoding, whose end is missing")
+        return Classification(CellKind.TRUNCATED, f"a token whose end is missing{inside}")
+    if OF_THESE_YEARS.match(data) or any(search(data) for search in _BEGINNINGS):
+        return Classification(CellKind.TRUNCATED, "a token in another encoding, whose end is missing")
     return None
 
 
@@ -200,23 +213,23 @@ def _all_known(inner: InnerTokens, tokens: Sequence[bytes] = ()) -> bool:
     return not any(may_hide(each, only_tokens=False) for each in inner.beside)
 
 
-def _other(data: bytes) -> Cell:
+def _other(data: bytes) -> Classification:
     """A cell in which no token was found."""
     # No token fits into fewer bytes than SHORTEST, in whatever form.
     short = len(data) < SHORTEST
     if _is_ciphertext(data):
         words = "another cipher's output, or a random secret stored as it is"
-        return Cell(CellKind.CIPHERTEXT, words, keyless=short)
+        return Classification(CellKind.CIPHERTEXT, words, keyless=short)
     if not _is_text(data):
-        return Cell(CellKind.NOT_A_TOKEN, "bytes that are no text", keyless=short)
+        return Classification(CellKind.NOT_A_TOKEN, "bytes that are no text", keyless=short)
     error = explain(data)
     words = error.found.rpartition(" (")[0]
     if error.category == Malformed.TRUNCATED:
-        return Cell(CellKind.TRUNCATED, words)
+        return Classification(CellKind.TRUNCATED, words)
     # A few letters that a token begins with, in the middle of a text, are no token.
     if error.category == Malformed.TOO_LARGE or (error.category == Malformed.NOT_A_TOKEN and b"gAAAA" not in data):
-        return Cell(CellKind.NOT_A_TOKEN, words, keyless=short)
-    return Cell(CellKind.PLAINTEXT, "legible as it stands", keyless=short)
+        return Classification(CellKind.NOT_A_TOKEN, words, keyless=short)
+    return Classification(CellKind.PLAINTEXT, "legible as it stands", keyless=short)
 
 
 def _is_ciphertext(data: bytes) -> bool:
@@ -225,7 +238,7 @@ def _is_ciphertext(data: bytes) -> bool:
         return _is_cipher_size(len(data)) and _are_random(data)
     if len(data) % 4 or not _BASE64_TEXT.fullmatch(data) or _HEX_TEXT.fullmatch(data):
         return False
-    decoded = binascii.a2b_base64(data.translate(_URL_SAFE_TO_STANDARD))
+    decoded = binascii.a2b_base64(data.translate(URL_SAFE_TO_STANDARD))
     if not _is_cipher_size(len(decoded)) or _is_text(decoded) or not _are_random(decoded):
         return False
     least = _LEAST_CHANGES_PADDED if data.endswith(b"=") else _LEAST_CHANGES

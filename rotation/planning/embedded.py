@@ -13,12 +13,13 @@ import binascii
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from keyring_core import Key
 from keyring_core.tokens import OVERHEAD, TAG, Token
 from rotation.model.target import Format
-from rotation.planning.cell_kinds import LEAST_BODY
+from rotation.planning.cell_kinds import LEAST_BODY, PATTERNS
 from rotation.planning.inner_tokens import LONGEST_OPEN, SHORTEST, WORK, WORK_PER_BYTE, is_raw_size, looks_random
 
 MARK = "gAAAA"
@@ -40,14 +41,19 @@ class Spelling:
 
     mark: str
     """The beginning of a token in it."""
-    whole: re.Pattern[str]
-    """One that is long enough to be a token, with all that follows it in the same characters."""
+    pattern: re.Pattern[bytes]
+    """As in `rotation.planning.cell_kinds.PATTERNS`."""
     decode: Callable[[str], str]
     """Decodes some characters: to the text of a token, or of its beginning."""
     encode: Callable[[str, str], str]
     """Encodes a text, in the manner of the characters that it replaces."""
     width: tuple[int, int] = (1, 1)
     """Ratio of encoded to plain characters."""
+
+    @cached_property
+    def whole(self) -> re.Pattern[str]:
+        """The same for text; splits a text into what stands around tokens, and these."""
+        return re.compile(f"({self.pattern.pattern.decode('ascii')})")
 
     @property
     def encoded(self) -> bool:
@@ -97,21 +103,20 @@ def _to_hex(text: str, like: str) -> str:
 SPELLINGS = {
     Format.EMBEDDED: Spelling(
         MARK,
-        re.compile(rf"(gAAAA[A-Za-z0-9_-]{{{LEAST_BODY - 5},}})"),
+        PATTERNS[Format.EMBEDDED],
         lambda run: run,
         lambda text, _: text,
     ),
-    # The base64 of a token's text has letters and digits only, and so is the same in both alphabets.
     Format.BASE64: Spelling(
         "Z0FBQU",
-        re.compile(rf"(Z0FBQU[EF][A-Za-z0-9]{{{LEAST_BODY * 4 // 3 - 7},}})"),
+        PATTERNS[Format.BASE64],
         _from_base64,
         _to_base64,
         (4, 3),
     ),
     Format.HEX: Spelling(
         "6741414141",
-        re.compile(rf"(6741414141(?:[2-7][0-9A-Fa-f]){{{LEAST_BODY - 5},}})"),
+        PATTERNS[Format.HEX],
         _from_hex,
         _to_hex,
         (2, 1),

@@ -96,7 +96,7 @@ _RANDOM = slice(_NAME, SHORTEST)
 # Two tokens have no piece of this length in common.
 _PIECE = 8
 _LEAST_DIFFERENT, _MOST_NULS = 26, 8
-_OF_THESE_YEARS, _LEAST_DIFFERENT_OF_64 = re.compile(rb"\x80\0{4}[\x40-\xbf]"), 42
+OF_THESE_YEARS, _LEAST_DIFFERENT_OF_64 = re.compile(rb"\x80\0{4}[\x40-\xbf]"), 42
 # What `holds_mark` looks for: the beginning of a raw token is shorter than its mark, which a database looks for.
 _GATES = (*MARKS[1:], *(b"\x80\0\0" + bytes([byte]) for byte in range(4)))
 
@@ -136,7 +136,7 @@ _base64_runs = runs_of(rb"A-Za-z0-9+/_-", 98)
 _base32_runs = runs_of(rb"A-Z2-7", 117)
 _hex_runs = runs_of(rb"0-9A-Fa-f", 146)
 _DECIMAL_RUN = re.compile(rb"(?:(?:1[01]\d|12[0-7]|\d?\d), ?){97,}\d{2,3}")
-_URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 BEGINNING = b"gAAAA"
 """How a token begins, as text."""
 _WHOLE = re.compile(rb"gAAAA[A-Za-z0-9+/_-]{93,}")
@@ -362,7 +362,7 @@ def _is_no_chance(beginning: bytes) -> bool:
     `looks_random` alone takes pieces of pictures, archives and programs for tokens. Here the time is of the years 2004
     to 2072, and of the 64 random bytes, of which 57 are different on average, fewer than this with a chance of 2**-28.
     """
-    return bool(_OF_THESE_YEARS.match(beginning)) and len(set(beginning[9:])) >= _LEAST_DIFFERENT_OF_64
+    return bool(OF_THESE_YEARS.match(beginning)) and len(set(beginning[9:])) >= _LEAST_DIFFERENT_OF_64
 
 
 def is_raw_size(size: int) -> bool:
@@ -388,7 +388,7 @@ def _without(data: bytes, places: Sequence[tuple[int, int]]) -> bytes:
 def _decoded(data: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
     """Possible decodings of parts of *data*, and the places of these parts. Each is shorter than *data*."""
     for place in _base64_runs(data):
-        text = data[slice(*place)].translate(_URL_SAFE_TO_STANDARD)
+        text = data[slice(*place)].translate(URL_SAFE_TO_STANDARD)
         # It is not known at which character a token begins.
         yield from ((_from_base64(text, begin), place) for begin in range(4))
     for place in _hex_runs(data if _holds(data, _IN_HEX) else b""):

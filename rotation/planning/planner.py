@@ -1,27 +1,27 @@
 """Plans a batch: cells in, what to write and what was found out. Pure: no database, so that a test needs none.
 
-Here stands the plan of cells that are to be one token each; blocks of them, and texts, have a file of their own.
+Here stands the plan of cells that are to be one token each, and of blocks of them; texts have a file of their own.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from itertools import chain, compress, repeat
 from typing import cast
 
-from keyring_core import DamagedToken, InvalidToken, Malformed, MalformedToken, UndecryptableToken, bulk
-from keyring_core.bulk import Refused, SignedBatch, pick
+from keyring_core import DamagedToken, InvalidToken, Key, Malformed, MalformedToken, UndecryptableToken, bulk
+from keyring_core.bulk import Refused, SignedBatch, damaged, find_on_end, pick, reencrypt_on_end
 from keyring_core.tokens import signed_part
-from rotation.model.batch import NO_KEY, OVERSIZED, Batch, Block, Plan, Swaps, are_all
-from rotation.model.counts import KEPT_SAMPLES, Counts, RowKey
+from rotation.model.batch import NO_KEY, OVERSIZED, Batch, Block, BlockSwap, Plan, Swaps, are_all, split
+from rotation.model.counts import KEPT_SAMPLES, Counts, RowKey, Times
 from rotation.model.target import Format
-from rotation.planning.blocks import plan_block
 from rotation.planning.cell_kinds import CellKind, kind_of
-from rotation.planning.inner_tokens import bytes_of
-from rotation.planning.rules import OTHER_KEY_SET, Decided, Rules
+from rotation.planning.inner_tokens import bytes_of, holds_mark
+from rotation.planning.rules import OTHER_KEY_SET, Action, Decided, Rules, may_nest
 from rotation.planning.takeover import Taken, describe
 from rotation.planning.texts import plan_texts
 
@@ -39,8 +39,11 @@ class Planner(Rules):
         own.
         """
         planned = [(block, plan_block(self, block)) for block in batch.blocks]
-        rows = _with_rows_of(batch, [block for block, plan in planned if plan is None])
-        keys, cells = _filled(rows)
+        apart = [block for block, plan in planned if plan is None]
+        rows = _with_rows_of(batch, apart) if apart else batch
+        keys, cells = rows.keys, cast(Sequence[str | bytes], rows.cells)
+        if not are_all(cells, str, bytes):
+            keys, cells = _filled(rows)
         plan = _plan_rows(self, keys, cells) if self.format is Format.TOKEN else plan_texts(self, keys, cells)
         null, unread = batch.null + len(rows.cells) - len(cells), len(batch.oversized)
         scanned = batch.empty + len(cells) + unread
@@ -51,16 +54,6 @@ class Planner(Rules):
             if each is not None:
                 plan.counts.add(each.counts)
         return plan._replace(blocks=[swap for _, each in planned if each for swap in each.blocks])
-
-    def ready(self, batch: Batch, wait: Callable[[float], object]) -> Batch:
-        """All of *batch*: its keys are there."""
-        del wait
-        return batch
-
-    @property
-    def price(self) -> str:
-        """The price of a key, in words; empty if it is low."""
-        return ""
 
     def look(self, batch: Batch) -> Counts:
         """The counts of a dry run over *batch* alone."""
@@ -92,8 +85,6 @@ class Planner(Rules):
 
 def _with_rows_of(batch: Batch, blocks: Sequence[Block]) -> Batch:
     """The rows of *batch* outside of its blocks, and the rows of *blocks*, in the order of the keys."""
-    if not blocks:
-        return batch
     keys, cells = [*batch.keys], [*batch.cells]
     for block in blocks:
         keys += block.row_keys()
@@ -104,12 +95,9 @@ def _with_rows_of(batch: Batch, blocks: Sequence[Block]) -> Batch:
 
 def _filled(batch: Batch) -> tuple[Sequence[RowKey], Sequence[str | bytes]]:
     """Keys and cells of the rows that hold something."""
-    keys, cells = batch.keys, batch.cells
-    if not are_all(cells, str, bytes):
-        # SQLite keeps a number in a text column if somebody put one there.
-        texts = [cell if isinstance(cell, str | bytes) else str(cell) for cell in cells if cell is not None]
-        keys, cells = list(compress(keys, [cell is not None for cell in cells])), texts
-    return keys, cast(Sequence[str | bytes], cells)
+    # SQLite keeps a number in a text column if somebody put one there.
+    texts = [cell if isinstance(cell, str | bytes) else str(cell) for cell in batch.cells if cell is not None]
+    return list(compress(batch.keys, [cell is not None for cell in batch.cells])), texts
 
 
 def _plan_rows(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes]) -> Plan:
@@ -120,16 +108,19 @@ def _plan_rows(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes
             refused[part.place] = part.error
         else:
             found.append(part)
-    decided, damaged = rules.decide(found)
+    decided, undecrypted = rules.decide(found)
     for tokens, action, _ in decided:
         rules.count(counts, tokens, action)
-        rules.note_nested(counts, tokens, keys.__getitem__)
+        if may_nest(tokens):
+            rules.note_nested(counts, tokens, keys.__getitem__)
         if action.stays:
             words = rules.words_of_staying(tokens.key)
             for place in tokens.places:
                 counts.note(keys[place], action, words)
-    refused |= damaged
-    taken = _taken(rules, counts, keys, cells, {place: refused[place] for place in sorted(refused)})
+    refused |= undecrypted
+    taken = {}
+    if refused:
+        taken = _taken(rules, counts, keys, cells, {place: refused[place] for place in sorted(refused)})
     moving = [each for each in decided if each.new is not None]
     if not moving and not taken:
         return Plan(Swaps(), (), (), counts)
@@ -222,3 +213,41 @@ def _malformed(rules: Rules, counts: Counts, row: RowKey, cell: str | bytes, err
     else:
         counts.note(row, str(found.kind), found.detail)
     return None
+
+
+def plan_block(rules: Rules, block: Block) -> Plan | None:
+    """Rotates what needs it and counts the rest. None if a cell needs a look of its own; then nothing is counted."""
+    counts, tried = Counts(scanned=len(block)), Counter[Key]()
+    renewed = list[tuple[SignedBatch, bytes]]()
+    for tokens in find_on_end(rules.keyring.states, block.cells, block.size):
+        if isinstance(tokens, Refused) or (action := rules.action(tokens.key)).stays:
+            return None
+        if action is Action.ROTATE:
+            suspicious = holds_mark if may_nest(tokens) else lambda _: False
+            new = reencrypt_on_end(rules.keyring.primary, tokens, suspicious)
+            # With blanks around its token a cell is longer than the new token, and the next one would lie in two cells.
+            if new is None or len(new) != block.size * len(tokens.places):
+                return None
+            renewed.append((tokens, new))
+        elif (rules.dry_run and damaged(tokens)) or (may_nest(tokens) and any(rules.nested(tokens))):
+            return None
+        rules.count(counts, tokens, action)
+        if rules.decrypts(action):
+            tried[tokens.key] += len(tokens.places)
+    if any(rules.balance[key] + sound <= 0 for key, sound in tried.items()):
+        return None
+    rules.balance.update(tried)
+    return Plan(Swaps(), (), (), counts, [_joined(block, renewed)] if renewed else ())
+
+
+def _joined(block: Block, renewed: Sequence[tuple[SignedBatch, bytes]]) -> BlockSwap:
+    """One swap for all tokens, in the order of the rows; each batch of them has its successors beside it."""
+    times = reduce(Times.plus, [Times.of(tokens.signed) for tokens, _ in renewed])
+    places = list(chain.from_iterable(tokens.places for tokens, _ in renewed))
+    ids = list(chain.from_iterable([tokens.key.id] * len(tokens.places) for tokens, _ in renewed))
+    if places == list(range(len(places))):
+        new = b"".join([new for _, new in renewed])
+        return BlockSwap(block.part(0, len(places)) if len(places) < len(block) else block, new, ids, times)
+    cells = chain.from_iterable(split(new, block.size, binary=True) for _, new in renewed)
+    places, ids, each = zip(*sorted(zip(places, ids, cells, strict=True)), strict=True)  # type: ignore[assignment]
+    return BlockSwap(block.only(places), b"".join(each), ids, times)

@@ -159,12 +159,10 @@ class Rules:
         counts.hold(tokens.key.id, tokens.signed)
 
     def nested(self, tokens: SignedBatch) -> Iterator[tuple[int, InnerTokens]]:
-        """Each of *tokens* that holds another token: its place, and what it holds, under whatever key.
+        """Each of *tokens*, which `may_nest`, that holds another token: its place, and what it holds.
 
-        Short ones can hold none, so that most columns cost nothing; all others are decrypted in one cipher call.
+        Under whatever key. All are decrypted in one cipher call.
         """
-        if not may_nest(tokens):
-            return
         plaintexts = bulk.decrypt_padded(tokens.key, tokens.signed)
         if not holds_mark(b"".join(plaintexts)):
             return
@@ -176,7 +174,7 @@ class Rules:
                 yield place, found
 
     def note_nested(self, counts: Counts, tokens: SignedBatch, row_at: Callable[[int], RowKey]) -> None:
-        """Counts what *tokens* hold besides; *row_at* is the key of the row for a token's place."""
+        """Counts what *tokens*, which `may_nest`, hold besides; *row_at*: the key of the row for a token's place."""
         for place, inner in self.nested(tokens):
             counts.nested += 1
             counts.nested_unknown += inner.unopened
@@ -234,7 +232,7 @@ class Rules:
 
 
 def may_nest(tokens: SignedBatch) -> bool:
-    """True if *tokens* are long enough to hold other tokens."""
+    """True if *tokens* are long enough to hold other tokens; so most columns cost nothing."""
     return len(tokens.signed[0]) >= SHORTEST_NESTED
 
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from math import log2
 
-from rotation.planning.inner_tokens import SHORTEST, runs_of
+from rotation.planning.inner_tokens import SHORTEST, URL_SAFE_TO_STANDARD, runs_of
 
 SUSPECT = "suspect"
 """The category of such a cell in a target of another format than `token`; in that one it is plaintext."""
@@ -54,7 +54,6 @@ _LEAST_SHARE_OF_DIGITS, _LEAST_DIFFERENT_IN_WORD = 1 / 16, 9
 _SETS = ((b"[0-9]", 10), (b"[A-Fa-f]", 6), (b"[G-Z]", 20), (b"[g-z]", 20))
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}")
-_URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 _rows_of_numbers = runs_of(b"^GHIJKLMNOPQRSTUVWYZghijklmnopqrstvwyz", 2 * SHORTEST + 1)
 """Without the letters that stand neither in numbers nor in `0x`, `\\x` or `\\u`."""
@@ -160,7 +159,7 @@ def _is_random_word(word: bytes) -> bool:
 def _without_text(run: bytes, texts: list[bytes]) -> bytes:
     """*run*, or a blank if it is base64 of a text, which *texts* gets."""
     # No copies of the parts: a run may be megabytes.
-    text = memoryview(run.translate(_URL_SAFE_TO_STANDARD))
+    text = memoryview(run.translate(URL_SAFE_TO_STANDARD))
     for begin in range(4):
         decoded = binascii.a2b_base64(text[begin : begin + (len(run) - begin) // 4 * 4])
         if _is_legible(decoded):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_core import KeyConfigError, Malformed, MalformedToken
 from rotation.model.target import Adopts, Format, Target
-from rotation.planning.cell_kinds import Cell, CellKind
+from rotation.planning.cell_kinds import CellKind, Classification
 from rotation.planning.inner_tokens import InnerTokens, bytes_of
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ class Takeover:
         found = self.reader.open(cell) if self.reader else None
         return None if found is None else Taken(found.plaintext, found.timestamp)
 
-    def adopt(self, cell: str | bytes, error: MalformedToken, found: Cell, inner: InnerTokens) -> Taken | None:
+    def adopt(
+        self, cell: str | bytes, error: MalformedToken, found: Classification, inner: InnerTokens
+    ) -> Taken | None:
         """*cell* as it stands, if it is to become a token; *found* says of what kind it is, *inner* what is in it."""
         kinds = {
             Adopts.NOTHING: (),

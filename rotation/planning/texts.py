@@ -21,7 +21,7 @@ from rotation.model.counts import Counts, RowKey
 from rotation.planning.cell_kinds import FOREIGN, NO_TOKENS, CellKind, follows_foreign_prefix, kind_of, places_of_tokens
 from rotation.planning.embedded import MARK, SPELLINGS, Located, locate, padded
 from rotation.planning.inner_tokens import SHORTEST, InnerTokens, bytes_of, holds_mark
-from rotation.planning.rules import GIVEN_UP, OTHER_KEY_SET, Action, Decided, Rules
+from rotation.planning.rules import GIVEN_UP, OTHER_KEY_SET, Action, Decided, Rules, may_nest
 from rotation.planning.suspects import ROOM, SUSPECT
 
 _SEPARATORS = ("\0", *map(chr, range(0xE000, 0xF900)))
@@ -54,7 +54,8 @@ def plan_texts(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes
     _count_obstacles(search, counts, keys)
     for tokens, action, _ in decided:
         counts.unbound += len(tokens.places) * (action is Action.TO_BIND)
-        rules.note_nested(counts, tokens, lambda index: keys[search.owners[index]])
+        if may_nest(tokens):
+            rules.note_nested(counts, tokens, lambda index: keys[search.owners[index]])
         stay = [owner not in swapped for owner in pick(search.owners, tokens.places)]
         counts.hold(tokens.key.id, list(compress(tokens.signed, stay)))
     if not swapped:

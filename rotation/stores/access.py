@@ -6,7 +6,6 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -20,9 +19,8 @@ from rotation.model.text import install
 from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import served_url
 from rotation.stores.dialect import READING, Dialect, Fault, Mode
-from rotation.stores.line import Line
 from rotation.stores.patience import IMPATIENT, Patience, Wait
-from rotation.stores.servers import Fact, Replication, TooOldError
+from rotation.stores.servers import Replication, TooOldError
 from rotation.stores.tls import TlsFault, is_lost
 from rotation.stores.watchdog import NoAnswerError
 from rotation.world.process import STOPPED
@@ -77,18 +75,20 @@ def retry(  # noqa: PLR0913 - how often, how long, and what is called meanwhile
     longest: float = 5,
     sleep: Callable[[float], None] = time.sleep,
     before_sleep: Callable[[tenacity.RetryCallState], None] | None = None,
+    failed: Exception | None = None,
 ) -> T:
     """Returns what *act* returns; calls it again after a transient error, with growing, random pauses.
 
-    *longest*: of the pauses, in seconds.
+    *longest*: of the pauses, in seconds. *failed*: the error of a first attempt that was made before.
     """
-    failures: list[Exception] = []
-    try:
-        return act()
-    except Exception as error:
-        if attempts == 1 or not is_transient(error):
-            raise
-        failures.append(error)
+    if failed is None:
+        try:
+            return act()
+        except Exception as error:
+            failed = error
+    if attempts == 1 or not is_transient(failed):
+        raise failed
+    failures = [failed]
     import tenacity  # noqa: PLC0415 - most commands meet no such error
 
     def again() -> T:
@@ -162,7 +162,8 @@ class Access:
         self._own = None if links else shared
         fault = None
         try:
-            self._link = shared.to(self.dialect, self._url)
+            self.link = shared.to(self.dialect, self._url)
+            """What it reads and writes through; others may share it."""
         except ImportError:
             fault = f"the driver is not installed; {install(self.dialect.extra)}"
         except UsageError as error:
@@ -174,7 +175,7 @@ class Access:
     def twin(self, links: SharedConnections) -> Access:
         """The same access through another connection, of *links*."""
         other = copy.copy(self)
-        other._link, other._own = links.to(self.dialect, self._url), None
+        other.link, other._own = links.to(self.dialect, self._url), None
         other._turn, other.retries = threading.Lock(), 0
         return other
 
@@ -182,11 +183,6 @@ class Access:
     def name(self) -> str:
         """The database, fit for a message."""
         return self.dialect.describe(self._url)
-
-    @property
-    def line(self) -> Line:
-        """The line to the server."""
-        return self._link.line
 
     def read(self, act: Callable[[sa.Connection], T], mode: Mode = Mode.READ) -> T:
         """The result of *act*, with a connection that cannot write. Raises StoreError."""
@@ -236,7 +232,7 @@ class Access:
         """The rows of *query*, *rows* at a time, without a retry. Raises StoreError and UnreadableError."""
         failure: KeyringError | UnreadableError
         try:
-            with self._link.transaction(Mode.READ) as connection:
+            with self.link.transaction(Mode.READ) as connection:
                 yield from connection.execution_options(yield_per=rows).execute(query).partitions()
             return
         except DBAPIError as error:
@@ -248,14 +244,6 @@ class Access:
             failure = self._unanswered(error)
         raise failure
 
-    def in_a_row(self) -> AbstractContextManager[None]:
-        """Goes around reads that follow each other at once, as `Connection.in_a_row`."""
-        return self._link.in_a_row()
-
-    def end_last(self) -> None:
-        """Ends the last of them, as `Connection.end_last`."""
-        self._link.end_last()
-
     def breathe(self) -> None:
         """Raises StoppedError if a stop was requested: a batch with many bad rows takes long."""
         self._sleep(0)
@@ -263,24 +251,16 @@ class Access:
     @property
     def may_be_replica(self) -> bool:
         """False if the last transaction has shown that its server is none."""
-        return self.dialect.replicas_write or self._link.is_on_replica
+        return self.dialect.replicas_write or self.link.is_on_replica
 
     def replication(self) -> Replication | None:
         """What its server repeats of another one. Raises StoreError."""
         return self.read(self.dialect.replication)
 
-    def servers(self) -> set[Fact]:
-        """The facts of the servers that transactions had since the last call."""
-        return self._link.servers()
-
     def close(self) -> None:
         """Closes the connection, unless others share it."""
         if self._own:
             self._own.close()
-
-    def leave(self) -> None:
-        """Closes the connection until it is needed again, though others may share it."""
-        self._link.disconnect()
 
     def failure(self, error: DBAPIError) -> StoreError:
         """The StoreError for a driver's *error*; it shows no value."""
@@ -315,14 +295,29 @@ class Access:
 
         A reader tries again after a lock, too; a writer leaves the row to the next pass.
         """
+        began = time.monotonic()
+        try:
+            with self._turn, self.link.transaction(mode) as connection:
+                found = act(connection)
+            if self._waits and attempts != 1:
+                self._patience.answered(self.link.server, written=mode not in READING)
+            return found
+        except (DBAPIError, NoAnswerError) as error:
+            failed = error
+        return self._repeated(mode, act, failed, began, attempts)
+
+    def _repeated(
+        self, mode: Mode, act: Callable[[sa.Connection], T], failed: Exception, began: float, attempts: int | None
+    ) -> T | DBAPIError:
+        """The same after the first attempt, which *began* at that time and *failed*."""
         transient = {Fault.TRANSIENT, Fault.LOCKED} if mode in READING else {Fault.TRANSIENT}
-        began = last = time.monotonic()
+        last = began
 
         def once() -> T:
             nonlocal last
             last = time.monotonic()
-            with self._turn, self._link.transaction(mode) as connection:
-                return act(connection)
+            with self._turn:
+                return self.link.transact(mode, act)
 
         silence: NoAnswerError | None = None
         wait = None if attempts == 1 else self._wait()
@@ -333,6 +328,7 @@ class Access:
             attempts=attempts,
             sleep=self._sleep,
             before_sleep=partial(self._log_retry, wait),
+            failed=failed,
         )
         try:
             return wait.outlast(first, once, mode, self._sleep, self._in_words) if wait else first()
@@ -344,7 +340,7 @@ class Access:
             silence = error
         finally:
             # The tries before the last one, and the pauses, are no work on any row.
-            self._link.line.lost(last - began)
+            self.link.line.travelled += last - began
         raise self._unanswered(silence) if silence else MemoryError
 
     def _unanswered(self, silence: NoAnswerError) -> KeyringError:
@@ -353,7 +349,7 @@ class Access:
         return StoppedError(STOPPED) if silence.stopped else self.permanent(str(silence))
 
     def _wait(self) -> Wait | None:
-        return Wait(self._patience, self._link, self._label, self.name) if self._waits else None
+        return Wait(self._patience, self.link, self._label, self.name) if self._waits else None
 
     def _in_words(self, error: BaseException | None) -> str:
         return words_of(error, self.dialect) if isinstance(error, DBAPIError) else str(error)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql import quoted_name
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 
-from rotation.model.failures import CONTINUE, StoreError, UsageError
+from rotation.model.failures import UsageError
 from rotation.stores.servers import Fact
 
 
@@ -84,6 +84,20 @@ class TargetCells:
             f"{named(name)} = {named(name)}" if value is None else f"{named(name)} = '{value}'"
             for name, value in self.beside.items()
         ]
+
+    def misfit(
+        self, table: sa.TableClause, exactly: Callable[[sa.ColumnClause[Any], sa.types.TypeEngine[Any]], Any]
+    ) -> ColumnElement[bool] | None:
+        """True for a row in *table* with another value beside the cell than a swap sets; None if it sets none.
+
+        *exactly*: `Dialect.exactly`.
+        """
+        wanted = {name: value for name, value in self.beside.items() if value is not None}
+        held = [
+            exactly(table.c[name], sa.Text()).is_distinct_from(sa.literal(value, AsRead()))
+            for name, value in wanted.items()
+        ]
+        return sa.or_(*held) if held else None
 
     def keys(self, table: sa.TableClause) -> list[ColumnElement[Any]]:
         """The key columns of *table*, as they are compared."""
@@ -195,27 +209,6 @@ class Shard:
         ahead = (self.index - block) % self.count
         first = (block + ahead) << BLOCK_BITS
         return max(key, first - 1), first + (1 << BLOCK_BITS) - 1
-
-
-class Forward:
-    """Notices a walk along keys that does not get on: a comparison and an order that disagree would go round for ever.
-
-    Keeps one key, replaced after 1, 2, 4, ... steps (Brent's algorithm), and so finds a circle of any length.
-    """
-
-    def __init__(self, start: object = None) -> None:
-        self._kept, self._steps, self._limit = start, 0, 1
-
-    def to(self, key: object) -> None:
-        """Advances to *key*. Raises StoreError if the walk was there before."""
-        if key == self._kept:
-            raise StoreError(
-                "the keys do not grow: the database gave a row again whose key is not greater than the last one "
-                f"(its collation, or a damaged index?). Check the table's index. {CONTINUE}"
-            )
-        self._steps += 1
-        if self._steps == self._limit:
-            self._kept, self._steps, self._limit = key, 0, self._limit * 2
 
 
 def beyond(columns: Sequence[ColumnElement[Any]], key: Sequence[Any]) -> ColumnElement[bool]:

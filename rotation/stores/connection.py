@@ -21,9 +21,9 @@ from rotation.model.failures import StoppedError
 from rotation.stores import watchdog
 from rotation.stores.databases import write_url
 from rotation.stores.dialect import READING, Dialect, Mode
-from rotation.stores.line import Line
-from rotation.stores.servers import REPLICA, SERVER, Fact
+from rotation.stores.servers import LEAST_SECONDS, REPLICA, SERVER, Fact, known_silent, seen_replicas
 from rotation.stores.watchdog import (
+    LINE,
     SILENT,
     UNANSWERED,
     BackgroundCall,
@@ -40,11 +40,8 @@ CONNECT_GRACE_SECONDS = 1.0
 """Seconds that connecting may still take after a stop was requested: the ledger may need a connection."""
 ADDRESSES = 2
 """Addresses of a name to allow time for, one after the other."""
-TOTAL_SECONDS = 20.0
-"""Seconds to wait for all silent servers together, before each further one gets LEAST_SECONDS."""
-LEAST_SECONDS = 1.0
-REMEMBERED_SECONDS = 60.0
-"""Seconds for which a server that did not answer is not asked again."""
+
+UNKNOWN = float("inf")
 
 UNREADABLE = "a file that the url names cannot be read"
 
@@ -56,65 +53,50 @@ POOL = "rotation"
 logging.getLogger(f"sqlalchemy.pool.impl.QueuePool.{POOL}").setLevel(logging.CRITICAL)
 
 
-class SilentServers:
-    """The servers that did not answer lately, the seconds that each was waited for, and the reason in words."""
+class Line:
+    """The round trips over the connections of one engine, which has one at a time. Without a server there are none.
 
-    def __init__(self) -> None:
-        """Knows no server yet."""
-        self._found: dict[Any, tuple[float, float, str]] = {}
-        self._lock = threading.Lock()
+    They are the part of each wait for an answer that keeps nobody else waiting. Over a socket of the same machine one
+    takes a tenth of a millisecond, to another region fifty to a hundred.
+    """
 
-    def seconds_for(self, server: Any, wanted: float) -> float:
-        """Seconds to wait for *server*; 0 if it did not answer lately."""
-        now = time.monotonic()
-        with self._lock:
-            self._found = {name: at for name, at in self._found.items() if now - at[0] < REMEMBERED_SECONDS}
-            if server in self._found:
-                return 0
-            left = TOTAL_SECONDS - sum(waited for _, waited, _ in self._found.values())
-        return wanted if not self._found else min(wanted, max(left, LEAST_SECONDS))
+    def __init__(self, engine: sa.Engine | None = None, is_open: Callable[[Any], bool] = bool) -> None:
+        """Counts each wait over *engine*: for a statement, and for the end of a transaction that *is_open*."""
+        self.travelled = 0.0
+        """Seconds that all round trips so far took together, and all waits for a server that was away."""
+        self.trip = 0.0
+        """Seconds of one: the shortest wait so far, since the server does something for each answer; 0: none yet."""
+        self._shortest = UNKNOWN
+        if engine is None:
+            return
+        began = 0.0
 
-    def record(self, server: Any, waited: float, words: str = SILENT) -> None:
-        """Records that *server* did not answer for *waited* seconds, and why in *words*."""
-        with self._lock:
-            self._found[server] = time.monotonic(), waited, words
+        def send(*_: Any) -> None:
+            nonlocal began
+            began = time.perf_counter()
 
-    def words_for(self, server: Any) -> str:
-        """The words that were recorded for *server*."""
-        with self._lock:
-            return self._found[server][2] if server in self._found else SILENT
+        sa.event.listen(engine, "connect", lambda _, record: self._begin(record.info))
+        sa.event.listen(engine, "before_cursor_execute", send)
+        sa.event.listen(engine, "after_cursor_execute", lambda *_: self.waited(time.perf_counter() - began))
+        # A refusal is an answer, too. What fails before it is sent says nothing of the way.
+        sa.event.listen(engine, "handle_error", lambda context: None if context.is_disconnect else self.waited())
 
-    def forget(self, server: Any = None) -> None:
-        """Removes *server*, so that it is asked again; without one, all."""
-        with self._lock:
-            self._found = {name: at for name, at in self._found.items() if server is not None and name != server}
+        def end(connection: sa.Connection) -> None:
+            if not connection.invalidated and is_open(connection.connection.driver_connection):
+                self.waited()
 
+        sa.event.listen(engine, "commit", end)
+        sa.event.listen(engine, "rollback", end)
 
-known_silent = SilentServers()
-"""Of this process. Targets, ledger and discovery share them, since they may share a server."""
+    def waited(self, seconds: float = UNKNOWN) -> None:
+        """An answer came, after so many *seconds* if that was measured."""
+        self._shortest = min(self._shortest, seconds)
+        self.trip = self._shortest if self._shortest < UNKNOWN else 0.0
+        self.travelled += self.trip
 
-
-class SeenReplicas:
-    """The databases that transactions found on a standby or a replica, and when."""
-
-    def __init__(self) -> None:
-        """Has seen none yet."""
-        self._found: dict[str, float] = {}
-        self._lock = threading.Lock()
-
-    def record(self, name: str) -> None:
-        """Records that the database of that *name* was one just now."""
-        with self._lock:
-            self._found[name] = time.monotonic()
-
-    def since(self, moment: float) -> list[str]:
-        """The ones that were seen since that *moment* of the monotonic clock."""
-        with self._lock:
-            return [name for name, at in self._found.items() if at >= moment]
-
-
-seen_replicas = SeenReplicas()
-"""Of this process. Each transaction records it, of each thread: a balancer may lead any of them to another server."""
+    def _begin(self, notes: dict[Any, Any]) -> None:
+        # A new connection may take another way.
+        self._shortest, self.trip, notes[LINE] = UNKNOWN, 0.0, self
 
 
 class Connection:
@@ -126,13 +108,13 @@ class Connection:
         url: URL,
         *,
         wait: Callable[[float], None] = time.sleep,
-        before_use: Callable[[Connection], None] = lambda _: None,
+        shared: SharedConnections | None = None,
     ) -> None:
         """Does not connect yet. Raises as `Dialect.create_engine`.
 
-        *wait* sleeps, and raises StoppedError if a stop was requested.
+        *wait* sleeps, and raises StoppedError if a stop was requested. *shared*: the others of the same command.
         """
-        self.dialect, self._url, self._wait, self._before_use = dialect, url, wait, before_use
+        self.dialect, self._url, self._wait, self._shared = dialect, url, wait, shared
         self._base = dialect.create_engine(url, pool_size=1, max_overflow=0, pool_logging_name=POOL)
         self._is_in_a_row = False
         self._kept: sa.Connection | None = None
@@ -147,8 +129,8 @@ class Connection:
             # Each statement of a long transaction shows that the server is alive.
             sa.event.listen(self._base, "after_cursor_execute", lambda *_: self._watchdog.answered())
         sa.event.listen(self._base, "connect", self._set_up, insert=True)
-        if guard := self._guard:
-            sa.event.listen(self._base, "checkout", lambda connection, *_: guard.uses(connection))
+        if self._guard:
+            sa.event.listen(self._base, "checkout", self._guard.uses)
         self.line = Line(self._base if self._guard is None else None, dialect.is_open)
         # With the same connection, and with transactions of that mode.
         self._servers: set[Fact] = set()
@@ -174,7 +156,8 @@ class Connection:
 
         Raises what the driver raises, and NoAnswerError; on SQLite KeyboardInterrupt for a second signal.
         """
-        self._before_use(self)
+        if self._shared and self._shared.in_use is not self:
+            self._shared.use(self)
         connection, kept, self._kept = None, self._kept, None
         reason: str | None = None
         with self._guard.transaction() if self._guard else self._watched(), ExitStack() as ending:
@@ -198,7 +181,8 @@ class Connection:
                 raise NoAnswerError(f"{UNREADABLE} ({reason})" if reason else self.dialect.foreign)
             try:
                 yield connection
-                self._note(connection.info.get(SERVER) or ())
+                if self._guard is None:
+                    self._note(connection.info.get(SERVER) or ())
             except MemoryError:
                 # The driver may have stopped in the middle of an answer.
                 connection.invalidate()
@@ -382,7 +366,7 @@ class SharedConnections:
     def __init__(self, wait: Callable[[float], None] = time.sleep) -> None:
         """Does not connect yet."""
         self._connections: dict[str, Connection] = {}
-        self._in_use: Connection | None = None
+        self.in_use: Connection | None = None
         self._wait = wait
 
     def to(self, dialect: Dialect, url: URL) -> Connection:
@@ -390,7 +374,7 @@ class SharedConnections:
         text = write_url(url)
         if text not in self._connections:
             # Several urls may lead to one server, such as one for each schema.
-            self._connections[text] = Connection(dialect, url, wait=self._wait, before_use=self._disconnect_others)
+            self._connections[text] = Connection(dialect, url, wait=self._wait, shared=self)
         return self._connections[text]
 
     def close(self) -> None:
@@ -398,8 +382,8 @@ class SharedConnections:
         for connection in self._connections.values():
             connection.disconnect()
 
-    def _disconnect_others(self, connection: Connection) -> None:
-        if self._in_use is not connection:
-            if self._in_use:
-                self._in_use.disconnect()
-            self._in_use = connection
+    def use(self, connection: Connection) -> None:
+        """From now on *connection* is in use; the one before it is disconnected."""
+        if self.in_use:
+            self.in_use.disconnect()
+        self.in_use = connection

@@ -23,7 +23,7 @@ from rotation.planning.inner_tokens import bytes_of
 from rotation.stores.blocks import BlockAccess, PageAccess, fetch_all
 from rotation.stores.catalog import Catalog
 from rotation.stores.columns import QualifiedName, TargetCells
-from rotation.stores.other_writers import OtherWriters
+from rotation.stores.other_writers import ChangeTracker
 from rotation.stores.servers import Peer, Replication, TooOldError
 from rotation.stores.url_options import Hint, check_options
 from rotation.stores.watchdog import SILENT, Guard, Session, Sign
@@ -101,7 +101,7 @@ class Dialect:
 
     catalog: ClassVar[Catalog]
     """Says what tables there are, and how they are searched."""
-    other_writers: ClassVar[type[OtherWriters]]
+    other_writers: ClassVar[type[ChangeTracker]]
     """Sees what others write."""
     blocks: ClassVar[type[BlockAccess] | None] = None
     """Reads and swaps cells that are tokens in blocks. None: row by row only."""
@@ -128,6 +128,8 @@ class Dialect:
     """The sizes of batches: `python -m benchmarks.latency`."""
     hurries: ClassVar[bool] = False
     """True if a transaction may end before it is on disk, by `hurry`; then `settle` waits for all."""
+    has_numbers: ClassVar[bool] = False
+    """True if transactions have numbers, by `number`."""
     is_by_itself: ClassVar[bool] = False
     """True if a statement in the mode BARE is a transaction by itself."""
     one_connection: ClassVar[bool] = False
@@ -219,9 +221,8 @@ class Dialect:
         """The guard of a connection if there is no server. None: there is one, and a watchdog sees if it answers."""
 
     def is_open(self, connection: Any) -> bool:
-        """True if a transaction is open on a driver's *connection*, so that to end it takes a round trip."""
-        del connection
-        return True
+        """True if a transaction is open on a driver's *connection* to a server: to end it takes a round trip."""
+        raise NotImplementedError
 
     def hang_up(self, connection: Any) -> None:
         """Ends a driver's *connection* while another thread waits for an answer through it."""
@@ -246,9 +247,20 @@ class Dialect:
         if (known := self.options()) is not None:
             check_options(self, url, known, self._asked)
         engine = sa.create_engine(url, hide_parameters=True, **options)
-        _roll_back_what_is_open(engine, self)
+        if self.has_server:
+            self._roll_back_what_is_open(engine)
         self.listen(engine)
         return engine
+
+    def _roll_back_what_is_open(self, engine: sa.Engine) -> None:
+        """Without a transaction there is nothing to roll back, and no round trip to make for it."""
+        roll_back = engine.dialect.do_rollback
+
+        def roll_back_if_open(dbapi_connection: PoolProxiedConnection) -> None:
+            if self.is_open(dbapi_connection.driver_connection):
+                roll_back(dbapi_connection)
+
+        engine.dialect.do_rollback = roll_back_if_open  # type: ignore[method-assign]
 
     def listen(self, engine: sa.Engine) -> None:
         """Takes part in what the connections of *engine* execute."""
@@ -387,11 +399,15 @@ class Dialect:
     def batch_swap(self, cells: TargetCells) -> BatchSwap | None:
         """A statement for a whole batch, if this database is faster with one. None: one statement a row."""
 
-    def swap_at_once(self, connection: sa.Connection, table: sa.TableClause) -> Callable[[], int | None] | None:
-        """Has the next statement end its transaction, in one round trip; a function that then returns its number.
+    def number(
+        self, connection: sa.Connection, table: sa.TableClause, *, at_once: bool = False
+    ) -> Callable[[], int | None]:
+        """A function that returns the number of the transaction in progress, which writes to *table*.
 
-        None if this database cannot do that.
+        None if it has written nothing, or something else may have written to the table in its name. With *at_once* the
+        next statement ends the transaction, in one round trip.
         """
+        raise NotImplementedError
 
     def hurry(self, connection: sa.Connection) -> None:
         """At its end, the transaction that begins does not wait until it is on disk."""
@@ -437,14 +453,3 @@ class Dialect:
         if isinstance(kind, sa.JSON):
             return IS_JSON if held is Format.TOKEN else None
         return f"the column's type is {type(kind).__name__}, not text or binary"
-
-
-def _roll_back_what_is_open(engine: sa.Engine, dialect: Dialect) -> None:
-    """Without a transaction there is nothing to roll back, and no round trip to make for it."""
-    roll_back = engine.dialect.do_rollback
-
-    def roll_back_if_open(dbapi_connection: PoolProxiedConnection) -> None:
-        if dialect.is_open(dbapi_connection.driver_connection):
-            roll_back(dbapi_connection)
-
-    engine.dialect.do_rollback = roll_back_if_open  # type: ignore[method-assign]

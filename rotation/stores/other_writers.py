@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -79,7 +80,7 @@ class OpenTransaction(NamedTuple):
     """True if it may have been open before it had this identity: on a session, or as one that only read."""
 
 
-class Look(NamedTuple):
+class TransactionQuery(NamedTuple):
     """One question to a database, for transactions that have written and are not committed."""
 
     ask: Callable[[sa.Connection], Sequence[OpenTransaction] | str]
@@ -88,19 +89,21 @@ class Look(NamedTuple):
     """The right that such a user lacks."""
 
 
-class OtherWriters:
-    """Sees what others write, in one database's own way. A database that shows nothing keeps the methods of this class.
+@dataclass(eq=False)
+class ChangeTracker:
+    """The state of a table, and what others write to it, in one database's own way.
+
+    A database that shows nothing keeps the methods of this class.
 
     One for all passes over a target: it knows what earlier ones wrote.
     """
 
     proof: ClassVar[str | None] = None
     """The name in the report for what `changed` proves; None: `begin` never succeeds."""
-    open_transactions: ClassVar[Sequence[Look]] = ()
+    open_transactions: ClassVar[Sequence[TransactionQuery]] = ()
     """The questions for transactions that have written and are not committed."""
 
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
+    scope: Scope
 
     @staticmethod
     def state(connection: sa.Connection, schema: str | None, table: str) -> TableState:
@@ -150,12 +153,6 @@ class OtherWriters:
         return False
 
     # The number of their writes, for the pace.
-
-    def transaction(self, connection: sa.Connection) -> int | None:
-        """The number of the transaction in progress, if the database has such numbers.
-
-        None, too, if something else may have written to the table in its name.
-        """
 
     def count(self, connection: sa.Connection, transaction: int | None) -> int | None:
         """The number of writes of others since the last call, asked in a *transaction* that writes; None if unknown."""

@@ -8,10 +8,18 @@ have proves nothing either: `rotation.lifecycle.replicas` refuses, and `status` 
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from rotation.stores.watchdog import NoAnswerError, Session
+from rotation.stores.watchdog import SILENT, NoAnswerError, Session
+
+TOTAL_SECONDS = 20.0
+"""Seconds to wait for all silent servers together, before each further one gets LEAST_SECONDS."""
+LEAST_SECONDS = 1.0
+REMEMBERED_SECONDS = 60.0
+"""Seconds for which a server that did not answer is not asked again."""
 
 SERVER = "rotation.server"
 """The name under which a connection notes the facts of its server, unless a pooler or a proxy is between."""
@@ -71,3 +79,64 @@ def _dotted(version: Sequence[int]) -> str:
 def is_one(facts: Collection[Fact]) -> bool:
     """True if *facts* can be those of one server that has not begun again: no fact has two values."""
     return len({name for name, _ in facts}) == len({*facts})
+
+
+class SilentServers:
+    """The servers that did not answer lately, the seconds that each was waited for, and the reason in words."""
+
+    def __init__(self) -> None:
+        """Knows no server yet."""
+        self._found: dict[Any, tuple[float, float, str]] = {}
+        self._lock = threading.Lock()
+
+    def seconds_for(self, server: Any, wanted: float) -> float:
+        """Seconds to wait for *server*; 0 if it did not answer lately."""
+        now = time.monotonic()
+        with self._lock:
+            self._found = {name: at for name, at in self._found.items() if now - at[0] < REMEMBERED_SECONDS}
+            if server in self._found:
+                return 0
+            left = TOTAL_SECONDS - sum(waited for _, waited, _ in self._found.values())
+        return wanted if not self._found else min(wanted, max(left, LEAST_SECONDS))
+
+    def record(self, server: Any, waited: float, words: str = SILENT) -> None:
+        """Records that *server* did not answer for *waited* seconds, and why in *words*."""
+        with self._lock:
+            self._found[server] = time.monotonic(), waited, words
+
+    def words_for(self, server: Any) -> str:
+        """The words that were recorded for *server*."""
+        with self._lock:
+            return self._found[server][2] if server in self._found else SILENT
+
+    def forget(self, server: Any = None) -> None:
+        """Removes *server*, so that it is asked again; without one, all."""
+        with self._lock:
+            self._found = {name: at for name, at in self._found.items() if server is not None and name != server}
+
+
+known_silent = SilentServers()
+"""Of this process. Targets, ledger and discovery share them, since they may share a server."""
+
+
+class SeenReplicas:
+    """The databases that transactions found on a standby or a replica, and when."""
+
+    def __init__(self) -> None:
+        """Has seen none yet."""
+        self._found: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def record(self, name: str) -> None:
+        """Records that the database of that *name* was one just now."""
+        with self._lock:
+            self._found[name] = time.monotonic()
+
+    def since(self, moment: float) -> list[str]:
+        """The ones that were seen since that *moment* of the monotonic clock."""
+        with self._lock:
+            return [name for name, at in self._found.items() if at >= moment]
+
+
+seen_replicas = SeenReplicas()
+"""Of this process. Each transaction records it, of each thread: a balancer may lead any of them to another server."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from itertools import chain
@@ -16,58 +14,27 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import BATCH_BYTES, BlockSwap, Swaps, are_all, are_ascii
+from rotation.model.batch import BATCH_BYTES, BlockSwap, Swaps, Written, are_all, are_ascii
 from rotation.model.counts import RowKey
 from rotation.planning.inner_tokens import bytes_of
 from rotation.stores.access import LOCKED, Access, RowRefusedError, fault_of
 from rotation.stores.blocks import bundled, grouped, parted
-from rotation.stores.columns import AsRead, TableState, same_key
+from rotation.stores.columns import AsRead, same_key
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import BatchSwap, Fault, Mode
-from rotation.stores.other_writers import Changed, Doubt, OtherWriters, Unknown
 from rotation.stores.reader import Reader
-from rotation.stores.servers import Fact, is_one
+from rotation.stores.watch import Watch
 
 HUGE = 1024 * 1024
 """Characters or bytes of a cell that is swapped by a statement of its own."""
 MOST_SALTED = 50
 """Rows of others that are planned at once if each may have a key of its own, which takes long to derive."""
-OTHER_SERVER = (
-    "the server restarted meanwhile, or another one answered, so what was written may be lost; if a proxy leads to "
-    "several servers, name one of them in the url"
-)
 ON_THE_WAY_SECONDS = 0.2
 """The most time that rows stay locked while statements for others of the same transaction are on their way."""
 SwappedRow = tuple[RowKey, str | bytes, str | bytes]
 """Key, old and new cell."""
 LOOK_ROWS = 200
 """Rows that one query looks up by their keys; SQLite bounds the depth of a condition."""
-
-
-@dataclass
-class Written:
-    """The outcome of a batch of changes: each of them is done, except the ones that are named here."""
-
-    lost: set[RowKey] = field(default_factory=set)
-    """Rewritten, re-keyed or deleted between the read and the write: the service's change stays."""
-    refused: dict[RowKey, tuple[str, str]] = field(default_factory=dict)
-    """Category and reason, for cells that the database would not take."""
-    transactions: list[int] = field(default_factory=list)
-    """The numbers of the transactions that wrote, if the database has such numbers."""
-    others: int | None = None
-    """The number of writes of others since the last batch; None if it is not known."""
-
-    def add(self, other: Written) -> None:
-        """Adds the outcome of another part of the same batch."""
-        self.lost |= other.lost
-        self.refused |= other.refused
-        self.transactions += other.transactions
-        if other.others is not None:
-            self.others = (self.others or 0) + other.others
-
-    def failed(self, key: RowKey) -> bool:
-        """True if the change of that row was not done."""
-        return key in self.lost or key in self.refused
 
 
 class IndexValue(NamedTuple):
@@ -120,12 +87,14 @@ class Store(Reader):
 
         A transaction is bounded in bytes, and has *most_rows*: so many rows are locked at once.
         """
-        written = Written()
+        written, largest = Written(), self._largest or BATCH_BYTES * 16
+        # Each byte is sent as two, and so may be the place of a missing key beside it. A character of a token is one
+        # byte, others have up to four. There are statements around them.
+        most = min(2 * BATCH_BYTES, largest // 5 if self._cells.of_tokens else largest // 9)
         if self._blocks and blocks:
-            groups = grouped(blocks, self._most_bytes, most_rows)
-            for several in bundled(groups, self._most_bytes if self._blocks.is_bare else 0):
+            for several in bundled(grouped(blocks, most, most_rows), most if self._blocks.is_bare else 0):
                 written.add(self._write_blocks(several))
-        for part in parted(swaps, self._most_bytes, most_rows) if swaps else ():
+        for part in parted(swaps, most, most_rows) if swaps else ():
             written.add(self._write(part))
         return written
 
@@ -153,20 +122,13 @@ class Store(Reader):
             begun.add(self._write(swap.as_rows(), hurried=hurried))
         return begun
 
-    @property
-    def _most_bytes(self) -> int:
-        most = self._largest or BATCH_BYTES * 16
-        # Each byte is sent as two, and so may be the place of a missing key beside it. A character of a token is one
-        # byte, others have up to four. There are statements around them.
-        return min(2 * BATCH_BYTES, most // 5 if self._cells.of_tokens else most // 9)
-
     def _write(self, swaps: Swaps, *, hurried: bool = False) -> Written:
         """Swaps cells by the keys of their rows; a row that the database refuses is left out."""
         is_bare = self._dialect.is_by_itself and self._is_one_statement(swaps, self._odd(swaps))
         return write_by_halves(
             self._access,
             range(len(swaps)),
-            lambda connection, rows, mode: self._swap_free(connection, swaps.part(rows.start, rows.stop), mode),
+            partial(self._swap, swaps),
             lambda row, refusal: Written(refused={swaps.keys[row]: self._in_detail(swaps.new[row], *refusal)}),
             Mode.HURRIED if hurried else Mode.BARE if is_bare else Mode.WRITE,
         )
@@ -175,18 +137,9 @@ class Store(Reader):
         """True if one statement swaps them, of which these are *odd*, and nothing of it may have to be undone."""
         return self._is_batched and len(swaps) <= self._batch_swap.most and not (self._triggers or odd)
 
-    def _swap_free(self, connection: sa.Connection, swaps: Swaps, mode: Mode) -> Written:
-        held = self._held(connection, swaps.keys, mode)
-        if not held:
-            return self._swap(connection, swaps)
-        free = [row for row in swaps.rows() if row[0] not in held]
-        written = self._swap(connection, Swaps(*zip(*free, strict=True))) if free else Written()
-        written.refused |= held
-        return written
-
-    def _held(self, connection: sa.Connection, keys: Sequence[RowKey], mode: Mode) -> dict[RowKey, tuple[str, str]]:
-        """The refusals of those rows that others hold; in a hurry, if they can be left out. Takes the other rows."""
-        if mode is not Mode.HURRIED or not self._dialect.always_waits(connection):
+    def _held(self, connection: sa.Connection, keys: Sequence[RowKey]) -> dict[RowKey, tuple[str, str]]:
+        """In a hurry, the refusals of those rows that others hold, if they can be left out. Takes the other rows."""
+        if not self._dialect.always_waits(connection):
             return {}
         query = sa.select(*self._key)
         try:
@@ -206,22 +159,32 @@ class Store(Reader):
             here = [same_key(self._key, self._parts(key)) for key in keys[start : start + LOOK_ROWS]]
             yield from connection.execute(query.where(sa.or_(*here)))
 
-    def _swap(self, connection: sa.Connection, swaps: Swaps) -> Written:
-        if len(swaps) == 1 and (words := self._too_large(swaps)):
+    def _swap(self, swaps: Swaps, connection: sa.Connection, rows: range, mode: Mode) -> Written:
+        """Swaps those of *swaps* at the places *rows*, in a transaction of that *mode*. Raises RowRefusedError."""
+        if len(rows) < len(swaps):
+            swaps = swaps.part(rows.start, rows.stop)
+        held = self._held(connection, swaps.keys) if mode is Mode.HURRIED else {}
+        if held:
+            free = [row for row in swaps.rows() if row[0] not in held]
+            if not free:
+                return Written(refused=held)
+            swaps = Swaps(*zip(*free, strict=True))
+        if len(swaps) == 1 and self._largest is not None and (words := self._too_large(swaps, self._largest)):
             raise RowRefusedError("refused", words)
-        self._dialect.hurry(connection)
+        if self._dialect.hurries:
+            self._dialect.hurry(connection)
         # What is seen afterwards is of another transaction. A cell that a service has rewritten since is lost, too.
         odd = self._odd(swaps)
-        at_once = self._dialect.swap_at_once(connection, self._table) if self._is_one_statement(swaps, odd) else None
-        number = at_once or partial(self._others.transaction, connection)
-        swapped = self._execute(connection, swaps, odd)
-        if swapped == len(swaps) and not self._triggers:
-            return self._done_in(connection, number())
-        if at_once:
-            # That transaction is over: this look, too, waits for a lock on the table no longer than others.
-            self._dialect.begin(connection, Mode.READ)
-        written = self._look_again(connection, swaps)
-        written.add(self._done_in(connection, number()))
+        at_once = self._dialect.has_numbers and self._is_one_statement(swaps, odd)
+        number = self._dialect.number(connection, self._table, at_once=at_once) if self._dialect.has_numbers else None
+        swapped, written = self._execute(connection, swaps, odd), Written()
+        if swapped != len(swaps) or self._triggers:
+            if number and at_once:
+                # That transaction is over: this look, too, waits for a lock on the table no longer than others.
+                self._dialect.begin(connection, Mode.READ)
+            written = self._look_again(connection, swaps)
+        written.add(self._done_in(connection, number and number()))
+        written.refused |= held
         if swapped and written.lost and self._triggers:
             # A service or a trigger rewrote a cell: writing the rows one by one shows which.
             raise RowRefusedError("not-written", "a trigger changes what is written, and so it was undone")
@@ -229,27 +192,23 @@ class Store(Reader):
 
     def _execute(self, connection: sa.Connection, swaps: Swaps, odd: Sequence[SwappedRow]) -> int:
         """The number of cells that were swapped, those of *odd* row by row."""
-        plain, swapped, alone = swaps, 0, self._is_huge(swaps)
+        plain, swapped, alone = swaps, 0, bool(odd) and self._is_huge(swaps)
         if odd:
             others = [] if alone else [row for row in swaps.rows() if not self._is_odd(*row)]
             plain = Swaps(*zip(*others, strict=True)) if others else Swaps()
-        if plain:
-            most = self._batch_swap.most
-            parts = [plain.part(start, start + most) for start in range(0, len(plain), most)]
-            swapped = sum(self._execute_plain(connection, part) for part in parts)
+        statement, parameters, most = self._batch_swap
+        for start in range(0, len(plain), most):
+            part = plain.part(start, start + most) if len(plain) > most else plain
+            sent = statement(len(part)) if callable(statement) else statement
+            if isinstance(sent, str):
+                swapped += connection.exec_driver_sql(sent, parameters(part)).rowcount
+            else:
+                swapped += connection.execute(sent, parameters(part)).rowcount
         for key, old, new in odd:
             found = same_key(self._key, self._parts(key))
-            sent = self._sent(self._dialect.compact(new) if alone else new)
-            swapped += connection.execute(self._update([found], self._is_unchanged(old), sent)).rowcount
+            value = self._sent(self._dialect.compact(new) if alone else new)
+            swapped += connection.execute(self._update([found], self._is_unchanged(old), value)).rowcount
         return swapped
-
-    def _execute_plain(self, connection: sa.Connection, swaps: Swaps) -> int:
-        statement, parameters, _ = self._batch_swap
-        if callable(statement):
-            statement = statement(len(swaps))
-        if isinstance(statement, str):
-            return connection.exec_driver_sql(statement, parameters(swaps)).rowcount
-        return connection.execute(statement, parameters(swaps)).rowcount
 
     def _odd(self, swaps: Swaps) -> list[SwappedRow]:
         """Those that each need a statement of their own."""
@@ -259,7 +218,7 @@ class Store(Reader):
         return [] if usual and not alone else [row for row in swaps.rows() if alone or self._is_odd(*row)]
 
     def _is_huge(self, swaps: Swaps) -> bool:
-        return len(swaps) == 1 and self._digest(swaps.old[0]) is not None
+        return len(swaps) == 1 and len(swaps.old[0]) > HUGE and self._digest(swaps.old[0]) is not None
 
     def _digest(self, cell: str | bytes) -> ColumnElement[Any] | None:
         """The digest of what the database holds, if only that of *cell* is sent, to be compared with."""
@@ -299,9 +258,7 @@ class Store(Reader):
         value = self._dialect.sendable(cell)
         return sa.literal(value, AsRead()) if value is cell else value
 
-    def _too_large(self, swap: Swaps) -> str | None:
-        if self._largest is None:
-            return None
+    def _too_large(self, swap: Swaps, largest: int) -> str | None:
         dialect, cells = self._dialect, [*swap.old, *swap.new]
         if self._digest(swap.old[0]) is not None:
             needed = dialect.sent_size(dialect.compact(swap.new[0]))
@@ -310,10 +267,10 @@ class Store(Reader):
         else:
             needed = 2 * sum(len(bytes_of(cell)) for cell in cells)
         needed += 1024
-        if needed <= self._largest:
+        if needed <= largest:
             return None
         remedy = "raise its max_allowed_packet, then run again"
-        return f"a swap of this cell sends {needed:,} bytes, and the database takes {self._largest:,}; {remedy}"
+        return f"a swap of this cell sends {needed:,} bytes, and the database takes {largest:,}; {remedy}"
 
     def _in_detail(self, new: str | bytes, category: str, reason: str) -> tuple[str, str]:
         allowed, size = getattr(self._cells.kind, "length", None), len(new)
@@ -329,29 +286,33 @@ class Store(Reader):
     def write_indexes(self, values: Sequence[IndexValue]) -> Written:
         """Sets the blind index of each row whose cell is still the same."""
         # Each has a statement, and so a round trip, of its own.
-        trip = self._access.line.trip
+        trip = self._access.link.line.trip
         written, most = Written(), max(1, int(ON_THE_WAY_SECONDS / trip)) if trip else len(values) or 1
         for start in range(0, len(values), most):
             part = write_by_halves(
                 self._access,
                 range(start, min(start + most, len(values))),
-                lambda connection, rows, mode: self._set_indexes(connection, values[rows.start : rows.stop], mode),
+                partial(self._set_indexes, values),
                 lambda row, refusal: Written(refused={values[row].key: refusal}),
             )
             written.add(part)
         return written
 
-    def _set_indexes(self, connection: sa.Connection, values: Sequence[IndexValue], mode: Mode) -> Written:
+    def _set_indexes(self, values: Sequence[IndexValue], connection: sa.Connection, rows: range, mode: Mode) -> Written:
         assert self._index is not None  # noqa: S101 - for the type checker: nothing is read beside the cells otherwise
-        self._dialect.hurry(connection)
-        lost, held = set(), self._held(connection, [key for key, _, _ in values], mode)
-        for key, cell, wanted in (value for value in values if value.key not in held):
+        if self._dialect.hurries:
+            self._dialect.hurry(connection)
+        number = self._dialect.number(connection, self._table) if self._dialect.has_numbers else None
+        chosen = values[rows.start : rows.stop]
+        lost = set()
+        held = self._held(connection, [key for key, _, _ in chosen]) if mode is Mode.HURRIED else {}
+        for key, cell, wanted in (value for value in chosen if value.key not in held):
             is_unchanged = self._column.is_(None) if cell is None else self._is_unchanged(cell)
             sets = {self._index: sa.literal(wanted, AsRead()), **self._cells.sets(self._table)}
             found = same_key(self._key, self._parts(key))
             if connection.execute(sa.update(self._table).where(found, is_unchanged).values(sets)).rowcount == 0:
                 lost.add(key)
-        written = self._done_in(connection, self._others.transaction(connection))
+        written = self._done_in(connection, number and number())
         written.lost |= lost
         written.refused |= held
         return written
@@ -364,9 +325,6 @@ class Store(Reader):
     def _open(self, sample: int | None) -> None:
         super()._open(sample)
         if not self._read_only:
-            # What the catalog says of it has better words.
-            if not self.refuses_updates():
-                self._check_writable()
             batched = self._dialect.batch_swap(self._cells)
             self._batch_swap, self._is_batched = batched or self._swap_of_each(), batched is not None
 
@@ -382,124 +340,21 @@ class Store(Reader):
         is_unchanged = self._dialect.exactly(self._column, self._cells.kind) == old
         return BatchSwap(self._update(keys, is_unchanged, new), parameters)
 
-    def _check_writable(self) -> None:
-        """Updates no row and undoes it: what the database refuses to this user shows before the first write."""
-        itself = {self._column: self._column, **self._cells.sets(self._table)}
-        nothing = sa.update(self._table).where(sa.false()).values(itself)
-
-        def rehearse(connection: sa.Connection) -> None:
-            connection.execute(nothing)
-            if transaction := connection.get_transaction():
-                transaction.rollback()
-
-        # A trigger or a lock on the whole table: each row will say so.
-        with suppress(RowRefusedError):
-            self._access.write(rehearse, Mode.BARE if self._dialect.is_by_itself else Mode.WRITE)
-
-    def _state(self) -> TableState:
-        """The state of the table. Raises StoreError if it is not the one that was opened, or if its rows are hidden."""
-        schema, table = self._cells.schema, self._cells.qualified.table
-        state = self._access.read(lambda connection: self._others.state(connection, schema, table))
-        if state.table != self._opened.table:
-            raise self._access.permanent("its name leads to another table by now, or to none")
-        if state.hidden and not self._opened.hidden:
-            words = (
-                "row security was switched on meanwhile, so rows may be hidden; run with BYPASSRLS, or as the owner "
-                "if it is not forced"
-            )
-            raise self._access.permanent(words)
-        return state
-
-
-class Watch:
-    """Watches a target during one pass: the table that its name leads to and, if the database shows them, others."""
-
-    def __init__(  # noqa: PLR0913 - all that may take the proof away
-        self,
-        access: Access,
-        state: Callable[[], TableState],
-        others: OtherWriters,
-        *,
-        proves: bool,
-        fires: bool,
-        beside: bool,
-        most: int | None = None,
-    ) -> None:
-        """Begins to watch the table, and with *proves* the *others*.
-
-        *fires*: a write fires triggers. *beside*: more than cells is read. *most*: of more rows a pass is to be made.
-        """
-        access.servers()
-        self._access, self._state, self._others, self._begun = access, state, others, state()
-        self._facts = {*self._begun.server}
-        # A server that is too old, or a role with rights on some columns only, refuses the statement.
-        self._proves = proves and access.attempt(others.begin) is True
-        self._fires, self._beside, self._most = fires, beside, most
-
-    @property
-    def name(self) -> str | None:
-        """The name of this proof in the report; None if nothing shows what others write."""
-        return self._others.proof if self._proves else None
-
-    def wrote(self, transactions: Iterable[int]) -> None:
-        """These transactions are of this run."""
-        self._others.wrote(transactions)
-
-    def allow(self, writes: int) -> None:
-        """Leaves out *writes* of this process itself through other connections, such as the ledger's."""
-        self._others.allow(writes)
-
-    def changed(self, *, wrote: bool = True) -> Changed | Unknown:
-        """The rows that others have written, or why they are not known; *wrote*: this run has written meanwhile, too.
-
-        Raises StoreError if the name leads to another table by now, or if some rows are hidden from this user.
-        """
-        found = self._asked(wrote=wrote)
-        # Last: what altered the table may have hidden something from the question, too.
-        state = self._state()
-        self.reached(state.server)
-        if (facts := self.servers()) and not is_one(facts):
-            return Unknown(OTHER_SERVER, Doubt.ALTERED)
-        if state != self._begun:
-            return Unknown("the table was altered meanwhile", Doubt.ALTERED)
-        return found
-
-    def reached(self, facts: Iterable[Fact]) -> None:
-        """A part of the pass was done with the server of these *facts*, also in another thread or process."""
-        self._facts.update(facts)
-
-    def servers(self) -> set[Fact]:
-        """The facts of all servers that the pass was led to."""
-        self.reached(self._access.servers())
-        return self._facts
-
-    def _asked(self, *, wrote: bool) -> Changed | Unknown:
-        if not self._proves:
-            return Unknown("nothing shows what others write here", Doubt.SPAN)
-        if wrote and (self._fires or self._beside):
-            return Unknown("this run wrote more than cells: by a trigger, or beside them")
-        found = self._access.read(self._others.changed, Mode.SNAPSHOT)
-        if self._beside and isinstance(found, Changed) and found.batch.rows:
-            # The columns beside these cells are not read with them.
-            return Unknown("others wrote meanwhile")
-        if self._most is not None and isinstance(found, Changed) and found.batch.rows > self._most:
-            return Unknown("others wrote much meanwhile")
-        return found
-
 
 def write_by_halves(
     access: Access,
     rows: range,
-    act: Callable[[sa.Connection, range, Mode], Written],
+    act: Callable[..., Written],
     refused: Callable[[int, tuple[str, str]], Written],
     mode: Mode = Mode.WRITE,
 ) -> Written:
     """Writes *rows* by *act* in one transaction or, if one row is at fault, in several: all other rows.
 
+    *act* is called with a connection, and with the *rows* and the *mode* of its transaction.
     *refused* makes the outcome for a row that is at fault, of category and reason. *mode*: of the first try.
     """
     try:
-        return access.write(lambda connection: act(connection, rows, mode), mode)
+        return access.write(partial(act, rows=rows, mode=mode), mode)
     except RowRefusedError as error:
         refusal = error.category, error.reason
     if len(rows) == 1:

@@ -43,6 +43,8 @@ SESSION = "rotation.session"
 None as long as that is not known."""
 LASTING = "rotation.lasting"
 """The name under which it notes how its server knows all of its transactions; None: it does not."""
+LINE = "rotation.line"
+"""The name under which it notes its line: `rotation.stores.connection.Line`."""
 Session = tuple[object, ...]
 """The server, and what it knows the transaction by."""
 
@@ -62,8 +64,8 @@ class NoAnswerError(Exception):
 class Guard(Protocol):
     """Watches the transactions of one connection to a database that has no server."""
 
-    def uses(self, connection: Any) -> None:
-        """The transaction uses this *connection* of the driver, in this thread."""
+    def uses(self, connection: Any, *_: Any) -> None:
+        """The transaction uses this *connection* of the driver, in this thread; called as it leaves its pool."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """Goes around a transaction. Raises NoAnswerError, and KeyboardInterrupt for a second signal."""

@@ -28,7 +28,7 @@ from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Ledger
 from rotation.model.failures import StoreError
 from rotation.model.report import mark, pack, unpack
-from rotation.stores.connection import known_silent
+from rotation.stores.servers import known_silent
 from tests.checks.worlds import census, target
 from tests.conftest import Cli, Named
 from tests.databases import Database, open_database

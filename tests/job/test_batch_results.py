@@ -8,9 +8,8 @@ import pytest
 
 from keyring_core.tokens import iv_of, parse_token
 from rotation.job.batch_results import KEPT, Trace, UndoDetector, traces_of
-from rotation.model.batch import NO_KEY, Block, BlockSwap, FurtherToken, Plan, Swaps
+from rotation.model.batch import NO_KEY, Block, BlockSwap, FurtherToken, Plan, Swaps, Written
 from rotation.model.counts import Counts, Times
-from rotation.stores.store import Written
 from tests.fakes import token
 
 OLD_TIME = 1_600_000_000

@@ -10,11 +10,11 @@ import pytest
 from keyring_core import Keyring
 from keyring_core.blind_index import BlindIndex
 from rotation.job.blind_indexes import Stale, index_values, stale_rows
-from rotation.model.batch import Batch, Plan
+from rotation.model.batch import Batch, Plan, Written
 from rotation.model.target import Adopts
 from rotation.planning.planner import Planner
 from rotation.planning.takeover import Takeover
-from rotation.stores.store import IndexValue, Written
+from rotation.stores.store import IndexValue
 from tests.fakes import token
 from tests.keys import make_key
 

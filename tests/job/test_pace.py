@@ -12,10 +12,9 @@ from rotation.job import pace as pace_module
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import MOST_QUIET_SECONDS, Pacing, Speed
 from rotation.job.ranges import Bounds, OpenTarget, RangeWorker
-from rotation.model.batch import Batch, BlockSwap, Swaps
+from rotation.model.batch import Batch, BlockSwap, Swaps, Written
 from rotation.model.counts import RowKey
 from rotation.stores.dialect import Tempo
-from rotation.stores.store import Written
 from tests.conftest import OLD
 from tests.fakes import TARGET, MemoryStore, Seconds, token
 

@@ -13,10 +13,9 @@ from keyring_core import Keyring
 from rotation.job import passes, ranges
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import Throttle
-from rotation.model.batch import Batch, BatchSize
+from rotation.model.batch import Batch, BatchSize, Written
 from rotation.model.counts import RowKey
 from rotation.model.failures import StoppedError, StoreError
-from rotation.stores.store import Written
 from tests.fakes import MemoryStore, run, token
 from tests.keys import make_key
 

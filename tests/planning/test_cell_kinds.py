@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from keyring_core import Keyring
 from rotation.model.target import Format
 from rotation.planning import inner_tokens
-from rotation.planning.cell_kinds import Cell, CellKind, kind_of
+from rotation.planning.cell_kinds import CellKind, Classification, kind_of
 from rotation.planning.inner_tokens import find_inner
 from tests.conftest import Named
 from tests.fakes import ISSUED_AT, token
@@ -33,7 +33,7 @@ def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def of(cell: str | bytes) -> Cell:
+def of(cell: str | bytes) -> Classification:
     return kind_of(cell, find_inner([KEYRING], cell))
 
 

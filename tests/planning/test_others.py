@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
 from rotation.job.batch_results import count_swaps
-from rotation.model.batch import Plan
+from rotation.model.batch import Plan, Written
 from rotation.model.counts import Counts
 from rotation.model.target import Format
 from rotation.planning.planner import Planner
 from rotation.planning.suspects import SUSPECT
-from rotation.stores.store import Written
 from tests.conftest import Named
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keyring_core.test_tokens import seal

@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
 from rotation.job.batch_results import count_swaps
-from rotation.model.batch import Batch, Plan
+from rotation.model.batch import Batch, Plan, Written
 from rotation.model.counts import Counts
 from rotation.model.key_history import History, Promotion
 from rotation.model.target import Format
 from rotation.planning import embedded
 from rotation.planning.planner import Planner
-from rotation.stores.store import Written
 from tests.conftest import Named
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keyring_core.test_tokens import seal

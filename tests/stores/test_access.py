@@ -81,7 +81,7 @@ def test_a_lock_that_stays_is_passed_over_only_on_request(past_locks: bool, monk
         tries.append(1)
         raise sa.exc.OperationalError("SELECT 1", {}, pymysql.err.OperationalError(1205, "Lock wait timeout"))
 
-    monkeypatch.setattr(store._link, "transaction", fail)
+    monkeypatch.setattr(store.link, "transaction", fail)
     if past_locks:
         assert isinstance(refusal := store.attempt(lambda _: None, past_locks=True), RefusedStatement)
         assert refusal.is_locked
@@ -103,7 +103,7 @@ def test_a_database_that_is_dropped_meanwhile_ends_no_search(
         tries.append(1)
         raise sa.exc.OperationalError(statement, {}, pymysql.err.OperationalError(1049, "Unknown database"))
 
-    monkeypatch.setattr(store._link, "transaction", fail)
+    monkeypatch.setattr(store.link, "transaction", fail)
     if statement:
         assert isinstance(store.attempt(lambda _: None), RefusedStatement)
     else:

@@ -18,13 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keyring_core import Keyring
-from rotation.model.batch import Batch, BlockSwap, Plan, Swaps
+from rotation.model.batch import Batch, BlockSwap, Plan, Swaps, Written
 from rotation.model.target import Target
 from rotation.planning.planner import Planner
 from rotation.stores import blocks as blocks_of_rows
 from rotation.stores import reader
 from rotation.stores import store as writer
-from rotation.stores.store import Store, Written
+from rotation.stores.store import Store
 from tests.conftest import Named
 from tests.databases import Database
 from tests.keys import make_key

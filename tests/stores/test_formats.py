@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from rotation.model.batch import Swaps
+from rotation.model.batch import Swaps, Written
 from rotation.model.counts import RowKey
 from rotation.model.target import Format, Target
-from rotation.stores.store import Store, Watch, Written
+from rotation.stores.store import Store
+from rotation.stores.watch import Watch
 from tests.conftest import Cli, Named
 from tests.databases import Database, open_database
 from tests.fakes import token

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from rotation.job import passes, ranges
-from rotation.model.batch import Swaps
+from rotation.model.batch import Swaps, Written
 from rotation.model.target import Index, Target
 from rotation.stores import access
 from rotation.stores.connection import Connection
@@ -26,7 +26,7 @@ from rotation.stores.postgresql import blocks as postgresql_blocks
 from rotation.stores.postgresql import transactions
 from rotation.stores.postgresql.dialect import PostgreSQL
 from rotation.stores.sqlite import dialect as sqlite
-from rotation.stores.store import IndexValue, Store, Written
+from rotation.stores.store import IndexValue, Store
 from rotation.world.process import Streams
 from tests.conftest import Cli
 from tests.databases import Database, on_mysql

@@ -23,7 +23,8 @@ from rotation.model.target import Target
 from rotation.planning.planner import Planner
 from rotation.stores.other_writers import Changed, Doubt, Unknown
 from rotation.stores.postgresql import other_writers as postgresql_others
-from rotation.stores.store import Store, Watch
+from rotation.stores.store import Store
+from rotation.stores.watch import Watch
 from tests.chaos.server import Server, own_postgres
 from tests.conftest import Cli
 from tests.databases import Database, open_database
@@ -505,7 +506,7 @@ def test_a_later_session_with_the_same_number_proves_nothing(postgres: Database,
     """Systems give numbers of processes out again."""
     run = start(postgres)
     others = run.begin()._others
-    assert isinstance(others, postgresql_others.PostgreSQLOthers)
+    assert isinstance(others, postgresql_others.PostgreSQLChangeTracker)
     run.take(None, None)
     others._since -= timedelta(microseconds=1)
 
@@ -781,7 +782,7 @@ def test_a_file_that_is_opened_again_needs_a_whole_pass(
     run.begin()
     run.take(None, None)
     before = run.changed()
-    run.store._access._link.disconnect()
+    run.store._access.link.disconnect()
 
     assert seen(before) == set()
     assert why(run.changed()) == "the file was opened again"

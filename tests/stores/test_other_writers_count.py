@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from rotation.model.batch import Swaps
 from rotation.model.target import Target
 from rotation.stores.mysql import other_writers as mysql
-from rotation.stores.mysql.other_writers import MySQLOthers
+from rotation.stores.mysql.other_writers import MySQLChangeTracker
 from rotation.stores.other_writers import Scope
 from rotation.stores.postgresql import other_writers as postgresql
 from rotation.stores.postgresql.other_writers import TransactionGaps
-from rotation.stores.sqlite.other_writers import SQLiteOthers
+from rotation.stores.sqlite.other_writers import SQLiteChangeTracker
 from rotation.stores.store import Store
 from tests.databases import Database
 
@@ -188,7 +188,7 @@ def test_on_sqlite_one_write_is_seen_once(database: Database, store: Store) -> N
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_on_sqlite_another_connection_may_have_missed_something(database: Database) -> None:
     """After a reconnect the versions cannot be compared: that counts as a write."""
-    versions, found = SQLiteOthers(NO_SCOPE), []
+    versions, found = SQLiteChangeTracker(NO_SCOPE), []
     engine = sa.create_engine(database.url, poolclass=sa.NullPool)
     connections = [engine.connect() for _ in range(2)]
     for connection in (connections[0], connections[0], connections[1], connections[1]):
@@ -230,7 +230,7 @@ def counters(monkeypatch: pytest.MonkeyPatch) -> Counters:
     return Counters(monkeypatch)
 
 
-def look(seen: MySQLOthers, counters: Counters, *, others: int = 0, seconds: float = 1) -> Any:
+def look(seen: MySQLChangeTracker, counters: Counters, *, others: int = 0, seconds: float = 1) -> Any:
     """What a look says after so many statements and seconds."""
     counters.others, counters.now = counters.others + others, counters.now + seconds
     return seen.count(NO_CONNECTION, None)
@@ -238,7 +238,7 @@ def look(seen: MySQLOthers, counters: Counters, *, others: int = 0, seconds: flo
 
 def test_what_others_wrote_is_counted_once(counters: Counters) -> None:
     """The first look says nothing of what was before it."""
-    seen = MySQLOthers(NO_SCOPE)
+    seen = MySQLChangeTracker(NO_SCOPE)
 
     assert look(seen, counters) is None
     assert [look(seen, counters, others=others) for others in (1, 0, 5, 0)] == [1, 0, 5, 0]
@@ -246,7 +246,7 @@ def test_what_others_wrote_is_counted_once(counters: Counters) -> None:
 
 def test_the_server_is_not_asked_at_each_write(counters: Counters) -> None:
     """Between two looks there is a tenth of a second; what was written meanwhile is seen at the next one."""
-    seen = MySQLOthers(NO_SCOPE)
+    seen = MySQLChangeTracker(NO_SCOPE)
     look(seen, counters)
     asked = counters.asked
 
@@ -257,7 +257,7 @@ def test_the_server_is_not_asked_at_each_write(counters: Counters) -> None:
 
 def test_over_a_long_line_the_server_is_asked_less_often(counters: Counters) -> None:
     """Ten times as long as a look takes, but twice a second at least: a run that hears of nobody goes fast."""
-    seen = MySQLOthers(NO_SCOPE)
+    seen = MySQLChangeTracker(NO_SCOPE)
     counters.takes = 0.02
     look(seen, counters)
 
@@ -269,7 +269,7 @@ def test_over_a_long_line_the_server_is_asked_less_often(counters: Counters) -> 
 
 def test_statements_that_are_allowed_are_forgiven_once(counters: Counters) -> None:
     """So many as are allowed, at the next look at the server alone."""
-    seen = MySQLOthers(NO_SCOPE)
+    seen = MySQLChangeTracker(NO_SCOPE)
     look(seen, counters)
 
     seen.allow(2)

@@ -92,7 +92,7 @@ def test_a_file_that_was_opened_again_is_compared_with_the_first(tmp_path: Path)
     """A connection may be closed for another one, and what was read before was of the first file."""
     path = tmp_path / "app.db"
     store = Store(Target(make(path), "creds", "token", "creds"), read_only=True, sleep=no_wait)
-    store._access._link.disconnect()
+    store._access.link.disconnect()
     replaced(path)
 
     with closing(store), pytest.raises(StoreError, match=MOVED):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from rotation.model.batch import Written
 from rotation.stores import access
 from rotation.stores.access import Access
 from rotation.stores.dialect import Mode
-from rotation.stores.store import Written, write_by_halves
+from rotation.stores.store import write_by_halves
 
 pytestmark = pytest.mark.database
 

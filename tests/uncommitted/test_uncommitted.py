@@ -19,7 +19,7 @@ from rotation.lifecycle import operations
 from rotation.lifecycle.in_flight import Uncommitted, uncommitted
 from rotation.stores.connection import SharedConnections
 from rotation.stores.mysql import other_writers
-from rotation.stores.mysql.other_writers import MySQLOthers
+from rotation.stores.mysql.other_writers import MySQLChangeTracker
 from rotation.world.process import Streams
 from tests.chaos.server import own_mariadb, own_postgres
 from tests.conftest import Named, Ran
@@ -125,7 +125,7 @@ def test_a_holder_that_hangs_is_waited_for_once(database: Database, monkeypatch:
         "before_cursor_execute",
         lambda _c, _r, text, *_: waits.extend(re.findall(r"GET_LOCK.*, (\d+)\)", text)),
     )
-    look, *_ = MySQLOthers.open_transactions
+    look, *_ = MySQLChangeTracker.open_transactions
     with closing(database.engine.connect()) as asking:
         with closing(database.engine.connect()) as holder:
             assert holder.scalar(sa.text(other_writers.TURN.format(5)))

@@ -21,8 +21,8 @@ from keyring_core import InvalidToken, Keyring
 from rotation.model.failures import StoreError
 from rotation.stores import patience
 from rotation.stores.access import ATTEMPTS, Access
-from rotation.stores.connection import known_silent
 from rotation.stores.patience import Patience
+from rotation.stores.servers import known_silent
 from tests.chaos.server import Server, own_mariadb, own_postgres
 from tests.databases import Database, open_database
 from tests.keys import make_key

@@ -15,10 +15,11 @@ from keyring_core.blind_index import BlindIndex
 from rotation.job import passes
 from rotation.job.loop import rotate
 from rotation.job.options import RunOptions
+from rotation.model.batch import Written
 from rotation.model.target import Index, Target
 from rotation.stores.access import Access
 from rotation.stores.dialect import Mode
-from rotation.stores.store import IndexValue, Store, Written
+from rotation.stores.store import IndexValue, Store
 from rotation.world.process import Streams
 from tests.conftest import Cli, Named, Ran
 from tests.databases import Database

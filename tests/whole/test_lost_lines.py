@@ -17,10 +17,11 @@ from rotation.ledger.database import LedgerError, LedgerPlace, open_url
 from rotation.model.failures import StoreError
 from rotation.stores import watchdog
 from rotation.stores.access import Access
-from rotation.stores.connection import Connection, known_silent
+from rotation.stores.connection import Connection
 from rotation.stores.databases import served_url
 from rotation.stores.dialect import Mode
 from rotation.stores.postgresql.blocks import one_trip
+from rotation.stores.servers import known_silent
 from rotation.stores.watchdog import SESSION, Sign
 from tests.chaos.server import own_postgres
 from tests.databases import Database, open_database

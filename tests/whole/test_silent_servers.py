@@ -22,7 +22,8 @@ from rotation.ledger.ledger import Ledger
 from rotation.model.failures import StoreError
 from rotation.stores import watchdog
 from rotation.stores.access import Access
-from rotation.stores.connection import Connection, SilentServers, known_silent
+from rotation.stores.connection import Connection
+from rotation.stores.servers import SilentServers, known_silent
 from rotation.stores.watchdog import BackgroundCall, Sign
 from tests.chaos.server import Server, own_mariadb, own_postgres
 from tests.conftest import Cli

@@ -35,7 +35,6 @@ from rotation.stores.dialect import (
     Fault,
     Mode,
 )
-from rotation.stores.line import LINE
 from rotation.stores.mysql.catalog import (
     AnyType,
     MySQLCatalog,
@@ -47,7 +46,7 @@ from rotation.stores.mysql.catalog import (
     quote,
 )
 from rotation.stores.mysql.other_options import OTHER_OPTIONS
-from rotation.stores.mysql.other_writers import MySQLOthers
+from rotation.stores.mysql.other_writers import MySQLChangeTracker
 from rotation.stores.mysql.replication import replication
 from rotation.stores.mysql.servers import (
     INCARNATION,
@@ -65,7 +64,7 @@ from rotation.stores.mysql.tls import TLS_OPTIONS, refuse_plain, tls_fault, tls_
 from rotation.stores.servers import SERVER as FACTS
 from rotation.stores.servers import Peer, Replication, replica, version_in
 from rotation.stores.tls import words_for
-from rotation.stores.watchdog import LASTING, Session, Sign
+from rotation.stores.watchdog import LASTING, LINE, Session, Sign
 
 LONGEST = 16 * 1024 * 1024
 """Bytes that the server puts together; beyond them it would cut without an error."""
@@ -227,7 +226,7 @@ class MySQL(Dialect):
     """Session settings, error numbers, and binary comparison: the default collation takes `a` for `A`."""
 
     catalog = MySQLCatalog()
-    other_writers = MySQLOthers
+    other_writers = MySQLChangeTracker
     blocks = MySQLBlocks
     driver = "mysql+pymysql"
     new_key = "BIGINT NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY"

@@ -17,7 +17,14 @@ from sqlalchemy.exc import DBAPIError
 from rotation.stores.columns import QualifiedName, TableState
 from rotation.stores.mysql.catalog import version_beside
 from rotation.stores.mysql.servers import INCARNATION, fact
-from rotation.stores.other_writers import Look, OpenTransaction, OtherWriters, Scope, age_in_words, text_literal
+from rotation.stores.other_writers import (
+    ChangeTracker,
+    OpenTransaction,
+    Scope,
+    TransactionQuery,
+    age_in_words,
+    text_literal,
+)
 
 COUNTERS = ("insert", "insert_select", "update", "update_multi", "delete", "delete_multi", "replace", "load")
 WHICH = "WHERE Variable_name IN (" + ", ".join(f"'Com_{name}'" for name in COUNTERS) + ")"
@@ -91,12 +98,12 @@ def _prepared(connection: sa.Connection) -> Sequence[OpenTransaction]:
     return found
 
 
-class MySQLOthers(OtherWriters):
+class MySQLChangeTracker(ChangeTracker):
     """One thread's view. Two threads of one run count each other as other writers."""
 
     open_transactions = (
-        Look(_sessions, "this user lacks the privilege PROCESS, which shows open transactions"),
-        Look(
+        TransactionQuery(_sessions, "this user lacks the privilege PROCESS, which shows open transactions"),
+        TransactionQuery(
             _prepared, "this user may not run XA RECOVER, which shows prepared transactions (MySQL: XA_RECOVER_ADMIN)"
         ),
     )
@@ -127,9 +134,9 @@ class MySQLOthers(OtherWriters):
         self._allowed = 0
         return found
 
-    def of_thread(self) -> MySQLOthers:
+    def of_thread(self) -> MySQLChangeTracker:
         """One of its own: it subtracts what its own session did."""
-        return MySQLOthers(self.scope)
+        return MySQLChangeTracker(self.scope)
 
     def allow(self, writes: int) -> None:
         """*writes* statements are this process's own."""

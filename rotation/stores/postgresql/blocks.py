@@ -20,12 +20,11 @@ from keyring_core.bulk import is_token_size
 from rotation.model.batch import Batch, Block, BlockSwap, split
 from rotation.stores.blocks import LEAST_ROWS, Swapped, drivers_errors
 from rotation.stores.columns import AsRead, TargetCells
-from rotation.stores.line import LINE
 from rotation.stores.postgresql.catalog import LEAVES, TRANSACTION
 from rotation.stores.postgresql.codecs import bigint_array, numbers_in, uuid_array, uuids_in
 from rotation.stores.postgresql.sessions import first_statement, session_in
 from rotation.stores.postgresql.transactions import FIRST, LOCK_MILLISECONDS, in_one_trip, note_server
-from rotation.stores.watchdog import SESSION
+from rotation.stores.watchdog import LINE, SESSION
 
 PLAN = {"jit": "off", "enable_seqscan": "off", "enable_sort": "off"}
 MOST_APART = 200

@@ -34,7 +34,7 @@ from rotation.stores.postgresql.blocks import PostgreSQLBlocks, PostgreSQLPages
 from rotation.stores.postgresql.catalog import TRANSACTION, PostgreSQLCatalog
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, bytea_array, register, take_any_text, text_array
 from rotation.stores.postgresql.other_options import OTHER_OPTIONS
-from rotation.stores.postgresql.other_writers import PostgreSQLOthers
+from rotation.stores.postgresql.other_writers import PostgreSQLChangeTracker
 from rotation.stores.postgresql.replication import replication
 from rotation.stores.postgresql.sessions import peer_of, sign_of
 from rotation.stores.postgresql.transactions import (
@@ -126,7 +126,7 @@ class PostgreSQL(Dialect):
     """Session settings, SQLSTATE codes, and exact comparison under any collation."""
 
     catalog = PostgreSQLCatalog()
-    other_writers = PostgreSQLOthers
+    other_writers = PostgreSQLChangeTracker
     blocks = PostgreSQLBlocks
     pages = PostgreSQLPages
     driver = "postgresql+psycopg"
@@ -138,7 +138,7 @@ class PostgreSQL(Dialect):
     extra = "postgres"
     clock = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
     tempo = Tempo(gentle_rows=100, rest=5.0)
-    hurries = True
+    hurries = has_numbers = True
     other_options = OTHER_OPTIONS
     refusals: ClassVar[Mapping[Any, str]] = {
         **words_for(
@@ -378,10 +378,14 @@ class PostgreSQL(Dialect):
 
         return BatchSwap(statement, parameters)
 
-    def swap_at_once(self, connection: sa.Connection, table: sa.TableClause) -> Callable[[], int | None]:
-        """With the number of the transaction, by a pipeline."""
-        name = connection.dialect.identifier_preparer.format_table(table)
-        return end_with_next(connection, TRANSACTION, {"table": name})
+    def number(
+        self, connection: sa.Connection, table: sa.TableClause, *, at_once: bool = False
+    ) -> Callable[[], int | None]:
+        """At once by a pipeline. None, too, if a trigger may have written."""
+        name = {"table": connection.dialect.identifier_preparer.format_table(table)}
+        if at_once:
+            return end_with_next(connection, TRANSACTION, name)
+        return lambda: connection.exec_driver_sql(TRANSACTION, name).scalar()
 
     def hurry(self, connection: sa.Connection) -> None:
         """Asynchronous commit: https://www.postgresql.org/docs/current/wal-async-commit.html."""

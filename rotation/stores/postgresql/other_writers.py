@@ -26,15 +26,15 @@ from rotation.stores.columns import TableState, table_clause
 from rotation.stores.other_writers import (
     CellTotals,
     Changed,
-    Look,
+    ChangeTracker,
     OpenTransaction,
-    OtherWriters,
     Scope,
+    TransactionQuery,
     Unknown,
     age_in_words,
     text_literal,
 )
-from rotation.stores.postgresql.catalog import FAMILY, TRANSACTION
+from rotation.stores.postgresql.catalog import FAMILY
 from rotation.stores.postgresql.sessions import RECOVERED, SERVER, recovery, started
 
 SPAN = 2**31 - 2**20
@@ -123,13 +123,13 @@ def _prepared(connection: sa.Connection) -> Sequence[OpenTransaction]:
     ]
 
 
-class PostgreSQLOthers(OtherWriters):
+class PostgreSQLChangeTracker(ChangeTracker):
     """Watches one table, with its partitions and with those that inherit from it."""
 
     proof = "versions"
     open_transactions = (
-        Look(_sessions, "this user may not read pg_locks"),
-        Look(_prepared, "this user may not read pg_prepared_xacts"),
+        TransactionQuery(_sessions, "this user may not read pg_locks"),
+        TransactionQuery(_prepared, "this user may not read pg_prepared_xacts"),
     )
 
     def __init__(self, scope: Scope) -> None:
@@ -196,7 +196,7 @@ class PostgreSQLOthers(OtherWriters):
         newer = sa.exists().select_from(table_clause(schema, table)).where(sa.literal_column(_since(start)))
         if connection.scalar(sa.select(newer)):
             return False
-        found = PostgreSQLOthers.witness(connection, schema, table)
+        found = PostgreSQLChangeTracker.witness(connection, schema, table)
         return found is not None and [found[0], found[2]] == [server, members]
 
     def wrote(self, transactions: Iterable[int]) -> None:
@@ -204,12 +204,6 @@ class PostgreSQLOthers(OtherWriters):
         self._ours.extend(transactions)
         if len(self._ours) > 2 * MOST_OURS:
             del self._ours[:MOST_OURS]
-
-    def transaction(self, connection: sa.Connection) -> int | None:
-        """None if it has written nothing, or a trigger may have."""
-        name = connection.dialect.identifier_preparer.format_table(self.scope.table)
-        number: int | None = connection.exec_driver_sql(TRANSACTION, {"table": name}).scalar()
-        return number
 
     def count(self, connection: sa.Connection, transaction: int | None) -> int | None:
         """By the numbers of transactions, which any role may ask for. Threads add up what is their own."""

@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote
@@ -25,7 +26,7 @@ from rotation.stores.blocks import GridBlocks, fetch_all
 from rotation.stores.columns import QualifiedName, TargetCells, table_clause
 from rotation.stores.dialect import READING, BatchSwap, Dialect, Mode, Tempo
 from rotation.stores.sqlite.catalog import OCTET_LENGTH, SQLiteCatalog
-from rotation.stores.sqlite.other_writers import SQLiteOthers
+from rotation.stores.sqlite.other_writers import SQLiteChangeTracker
 from rotation.stores.watchdog import WATCH_SECONDS, Call, Guard, NoAnswerError, start_thread
 
 MOVED = "the file was moved, replaced or deleted while it was open"
@@ -106,7 +107,7 @@ class OpenFile:
         """Held to interrupt and to end a transaction, so that no later statement is interrupted."""
         self._over: threading.Event | None = None
 
-    def uses(self, connection: sqlite3.Connection) -> None:
+    def uses(self, connection: sqlite3.Connection, *_: Any) -> None:
         """From now on SQLite asks, or a thread looks. A signal's handler runs while SQLite asks, too."""
         if threading.current_thread() is threading.main_thread():
             connection.set_progress_handler(self._must_end, STEPS)
@@ -180,7 +181,7 @@ class SQLite(Dialect):
     """Through the standard library's sqlite3."""
 
     catalog = SQLiteCatalog()
-    other_writers = SQLiteOthers
+    other_writers = SQLiteChangeTracker
     blocks = SQLiteBlocks
     driver = "sqlite+pysqlite"
     mixed = "the column will hold text beside bytes"
@@ -256,7 +257,7 @@ class SQLite(Dialect):
         self._is_served(connection, self.product, sqlite3.sqlite_version_info)
         connection.isolation_level = None
         # A text that is not UTF-8 must not hide the rows beside it.
-        connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+        connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
         connection.create_function(
             "keyring_crc32", -1, lambda *parts: zlib.crc32(b",".join(part or b"" for part in parts)), deterministic=True
         )

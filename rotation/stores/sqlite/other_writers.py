@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from rotation.model.batch import Batch
 from rotation.stores.columns import TableState
-from rotation.stores.other_writers import Changed, Look, OpenTransaction, OtherWriters, Scope, Unknown
+from rotation.stores.other_writers import Changed, ChangeTracker, OpenTransaction, Scope, TransactionQuery, Unknown
 
 READ_ONLY = "it is read-only for this user"
 PATH = sa.text("SELECT file FROM pragma_database_list WHERE name = 'main'")
@@ -43,11 +43,11 @@ def _writer(connection: sa.Connection) -> Sequence[OpenTransaction] | str:
     return []
 
 
-class SQLiteOthers(OtherWriters):
+class SQLiteChangeTracker(ChangeTracker):
     """Watches the file. Threads share one connection, and the ledger is another file."""
 
     proof = "unchanged"
-    open_transactions = (Look(_writer, "this user may not write to it"),)
+    open_transactions = (TransactionQuery(_writer, "this user may not write to it"),)
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(scope)
