@@ -50,7 +50,7 @@ def _rows(table: str) -> dict[str, list[int]]:
 
 
 def test_no_journey_takes_more_hops_than_its_limit(traced: subprocess.CompletedProcess[str]) -> None:
-    """A cell, a block and a check enter no more files, and make no more value classes, than .ci/hops.py allows."""
+    """A cell, a block, a check and a retirement take no more of each kind of hop than .ci/hops.py allows."""
     assert "allowed" not in traced.stderr
 
 
