@@ -23,7 +23,7 @@ from rotation.model.failures import MissingError, StoppedError, StoreError, Usag
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
 from rotation.model.watcher import Watcher
-from rotation.planning.takeover import Takeover
+from rotation.planning.rules import Takeover
 from rotation.stores.databases import identify
 from rotation.stores.store import Store
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
@@ -23,14 +23,12 @@ from rotation.model.failures import CONTINUE, StoppedError, StoreError
 from rotation.model.target import Target
 from rotation.model.watcher import Advanced
 from rotation.planning.planner import Planner
-from rotation.planning.takeover import NOTHING, Takeover
+from rotation.planning.rules import NO_TAKEOVER, Takeover
+from rotation.planning.salted import SaltedPlanner, salted
 from rotation.stores.connection import Line
 from rotation.stores.servers import Fact
 from rotation.stores.store import Store
 from rotation.world.process import CHECK_SECONDS
-
-if TYPE_CHECKING:
-    from rotation.planning.salted import SaltedPlanner
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""
@@ -137,7 +135,7 @@ class OpenTarget(NamedTuple):
     """Bound to the context of the target."""
     options: RunOptions
     local: LocalOptions
-    takeover: Takeover = NOTHING
+    takeover: Takeover = NO_TAKEOVER
     """The cells of the target that become tokens, beside tokens."""
 
     def throttle(self) -> Throttle:
@@ -187,8 +185,6 @@ class RangeWorker:
         )
         self._salted: SaltedPlanner | None = None
         if self._keyring.salt_columns:
-            from rotation.planning.salted import salted  # noqa: PLC0415 - few targets have salts
-
             self.planner = self._salted = salted(self.planner)
 
     @property

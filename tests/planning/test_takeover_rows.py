@@ -11,7 +11,7 @@ from rotation.model.batch import NO_KEY, Swaps, Written
 from rotation.model.counts import PARTS, Counts
 from rotation.model.target import Adopts
 from rotation.planning.planner import Planner
-from rotation.planning.takeover import Takeover
+from rotation.planning.rules import Takeover
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keyring_core.legacy.known_cells import BY_NAME, cells_of, environ_of, legacy_of
 from tests.keys import make_key
