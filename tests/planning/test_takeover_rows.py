@@ -6,8 +6,7 @@ import pytest
 
 from keyring_core import Keyring
 from keyring_core.tokens import parse_token, timestamp_of
-from rotation.job.batch_results import count_swaps
-from rotation.model.batch import NO_KEY, Swaps, Written
+from rotation.model.batch import NO_KEY, Swaps, Written, count_swaps
 from rotation.model.counts import PARTS, Counts
 from rotation.model.target import Adopts
 from rotation.planning.planner import Planner
