@@ -199,7 +199,7 @@ def adopt(
 def _adopting(targets: Sequence[Target], *, accept_random: bool) -> tuple[list[Target], list[str]]:
     """The targets whose plaintext is encrypted, and why the others are left out. Raises UsageError if all are."""
     from rotation.model.target import Adopts
-    from rotation.planning.takeover import why_not_adopted
+    from rotation.planning.rules import why_not_adopted
 
     adopts = Adopts.RANDOM if accept_random else Adopts.PLAINTEXT
     reasons = {target: why for target in targets if (why := why_not_adopted(target, adopts))}

@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 
 import structlog
 
-from rotation.job.batch_results import RANGE_KEPT, Moved, UndoDetector, count_swaps, traces_of
-from rotation.job.ranges import RangeWorker
-from rotation.model.batch import Plan
-from rotation.model.counts import Counts, Times
+from rotation.job.ranges import RANGE_KEPT, RangeWorker, UndoDetector
+from rotation.model.batch import Plan, count_swaps, traces_of
+from rotation.model.counts import Counts, Moved, Times
 from rotation.model.report import WHOLE, TargetReport
 from rotation.model.target import Format
 from rotation.stores.other_writers import CellTotals, Changed, Doubt, Unknown

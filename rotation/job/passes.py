@@ -9,34 +9,33 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
+from typing import NamedTuple
 
 import structlog
 
 from keyring_core import DamagedToken, UndecryptableToken
-from rotation.job.batch_results import Moved, UndoDetector
 from rotation.job.checkpoints import Checkpoints, Reached
 from rotation.job.executors import RangeExecutor, in_order
 from rotation.job.last_word import LastWord, unsettled_in
 from rotation.job.ranges import (
-    FIRST_RANGE,
-    MOST_ROWS,
     RANGE_SECONDS,
     Bounds,
     KeyOrderNeeded,
     OpenTarget,
-    Pages,
     RangeWorker,
     Step,
-    cut,
+    UndoDetector,
 )
-from rotation.model.batch import FIRST_ROWS, BatchSize
-from rotation.model.counts import Counts, Problem, RowKey
+from rotation.model.batch import FIRST_ROWS, BatchSize, Forward
+from rotation.model.counts import Counts, Moved, Problem, RowKey
 from rotation.model.failures import StoppedError, StoreError, WorkerError
 from rotation.model.report import TargetReport, set_format
 from rotation.model.target import Adopts
 from rotation.model.text import many
 from rotation.model.watcher import Advanced, Began, Watcher
 from rotation.planning.rules import NO_SALT
+from rotation.stores.servers import Fact, is_one
+from rotation.stores.store import Store
 from rotation.stores.watch import Watch
 
 MAX_PASSES = 5
@@ -44,6 +43,9 @@ PROBE_TOKENS = 1000
 PROBE_LEAST = 20
 PROBE_ROWS = 100_000
 """If tokens are rare, the search for a missing key ends here."""
+
+FIRST_RANGE, MOST_ROWS = 5000, 1_000_000
+"""The first range is small, so that every worker soon has one."""
 
 LEDGER_WRITES = 4
 """Transactions of the ledger that a checkpoint may take, if it is on the same server."""
@@ -53,6 +55,35 @@ log = structlog.get_logger(__name__)
 
 ExecutorFor = Callable[[OpenTarget, int], RangeExecutor | None]
 """An executor for a target of about that many rows; None if this thread does best alone."""
+
+
+def cut(store: Store, size: BatchSize, after: RowKey | None = None) -> Iterator[Bounds]:
+    """The keys of *store* behind *after* in ranges of as many rows as *size* says; each is cut when it is asked for.
+
+    The last one is open: rows that come in at the end belong to it. Raises StoreError if the keys do not grow.
+    """
+    forward = Forward(after)
+    while (upto := store.key_after(after, size.rows)) is not None:
+        forward.to(upto)
+        yield Bounds(after, upto)
+        after = upto
+    yield Bounds(after)
+
+
+class Pages(NamedTuple):
+    """All pages of a table."""
+
+    total: int
+    rows: int
+    """About the rows of each."""
+
+    def cut(self, size: BatchSize) -> Iterator[Bounds]:
+        """Ranges of about as many rows as *size* says; each is cut when it is asked for."""
+        start = 0
+        while start < self.total:
+            end = min(start + max(1, size.rows // self.rows), self.total)
+            yield Bounds((start,), (end,), self.rows)
+            start = end
 
 
 class TargetRun:
@@ -67,6 +98,8 @@ class TargetRun:
         self._checkpoints = open_checkpoints and open_checkpoints(keyed, opened.keyring.primary.id)
         self._undo_detector = UndoDetector()
         self._moved = Moved()
+        self._servers: set[Fact] = set()
+        """The facts of the servers of the last pass."""
         self._seems_done = False
         """True if the first rows need nothing."""
         self._worker = RangeWorker(opened)
@@ -94,7 +127,11 @@ class TargetRun:
                     self._note_a_missing_key(counts)
                 return
             if self._undo_detector.undone:
-                self._report.stopped = _undone(self._undo_detector)
+                undone = self._undo_detector.undone
+                self._report.stopped = (
+                    f"another rotation works against this one: it put {many(undone.total(), 'token')} back under "
+                    f"{', '.join(sorted(undone))}. Stop whatever still has that key as its primary, then run again."
+                )
                 return
         self._report.stopped = _still_moving(counts, self._opened.target.context, self._last_word.reason)
 
@@ -134,8 +171,7 @@ class TargetRun:
                 self._undo_detector.take(done.traces)
                 if done.transactions:
                     watch.wrote(done.transactions)
-                if done.servers:
-                    watch.reached(done.servers)
+                watch.reached(done.servers)
                 if bounds.after == reached.key:
                     # Only ranges without a gap before them count: other workers may have done later ones.
                     key = bounds.upto if done.whole else done.reached or reached.key
@@ -153,13 +189,18 @@ class TargetRun:
         if checkpoints and checkpoints.recorded:
             checkpoints.end()
         if keyless:
-            nameless = _without_key(report, keyless)
+            # One problem for all of them, since no key identifies these rows.
+            nameless, key = Counts(scanned=keyless, unsettled=keyless), (None,) * len(report.key_names)
+            words = f"a NULL in its key: nothing can name such a row, and there are {keyless}; give it a key"
+            nameless.note(key, "no-key", words)
+            nameless.categories["no-key"] = keyless
             self._list(nameless.problems)
             counts.add(nameless)
-        self._end_list(whole=True)
-        if found := self._store.servers():
-            watch.reached(found)
-        report.counts = self._moved.add(counts, watch.facts)
+        if self._problems:
+            self._problems.settle(report)
+        watch.reached(self._store.servers())
+        server_changed = bool(self._servers) and not is_one(self._servers | watch.facts)
+        report.counts, self._servers = self._moved.add(counts, server_changed=server_changed), watch.facts
         report.passes = number
         log.info(
             "rotation.pass",
@@ -179,8 +220,11 @@ class TargetRun:
                 self._store.settle()
         if checkpoints:
             checkpoints.note(reached, now=True)
-        # The last whole pass says more than a part of this one.
-        self._end_list(whole=is_first)
+        if self._problems and is_first:
+            self._problems.settle(self._report)
+        elif self._problems:
+            # The last whole pass says more than a part of this one.
+            self._problems.discard()
 
     def _ranges(self, executor: RangeExecutor | None, after: RowKey | None, pages: Pages | None) -> Iterator[Step]:
         """Does the rows behind *after*, or those of *pages*, range by range, and yields each range with its result.
@@ -223,8 +267,9 @@ class TargetRun:
         if missing is None:
             self._worker.expect(rows_seen, seconds, weight)
             return False
-        self._list(sample.problems)
-        self._end_list(whole=True)
+        if self._problems:
+            self._list(sample.problems)
+            self._problems.settle(self._report)
         self._report.counts, self._report.lacks_key = sample, True
         self._report.stopped = f"{missing}Nothing was written here."
         return True
@@ -267,27 +312,19 @@ class TargetRun:
         elif sample.categories[NO_SALT] * 2 > sample.unreadable:
             cause = "their rows have no salt in the column that the `salt` of the key set names. Correct the name. "
         else:
+            # Most of the times of such tokens may point to one key.
+            hints = Counter(map(self._opened.options.history.hint, sample.lost)).most_common(1)
+            which = f"They are {hints[0][0]}. " if hints and hints[0][0] else ""
             cause = (
-                f"a key is missing, or the `context` that they are bound to. {self._whereabouts(sample)}"
+                f"a key is missing, or the `context` that they are bound to. {which}"
                 "Add the key to ENCRYPTION_PREVIOUS_KEYS, or the context to the target. "
             )
         what = "cells" if reader else "tokens"
         return f"{unopened} of {whose} {cells} {what} cannot be read: {cause}"
 
-    def _whereabouts(self, sample: Counts) -> str:
-        """Which key is probably missing, if the times of most such tokens point to one."""
-        hints = Counter(map(self._opened.options.history.hint, sample.lost)).most_common(1)
-        return f"They are {hints[0][0]}. " if hints and hints[0][0] else ""
-
     def _list(self, problems: Iterable[Problem]) -> None:
         if self._problems:
             self._problems.collect(self._report, problems)
-
-    def _end_list(self, *, whole: bool) -> None:
-        if self._problems and whole:
-            self._problems.settle(self._report)
-        elif self._problems:
-            self._problems.discard()
 
 
 def _sampled(worker: RangeWorker) -> tuple[Counts, int, float, int] | None:
@@ -311,14 +348,6 @@ def _sampled(worker: RangeWorker) -> tuple[Counts, int, float, int] | None:
     return sample, rows, worker.rests.worked() - started, weight
 
 
-def _undone(detector: UndoDetector) -> str:
-    ids = ", ".join(sorted(detector.undone))
-    return (
-        f"another rotation works against this one: it put {many(detector.undone.total(), 'token')} back under {ids}. "
-        "Stop whatever still has that key as its primary, then run again."
-    )
-
-
 def _still_moving(last: Counts, context: str | None, reason: str) -> str:
     if last.rotated:
         bound = f", bound to {context!r}" if context else ""
@@ -329,12 +358,3 @@ def _still_moving(last: Counts, context: str | None, reason: str) -> str:
     if unsettled := unsettled_in(last):
         return f"{many(unsettled, 'cell')} locked or rewritten in each of {MAX_PASSES} passes; run again later."
     return f"nothing could be proved in {MAX_PASSES} passes: {reason}; run again later."
-
-
-def _without_key(report: TargetReport, rows: int) -> Counts:
-    """One problem for all of them, since no key identifies these rows."""
-    counts = Counts(scanned=rows, unsettled=rows)
-    key = (None,) * len(report.key_names)
-    counts.note(key, "no-key", f"a NULL in its key: nothing can name such a row, and there are {rows}; give it a key")
-    counts.categories["no-key"] = rows
-    return counts

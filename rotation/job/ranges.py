@@ -4,33 +4,42 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
 from keyring_core import Keyring, KeyringError
 from keyring_core.blind_index import BlindIndex
-from rotation.job.batch_results import RANGE_KEPT, REWRITTEN, Trace, count_swaps, traces_of
 from rotation.job.blind_indexes import NO_INDEX, Stale, explained, index_values, stale_rows
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import Pacing, Rests, Throttle
-from rotation.model.batch import Batch, BatchSize, Forward, Plan, Swaps, Written
+from rotation.model.batch import (
+    REWRITTEN,
+    Batch,
+    BatchSize,
+    Forward,
+    Plan,
+    Swaps,
+    Trace,
+    Written,
+    count_swaps,
+    traces_of,
+)
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import CONTINUE, StoppedError, StoreError
 from rotation.model.target import Target
 from rotation.model.watcher import Advanced
 from rotation.planning.planner import Planner
-from rotation.planning.takeover import NOTHING, Takeover
+from rotation.planning.rules import NO_TAKEOVER, Takeover
+from rotation.planning.salted import SaltedPlanner, salted
 from rotation.stores.connection import Line
 from rotation.stores.servers import Fact
 from rotation.stores.store import Store
 from rotation.world.process import CHECK_SECONDS
-
-if TYPE_CHECKING:
-    from rotation.planning.salted import SaltedPlanner
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""
@@ -40,15 +49,14 @@ RANGE_PROBLEMS = 10_000
 """A range with more of them ends early, so that what it reports has a bounded size."""
 LOCKED_SECONDS = 600.0
 """If no row could be written for so long, since each was locked, a target ends: each batch takes a second and more."""
-LOCKED = (
-    f"for {LOCKED_SECONDS / 60:.0f} minutes every row was locked: another session holds a lock on the table, or on its "
-    "rows. Let that session end, or end it"
-)
+KEPT = 10_000
+"""Rows to remember; a rotation that undoes this one meets some of the first ones, too."""
+RANGE_KEPT = 1000
+"""Of one range the first ones only: every pass begins its ranges at about the same rows."""
+YOUNG_SECONDS = 60.0
+"""The most by which the clocks of a service and of this machine may differ."""
 
 log = structlog.get_logger(__name__)
-
-FIRST_RANGE, MOST_ROWS = 5000, 1_000_000
-"""The first range is small, so that every worker soon has one."""
 
 
 class Bounds(NamedTuple):
@@ -58,35 +66,6 @@ class Bounds(NamedTuple):
     upto: RowKey | None = None
     page_rows: int = 0
     """About the rows of a page, if it is a range of pages: from the number *after* on and before *upto*."""
-
-
-def cut(store: Store, size: BatchSize, after: RowKey | None = None) -> Iterator[Bounds]:
-    """The keys of *store* behind *after* in ranges of as many rows as *size* says; each is cut when it is asked for.
-
-    The last one is open: rows that come in at the end belong to it. Raises StoreError if the keys do not grow.
-    """
-    forward = Forward(after)
-    while (upto := store.key_after(after, size.rows)) is not None:
-        forward.to(upto)
-        yield Bounds(after, upto)
-        after = upto
-    yield Bounds(after)
-
-
-class Pages(NamedTuple):
-    """All pages of a table."""
-
-    total: int
-    rows: int
-    """About the rows of each."""
-
-    def cut(self, size: BatchSize) -> Iterator[Bounds]:
-        """Ranges of about as many rows as *size* says; each is cut when it is asked for."""
-        start = 0
-        while start < self.total:
-            end = min(start + max(1, size.rows // self.rows), self.total)
-            yield Bounds((start,), (end,), self.rows)
-            start = end
 
 
 class KeyOrderNeeded(Exception):  # noqa: N818 - no error
@@ -124,6 +103,34 @@ class RangeDone:
         return bounds._replace(after=self.reached or bounds.after)
 
 
+class UndoDetector:
+    """Remembers the times and the IVs of a sample of the tokens that this run has rotated, by their rows.
+
+    A rotation keeps a token's time and changes its IV. A service that encrypts makes a young token; one that writes
+    back a row as it was read brings the very token back. So an old time with another IV is another rotation's doing.
+    """
+
+    def __init__(self) -> None:
+        self.undone: Counter[str] = Counter()
+        """Tokens per older key that another rotation put under it, after we had rotated them."""
+        self._seen: dict[RowKey, set[tuple[int, bytes]]] = {}
+        self._young = time.time() - YOUNG_SECONDS
+
+    def take(self, traces: Iterable[Trace]) -> None:
+        """Notes which of these tokens had been rotated before, and remembers those that were rotated now."""
+        traces = list(traces)
+        for key, key_id, issued, iv, _ in traces:
+            before = self._seen.get(key)
+            if not before or issued >= self._young or (issued, iv) in before:
+                continue
+            # Several tokens of a cell may be of one second; which of them was which, their IVs say.
+            if any(time == issued for time, _ in before):
+                self.undone[key_id] += 1
+        for key, _, issued, iv, rotated in traces:
+            if rotated and (key in self._seen or len(self._seen) < KEPT):
+                self._seen.setdefault(key, set()).add((issued, iv))
+
+
 Step = tuple[Bounds, RangeDone]
 """A range, or the rest of one, and its result."""
 
@@ -137,7 +144,7 @@ class OpenTarget(NamedTuple):
     """Bound to the context of the target."""
     options: RunOptions
     local: LocalOptions
-    takeover: Takeover = NOTHING
+    takeover: Takeover = NO_TAKEOVER
     """The cells of the target that become tokens, beside tokens."""
 
     def throttle(self) -> Throttle:
@@ -160,8 +167,7 @@ class RangeWorker:
     ) -> None:
         """With *pace* it shares that with other threads, and plans a batch in *planning*."""
         self.opened, self._throttle = opened, opened.throttle()
-        target, self._store, keyring, options, local, takeover = opened
-        self._keyring = keyring
+        target, self._store, self._keyring, options, local, takeover = opened
         self._dry_run = options.dry_run
         self._locked_since: float | None = None
         """The beginning of the first of the batches in a row of which every row was locked."""
@@ -169,7 +175,7 @@ class RangeWorker:
         self.pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
         # A blind index is written row by row, each with a way of its own, and keys of rows are derived one by one: the
         # rows of such a batch follow all the time that it takes.
-        by_rows = self._blind_index or keyring.salt_columns
+        by_rows = self._blind_index or self._keyring.salt_columns
         self.rests = Rests(self._throttle, Line() if by_rows else self._store.line)
         # Without a server, all time is work: while a batch is written, nobody else can write to the file.
         self._size = BatchSize(self._most_rows(), least=self.pace.least if self.rests.line.trip else 1)
@@ -187,8 +193,6 @@ class RangeWorker:
         )
         self._salted: SaltedPlanner | None = None
         if self._keyring.salt_columns:
-            from rotation.planning.salted import salted  # noqa: PLC0415 - few targets have salts
-
             self.planner = self._salted = salted(self.planner)
 
     @property
@@ -262,7 +266,11 @@ class RangeWorker:
             # A store returns fewer rows than asked for if they are heavy.
             self._size.limit(self._most_rows())
             if bounds.page_rows:
-                batch = self._read_pages(bounds._replace(after=after), self._size.rows)
+                [start], [last] = after or (0,), bounds.upto or (0,)
+                end = min(start + max(1, self._size.rows // bounds.page_rows), last)
+                if (read := self._store.read_pages(start, end, self._size.rows)) is None:
+                    raise KeyOrderNeeded
+                batch = read
             else:
                 batch = self._store.read(after, bounds.upto, self._size.rows)
             if batch.last is None:
@@ -291,13 +299,6 @@ class RangeWorker:
             return self._store.too_heavy(self._begun)
         except (StoreError, StoppedError) as error:
             return error
-
-    def _read_pages(self, bounds: Bounds, rows: int) -> Batch:
-        [start], [last] = bounds.after or (0,), bounds.upto or (0,)
-        batch = self._store.read_pages(start, min(start + max(1, rows // bounds.page_rows), last), rows)
-        if batch is None:
-            raise KeyOrderNeeded
-        return batch
 
     def _most_rows(self) -> int:
         return self._throttle.limit(self.pace.rows * self.pace.parts(self.rests.line.trip))
@@ -337,10 +338,11 @@ class RangeWorker:
             done.reached = batch.last
             if self._locked_since and time.monotonic() - self._locked_since > LOCKED_SECONDS:
                 self._locked_since = None
-                raise StoreError(f"{self.opened.target.label}: {LOCKED}. {CONTINUE}")
-            done.pace = self.pace.words
-            if self._salted and (price := self.price):
-                done.pace += f"; {price}"
+                raise StoreError(
+                    f"{self.opened.target.label}: for {LOCKED_SECONDS / 60:.0f} minutes every row was locked: another "
+                    f"session holds a lock on the table, or on its rows. Let that session end, or end it. {CONTINUE}"
+                )
+            done.pace = f"{self.pace.words}; {self.price}" if self._salted and self.price else self.pace.words
             follow(Advanced(batch.rows, plan.counts.outdated, done.pace))
             wrote = plan.changes or fixes or stale
             del batch, plan, fixes, stale

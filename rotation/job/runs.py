@@ -9,10 +9,11 @@ from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
 
-from keyring_core import Keyring
+from keyring_core import Keyring, KeyringError
 from rotation.configuration.targets import companion_values
 from rotation.context import Context
-from rotation.job.app_columns import uncovered_of_apps
+from rotation.discovery.discover import databases_of
+from rotation.discovery.memory import SearchMemory
 from rotation.job.checkpoints import Checkpoints
 from rotation.job.loop import Job, rotate_jobs
 from rotation.job.options import LocalOptions, RunOptions, RunSettings
@@ -27,8 +28,9 @@ from rotation.model.counts import PARTS
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.key_history import UNKNOWN, History
 from rotation.model.key_use import KeyUse
+from rotation.model.next_steps import DISCOVER, PLAIN
 from rotation.model.report import Report
-from rotation.model.target import Target
+from rotation.model.target import Adopts, Target
 from rotation.stores.patience import IMPATIENT, Patience
 from rotation.stores.store import Store
 from rotation.world.outputs import Output
@@ -158,6 +160,29 @@ def _recorded(
             targets, first = [target for part in parts for target in part.targets], parts[0]
             done.uncovered = uncovered_of_apps(first.context, targets, first.keyring, recorders[0].session)
     return done
+
+
+def uncovered_of_apps(
+    context: Context, targets: Sequence[Target], keyring: Keyring, session: Session
+) -> list[str] | None:
+    """The labels of the columns with tokens that no target covers, in the databases of the known applications.
+
+    None if no target is of an `[[app]]`, or if they could not be searched: it then warns, since the run is done. It
+    reads the samples that a check reads, over the connections of *context*.
+    """
+    of_apps = [target for target in targets if target.app and target.adopts is Adopts.NOTHING]
+    if not of_apps or context.streams.stopping:
+        return None
+    try:
+        # A program may run some of the targets alone; all of them cover columns.
+        everything = context.targets()
+        plan = context.search_plan(everything, keyring, databases_of(of_apps))
+        found = context.search(replace(plan, memory=SearchMemory.of(session.ledger)))
+    except (KeyringError, StoppedError) as error:
+        search = PLAIN.line(DISCOVER.after("To search them:"))
+        context.streams.warn(f"Warning: columns that no target covers were not searched for tokens: {error}\n{search}")
+        return None
+    return [column.label for column in found.uncovered]
 
 
 def _rotate(

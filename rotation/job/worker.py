@@ -24,7 +24,7 @@ from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.ranges import Bounds, OpenTarget, RangeDone, RangeWorker
 from rotation.model.failures import StoppedError, UsageError, WorkerError
 from rotation.model.target import Target
-from rotation.planning.takeover import Takeover
+from rotation.planning.rules import Takeover
 from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import identify
 from rotation.stores.key_cells import read_cell

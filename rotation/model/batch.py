@@ -1,15 +1,15 @@
-"""A batch of cells, the plan for it, the swaps to write, their outcome, and the size and place of the next batch."""
+"""A batch of cells, the plan for it, the swaps to write, their outcome in counts, and the size of the next batch."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import compress
+from itertools import chain, compress, repeat
 from typing import Any, NamedTuple, cast
 
 from keyring_core.bulk import TokenBatch, read_on_end
-from keyring_core.tokens import TokenText
+from keyring_core.tokens import TokenText, iv_of, timestamp_of
 from rotation.model.counts import Counts, RowKey, Times
 from rotation.model.failures import CONTINUE, StoreError
 
@@ -23,6 +23,7 @@ OVERSIZED = "oversized"
 """The category of such a cell. Nobody knows what is in it, so that it keeps every key."""
 NO_KEY = ""
 """In place of a key's id, for a cell that was not a token of the keyring."""
+REWRITTEN = "rewritten", "a service changed, moved or deleted it meanwhile"
 
 
 class Batch(NamedTuple):
@@ -136,11 +137,6 @@ class Plan(NamedTuple):
 def are_all(values: Iterable[object], *kinds: type) -> bool:
     """True if each of *values* is of one of *kinds*, exactly."""
     return set(map(type, values)).issubset(kinds)
-
-
-def are_ascii(cells: Sequence[str | bytes]) -> bool:
-    """True if each of *cells* is ASCII."""
-    return all(cell.isascii() for cell in cells)
 
 
 def weight_of(values: Sequence[object]) -> int:
@@ -269,6 +265,64 @@ class Written:
     def failed(self, key: RowKey) -> bool:
         """True if the change of that row was not done."""
         return key in self.lost or key in self.refused
+
+
+def count_swaps(plan: Plan, written: Written, primary: str) -> None:
+    """Adds the swaps to the counts of the batch: those written as rotated, the others as unsettled."""
+    counts = plan.counts
+    if not (written.lost or written.refused):
+        counts.rotated += plan.changes
+        counts.hold(primary, [*plan.signed, *(each.signed for each in plan.further)] if plan.further else plan.signed)
+        for swap in plan.blocks:
+            counts.hold_times(primary, swap.times)
+        return
+    sound = list[bytes]()
+    keys, first = plan.swaps.keys, repeat(object=True)
+    for key, key_id, signed, is_first in chain(
+        zip(keys, plan.key_ids, plan.signed, first, strict=False),
+        *(zip(each.block.row_keys(), each.key_ids, each.signed(), first, strict=False) for each in plan.blocks),
+        ((keys[each.swap], each.key_id, each.signed, False) for each in plan.further),
+    ):
+        refusal = written.refused.get(key)
+        if not written.failed(key):
+            counts.rotated += is_first
+            sound.append(signed)
+        elif refusal and key_id != NO_KEY:
+            counts.hold(key_id, [signed])
+        if written.failed(key) and is_first:
+            counts.unsettled += 1
+            counts.taken_over -= key_id == NO_KEY
+            counts.note(key, *(refusal or REWRITTEN))
+    counts.hold(primary, sound)
+
+
+class Trace(NamedTuple):
+    """The public parts of a token under an older key; *rotated*: it was swapped."""
+
+    key: RowKey
+    key_id: str
+    issued: int
+    iv: bytes
+    rotated: bool
+
+
+def traces_of(plan: Plan, written: Written, room: int) -> list[Trace]:
+    """About *room* of the tokens that were to be swapped, the first ones, and those beside them in their cells."""
+    first = list(zip(plan.swaps.keys[:room], plan.key_ids[:room], plan.signed[:room], strict=True))
+    first += [
+        (plan.swaps.keys[each.swap], each.key_id, each.signed)
+        for each in plan.further
+        if each.moves and each.swap < room
+    ]
+    for swap in plan.blocks:
+        few = swap.part(0, max(0, min(len(swap), room - len(first))))
+        first += zip(few.block.row_keys(), few.key_ids, few.signed(), strict=True)
+    failed = written.lost.union(written.refused)
+    return [
+        Trace(key, key_id, timestamp_of(signed), iv_of(signed), key not in failed)
+        for key, key_id, signed in first
+        if key_id != NO_KEY
+    ]
 
 
 def gapless(numbers: array[int]) -> Sequence[int]:

@@ -1,10 +1,10 @@
-"""Counts of cells, and the months in which the tokens in them were issued, coarsely and cheaply."""
+"""Counts of cells, of a pass and of all passes, and the months in which their tokens were issued, cheaply."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
@@ -233,3 +233,38 @@ class Counts(CellCounts):
     def complete(self) -> bool:
         """True if nothing is left to do or to look at, once what is counted as rotated is written."""
         return not (self.plaintext or self.unreadable or self.unsettled or self.nested)
+
+
+@dataclass
+class Moved:
+    """The number of cells that a run has written to a target so far, and that a server has not lost since."""
+
+    cells: int = 0
+    taken_over: int = 0
+    """Cells that were no token before."""
+    reindexed: int = 0
+    """Cells whose index is of another text than before."""
+
+    def add(self, counts: Counts, *, server_changed: bool) -> Counts:
+        """Adds what a pass has written; returns its *counts*, with what earlier passes moved as rotated.
+
+        Otherwise that would count as already current. Should a service have rewritten or deleted some of these cells
+        since, fewer are left to count. If the server changed since the last pass began, it lost what this one wrote.
+        """
+        if server_changed:
+            self.cells = max(0, self.cells - counts.rotated)
+            self.taken_over = max(0, self.taken_over - counts.taken_over)
+            self.reindexed = max(0, self.reindexed - counts.reindexed)
+        still_there = min(self.cells, counts.current)
+        rotated = counts.rotated + still_there
+        seen = replace(
+            counts,
+            current=counts.current - still_there,
+            rotated=rotated,
+            taken_over=min(counts.taken_over + self.taken_over, rotated + counts.to_rotate),
+            reindexed=min(counts.reindexed + self.reindexed, rotated + counts.to_rotate),
+        )
+        self.cells += counts.rotated
+        self.taken_over += counts.taken_over
+        self.reindexed += counts.reindexed
+        return seen

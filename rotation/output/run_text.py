@@ -29,7 +29,7 @@ from rotation.model.target import Adopts, Format
 from rotation.model.text import be, many, to_second
 from rotation.output.census_tables import keys_table, legend, targets_table
 from rotation.output.terminal import following
-from rotation.planning.takeover import why_not_adopted
+from rotation.planning.rules import why_not_adopted
 from rotation.retirement.evidence import of_report
 from rotation.retirement.reasons import reads_and_trial, refusals
 

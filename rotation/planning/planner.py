@@ -21,8 +21,7 @@ from rotation.model.counts import KEPT_SAMPLES, Counts, RowKey, Times
 from rotation.model.target import Format
 from rotation.planning.cell_kinds import CellKind, kind_of
 from rotation.planning.inner_tokens import bytes_of, holds_mark
-from rotation.planning.rules import OTHER_KEY_SET, Action, Decided, Rules, may_nest
-from rotation.planning.takeover import Taken, describe
+from rotation.planning.rules import OTHER_KEY_SET, Action, Decided, Rules, Taken, describe, may_nest
 from rotation.planning.texts import plan_texts
 
 _EXACT = frozenset({Malformed.BYTES_REPR, Malformed.TOO_LARGE})
@@ -43,7 +42,9 @@ class Planner(Rules):
         rows = _with_rows_of(batch, apart) if apart else batch
         keys, cells = rows.keys, cast(Sequence[str | bytes], rows.cells)
         if not are_all(cells, str, bytes):
-            keys, cells = _filled(rows)
+            keys = list(compress(rows.keys, [cell is not None for cell in rows.cells]))
+            # SQLite keeps a number in a text column if somebody put one there.
+            cells = [cell if isinstance(cell, str | bytes) else str(cell) for cell in rows.cells if cell is not None]
         plan = _plan_rows(self, keys, cells) if self.format is Format.TOKEN else plan_texts(self, keys, cells)
         null, unread = batch.null + len(rows.cells) - len(cells), len(batch.oversized)
         scanned = batch.empty + len(cells) + unread
@@ -91,13 +92,6 @@ def _with_rows_of(batch: Batch, blocks: Sequence[Block]) -> Batch:
         cells += block.each_cell()
     order = sorted(range(len(keys)), key=keys.__getitem__)
     return Batch(pick(keys, order), pick(cells, order))
-
-
-def _filled(batch: Batch) -> tuple[Sequence[RowKey], Sequence[str | bytes]]:
-    """Keys and cells of the rows that hold something."""
-    # SQLite keeps a number in a text column if somebody put one there.
-    texts = [cell if isinstance(cell, str | bytes) else str(cell) for cell in batch.cells if cell is not None]
-    return list(compress(batch.keys, [cell is not None for cell in batch.cells])), texts
 
 
 def _plan_rows(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes]) -> Plan:

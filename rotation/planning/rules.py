@@ -1,23 +1,40 @@
-"""The rules of a run: the decision about the tokens under each key, the same for rows, blocks and texts. Pure."""
+"""The rules of a run: what becomes of the tokens under each key, and which other cells become tokens. Pure.
+
+Cells of another package, and plaintext, are taken over. The rules are the same for rows, blocks and texts.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from keyring_core import DamagedToken, InvalidToken, Key, Keyring, KeyState, UndecryptableToken, bulk
+from keyring_core import (
+    DamagedToken,
+    InvalidToken,
+    Key,
+    KeyConfigError,
+    Keyring,
+    KeyState,
+    Malformed,
+    MalformedToken,
+    UndecryptableToken,
+    bulk,
+)
 from keyring_core.bulk import SignedBatch, pick
 from keyring_core.tokens import BLOCK
 from rotation.model.batch import are_all
 from rotation.model.counts import Counts, RowKey
 from rotation.model.key_history import UNKNOWN, History
-from rotation.model.target import Format
-from rotation.planning.inner_tokens import SHORTEST, InnerTokens, find_inner, holds_mark
+from rotation.model.target import Adopts, Format, Target
+from rotation.planning.cell_kinds import CellKind, Classification
+from rotation.planning.inner_tokens import SHORTEST, InnerTokens, bytes_of, find_inner, holds_mark
 from rotation.planning.suspects import may_hide
-from rotation.planning.takeover import NOTHING, Takeover
+
+if TYPE_CHECKING:
+    from keyring_core.legacy import LegacyReader
 
 NESTED = "nested"
 """The category of a token whose plaintext holds another token; it counts among those under its key, too."""
@@ -31,6 +48,70 @@ GIVEN_UP = "there is more in it than could be searched, so it may hold a token t
 
 SHORTEST_NESTED = 1 + 8 + BLOCK + SHORTEST + -SHORTEST % BLOCK
 """The signed part of the shortest token that holds another: version, time, IV, and the shortest token, padded."""
+
+_CLASSES = (
+    ("lowercase letters", str.islower),
+    ("uppercase letters", str.isupper),
+    ("digits", str.isdigit),
+    ("blanks", str.isspace),
+    ("other letters", str.isalpha),
+)
+
+
+class Taken(NamedTuple):
+    """The content of a cell that becomes a token."""
+
+    plaintext: bytes
+    timestamp: int | None = None
+    """The time when it was encrypted, in seconds since 1970; None: the token gets the time of the takeover."""
+
+    def __repr__(self) -> str:
+        return "<Taken>"
+
+
+class Takeover:
+    """The cells that a run makes tokens of, beside tokens under older keys."""
+
+    def __init__(self, reader: LegacyReader | None = None, adopts: Adopts = Adopts.NOTHING) -> None:
+        self.reader, self.adopts = reader, adopts
+
+    @classmethod
+    def of(cls, target: Target, environ: Mapping[str, str]) -> Takeover:
+        """The takeover of *target*, with the secrets that *environ* has for it now. Raises KeyConfigError."""
+        if target.source is None:
+            return cls(None, target.adopts)
+        try:
+            return cls(target.source.reader(environ), target.adopts)
+        except KeyConfigError as error:
+            fault = str(error)
+        raise KeyConfigError(f"{target.label}, from: {fault}")
+
+    def longest(self, size: int) -> int:
+        """The most bytes of plaintext in a cell of *size* bytes."""
+        if self.reader and self.adopts is Adopts.NOTHING:
+            return self.reader.longest_plaintext(size)
+        return size
+
+    def read(self, cell: str | bytes) -> Taken | None:
+        """The content of *cell*, if another package wrote it under these secrets; otherwise None."""
+        found = self.reader.open(cell) if self.reader else None
+        return None if found is None else Taken(found.plaintext, found.timestamp)
+
+    def adopt(
+        self, cell: str | bytes, error: MalformedToken, found: Classification, inner: InnerTokens
+    ) -> Taken | None:
+        """*cell* as it stands, if it is to become a token; *found* says of what kind it is, *inner* what is in it."""
+        kinds = {
+            Adopts.NOTHING: (),
+            Adopts.PLAINTEXT: (CellKind.PLAINTEXT,),
+            Adopts.RANDOM: (CellKind.PLAINTEXT, CellKind.CIPHERTEXT, CellKind.NOT_A_TOKEN),
+        }[self.adopts]
+        searched = not inner.given_up and error.category != Malformed.TOO_LARGE
+        return Taken(bytes_of(cell)) if found.kind in kinds and searched else None
+
+
+NO_TAKEOVER = Takeover()
+"""Tokens alone move."""
 
 
 class Action(StrEnum):
@@ -72,7 +153,7 @@ class Rules:
     """Tokens under a key that it calls newer than the primary one stay."""
     others: Sequence[tuple[str, Keyring]] = ()
     """Further key sets, with their names in words: a token under one of their keys is in the wrong place."""
-    takeover: Takeover = NOTHING
+    takeover: Takeover = NO_TAKEOVER
     """The other cells that become tokens, too."""
     format: Format = Format.TOKEN
     """The way in which cells hold tokens."""
@@ -180,7 +261,11 @@ class Rules:
             counts.nested_unknown += inner.unopened
             counts.inner.update(inner.under)
             counts.given_up += inner.given_up
-            counts.note(row_at(place), NESTED, _describe(inner))
+            keys = ", ".join(f"under {key_id}" for key_id in inner.under) or "under no key here"
+            is_certain = inner.under or inner.unknown or inner.unopened
+            words = [f"it holds another token ({keys}), which no run rotates"] if is_certain else []
+            words += [GIVEN_UP] if inner.given_up else []
+            counts.note(row_at(place), NESTED, "; ".join(words))
 
     def search(self, counts: Counts, data: bytes) -> InnerTokens:
         """The tokens in *data*, which are not a sound token, under the keys of all key sets; counts them."""
@@ -236,10 +321,31 @@ def may_nest(tokens: SignedBatch) -> bool:
     return len(tokens.signed[0]) >= SHORTEST_NESTED
 
 
-def _describe(inner: InnerTokens) -> str:
-    """The problem of a token that holds *inner*."""
-    if not (inner.under or inner.unknown or inner.unopened):
-        return GIVEN_UP
-    keys = ", ".join(f"under {key_id}" for key_id in inner.under) or "under no key here"
-    found = f"it holds another token ({keys}), which no run rotates"
-    return f"{found}; {GIVEN_UP}" if inner.given_up else found
+def why_not_adopted(target: Target, adopts: Adopts = Adopts.PLAINTEXT) -> str | None:
+    """The reason in words if `adopt` leaves the cells of *target* alone; None if it takes them."""
+    if target.format is not Format.TOKEN:
+        return f"its format is {target.format}; adopt makes a cell one bare token"
+    first = "take them over first, with `run`, then drop `from` (in a model: legacy)"
+    if target.source and not target.source.writes_tokens:
+        return f"{target.source.package} writes no tokens, so that its cells may look like plaintext: {first}"
+    if target.source and adopts is Adopts.RANDOM:
+        return (
+            f"under a wrong secret the cells of {target.source.package} look random: run without --accept-random, or "
+            f"{first}"
+        )
+    return None
+
+
+def describe(cell: str | bytes) -> str:
+    """The length of *cell*, and which kinds of characters it has; nothing of its content."""
+    if isinstance(cell, bytes):
+        try:
+            cell = cell.decode("utf-8")
+        except UnicodeDecodeError:
+            return f"{len(cell)} bytes, not text"
+    left, kinds = set(cell), list[str]()
+    for name, belongs in _CLASSES:
+        if found := {letter for letter in left if belongs(letter)}:
+            left -= found
+            kinds.append(name)
+    return f"{len(cell)} characters: {', '.join([*kinds, 'symbols'] if left else kinds)}"

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import BATCH_BYTES, BlockSwap, Swaps, Written, are_all, are_ascii
+from rotation.model.batch import BATCH_BYTES, BlockSwap, Swaps, Written, are_all
 from rotation.model.counts import RowKey
 from rotation.planning.inner_tokens import bytes_of
 from rotation.stores.access import LOCKED, Access, RowRefusedError, fault_of
@@ -213,7 +213,9 @@ class Store(Reader):
     def _odd(self, swaps: Swaps) -> list[SwappedRow]:
         """Those that each need a statement of their own."""
         # Around its tokens a cell stays as it was, so that the new ones are ASCII if the old ones are.
-        usual = are_all(chain.from_iterable(swaps.keys), int) and (self._cells.of_tokens or are_ascii(swaps.old))
+        usual = are_all(chain.from_iterable(swaps.keys), int) and (
+            self._cells.of_tokens or all(cell.isascii() for cell in swaps.old)
+        )
         alone = self._is_huge(swaps)
         return [] if usual and not alone else [row for row in swaps.rows() if alone or self._is_odd(*row)]
 

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from keyring_core.tokens import iv_of, parse_token
-from rotation.job.batch_results import KEPT, Trace, UndoDetector, traces_of
-from rotation.model.batch import NO_KEY, Block, BlockSwap, FurtherToken, Plan, Swaps, Written
+from rotation.job.ranges import KEPT, UndoDetector
+from rotation.model.batch import NO_KEY, Block, BlockSwap, FurtherToken, Plan, Swaps, Trace, Written, traces_of
 from rotation.model.counts import Counts, Times
 from tests.fakes import token
 

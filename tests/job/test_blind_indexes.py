@@ -13,7 +13,7 @@ from rotation.job.blind_indexes import Stale, index_values, stale_rows
 from rotation.model.batch import Batch, Plan, Written
 from rotation.model.target import Adopts
 from rotation.planning.planner import Planner
-from rotation.planning.takeover import Takeover
+from rotation.planning.rules import Takeover
 from rotation.stores.store import IndexValue
 from tests.fakes import token
 from tests.keys import make_key

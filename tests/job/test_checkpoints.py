@@ -23,7 +23,7 @@ from keyring_core import Keyring
 from rotation.job.checkpoints import Checkpoints, Reached
 from rotation.job.loop import rotate
 from rotation.job.options import LocalOptions, RunOptions
-from rotation.job.ranges import cut
+from rotation.job.passes import cut
 from rotation.model.batch import BatchSize
 from rotation.model.failures import StoppedError
 from rotation.model.report import TargetReport

@@ -23,7 +23,7 @@ from rotation.job.worker import Order, Task, make_order, make_task
 from rotation.model.failures import UsageError
 from rotation.model.key_history import History, Promotion
 from rotation.model.target import Index, Target
-from rotation.planning.takeover import Takeover
+from rotation.planning.rules import Takeover
 from tests.keys import key_text, make_key
 
 PATHS = st.none() | st.sampled_from([Path("relative"), Path("/absolute")])

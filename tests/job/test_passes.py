@@ -116,6 +116,26 @@ def test_a_rotation_that_undoes_this_one_is_recognised_while_it_is_proved(
     assert f"another rotation works against this one: it put 1 token back under {old.id}" in str(target.stopped)
 
 
+def test_what_a_server_lost_counts_once(keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another server answers, as after a crash, without what the pass before has written: that is rotated again."""
+    store, lost = MemoryStore({1: token("old"), 2: token("new")}), iter(["one", "another"])
+    before = dict(store.cells)
+
+    def watch(**_: object) -> Unwatched:
+        if (start := next(lost, None)) == "another":
+            store.cells.update(before)
+        watched = Unwatched()
+        watched.facts = frozenset({("start", start or "another")})
+        return watched
+
+    monkeypatch.setattr(store, "watch", watch)
+
+    [target] = run(store, keyring).targets
+
+    assert (target.passes, store.writes) == (3, 2)
+    assert (target.counts.rotated, target.counts.current) == (1, 1)
+
+
 @pytest.mark.parametrize("settles", [True, False], ids=["the disk is there", "the disk is gone as well"])
 def test_what_is_done_is_on_disk_when_a_run_breaks_off(
     keyring: Keyring, settles: bool, monkeypatch: pytest.MonkeyPatch

@@ -101,7 +101,7 @@ def test_keys_that_do_not_grow_end_a_pass_of_short_parts(monkeypatch: pytest.Mon
 def test_ranges_that_do_not_grow_are_not_cut_for_ever() -> None:
     """The one who cuts them notices by itself."""
     with pytest.raises(StoreError, match="the keys do not grow"):
-        list(ranges.cut(Circle(5, 2), BatchSize(10)))
+        list(passes.cut(Circle(5, 2), BatchSize(10)))
 
 
 @given(st.lists(st.booleans(), max_size=60), st.integers(1, 9))

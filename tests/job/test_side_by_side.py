@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from keyring_core import Keyring
-from rotation.job.loop import rotate
+from rotation.job.loop import MainThread, rotate
 from rotation.job.options import RunOptions
-from rotation.job.side_by_side import MainThread
 from rotation.ledger.ledger import Ledger
 from rotation.model.failures import StoppedError
 from rotation.model.report import Report, TargetReport

@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
-from rotation.job.batch_results import count_swaps
-from rotation.model.batch import Plan, Written
+from rotation.model.batch import Plan, Written, count_swaps
 from rotation.model.counts import Counts
 from rotation.model.target import Format
 from rotation.planning.planner import Planner

@@ -17,7 +17,7 @@ from rotation.model.counts import KEPT_PROBLEMS, Counts
 from rotation.model.target import Adopts
 from rotation.planning import inner_tokens
 from rotation.planning.planner import Planner
-from rotation.planning.takeover import Takeover
+from rotation.planning.rules import Takeover
 from tests.conftest import Named
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keyring_core.test_tokens import seal

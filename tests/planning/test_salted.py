@@ -17,8 +17,8 @@ from rotation.model.failures import StoppedError
 from rotation.model.target import Adopts, Format
 from rotation.planning import salted
 from rotation.planning.planner import Planner
+from rotation.planning.rules import Takeover
 from rotation.planning.salted import SaltedPlanner
-from rotation.planning.takeover import Takeover
 from tests.fakes import token
 from tests.keyring_core.test_row_keys import stock
 from tests.keys import key_text, make_key, mistyped

@@ -15,7 +15,7 @@ from keyring_core.legacy import Legacy
 from rotation.model.batch import NO_KEY, Plan
 from rotation.model.target import Adopts, Target
 from rotation.planning.planner import Planner
-from rotation.planning.takeover import Taken, Takeover, describe
+from rotation.planning.rules import Taken, Takeover, describe
 from tests.conftest import Named
 from tests.fakes import batch_of, token
 from tests.hiding.dresses import DRESSES, NOT_LOOKED_FOR, Tokens

@@ -6,12 +6,11 @@ import pytest
 
 from keyring_core import Keyring
 from keyring_core.tokens import parse_token, timestamp_of
-from rotation.job.batch_results import count_swaps
-from rotation.model.batch import NO_KEY, Swaps, Written
+from rotation.model.batch import NO_KEY, Swaps, Written, count_swaps
 from rotation.model.counts import PARTS, Counts
 from rotation.model.target import Adopts
 from rotation.planning.planner import Planner
-from rotation.planning.takeover import Takeover
+from rotation.planning.rules import Takeover
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keyring_core.legacy.known_cells import BY_NAME, cells_of, environ_of, legacy_of
 from tests.keys import make_key

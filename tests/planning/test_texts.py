@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
-from rotation.job.batch_results import count_swaps
-from rotation.model.batch import Batch, Plan, Written
+from rotation.model.batch import Batch, Plan, Written, count_swaps
 from rotation.model.counts import Counts
 from rotation.model.key_history import History, Promotion
 from rotation.model.target import Format
