@@ -19,7 +19,7 @@ from rotation.model.watcher import Watcher
 from rotation.world.atomic_file import behind_links, is_same
 from rotation.world.inputs import Inputs
 from rotation.world.outputs import Holds, Kept
-from rotation.world.process import Streams
+from rotation.world.process import Streams, unwatched
 
 if TYPE_CHECKING:
     from rotation.configuration.declarations import DeclaredColumn
@@ -191,7 +191,7 @@ class Context:
     def watch(self, *, dry_run: bool) -> AbstractContextManager[Watcher]:
         """A watcher of a run, or of a dry one; a subclass may show a progress bar."""
         del dry_run
-        return nullcontext(lambda _: None)
+        return nullcontext(unwatched)
 
     def keyring(self) -> Keyring:
         """The keyring of the environment; warnings about keys go to stderr. Raises KeyConfigError."""

@@ -97,3 +97,7 @@ def program_elsewhere(program: str) -> str:
     """The words that start *program* again in another folder."""
     words = shlex.split(program)
     return shlex.join(os.path.abspath(word) if os.sep in word and os.path.exists(word) else word for word in words)
+
+
+def unwatched(_: object) -> None:
+    """The watcher of what nobody watches."""
