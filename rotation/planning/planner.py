@@ -21,7 +21,7 @@ from rotation.model.counts import KEPT_SAMPLES, Counts, RowKey, Times
 from rotation.model.target import Format
 from rotation.planning.cell_kinds import CellKind, kind_of
 from rotation.planning.inner_tokens import bytes_of, holds_mark
-from rotation.planning.rules import OTHER_KEY_SET, Action, Decided, Rules, Taken, describe, may_nest
+from rotation.planning.rules import OTHER_KEY_SET, STAYING, Action, Decided, Rules, Taken, describe, may_nest
 from rotation.planning.texts import plan_texts
 
 _EXACT = frozenset({Malformed.BYTES_REPR, Malformed.TOO_LARGE})
@@ -107,7 +107,7 @@ def _plan_rows(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes
         rules.count(counts, tokens, action)
         if may_nest(tokens):
             rules.note_nested(counts, tokens, keys.__getitem__)
-        if action.stays:
+        if action in STAYING:
             words = rules.words_of_staying(tokens.key)
             for place in tokens.places:
                 counts.note(keys[place], action, words)
@@ -214,7 +214,7 @@ def plan_block(rules: Rules, block: Block) -> Plan | None:
     counts, tried = Counts(scanned=len(block)), Counter[Key]()
     renewed = list[tuple[SignedBatch, bytes]]()
     for tokens in find_on_end(rules.keyring.states, block.cells, block.size):
-        if isinstance(tokens, Refused) or (action := rules.action(tokens.key)).stays:
+        if isinstance(tokens, Refused) or (action := rules.action(tokens.key)) in STAYING:
             return None
         if action is Action.ROTATE:
             suspicious = holds_mark if may_nest(tokens) else lambda _: False

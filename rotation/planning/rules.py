@@ -129,10 +129,9 @@ class Action(StrEnum):
     """The same, and they are not bound to the target's context yet."""
     ROTATE = "rotate"
 
-    @property
-    def stays(self) -> bool:
-        """True if they must not move: a problem is reported for each."""
-        return self in {Action.STAGED, Action.NEWER}
+
+STAYING = frozenset({Action.STAGED, Action.NEWER})
+"""The tokens that must not move: a problem is reported for each."""
 
 
 class Decided(NamedTuple):
@@ -185,7 +184,7 @@ class Rules:
 
     def decrypts(self, action: Action) -> bool:
         """True if tokens are decrypted before they count: to rotate them, or in a dry run if they may move."""
-        return action is Action.ROTATE or (self.dry_run and not action.stays)
+        return action is Action.ROTATE or (self.dry_run and action not in STAYING)
 
     def decide(self, found: Iterable[SignedBatch]) -> tuple[list[Decided], dict[int, DamagedToken]]:
         """The tokens in *found* and what becomes of them, and an error for the place of each that does not decrypt.

@@ -21,7 +21,7 @@ from rotation.model.counts import Counts, RowKey
 from rotation.planning.cell_kinds import FOREIGN, NO_TOKENS, CellKind, follows_foreign_prefix, kind_of, places_of_tokens
 from rotation.planning.embedded import MARK, SPELLINGS, Located, locate, padded
 from rotation.planning.inner_tokens import SHORTEST, InnerTokens, bytes_of, holds_mark
-from rotation.planning.rules import GIVEN_UP, OTHER_KEY_SET, Action, Decided, Rules, may_nest
+from rotation.planning.rules import GIVEN_UP, OTHER_KEY_SET, STAYING, Action, Decided, Rules, may_nest
 from rotation.planning.suspects import ROOM, SUSPECT
 
 _SEPARATORS = ("\0", *map(chr, range(0xE000, 0xF900)))
@@ -37,7 +37,7 @@ def plan_texts(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes
     search = TextSearch(rules, cells, counts)
     decided, damaged = rules.decide(search.found)
     for tokens, action, _ in decided:
-        if action.stays:
+        if action in STAYING:
             obstacle = Obstacle(action, rules.words_of_staying(tokens.key), unsettled=True)
             for index in tokens.places:
                 search.blame(index, obstacle)
