@@ -89,7 +89,11 @@ class FileReader(TableReader):
             return
         if not all(leaf.has_ranges for leaf in self._leaves):
             # It would be read from its beginning for each range.
-            yield from self._streamed()
+            count = self._source.first(sa.text(f"SELECT count(*) FROM {_as_text(self._name())}"))  # noqa: S608 - quoted
+            yield Stretch(count, ())
+            query = self._select(self._source.cells.columns()).where(self._source.cells.is_wanted())
+            for rows in self._reads.stream(query, table_readers.STREAM_ROWS):
+                yield Stretch(0, rows)
             return
         looks, start = _Looks(self._source, self._name()), 0
         blocks = max((leaf.blocks for leaf in self._leaves), default=0)
@@ -117,12 +121,6 @@ class FileReader(TableReader):
             return catalog.table(self._source.entry)
         [leaf] = self._leaves
         return f"ONLY {catalog.quote(leaf.schema)}.{catalog.quote(leaf.table)}"
-
-    def _streamed(self) -> Iterator[Stretch]:
-        yield Stretch(self._source.first(sa.text(f"SELECT count(*) FROM {_as_text(self._name())}")), ())  # noqa: S608 - quoted
-        query = self._select(self._source.cells.columns()).where(self._source.cells.is_wanted())
-        for rows in self._reads.stream(query, table_readers.STREAM_ROWS):
-            yield Stretch(0, rows)
 
     def _wanted(self, wanted: Sequence[bool], start: int, end: int | None) -> sa.Select[Any]:
         """The rows between two blocks with a cell that is wanted in one of the columns that are *wanted*."""

@@ -105,16 +105,11 @@ class SearchProgress:
         known = [many(tables, "table")] if all(size is None for size in self._names.values()) else []
         known += [size_of(self._remaining.total)] if self._remaining.total else []
         about = f" ({', '.join(known)})" if known else ""
-        every = f"Searching every row of {many(self._databases, 'database')}{about}{self._neighbours()}"
+        every = f"Searching every row of {many(self._databases, 'database')}{about}"
+        if neighbours := sum(size is not None for size in self._names.values()):
+            every += f"; {neighbours} of them only {'share' if neighbours > 1 else 'shares'} the server"
+            every += ": [policy] unsearched_databases leaves out what can hold no token of yours"
         self._watcher(Note(every))
-
-    def _neighbours(self) -> str:
-        """The hint that databases which only share the server may be left out; empty without any."""
-        neighbours = sum(size is not None for size in self._names.values())
-        if not neighbours:
-            return ""
-        only = f"{neighbours} of them only {'share' if neighbours > 1 else 'shares'} the server"
-        return f"; {only}: [policy] unsearched_databases leaves out what can hold no token of yours"
 
     def open(self, name: str) -> None:
         """The search of that database begins: its tables are known from now on, or never."""

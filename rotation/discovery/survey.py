@@ -218,7 +218,12 @@ class Survey:
                 with closing(OneTransaction(connection)) as reads:
                     reading = self._reading(table, reads, courtesy, full=full)
                     found = count(reading)
-                    reading.witness = self._witness(connection, table, reading) if full else None
+                    # A witness is taken in the same snapshot, at the end, when it is known that the reading took long.
+                    if full and datetime.now(UTC) - reading.began >= WITNESSED:
+                        # All rows are read by now: if this fails, they have no witness.
+                        with suppress(sa.exc.DBAPIError):
+                            witness, entry = self._access.dialect.other_writers.witness, table.entry
+                            reading.witness = witness(connection, entry.schema, entry.table)
                     return found
 
             found, fault = self._attempt(act, Mode.SNAPSHOT)
@@ -272,15 +277,6 @@ class Survey:
         """The result of *act*, or the database's refusal in words."""
         tried = self._access.attempt(act, mode, past_locks=True)
         return (None, tried.words) if isinstance(tried, RefusedStatement) else (tried, None)
-
-    def _witness(self, connection: sa.Connection, table: SearchableTable, reading: TableRows) -> Any:
-        """Taken in the same snapshot; at the end, when it is known that the reading took long."""
-        if datetime.now(UTC) - reading.began >= WITNESSED:
-            # All rows are read by now: if this fails, they have no witness.
-            with suppress(sa.exc.DBAPIError):
-                entry = table.entry
-                return self._access.dialect.other_writers.witness(connection, entry.schema, entry.table)
-        return None
 
     def _try(self, query: sa.Executable, *, past_locks: bool = False) -> Rows | RefusedStatement:
         return self._access.attempt(lambda connection: connection.execute(query).all(), past_locks=past_locks)
@@ -346,20 +342,17 @@ class Survey:
         inherited = {column.name for parent in parents for column in self._columns(parent)[0]}
         own = [column for column in columns if column.name not in inherited]
         searched = tuple(column for column in own if column.searched and column.readable)
-        denied = self._denied(entry, own)
+        unread = [column.name for column in own if column.searched and not column.readable]
+        denied = self._faulty.get(entry)
+        if not entry.readable or (unread and not searched):
+            denied = "the privilege for it is missing: grant SELECT on it"
+        elif unread:
+            denied = f"this user may not read {', '.join(unread)}: grant SELECT on the table"
         unsearched = tuple(f"{column.name} ({column.unsearched})" for column in own if column.unsearched)
         if not searched:
             table = made((), fault=denied, unsearched=unsearched, all_columns=names)
             return table if denied or unsearched else None
         return made(searched, entry.hidden, None, denied, unsearched, names)
-
-    def _denied(self, entry: TableEntry, columns: Sequence[SearchedColumn]) -> str | None:
-        names = [column.name for column in columns if column.searched and not column.readable]
-        if not entry.readable or (names and len(names) == sum(column.searched for column in columns)):
-            return "the privilege for it is missing: grant SELECT on it"
-        if names:
-            return f"this user may not read {', '.join(names)}: grant SELECT on the table"
-        return self._faulty.get(entry)
 
     def _not_readable(self, entries: Sequence[TableEntry]) -> Iterator[tuple[TableEntry, str]]:
         """Those of *entries* of which not all columns can be read; all are asked at once, then parts of them."""

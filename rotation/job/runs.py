@@ -60,7 +60,11 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
         )
 
         def job(part: _Part, recorder: RunRecorder) -> Job:
-            _name_lacking(part, recorder.session)
+            primary = part.keyring.primary.id
+            for one in lacking(recorder.session.fleet(part.keyring.states_by_id), primary):
+                # No reason to stop: a leaked key has to go.
+                words = f"{one.words} does not have {primary}, so it cannot read what a run writes; restart it."
+                part.context.streams.warn(f"Note: {words}")
             recorder.whole = settings.shard is None and part.context.has_all_of(part.targets)
             history = recorder.history(part.keyring, allow_demotion=settings.allow_demotion)
             local = LocalOptions(problems=listed, checkpoints=partial(_checkpoints, recorder, settings))
@@ -88,15 +92,6 @@ class _Part(NamedTuple):
 def _parts(context: Context, targets: Sequence[Target]) -> list[_Part]:
     """*targets* by their key sets; raises KeyConfigError if the keys of one do not load."""
     return [_Part(own, own.keyring(), some) for own, some in context.by_keys(targets)]
-
-
-def _name_lacking(part: _Part, session: Session) -> None:
-    """Names each running service that could not read what a run writes. It is no reason to stop: a leaked key goes."""
-    primary = part.keyring.primary.id
-    for one in lacking(session.fleet(part.keyring.states_by_id), primary):
-        part.context.streams.warn(
-            f"Note: {one.words} does not have {primary}, so it cannot read what a run writes; restart it."
-        )
 
 
 def _checkpoints(recorder: RunRecorder, settings: RunSettings, target: Target, primary: str) -> Checkpoints:

@@ -130,27 +130,23 @@ def check_worker(order: Order) -> None:
     _load(order)
 
 
-def do_range(task: Task) -> RangeDone:
-    """Does the range with this process's own keys and connections. Raises WorkerError."""
-    done = _worker_for(task).do(task.bounds)
-    if isinstance(done.fault, StoppedError):
-        # Only this worker is to end. The run goes on, and another worker does the rest.
-        done.fault = None
-    return done
-
-
 _local = threading.local()
 
 
-def _worker_for(task: Task) -> RangeWorker:
-    """A worker for the target of *task*. Each thread keeps the last one open."""
+def do_range(task: Task) -> RangeDone:
+    """Does the range with this process's own keys and connections. Raises WorkerError."""
     of = task._replace(bounds=Bounds())
+    # Each thread keeps the worker of its last target open.
     if getattr(_local, "worker", None) is None or _local.of != of:
         # First closes the connections of the previous target.
         _local.worker = None
         _local.worker, _local.of = _open(of), of
     worker: RangeWorker = _local.worker
-    return worker
+    done = worker.do(task.bounds)
+    if isinstance(done.fault, StoppedError):
+        # Only this worker is to end. The run goes on, and another worker does the rest.
+        done.fault = None
+    return done
 
 
 def _open(of: Task) -> RangeWorker:

@@ -101,26 +101,9 @@ def _to_hex(text: str, like: str) -> str:
 
 
 SPELLINGS = {
-    Format.EMBEDDED: Spelling(
-        MARK,
-        PATTERNS[Format.EMBEDDED],
-        lambda run: run,
-        lambda text, _: text,
-    ),
-    Format.BASE64: Spelling(
-        "Z0FBQU",
-        PATTERNS[Format.BASE64],
-        _from_base64,
-        _to_base64,
-        (4, 3),
-    ),
-    Format.HEX: Spelling(
-        "6741414141",
-        PATTERNS[Format.HEX],
-        _from_hex,
-        _to_hex,
-        (2, 1),
-    ),
+    Format.EMBEDDED: Spelling(MARK, PATTERNS[Format.EMBEDDED], lambda run: run, lambda text, _: text),
+    Format.BASE64: Spelling("Z0FBQU", PATTERNS[Format.BASE64], _from_base64, _to_base64, (4, 3)),
+    Format.HEX: Spelling("6741414141", PATTERNS[Format.HEX], _from_hex, _to_hex, (2, 1)),
 }
 
 
@@ -204,11 +187,15 @@ class _TextScan:
 
     def _token_at(self, start: int, end: int) -> Located | None:
         """The token that begins there, in a run of characters up to *end*."""
-        spelling = self._spelling
+        spelling, limit = self._spelling, end
         raw = self._raw(start, min(end, start + spelling.cover(LEAST_BODY)))
         if len(raw) < SHORTEST or not looks_random(raw[:SHORTEST]):
             return None
-        raw = self._raw(start, self._likely_end(start, end))
+        coded, plain = spelling.width
+        if not is_raw_size((end - start) * plain // coded * 3 // 4):
+            # The run is not as long as a token: its end is sought up to this limit.
+            limit = min(end, start + spelling.cover(_characters(LONGEST_OPEN)))
+        raw = self._raw(start, limit)
         for key in self._keys:
             if size := self._signed_size(key, raw):
                 characters = _characters(size)
@@ -220,12 +207,6 @@ class _TextScan:
         if _DATED.match(body) and not _WORD.match(self._text[max(0, start - 1) : start]):
             return Located(start, run, body, None)
         return None
-
-    def _likely_end(self, start: int, end: int) -> int:
-        """The end of a run, if it is as long as a token; otherwise the limit of the search for a token's end."""
-        coded, plain = self._spelling.width
-        size = (end - start) * plain // coded * 3 // 4
-        return end if is_raw_size(size) else min(end, start + self._spelling.cover(_characters(LONGEST_OPEN)))
 
     def _raw(self, start: int, end: int) -> bytes:
         """The bytes of a token, from the characters of its text, and the bytes of what follows it."""

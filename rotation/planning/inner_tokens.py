@@ -262,7 +262,14 @@ class _ValueScan:
             self._add(_without_strangers(view), certain=False, exact=False)
         unknown = {beginning[:_NAME] for beginning in self._unknown if self._is_another(beginning)}
         has_endless = any(map(self._is_another, self._endless))
-        like = self._alone | {each for each in self._unknown | self._endless | self._words if _is_no_chance(each)}
+        # So much like a token that hardly anything else is: its time is of the years 2004 to 2072, and of its 64 random
+        # bytes, of which 57 are different on average, fewer than these with a chance of 2**-28. `looks_random` alone
+        # takes pieces of pictures, archives and programs for tokens.
+        like = self._alone | {
+            each
+            for each in self._unknown | self._endless | self._words
+            if OF_THESE_YEARS.match(each) and len(set(each[9:])) >= _LEAST_DIFFERENT_OF_64
+        }
         unopened = {each[:_NAME] for each in like if self._is_another(each)}
         beside = self._beside(self._sizes) if self._under else ()
         rest = self._beside({**{name: self._whole[name] for name in unknown}, **self._sizes}) if with_rest else ()
@@ -356,15 +363,6 @@ def looks_random(beginning: bytes) -> bool:
     return random.count(0) <= _MOST_NULS and len(set(random)) >= _LEAST_DIFFERENT
 
 
-def _is_no_chance(beginning: bytes) -> bool:
-    """True if the first SHORTEST bytes of a possible token are so much like one that hardly anything else has the like.
-
-    `looks_random` alone takes pieces of pictures, archives and programs for tokens. Here the time is of the years 2004
-    to 2072, and of the 64 random bytes, of which 57 are different on average, fewer than this with a chance of 2**-28.
-    """
-    return bool(OF_THESE_YEARS.match(beginning)) and len(set(beginning[9:])) >= _LEAST_DIFFERENT_OF_64
-
-
 def is_raw_size(size: int) -> bool:
     """True if a token may have *size* bytes, decoded."""
     return size >= SHORTEST and (size - OVERHEAD) % BLOCK == 0
@@ -397,7 +395,9 @@ def _decoded(data: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
             yield binascii.unhexlify(text[begin : begin + (len(text) - begin) // 2 * 2]), place
     for place in _base32_runs(data if _holds(data, _IN_BASE32) else b""):
         text = data[slice(*place)]
-        yield from ((_from_base32(text[begin:]), place) for begin in range(8))
+        for begin in range(8):
+            size = len(text) - begin
+            yield base64.b32decode(text[begin:] + b"A" * (-size % 8))[: size * 5 // 8], place
     for run in _DECIMAL_RUN.finditer(data if _holds(data, _IN_DECIMAL) else b""):
         yield bytes(min(int(number), 0xFF) for number in run[0].split(b",")), run.span()
 
@@ -418,10 +418,6 @@ def _from_base64(text: bytes, begin: int) -> bytes:
     decoded = binascii.a2b_base64(b"".join([memoryview(text)[begin:], b"A" * (-size % 4)]))
     # A single character more is not a byte. Here it counts as one, so that a token that is cut there does not fit.
     return decoded[: size * 3 // 4 + (size % 4 == 1)]
-
-
-def _from_base32(text: bytes) -> bytes:
-    return base64.b32decode(text + b"A" * (-len(text) % 8))[: len(text) * 5 // 8]
 
 
 def _unescaped(escape: re.Match[bytes]) -> bytes:
