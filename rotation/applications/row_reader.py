@@ -15,8 +15,8 @@ from rotation.model.counts import RowKey
 from rotation.model.failures import UsageError
 from rotation.model.report import row_in_words
 from rotation.planning.inner_tokens import BEGINNING, bytes_of, holds_mark
-from rotation.stores.columns import free_column, same_key
-from rotation.stores.reader import Reader
+from rotation.stores.columns import free_column
+from rotation.stores.reader import Reader, same_key
 from rotation.stores.target_schema import base_type, columns_of
 
 LOOKED_THROUGH = 200

@@ -22,9 +22,10 @@ from rotation.discovery.table_readers import KeylessReader, Stretch, TableReader
 from rotation.discovery.table_source import CellConditions, Rows, TableSource, condition
 from rotation.planning.inner_tokens import SHORTEST, forms_of_texts
 from rotation.stores.catalog import INDEX_SIZES, SearchedColumn
-from rotation.stores.columns import between, table_clause
+from rotation.stores.columns import table_clause
 from rotation.stores.postgresql.catalog import LEAVES
 from rotation.stores.postgresql.transactions import SAVEPOINT
+from rotation.stores.reader import between
 from rotation.stores.watchdog import LINE
 
 ON_END = 2000

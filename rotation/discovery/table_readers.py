@@ -25,7 +25,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.discovery.table_source import Courtesy, Rows, TableSource, has_large
 from rotation.model.batch import BatchSize, Forward
-from rotation.stores.columns import between, beyond, free_column, same_key
+from rotation.stores.columns import free_column
+from rotation.stores.reader import between, beyond, same_key
 
 WINDOWS = 50
 WINDOW_ROWS = 200

@@ -34,9 +34,9 @@ from rotation.model.target import Adopts
 from rotation.model.text import many
 from rotation.model.watcher import Advanced, Began, Watcher
 from rotation.planning.rules import NO_SALT
+from rotation.stores.opened_table import Watch
 from rotation.stores.servers import Fact, is_one
 from rotation.stores.store import Store
-from rotation.stores.watch import Watch
 
 MAX_PASSES = 5
 PROBE_TOKENS = 1000

@@ -26,7 +26,8 @@ from rotation.model.text import install
 from rotation.stores.access import ATTEMPTS, fault_of, retry, words_of
 from rotation.stores.connection import Connection
 from rotation.stores.databases import find_dialect, of_jdbc, parse_url, refuse_odd_files
-from rotation.stores.dialect import NO_DATABASE, Dialect, Fault, Mode
+from rotation.stores.dialect import NO_DATABASE, Dialect, Mode
+from rotation.stores.error_codes import Fault
 from rotation.stores.patience import IMPATIENT, Patience, Wait
 from rotation.stores.servers import Replication
 from rotation.stores.watchdog import NoAnswerError

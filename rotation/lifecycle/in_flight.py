@@ -210,8 +210,8 @@ class Replicas:
             words.replica(
                 name, "a transaction found a standby or a replica there", "give urls that lead to primaries alone"
             )
-            for name in seen_replicas.since(self._began)
-            if name not in named
+            for name, seen in seen_replicas.copy().items()
+            if seen >= self._began and name not in named
         ]
         self.notes = notes
         return found

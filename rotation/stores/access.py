@@ -18,10 +18,10 @@ from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageErr
 from rotation.model.text import install
 from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import served_url
-from rotation.stores.dialect import READING, Dialect, Fault, Mode
+from rotation.stores.dialect import READING, Dialect, Mode
+from rotation.stores.error_codes import Fault, TlsFault, is_lost
 from rotation.stores.patience import IMPATIENT, Patience, Wait
 from rotation.stores.servers import Replication, TooOldError
-from rotation.stores.tls import TlsFault, is_lost
 from rotation.stores.watchdog import NoAnswerError
 from rotation.world.process import STOPPED
 

@@ -36,6 +36,8 @@ class BlockAccess(Protocol):
 
     is_bare: bool
     """True if it begins and ends the transactions of its swaps itself."""
+    has_pages: bool
+    """True if it reads a table page by page, too."""
 
     def __init__(self, cells: TargetCells) -> None:
         """For cells that it `serves`."""
@@ -57,22 +59,14 @@ class BlockAccess(Protocol):
         Unless it begins these itself, it is given one.
         """
 
+    def count_pages(self, connection: sa.Connection) -> int | None:
+        """The number of the table's pages, if it `has_pages`; None if the table is not one run of pages."""
 
-class PageAccess(Protocol):
-    """Reads one target in the order of its table's pages, which is faster than the order of the keys.
-
-    A row that is written meanwhile moves to another page, so that nothing may be concluded unless it is known what
-    others write, and this run itself writes nothing.
-    """
-
-    def __init__(self, cells: TargetCells) -> None:
-        """For cells that are to be one token each."""
-
-    def count(self, connection: sa.Connection) -> int | None:
-        """The number of pages; None if the table is not one run of pages."""
-
-    def read(self, connection: sa.Connection, start: int, end: int, largest: int) -> Batch | None:
+    def read_pages(self, connection: sa.Connection, start: int, end: int, largest: int) -> Batch | None:
         """The cells of the pages from *start* on and before *end* in blocks, whose keys are places and name no row.
+
+        That is faster than the order of the keys. A row that is written meanwhile moves to another page, so that
+        nothing may be concluded unless it is known what others write, and this run itself writes nothing.
 
         None: some cell has no length of a token, or more than *largest* bytes. Read them by their keys.
         """
@@ -196,15 +190,16 @@ def parted(swaps: Swaps, most: int, most_rows: int) -> Iterator[Swaps]:
     yield swaps.part(start)
 
 
-def on_a_grid(swap: BlockSwap) -> tuple[int, int, bytes, bytes] | None:
-    """First and last key, and the old and new cells, with a place for every number between them; NULs in the gaps.
+def on_a_grid(swap: BlockSwap) -> dict[str, Any] | None:
+    """The first and the last key, and the old and new cells, with a place for every number between; NULs in the gaps.
 
     None if there are too many gaps.
     """
     block, size = swap.block, swap.block.size
     first, last = block.keys[0], block.keys[-1]
+    found = {"first": first, "last": last, "old": block.cells, "new": swap.new, "size": size}
     if isinstance(block.keys, range):
-        return first, last, block.cells, swap.new
+        return found
     places = last - first + 1
     if places > MOST_GAPS * len(block):
         return None
@@ -213,16 +208,16 @@ def on_a_grid(swap: BlockSwap) -> tuple[int, int, bytes, bytes] | None:
         here, there = at * size, (key - first) * size
         old[there : there + size] = block.cells[here : here + size]
         new[there : there + size] = swap.new[here : here + size]
-    return first, last, bytes(old), bytes(new)
+    return found | {"old": bytes(old), "new": bytes(new)}
 
 
-class GridBlocks:
+class GridBlocks(BlockAccess):
     """A batch as one block, if its keys are numbers without gaps and its cells of one length; swaps on a grid of keys.
 
     For databases whose statements stand in a transaction that is begun and ended around them.
     """
 
-    is_bare = False
+    is_bare = has_pages = False
 
     def __init__(self, swap: str) -> None:
         """*swap*: the statement, with the parameters first, last, old, new and size in the driver's words."""
@@ -253,13 +248,9 @@ class GridBlocks:
 
     def swap(self, connection: sa.Connection, transactions: Sequence[Sequence[BlockSwap]]) -> list[Swapped]:
         """On a grid of keys."""
-        values = [[self._values(swap) for swap in swaps] for swaps in transactions]
+        values = [[on_a_grid(swap) for swap in swaps] for swaps in transactions]
         counts = iter(self._execute(connection, [each for each in chain.from_iterable(values) if each]))
         return [([next(counts) if each else None for each in those], None) for those in values]
-
-    def _values(self, swap: BlockSwap) -> dict[str, Any] | None:
-        grid = on_a_grid(swap)
-        return grid and dict(zip(("first", "last", "old", "new"), grid, strict=True), size=swap.block.size)
 
     def _execute(self, connection: sa.Connection, values: Sequence[Mapping[str, Any]]) -> list[int]:
         """The number of cells that the statement swaps with each of *values*."""

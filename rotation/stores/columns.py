@@ -1,4 +1,4 @@
-"""The place of a target's cells, as names and types; the conditions that follow keys; and the shards.
+"""The place of a target's cells, as names and types; and the shards.
 
 A shard is one of several independent runs over a table. The runs do not communicate, and rows come and go, so the key
 alone decides to which shard a row belongs. Whole numbers are divided into blocks, so that a run can skip the blocks of
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.sql import quoted_name
-from sqlalchemy.sql.elements import ClauseElement, ColumnElement
+from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.failures import UsageError
 from rotation.stores.servers import Fact
@@ -209,32 +209,3 @@ class Shard:
         ahead = (self.index - block) % self.count
         first = (block + ahead) << BLOCK_BITS
         return max(key, first - 1), first + (1 << BLOCK_BITS) - 1
-
-
-def beyond(columns: Sequence[ColumnElement[Any]], key: Sequence[Any]) -> ColumnElement[bool]:
-    """True for a row after *key*: `a >= x AND (a > x OR (a = x AND b > y))`.
-
-    The row-value form `(a, b) > (x, y)` reads the whole index on MariaDB.
-    """
-    column, part = columns[0], _value(key[0])
-    if len(columns) == 1:
-        last: ColumnElement[bool] = column > part
-        return last
-    rest = beyond(columns[1:], key[1:])
-    return sa.and_(column >= part, sa.or_(column > part, sa.and_(column == part, rest)))
-
-
-def same_key(columns: Sequence[ColumnElement[Any]], key: Sequence[Any]) -> ColumnElement[bool]:
-    """True for the row of *key*."""
-    return sa.and_(*(column == _value(part) for column, part in zip(columns, key, strict=True)))
-
-
-def between(column: ColumnElement[Any], start: Any, end: Any) -> list[ColumnElement[bool]]:
-    """The conditions that *column* is from *start* on and before *end*; None is open."""
-    from_start = [] if start is None else [column >= _value(start)]
-    return [*from_start, *([] if end is None else [column < _value(end)])]
-
-
-def _value(part: Any) -> Any:
-    # SQLAlchemy has words of its own for True, False and None.
-    return part if isinstance(part, ClauseElement) else sa.literal(part, AsRead())

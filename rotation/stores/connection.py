@@ -22,16 +22,7 @@ from rotation.stores import watchdog
 from rotation.stores.databases import write_url
 from rotation.stores.dialect import READING, Dialect, Mode
 from rotation.stores.servers import LEAST_SECONDS, REPLICA, SERVER, Fact, known_silent, seen_replicas
-from rotation.stores.watchdog import (
-    LINE,
-    SILENT,
-    UNANSWERED,
-    BackgroundCall,
-    NoAnswerError,
-    Session,
-    Sign,
-    Watchdog,
-)
+from rotation.stores.watchdog import SILENT, BackgroundCall, NoAnswerError, Session, Sign, Watchdog
 from rotation.world.process import CHECK_SECONDS
 
 CONNECT_SECONDS = 7.0
@@ -42,7 +33,6 @@ ADDRESSES = 2
 """Addresses of a name to allow time for, one after the other."""
 
 UNKNOWN = float("inf")
-
 UNREADABLE = "a file that the url names cannot be read"
 
 T = TypeVar("T")
@@ -96,7 +86,7 @@ class Line:
 
     def _begin(self, notes: dict[Any, Any]) -> None:
         # A new connection may take another way.
-        self._shortest, self.trip, notes[LINE] = UNKNOWN, 0.0, self
+        self._shortest, self.trip, notes[watchdog.LINE] = UNKNOWN, 0.0, self
 
 
 class Connection:
@@ -140,10 +130,6 @@ class Connection:
         self._engines = {mode: self._base.execution_options() for mode in Mode}
         for mode, engine in self._engines.items():
             sa.event.listen(engine, "begin", partial(dialect.begin, mode=mode))
-
-    def arguments(self) -> tuple[Any, Any]:
-        """The arguments that the driver connects with."""
-        return self._base.dialect.create_connect_args(self._url)
 
     def transact(self, mode: Mode, act: Callable[[sa.Connection], T]) -> T:
         """The result of *act* in a transaction. Raises as `transaction`."""
@@ -252,7 +238,7 @@ class Connection:
         if call.ended == "stopped":
             raise NoAnswerError(stopped=True)
         silence = self._silent(watchdog.QUIET_SECONDS + self._watchdog.patience)
-        raise NoAnswerError(UNANSWERED) if call.ended == "unanswered" else silence
+        raise NoAnswerError(watchdog.UNANSWERED) if call.ended == "unanswered" else silence
 
     def _set_up(self, connection: Any, record: ConnectionPoolEntry) -> None:
         if self._guard is None:
@@ -270,7 +256,7 @@ class Connection:
         self._servers |= facts
         self.is_on_replica = REPLICA in facts
         if self.is_on_replica:
-            seen_replicas.record(self.dialect.describe(self._url))
+            seen_replicas[self.dialect.describe(self._url)] = time.monotonic()
 
     def _open(self, arguments: Any, options: Any) -> Any:
         """A new connection of the driver. Made in another thread: a name lookup, for one, cannot be interrupted."""
@@ -316,7 +302,7 @@ class Connection:
         Sets *connected* when it is made, or refused. May return late if it is neither.
         """
         try:
-            other = self._connect(*self.arguments(), seconds)
+            other = self._connect(*self._base.dialect.create_connect_args(self._url), seconds)
         except Exception as error:
             return Sign.SILENCE if self.dialect.is_late(error) else Sign.LIFE
         finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -27,41 +26,26 @@ FILE_OPTIONS = (
     *("read_default_file", "ssl_ca", "ssl_cert", "ssl_key"),
 )
 """The options of drivers that name a file."""
+DIALECTS = "sqlite", "postgresql", "postgres", "mysql", "mariadb"
+"""All databases, by the kinds of their urls. `rotation.configuration.targets.READINGS` has the same kinds."""
 
 
 def find_dialect(name: str) -> Dialect | None:
     """The dialect for a url of that kind, such as `postgresql`; None if this package has none."""
-    load = DIALECTS.get(name)
-    return load() if load else None
+    # Imported when one is asked for: SQLAlchemy's part for a database takes 10 to 40 ms.
+    if name == "sqlite":
+        from rotation.stores.sqlite.dialect import SQLite  # noqa: PLC0415 - as above
 
+        return SQLite()
+    if name in {"postgresql", "postgres"}:
+        from rotation.stores.postgresql.dialect import PostgreSQL  # noqa: PLC0415 - as above
 
-# Imported when one is asked for: SQLAlchemy's part for a database takes 10 to 40 ms.
-def _sqlite() -> Dialect:
-    from rotation.stores.sqlite.dialect import SQLite  # noqa: PLC0415 - as above
+        return PostgreSQL()
+    if name in {"mysql", "mariadb"}:
+        from rotation.stores.mysql.dialect import MySQL  # noqa: PLC0415 - as above
 
-    return SQLite()
-
-
-def _postgresql() -> Dialect:
-    from rotation.stores.postgresql.dialect import PostgreSQL  # noqa: PLC0415 - as above
-
-    return PostgreSQL()
-
-
-def _mysql() -> Dialect:
-    from rotation.stores.mysql.dialect import MySQL  # noqa: PLC0415 - as above
-
-    return MySQL()
-
-
-DIALECTS: dict[str, Callable[[], Dialect]] = {
-    "sqlite": _sqlite,
-    "postgresql": _postgresql,
-    "postgres": _postgresql,
-    "mysql": _mysql,
-    "mariadb": _mysql,
-}
-"""All databases, by the kinds of their urls. `rotation.configuration.targets.READINGS` has the same kinds."""
+        return MySQL()
+    return None
 
 
 DECODES = make_url("sqlite:///%20").database == " "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import errno
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,33 +19,19 @@ from rotation.model.batch import Swaps
 from rotation.model.failures import UsageError
 from rotation.model.target import Format
 from rotation.planning.inner_tokens import bytes_of
-from rotation.stores.blocks import BlockAccess, PageAccess, fetch_all
+from rotation.stores.blocks import BlockAccess, fetch_all
 from rotation.stores.catalog import Catalog
 from rotation.stores.columns import QualifiedName, TargetCells
+from rotation.stores.error_codes import ErrorCodes
 from rotation.stores.other_writers import ChangeTracker
 from rotation.stores.servers import Peer, Replication, TooOldError
-from rotation.stores.url_options import Hint, check_options
-from rotation.stores.watchdog import SILENT, Guard, Session, Sign
+from rotation.stores.url_options import UrlOptions
+from rotation.stores.watchdog import Guard, Session, Sign
 
-FULL = "the server has no connection to spare: end idle ones, or raise its limit"
-CLOSED = "nothing listens at this port: look whether the server runs, and at the port in the url"
-NAMELESS = "no server of this name is known: look at the host in the url"
 NO_DATABASE = "the url names no database: end it with /NAME"
-UNREACHABLE = {
-    errno.EHOSTUNREACH: "no route leads to the host: it is down, or the network or a firewall refuses to lead there; "
-    "look at the host in the url, and at the network",
-    errno.ENETUNREACH: "this machine has no route to the network of the host: look at the network or VPN of this "
-    "machine, and at the host in the url",
-    errno.ETIMEDOUT: SILENT,
-}
-"""The words for an admin, by the system's error, if no packet reached a server."""
-CUT = (
-    "the server cannot be reached: its host is down, no route leads to the host, or a proxy on the way has no server; "
-    "look at host and port in the url, and at the network"
-)
-FOREIGN = "foreign"
-"""The code of an error which says that another kind of server answers."""
+OUT_OF_ORDER = "which cannot be followed in order"
 IS_JSON = 'the column\'s type is JSON, not text or binary; for tokens inside it, set format = "embedded"'
+PLAIN_KEYS = sa.Integer, sa.Numeric, sa.Double, sa.String, sa.Uuid, sa.LargeBinary, sa.Date, sa.DateTime, sa.Time
 
 
 class Tempo(NamedTuple):
@@ -60,15 +45,6 @@ class Tempo(NamedTuple):
     """If nobody else writes; the first one who does meets one such batch."""
     full_rows: int = 5000
     """If no service has to wait: fewer and larger transactions are faster."""
-
-
-class Fault(enum.Enum):
-    """The meaning of a database's error for the job."""
-
-    TRANSIENT = "try the batch again, in a new transaction"
-    LOCKED = "another transaction holds a row"
-    ROW = "the database refuses the value of one row"
-    PERMANENT = "trying again will not help"
 
 
 class Mode(enum.Enum):
@@ -96,8 +72,8 @@ class BatchSwap(NamedTuple):
     """The most rows of a statement."""
 
 
-class Dialect:
-    """Reaches a database, explains its errors, and writes its statements."""
+class Dialect(ErrorCodes, UrlOptions):
+    """Reaches a database, and writes its statements."""
 
     catalog: ClassVar[Catalog]
     """Says what tables there are, and how they are searched."""
@@ -105,11 +81,6 @@ class Dialect:
     """Sees what others write."""
     blocks: ClassVar[type[BlockAccess] | None] = None
     """Reads and swaps cells that are tokens in blocks. None: row by row only."""
-    pages: ClassVar[type[PageAccess] | None] = None
-    """Reads cells that are tokens page by page. None: in the order of the keys only."""
-    driver: ClassVar[str]
-    product: ClassVar[str]
-    """The name for an admin."""
     oldest: ClassVar[Mapping[str, Sequence[int]]]
     """The first version that is served, by product: `refuse_old`."""
     extra: ClassVar[str | None] = None
@@ -134,37 +105,12 @@ class Dialect:
     """True if a statement in the mode BARE is a transaction by itself."""
     one_connection: ClassVar[bool] = False
     """True if threads do best to take turns with one connection."""
+    keys: ClassVar[tuple[type[sa.types.TypeEngine[Any]], ...]] = (sa.types.TypeEngine,)
+    """The types of keys that can be followed in order."""
     bounds_texts: ClassVar[bool] = True
     """True if a VARCHAR(n) holds n characters at most."""
-    refusals: ClassVar[Mapping[Any, str]] = {}
-    """The words for an admin, by error code."""
-    unforeseen: ClassVar[str] = "the database failed"
-    """The words for any other; the database's own may hold a value."""
-    damages: ClassVar[Mapping[Any, str]] = {}
-    """The words, by error code, for one table that cannot be read, while others can."""
-    denials: ClassVar[frozenset[Any]] = frozenset()
-    """The codes for a missing right."""
     replicas_write: ClassVar[bool] = False
     """True if a replica may take writes, too, so that only the `replication` says that it is one."""
-    absences: ClassVar[frozenset[Any]] = frozenset()
-    """The codes for a database that is not there."""
-    transient: ClassVar[frozenset[Any]] = frozenset()
-    """The codes, and classes of SQLSTATE, after which the same is tried again."""
-    locked: ClassVar[frozenset[Any]] = frozenset()
-    """The same for a row that another transaction holds."""
-    row: ClassVar[frozenset[Any]] = frozenset()
-    """The same for a value that is refused in one row."""
-    other_options: ClassVar[Mapping[str, Hint]] = {}
-    """What to do about options of a url that other drivers know, by their names in small letters."""
-    gone: ClassVar[frozenset[Any]] = frozenset()
-    """The same if the server went away, and may come back: a run waits for it."""
-    hopeless: ClassVar[frozenset[Any]] = frozenset()
-    """The same if each connection would be lost in the same way."""
-    read_only: ClassVar[frozenset[Any]] = frozenset()
-    """The same if the server takes no writes, as one whose place another one has taken."""
-
-    _asked: str = ""
-    """The driver that the url names."""
 
     def prepare_url(self, url: URL) -> URL:
         """*url* for the driver of this dialect. Raises UsageError for what cannot work."""
@@ -181,13 +127,6 @@ class Dialect:
         """True if *url* leads to one database, in which a table needs no schema before its name."""
         del url
         return True
-
-    def options(self) -> frozenset[str] | None:
-        """The options of a url that the driver knows; None: any, and it looks at none."""
-        return None
-
-    def try_options(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
-        """Hands the driver what it is to connect with, and connects to nothing. Raises whatever the driver raises."""
 
     def chance(self) -> ColumnElement[Any]:
         """A random number from 0 up to 1, a new one for each row."""
@@ -206,16 +145,6 @@ class Dialect:
     def set_up(self, connection: Any) -> Peer | None:
         """Prepares a driver's new *connection*, for transactions of any mode, and returns the server there, if any."""
         raise NotImplementedError
-
-    def in_time(self, url: URL, seconds: float) -> Mapping[str, Any]:
-        """The driver's options, beyond *url*, with which a connection is made in *seconds* or not at all."""
-        del url, seconds
-        return {}
-
-    def is_late(self, error: BaseException) -> bool:
-        """True if the driver gave up because there was no answer."""
-        del error
-        return False
 
     def guard(self, url: URL, is_stopping: Callable[[], bool]) -> Guard | None:
         """The guard of a connection if there is no server. None: there is one, and a watchdog sees if it answers."""
@@ -244,31 +173,26 @@ class Dialect:
 
         Raises ImportError if the driver is missing, and UsageError for options that it does not take.
         """
-        if (known := self.options()) is not None:
-            check_options(self, url, known, self._asked)
+        if self.has_server:
+            self.check_options(url)
         engine = sa.create_engine(url, hide_parameters=True, **options)
         if self.has_server:
-            self._roll_back_what_is_open(engine)
+            roll_back = engine.dialect.do_rollback
+
+            def roll_back_if_open(dbapi_connection: PoolProxiedConnection) -> None:
+                # Without a transaction there is nothing to roll back, and no round trip to make for it.
+                if self.is_open(dbapi_connection.driver_connection):
+                    roll_back(dbapi_connection)
+
+            engine.dialect.do_rollback = roll_back_if_open  # type: ignore[method-assign]
         self.listen(engine)
         return engine
-
-    def _roll_back_what_is_open(self, engine: sa.Engine) -> None:
-        """Without a transaction there is nothing to roll back, and no round trip to make for it."""
-        roll_back = engine.dialect.do_rollback
-
-        def roll_back_if_open(dbapi_connection: PoolProxiedConnection) -> None:
-            if self.is_open(dbapi_connection.driver_connection):
-                roll_back(dbapi_connection)
-
-        engine.dialect.do_rollback = roll_back_if_open  # type: ignore[method-assign]
 
     def listen(self, engine: sa.Engine) -> None:
         """Takes part in what the connections of *engine* execute."""
 
     def replication(self, connection: sa.Connection) -> Replication | None:
         """What the server of *connection* repeats of another one; None if it is nothing. Raises DBAPIError."""
-        del connection
-        return None
 
     def refuse_old(self, product: str, version: Sequence[int]) -> None:
         """Raises TooOldError if that *version* of *product* is not served; an empty one is not known.
@@ -308,57 +232,6 @@ class Dialect:
     def fetch_all(self, connection: sa.Connection, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
         """All rows of *query* as the driver hands them out. Raises DBAPIError, also for what fails on the way."""
         return fetch_all(connection, query)
-
-    def code(self, error: BaseException) -> object:
-        """The database's own code for a driver's *error*."""
-        raise NotImplementedError
-
-    def fault(self, error: BaseException) -> Fault:
-        """The meaning of a driver's *error*, by its code or, of an SQLSTATE, by its class: the first two letters."""
-        for fault, codes in ((Fault.LOCKED, self.locked), (Fault.TRANSIENT, self.transient), (Fault.ROW, self.row)):
-            if self._is_in(error, codes):
-                return fault
-        return Fault.PERMANENT
-
-    def is_gone(self, error: BaseException) -> bool:
-        """True if a driver's *error* says that a server which answered before went away."""
-        return self._is_in(error, self.gone)
-
-    def is_read_only(self, error: BaseException) -> bool:
-        """True if a driver's *error* says that the server takes no writes."""
-        return self._is_in(error, self.read_only)
-
-    def _is_in(self, error: BaseException, codes: frozenset[Any]) -> bool:
-        code = self.code(error)
-        return code in codes or str(code)[:2] in codes
-
-    def unreachable(self, error: BaseException) -> str | None:
-        """The words for an admin if a driver's *error* says that no packet reached a server."""
-        del error
-        return None
-
-    def words(self, error: BaseException) -> str | None:
-        """The words for an admin for a driver's *error*; None for one that is not foreseen."""
-        code = self.code(error)
-        return self.foreign if code == FOREIGN else self.refusals.get(code)
-
-    @property
-    def foreign(self) -> str:
-        """The words for an admin if another kind of server answers."""
-        return f"what answers there does not speak as a {self.product} server does"
-
-    def damage(self, error: BaseException) -> str | None:
-        """The words for an admin if a driver's *error* is about one table alone; None if it is not known to be."""
-        return self.damages.get(self.code(error))
-
-    def lacks_memory(self, error: BaseException) -> bool:
-        """True if a driver's *error* stands for a MemoryError of this process."""
-        del error
-        return False
-
-    def constraint(self, error: BaseException) -> str | None:
-        """The name of the constraint that refused a row, if the driver reports it."""
-        raise NotImplementedError
 
     def exactly(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
         """The expression to compare with the text that was read, so that only the very same bytes are equal."""
@@ -428,7 +301,7 @@ class Dialect:
 
     def length(self, column: ColumnElement[Any]) -> ColumnElement[int]:
         """The size of a cell in bytes or characters, whichever the database knows without reading it through."""
-        raise NotImplementedError
+        return sa.func.octet_length(column)
 
     def largest_write(self, connection: sa.Connection) -> int | None:
         """The most bytes of a statement, if they are bounded."""
@@ -441,7 +314,8 @@ class Dialect:
 
     def unfit_key(self, kind: sa.types.TypeEngine[Any], connection: sa.Connection) -> str | None:
         """The reason why a key of this type does not find its row again, or cannot be followed in order."""
-        raise NotImplementedError
+        del connection
+        return None if isinstance(kind, self.keys) else OUT_OF_ORDER
 
     def unfit_column(
         self, connection: sa.Connection, qualified: QualifiedName, kind: sa.types.TypeEngine[Any], held: Format

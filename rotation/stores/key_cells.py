@@ -11,7 +11,6 @@ from keyring_core.errors import InvalidToken
 from rotation.configuration.key_sources import KeyCell
 from rotation.configuration.sections import TargetEntry
 from rotation.configuration.targets import make_targets
-from rotation.model.counts import RowKey
 from rotation.model.failures import UsageError
 from rotation.model.report import row_in_words
 from rotation.model.target import Target
@@ -77,14 +76,10 @@ def token_in(cell: KeyCell, *, wait: Callable[[float], None], links: SharedConne
     for _, words in found.oversized:
         raise KeyConfigError(f"{cell.place}: {words}")
     [key], [content] = found.keys, found.cells
-    words = _words(target, reader.key_names(), key)
+    words = f"{target.label}, {row_in_words(reader.key_names(), key)}"
     if not isinstance(content, str | bytes):
         raise KeyConfigError(f"{cell.place}: {words}: holds {'nothing' if content is None else 'no text'}")
     return StoredToken(content, words)
-
-
-def _words(target: Target, names: tuple[str, ...], key: RowKey) -> str:
-    return f"{target.label}, {row_in_words(names, key)}"
 
 
 def _miscounted(target: Target, rows: int) -> str:

@@ -1,8 +1,8 @@
-"""A target's table, opened and checked: what an admin has to know of it, and the parts of the statements on it."""
+"""A target's table, opened, checked and watched: what an admin has to know of it, and the parts of statements on it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
@@ -19,15 +19,21 @@ from rotation.stores.access import Access, RefusedStatement, RowRefusedError
 from rotation.stores.columns import AsRead, Shard, TableFacts, TableState, TargetCells, free_column
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Mode, Tempo
-from rotation.stores.other_writers import Scope
+from rotation.stores.other_writers import Changed, Doubt, Scope, Unknown
 from rotation.stores.patience import IMPATIENT, Patience
-from rotation.stores.servers import Replication
+from rotation.stores.servers import Fact, Replication, is_one
 from rotation.stores.target_schema import NOTHING, cautions_of, columns_of, find_target, model_caution, why_refused
 
 SHOWN_STATEMENTS = 3
 """Statements of a message; a table may have a thousand partitions that each need one."""
 LOOKED_AT = 1000
 """Rows among which a column's first value is looked for, unless all are read anyway."""
+MOST_SALTED = 50
+"""Rows of others that are planned at once if each may have a key of its own, which takes long to derive."""
+OTHER_SERVER = (
+    "the server restarted meanwhile, or another one answered, so what was written may be lost; if a proxy leads to "
+    "several servers, name one of them in the url"
+)
 
 
 class OpenedTable:
@@ -120,15 +126,22 @@ class OpenedTable:
 
     def blind_indexes(self, *, of_all_rows: bool) -> list[str]:
         """Of the columns that are as wide as a blind index, those in which the first value looks like one."""
-        values = ((name, self._first_value(name, of_all_rows=of_all_rows)) for name in self._cells.like_index)
-        return [name for name, value in values if SHAPE.fullmatch(str(value))]
+        found = []
+        for name in self._cells.like_index:
+            value, rows = free_column(name), sa.select(free_column(name)).select_from(self._table)
+            if not of_all_rows:
+                rows = sa.select(value).select_from(rows.limit(LOOKED_AT).subquery())
+            if SHAPE.fullmatch(str(self._scalar(rows.where(value.is_not(None)).limit(1)))):
+                found.append(name)
+        return found
 
-    def _first_value(self, name: str, *, of_all_rows: bool) -> object:
-        value, rows = free_column(name), sa.select(free_column(name)).select_from(self._table)
-        if of_all_rows:
-            return self._scalar(rows.where(value.is_not(None)).limit(1))
-        first = rows.limit(LOOKED_AT).subquery()
-        return self._scalar(sa.select(value).select_from(first).where(value.is_not(None)).limit(1))
+    def watch(self, *, reads_only: bool = False) -> Watch:
+        """Begins to watch, before the first read of a pass; with *reads_only* the table alone, not what others write.
+
+        Raises StoreError as `Watch.changed` does.
+        """
+        # Under a condition, rows come and go that nobody wrote.
+        return Watch(self, proves=not reads_only and self._target.where is None)
 
     def hides_rows(self) -> bool:
         """True if rows may be hidden from this user."""
@@ -203,9 +216,14 @@ class OpenedTable:
         """True if rows are read with other columns than the cell."""
         self._mode = Mode.ALONE if target.where is None else Mode.READ
         """Of a transaction of one statement. A condition in SQL may call functions, which could write."""
-        # What the catalog says of it has better words.
-        if not (self._read_only or self.refuses_updates()):
-            self._check_writable()
+        if not self._read_only:
+            self._prepare_writes()
+            # What the catalog says of it has better words.
+            if not self.refuses_updates():
+                self._check_writable()
+
+    def _prepare_writes(self) -> None:
+        """Makes the statements of one who writes."""
 
     def _keep_to(self, shard: Shard) -> None:
         """From here on only the rows of *shard* are there."""
@@ -267,3 +285,64 @@ class OpenedTable:
             )
             raise self._access.permanent(words)
         return state
+
+
+class Watch:
+    """Watches a target during one pass: the table that its name leads to and, if the database shows them, others."""
+
+    def __init__(self, table: OpenedTable, *, proves: bool) -> None:
+        """Begins to watch the *table*, and with *proves* the others who write to it."""
+        access = table._access
+        access.link.servers()
+        self._table, self._others, self._begun = table, table._others, table._state()
+        self.facts = {*self._begun.server}
+        """The facts of all servers that the pass was led to, as far as it was `reached`."""
+        # A server that is too old, or a role with rights on some columns only, refuses the statement.
+        self._proves = proves and access.attempt(self._others.begin) is True
+
+    @property
+    def name(self) -> str | None:
+        """The name of this proof in the report; None if nothing shows what others write."""
+        return self._others.proof if self._proves else None
+
+    def wrote(self, transactions: Iterable[int]) -> None:
+        """These transactions are of this run."""
+        self._others.wrote(transactions)
+
+    def allow(self, writes: int) -> None:
+        """Leaves out *writes* of this process itself through other connections, such as the ledger's."""
+        self._others.allow(writes)
+
+    def changed(self, *, wrote: bool = True) -> Changed | Unknown:
+        """The rows that others have written, or why they are not known; *wrote*: this run has written meanwhile, too.
+
+        Raises StoreError if the name leads to another table by now, or if some rows are hidden from this user.
+        """
+        found = self._asked(wrote=wrote)
+        # Last: what altered the table may have hidden something from the question, too.
+        state = self._table._state()
+        self.reached(state.server)
+        self.reached(self._table._access.link.servers())
+        if self.facts and not is_one(self.facts):
+            return Unknown(OTHER_SERVER, Doubt.ALTERED)
+        if state != self._begun:
+            return Unknown("the table was altered meanwhile", Doubt.ALTERED)
+        return found
+
+    def reached(self, facts: Iterable[Fact]) -> None:
+        """A part of the pass was done with the server of these *facts*, also in another thread or process."""
+        self.facts.update(facts)
+
+    def _asked(self, *, wrote: bool) -> Changed | Unknown:
+        if not self._proves:
+            return Unknown("nothing shows what others write here", Doubt.SPAN)
+        table = self._table
+        if wrote and (table._triggers or table._reads_beside):
+            return Unknown("this run wrote more than cells: by a trigger, or beside them")
+        found = table._access.read(self._others.changed, Mode.SNAPSHOT)
+        if table._reads_beside and isinstance(found, Changed) and found.batch.rows:
+            # The columns beside these cells are not read with them.
+            return Unknown("others wrote meanwhile")
+        if table._salts and isinstance(found, Changed) and found.batch.rows > MOST_SALTED:
+            return Unknown("others wrote much meanwhile")
+        return found

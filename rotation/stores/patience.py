@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from rotation.model.text import span, to_second
 from rotation.stores.connection import Connection
 from rotation.stores.dialect import READING, Mode
-from rotation.stores.tls import is_lost
+from rotation.stores.error_codes import is_lost
 from rotation.stores.watchdog import NoAnswerError
 
 OPTION = "--wait-for-server"
@@ -133,29 +133,8 @@ class Wait:
         *words*: those of an error. Raises the last error, and what *sleep* raises.
         """
         found, error = _tried(first)
-        if error and self.is_due(error):
-            found, error = self._wait(again, error, sleep, words)
-        if self._since is not None:
-            self._patience.is_back(self._link.server)
-        if error:
-            raise error
-        self._patience.answered(self._link.server, written=mode not in READING)
-        if self._since is not None:
-            log.warning("rotation.server_back", **self._facts, seconds=round(time.monotonic() - self._since, 1))
-        assert found is not None  # noqa: S101 - for the type checker
-        return found[0]
-
-    def _wait(
-        self,
-        again: Callable[[], T],
-        error: Exception,
-        sleep: Callable[[float], None],
-        words: Callable[[Exception], str],
-    ) -> tuple[tuple[T] | None, Exception | None]:
-        """The result of *again* in a tuple, or the last error: nothing is raised with that as its context."""
-        began, relapses, found = time.monotonic(), 0, None
-        longest = self._patience.longest.total_seconds()
-        while self.is_due(error):
+        began, relapses, longest = time.monotonic() if error else 0.0, 0, self._patience.longest.total_seconds()
+        while error and relapses <= RELAPSES and self.is_due(error):
             away = time.monotonic() - began
             if away >= longest:
                 self._patience.give_up(self._link.server)
@@ -165,16 +144,19 @@ class Wait:
             sleep(min(pause, longest - away))
             # The name may lead to another server by now.
             self._link.renew()
-            _, failure = _tried(lambda: self._link.transact(Mode.READ, lambda _: None))
-            if failure is None:
-                found, failure = _tried(again)
-                if failure is None:
-                    return found, None
-                relapses += not self._is_read_only(failure)
-                if relapses > RELAPSES:
-                    return None, failure
-            error = failure
-        return None, error
+            _, error = _tried(lambda: self._link.transact(Mode.READ, lambda _: None))
+            if error is None:
+                found, error = _tried(again)
+                relapses += error is not None and not self._is_read_only(error)
+        if self._since is not None:
+            self._patience.is_back(self._link.server)
+        if error:
+            raise error
+        self._patience.answered(self._link.server, written=mode not in READING)
+        if self._since is not None:
+            log.warning("rotation.server_back", **self._facts, seconds=round(time.monotonic() - self._since, 1))
+        assert found is not None  # noqa: S101 - for the type checker
+        return found[0]
 
     def _is_read_only(self, error: Exception) -> bool:
         return isinstance(error, DBAPIError) and self._link.dialect.is_read_only(error.orig or error)
@@ -187,6 +169,7 @@ class Wait:
 
 
 def _tried(act: Callable[[], T]) -> tuple[tuple[T] | None, Exception | None]:
+    """The result of *act* in a tuple, or its error: nothing is raised with that as its context."""
     try:
         return (act(),), None
     except (DBAPIError, NoAnswerError) as error:

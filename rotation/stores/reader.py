@@ -1,4 +1,4 @@
-"""The rows of a target, in the order of their keys."""
+"""The rows of a target, in the order of their keys, and the conditions that follow keys."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from itertools import compress
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 
 from rotation.model.batch import BATCH_BYTES, LARGE_CELL, LARGEST_CELL, Batch, weight_of
 from rotation.model.counts import RowKey
 from rotation.model.failures import StoreError
 from rotation.model.report import row_in_words
 from rotation.stores.blocks import LEAST_ROWS, in_blocks
-from rotation.stores.columns import AsRead, beyond, same_key
+from rotation.stores.columns import AsRead
 from rotation.stores.connection import Line
 from rotation.stores.opened_table import OpenedTable
 from rotation.stores.servers import Fact
@@ -104,10 +104,10 @@ class Reader(OpenedTable):
         return in_blocks(batch) if self._blocks and len(batch.keys) >= LEAST_ROWS else batch
 
     def read_pages(self, start: int, end: int, limit: int) -> Batch | None:
-        """The cells of the pages from *start* on and before *end*, about *limit* rows, by `PageAccess.read`."""
-        assert self._pages is not None  # noqa: S101 - for the type checker: `Store.pages` gave none otherwise
+        """The cells of the pages from *start* on and before *end*, about *limit* rows, by `BlockAccess.read_pages`."""
+        assert self._blocks is not None  # noqa: S101 - for the type checker: `Store.pages` gave none otherwise
         largest = min(LARGE_CELL, 2 * BATCH_BYTES // limit)
-        return self._access.read(partial(self._pages.read, start=start, end=end, largest=largest))
+        return self._access.read(partial(self._blocks.read_pages, start=start, end=end, largest=largest))
 
     def _read_rows(self, conditions: Sequence[ColumnElement[bool]], limit: int, largest: int) -> Batch:
         size = self._size
@@ -148,9 +148,6 @@ class Reader(OpenedTable):
         by_rows = self._triggers or self._reads_beside or self._salts or not self._cells.of_tokens
         blocks = None if by_rows else self._dialect.blocks
         self._blocks = blocks(self._cells) if blocks and blocks.serves(self._cells) else None
-        # A shard's rows are spread over all pages.
-        pages = None if self._blocks is None or self._shard else self._dialect.pages
-        self._pages = pages(self._cells) if pages else None
 
     def _parts(self, key: RowKey) -> list[Any]:
         # A whole number is sent as it was read.
@@ -195,3 +192,32 @@ class Reader(OpenedTable):
     def _most_read(self) -> int:
         """The most bytes of a cell that is read. The largest message of a server has some bytes around it."""
         return LARGEST_CELL if self._largest is None else min(LARGEST_CELL, self._largest - AROUND)
+
+
+def beyond(columns: Sequence[ColumnElement[Any]], key: Sequence[Any]) -> ColumnElement[bool]:
+    """True for a row after *key*: `a >= x AND (a > x OR (a = x AND b > y))`.
+
+    The row-value form `(a, b) > (x, y)` reads the whole index on MariaDB.
+    """
+    column, part = columns[0], _value(key[0])
+    if len(columns) == 1:
+        last: ColumnElement[bool] = column > part
+        return last
+    rest = beyond(columns[1:], key[1:])
+    return sa.and_(column >= part, sa.or_(column > part, sa.and_(column == part, rest)))
+
+
+def same_key(columns: Sequence[ColumnElement[Any]], key: Sequence[Any]) -> ColumnElement[bool]:
+    """True for the row of *key*."""
+    return sa.and_(*(column == _value(part) for column, part in zip(columns, key, strict=True)))
+
+
+def between(column: ColumnElement[Any], start: Any, end: Any) -> list[ColumnElement[bool]]:
+    """The conditions that *column* is from *start* on and before *end*; None is open."""
+    from_start = [] if start is None else [column >= _value(start)]
+    return [*from_start, *([] if end is None else [column < _value(end)])]
+
+
+def _value(part: Any) -> Any:
+    # SQLAlchemy has words of its own for True, False and None.
+    return part if isinstance(part, ClauseElement) else sa.literal(part, AsRead())

@@ -1,8 +1,9 @@
 """Which server answers: one that began again, recovered from a crash or took over may lack what was written before.
 
 Commits that do not wait for the disk are lost in a crash, and a standby that takes over may be behind. So a pass in
-which the server changed proves nothing, and `rotation.stores.store.Watch` says so. What a standby or a replica does not
-have proves nothing either: `rotation.lifecycle.replicas` refuses, and `status` and `check` say that they read one.
+which the server changed proves nothing, and `rotation.stores.opened_table.Watch` says so. What a standby or a replica
+does not have proves nothing either: `rotation.lifecycle.in_flight` refuses, and `status` and `check` say that they read
+one.
 """
 
 from __future__ import annotations
@@ -118,25 +119,8 @@ class SilentServers:
 known_silent = SilentServers()
 """Of this process. Targets, ledger and discovery share them, since they may share a server."""
 
+seen_replicas: dict[str, float] = {}
+"""The databases that transactions of this process found on a standby or a replica, and when by the monotonic clock.
 
-class SeenReplicas:
-    """The databases that transactions found on a standby or a replica, and when."""
-
-    def __init__(self) -> None:
-        """Has seen none yet."""
-        self._found: dict[str, float] = {}
-        self._lock = threading.Lock()
-
-    def record(self, name: str) -> None:
-        """Records that the database of that *name* was one just now."""
-        with self._lock:
-            self._found[name] = time.monotonic()
-
-    def since(self, moment: float) -> list[str]:
-        """The ones that were seen since that *moment* of the monotonic clock."""
-        with self._lock:
-            return [name for name, at in self._found.items() if at >= moment]
-
-
-seen_replicas = SeenReplicas()
-"""Of this process. Each transaction records it, of each thread: a balancer may lead any of them to another server."""
+Each transaction records it, of each thread: a balancer may lead any of them to another server.
+"""

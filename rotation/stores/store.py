@@ -19,16 +19,15 @@ from rotation.model.counts import RowKey
 from rotation.planning.inner_tokens import bytes_of
 from rotation.stores.access import LOCKED, Access, RowRefusedError, fault_of
 from rotation.stores.blocks import bundled, grouped, parted
-from rotation.stores.columns import AsRead, same_key
+from rotation.stores.columns import AsRead
 from rotation.stores.connection import SharedConnections
-from rotation.stores.dialect import BatchSwap, Fault, Mode
-from rotation.stores.reader import Reader
-from rotation.stores.watch import Watch
+from rotation.stores.dialect import BatchSwap, Mode
+from rotation.stores.error_codes import Fault
+from rotation.stores.opened_table import Watch
+from rotation.stores.reader import Reader, same_key
 
 HUGE = 1024 * 1024
 """Characters or bytes of a cell that is swapped by a statement of its own."""
-MOST_SALTED = 50
-"""Rows of others that are planned at once if each may have a key of its own, which takes long to derive."""
 ON_THE_WAY_SECONDS = 0.2
 """The most time that rows stay locked while statements for others of the same transaction are on their way."""
 SwappedRow = tuple[RowKey, str | bytes, str | bytes]
@@ -49,17 +48,6 @@ class IndexValue(NamedTuple):
 class Store(Reader):
     """The store of a target: its reads stand in reader.py, its writes here. A refused row is left out of a write."""
 
-    def watch(self, *, reads_only: bool = False) -> Watch:
-        """Begins to watch, before the first read of a pass; with *reads_only* the table alone, not what others write.
-
-        Raises StoreError as `Watch.changed` does.
-        """
-        # Under a condition, rows come and go that nobody wrote.
-        proves = not reads_only and self._target.where is None
-        fires, beside = bool(self._triggers), self._reads_beside
-        most = MOST_SALTED if self._salts else None
-        return Watch(self._access, self._state, self._others, proves=proves, fires=fires, beside=beside, most=most)
-
     @property
     def takes_turns(self) -> bool:
         """True if threads do best to take turns, with one connection."""
@@ -71,7 +59,10 @@ class Store(Reader):
         A row that moves to a page that was read is found by the proof of *watch*, and by nothing else. None: rows are
         read in the order of their keys only. Raises StoreError.
         """
-        return self._access.read(self._pages.count) if self._pages and watch.name else None
+        # A shard's rows are spread over all pages.
+        if not (self._blocks and self._blocks.has_pages and watch.name) or self._shard:
+            return None
+        return self._access.read(self._blocks.count_pages)
 
     def twin(self, links: SharedConnections) -> Store:
         """A copy for another thread, with a connection of *links*; or this store, if threads do best to take turns."""
@@ -124,12 +115,20 @@ class Store(Reader):
 
     def _write(self, swaps: Swaps, *, hurried: bool = False) -> Written:
         """Swaps cells by the keys of their rows; a row that the database refuses is left out."""
+        allowed = getattr(self._cells.kind, "length", None)
+
+        def refused(row: int, refusal: tuple[str, str]) -> Written:
+            (category, reason), size = refusal, len(swaps.new[row])
+            if category == "refused" and allowed and size > allowed:
+                reason = f"it needs {size} characters and the column holds {allowed}; {reason}"
+            return Written(refused={swaps.keys[row]: (category, reason)})
+
         is_bare = self._dialect.is_by_itself and self._is_one_statement(swaps, self._odd(swaps))
         return write_by_halves(
             self._access,
             range(len(swaps)),
             partial(self._swap, swaps),
-            lambda row, refusal: Written(refused={swaps.keys[row]: self._in_detail(swaps.new[row], *refusal)}),
+            refused,
             Mode.HURRIED if hurried else Mode.BARE if is_bare else Mode.WRITE,
         )
 
@@ -192,9 +191,9 @@ class Store(Reader):
 
     def _execute(self, connection: sa.Connection, swaps: Swaps, odd: Sequence[SwappedRow]) -> int:
         """The number of cells that were swapped, those of *odd* row by row."""
-        plain, swapped, alone = swaps, 0, bool(odd) and self._is_huge(swaps)
+        plain, swapped = swaps, 0
         if odd:
-            others = [] if alone else [row for row in swaps.rows() if not self._is_odd(*row)]
+            others = [row for row in swaps.rows() if not self._is_odd(*row)] if len(odd) < len(swaps) else []
             plain = Swaps(*zip(*others, strict=True)) if others else Swaps()
         statement, parameters, most = self._batch_swap
         for start in range(0, len(plain), most):
@@ -206,7 +205,8 @@ class Store(Reader):
                 swapped += connection.execute(sent, parameters(part)).rowcount
         for key, old, new in odd:
             found = same_key(self._key, self._parts(key))
-            value = self._sent(self._dialect.compact(new) if alone else new)
+            is_huge = len(swaps) == 1 and self._digest(old) is not None
+            value = self._sent(self._dialect.compact(new) if is_huge else new)
             swapped += connection.execute(self._update([found], self._is_unchanged(old), value)).rowcount
         return swapped
 
@@ -216,11 +216,8 @@ class Store(Reader):
         usual = are_all(chain.from_iterable(swaps.keys), int) and (
             self._cells.of_tokens or all(cell.isascii() for cell in swaps.old)
         )
-        alone = self._is_huge(swaps)
+        alone = len(swaps) == 1 and len(swaps.old[0]) > HUGE and self._digest(swaps.old[0]) is not None
         return [] if usual and not alone else [row for row in swaps.rows() if alone or self._is_odd(*row)]
-
-    def _is_huge(self, swaps: Swaps) -> bool:
-        return len(swaps) == 1 and len(swaps.old[0]) > HUGE and self._digest(swaps.old[0]) is not None
 
     def _digest(self, cell: str | bytes) -> ColumnElement[Any] | None:
         """The digest of what the database holds, if only that of *cell* is sent, to be compared with."""
@@ -274,12 +271,6 @@ class Store(Reader):
         remedy = "raise its max_allowed_packet, then run again"
         return f"a swap of this cell sends {needed:,} bytes, and the database takes {largest:,}; {remedy}"
 
-    def _in_detail(self, new: str | bytes, category: str, reason: str) -> tuple[str, str]:
-        allowed, size = getattr(self._cells.kind, "length", None), len(new)
-        if category == "refused" and allowed and size > allowed:
-            reason = f"it needs {size} characters and the column holds {allowed}; {reason}"
-        return category, reason
-
     def _done_in(self, connection: sa.Connection, number: int | None) -> Written:
         """The *number* of the transaction in progress, and the writes of others since the last one."""
         others = self._others.count(connection, number)
@@ -324,11 +315,9 @@ class Store(Reader):
         if self._dialect.hurries:
             self._access.write(self._dialect.settle)
 
-    def _open(self, sample: int | None) -> None:
-        super()._open(sample)
-        if not self._read_only:
-            batched = self._dialect.batch_swap(self._cells)
-            self._batch_swap, self._is_batched = batched or self._swap_of_each(), batched is not None
+    def _prepare_writes(self) -> None:
+        batched = self._dialect.batch_swap(self._cells)
+        self._batch_swap, self._is_batched = batched or self._swap_of_each(), batched is not None
 
     def _swap_of_each(self) -> BatchSwap:
         """The statement for one row, which the driver repeats."""

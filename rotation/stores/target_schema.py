@@ -60,8 +60,8 @@ def find_target(  # noqa: PLR0913, PLR0917 - all that a target is found by
             facts = dialect.catalog.facts(connection, qualified)
         indexes = _unique_indexes(facts.unique)
         if not (target.key_columns or facts.primary):
-            statement = _new_key(connection, dialect, schema, table, columns)
-            raise _keyless(target.table, statement, has_index=bool(indexes))
+            place = connection.dialect.identifier_preparer.format_table(table_clause(schema, table))
+            raise _keyless(target.table, place, columns, dialect, has_index=bool(indexes))
         key = _find_key(target, columns, facts.primary, [set(names) for names in indexes])
     for name, _ in target.companions:
         _check_companion(target, name, columns, key, dialect, companions.get(name, ""))
@@ -96,7 +96,14 @@ def find_target(  # noqa: PLR0913, PLR0917 - all that a target is found by
         ),
     )
     if facts.inherited:
-        _refuse_repeated_keys(target, connection, cells)
+        table_of_cells = cells.clause()
+        held = [table_of_cells.c[name] for name in key]
+        repeated = sa.select(sa.literal(1)).select_from(table_of_cells).group_by(*held).having(sa.func.count() > 1)
+        if connection.execute(repeated.limit(1)).first():
+            raise UsageError(
+                f"table {target.table}: tables inherit from it, and a key ({', '.join(key)}) is in more than one of "
+                "them; it does not identify a row"
+            )
     return cells, facts
 
 
@@ -199,27 +206,19 @@ def _other_kind(inspector: Inspector, schema: str | None, name: str) -> str | No
     return "foreign table" if name in foreign else None
 
 
-def _keyless(name: str, statement: str | None, *, has_index: bool) -> KeylessError:
-    """The error for the table *name*, which has no primary key; *statement* adds one."""
+def _keyless(name: str, place: str, columns: Iterable[str], dialect: Dialect, *, has_index: bool) -> KeylessError:
+    """The error for the table *name* with *columns*, which has no primary key; *place* is the table in SQL."""
     names = (
         "; name the columns of a unique index with key_columns (--key-column)"
         if has_index
         else " and no unique index whose columns key_columns (--key-column) could name"
     )
-    remedy = f"{statement} ({NO_KEY_PAGE})" if statement else f"copy the table, as {NO_KEY_PAGE} shows"
+    remedy = f"copy the table, as {NO_KEY_PAGE} shows"
+    if dialect.new_key:
+        taken = {each.lower() for each in columns}
+        free = next(each for each in chain(["id"], map("row_id_{}".format, count(1))) if each not in taken)
+        remedy = f"ALTER TABLE {place} ADD COLUMN {free} {dialect.new_key}; ({NO_KEY_PAGE})"
     return KeylessError(f"table {name} has no primary key{names}", remedy)
-
-
-def _new_key(
-    connection: sa.Connection, dialect: Dialect, schema: str | None, table: str, columns: Iterable[str]
-) -> str | None:
-    """The statement that adds a primary key to a table with *columns*; None if the database has no such statement."""
-    if dialect.new_key is None:
-        return None
-    place = connection.dialect.identifier_preparer.format_table(table_clause(schema, table))
-    taken = {name.lower() for name in columns}
-    free = next(name for name in chain(["id"], map("row_id_{}".format, count(1))) if name not in taken)
-    return f"ALTER TABLE {place} ADD COLUMN {free} {dialect.new_key};"
 
 
 def _find_key(
@@ -260,17 +259,6 @@ def _unique_indexes(found: Iterable[UniqueColumn]) -> list[dict[str, str | None]
         indexes.setdefault(index, {})[column] = collation
     # One over expressions says nothing of the columns themselves.
     return [{name: by for name, by in columns.items() if name} for columns in indexes.values() if None not in columns]
-
-
-def _refuse_repeated_keys(target: Target, connection: sa.Connection, cells: TargetCells) -> None:
-    table = cells.clause()
-    key = [table.c[name] for name in cells.key]
-    repeated = sa.select(sa.literal(1)).select_from(table).group_by(*key).having(sa.func.count() > 1).limit(1)
-    if connection.execute(repeated).first():
-        raise UsageError(
-            f"table {target.table}: tables inherit from it, and a key ({', '.join(cells.key)}) is in more than one of "
-            "them; it does not identify a row"
-        )
 
 
 def _named(columns: dict[str, ReflectedColumn], name: str, where: str) -> ReflectedColumn:

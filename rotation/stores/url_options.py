@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy.engine import URL
 
@@ -30,36 +30,74 @@ Hint = str | Instead
 """What to do about an option that another driver knows."""
 
 
-class OfDriver(Protocol):
-    """The part of a `rotation.stores.dialect.Dialect` that knows the driver in use."""
+def by_name(*hints: tuple[Hint, str]) -> dict[str, Hint]:
+    """What to do about each option, by its name in small letters; each of *hints* stands before the names it is for."""
+    return {name: hint for hint, names in hints for name in names.split()}
+
+
+class UrlOptions:
+    """Checks the options of a url, as a database's driver knows them."""
 
     driver: ClassVar[str]
-    other_options: ClassVar[Mapping[str, Hint]]
+    other_options: ClassVar[Mapping[str, Hint]] = {}
+    """What to do about options of a url that other drivers know, by their names in small letters."""
+    _asked: str = ""
+    """The driver that the url names."""
+
+    def options(self) -> frozenset[str]:
+        """The options of a url that the driver of a server knows."""
+        raise NotImplementedError
 
     def try_options(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
-        """As there."""
+        """Hands the driver what it is to connect with, and connects to nothing. Raises whatever the driver raises."""
 
     def in_time(self, url: URL, seconds: float) -> Mapping[str, Any]:
-        """As there."""
+        """The driver's options, beyond *url*, with which a connection is made in *seconds* or not at all."""
+        del url, seconds
+        return {}
 
+    def check_options(self, url: URL) -> None:
+        """Raises UsageError if the driver does not know an option of *url*, or does not take the value of one."""
+        known, driver = self.options(), self.driver.partition("+")[2]
+        if self._asked not in {"", driver}:
+            driver = f"{driver}, which is used instead of {self._asked},"
+        unknown = {name: value for name, value in sorted(url.query.items()) if name not in known}
+        if not all(map(NAME.fullmatch, unknown)) or "@" in "".join(map(str, unknown.values())):
+            raise UsageError(f"{driver} does not know an option of the url; percent-encode @ : / % in the password")
+        if unknown:
+            words = [f"{name} ({_words(name, value, known, self.other_options)})" for name, value in unknown.items()]
+            raise UsageError(f"{driver} does not know these options of the url: {', '.join(words)}")
+        if faults := list(self._faults(url)):
+            raise UsageError(f"{driver} does not take the url; look at {', '.join(faults)}")
 
-def check_options(dialect: OfDriver, url: URL, known: frozenset[str], asked: str) -> None:
-    """Raises UsageError if an option of *url* is not *known* to the driver, or has a value that it does not take.
+    def _faults(self, url: URL) -> Iterator[str]:
+        """The options of *url* whose values the driver does not take."""
+        if self._fault(url) is None:
+            return
+        taken, names = url.difference_update_query(url.query), set(url.query)
+        if self._fault(taken) is not None:
+            # Of a user or a password it may not take every letter.
+            yield "port, user and password in it"
+            return
+        # A key before its certificate, which it has to fit.
+        for name in sorted(names, reverse=True):
+            more = taken.update_query_dict({name: url.query[name]})
+            error = self._fault(more)
+            if error is None:
+                taken = more
+            else:
+                yield f"the value of {name}{_reason(error)}"
 
-    *asked*: the driver that was named in the url, if any.
-    """
-    driver = dialect.driver.partition("+")[2]
-    if asked not in {"", driver}:
-        driver = f"{driver}, which is used instead of {asked},"
-    unknown = {name: value for name, value in sorted(url.query.items()) if name not in known}
-    if not all(map(NAME.fullmatch, unknown)) or "@" in "".join(map(str, unknown.values())):
-        raise UsageError(f"{driver} does not know an option of the url; percent-encode @ : / % in the password")
-    if unknown:
-        hints = dialect.other_options
-        words = [f"{name} ({_words(name, value, known, hints)})" for name, value in unknown.items()]
-        raise UsageError(f"{driver} does not know these options of the url: {', '.join(words)}")
-    if faults := list(_faults(dialect, url)):
-        raise UsageError(f"{driver} does not take the url; look at {', '.join(faults)}")
+    def _fault(self, url: URL) -> Exception | None:
+        kind: Any = url.get_dialect()
+        driver = kind.import_dbapi()
+        try:
+            arguments, options = kind(dbapi=driver).create_connect_args(url)
+            self.try_options(arguments, {**options, **self.in_time(url, 1)})
+        except Exception as error:
+            # A driver's complaint is a TypeError, an AttributeError, or anything else.
+            return error
+        return None
 
 
 def _words(name: str, value: object, known: frozenset[str], hints: Mapping[str, Hint]) -> str:
@@ -67,37 +105,6 @@ def _words(name: str, value: object, known: frozenset[str], hints: Mapping[str, 
         return f"write {name.lower()}"
     hint = hints.get(name.lower(), f"{LEAVE}, or write the name that this driver has for it")
     return hint if isinstance(hint, str) else hint.values.get(str(value).lower(), hint.other)
-
-
-def _faults(dialect: OfDriver, url: URL) -> Iterator[str]:
-    """The options of *url* whose values the driver does not take."""
-    if _fault(dialect, url) is None:
-        return
-    taken, names = url.difference_update_query(url.query), set(url.query)
-    if _fault(dialect, taken) is not None:
-        # Of a user or a password it may not take every letter.
-        yield "port, user and password in it"
-        return
-    # A key before its certificate, which it has to fit.
-    for name in sorted(names, reverse=True):
-        more = taken.update_query_dict({name: url.query[name]})
-        error = _fault(dialect, more)
-        if error is None:
-            taken = more
-        else:
-            yield f"the value of {name}{_reason(error)}"
-
-
-def _fault(dialect: OfDriver, url: URL) -> Exception | None:
-    kind: Any = url.get_dialect()
-    driver = kind.import_dbapi()
-    try:
-        arguments, options = kind(dbapi=driver).create_connect_args(url)
-        dialect.try_options(arguments, {**options, **dialect.in_time(url, 1)})
-    except Exception as error:
-        # A driver's complaint is a TypeError, an AttributeError, or anything else.
-        return error
-    return None
 
 
 def _reason(error: Exception) -> str:

@@ -79,7 +79,7 @@ def test_each_state_has_one_action(case: Case, dry_run: bool) -> None:
     action = planner.action(key)
 
     assert action is (case.look if dry_run else case.run)
-    assert planner.decrypts(action) == (action is Action.ROTATE or (dry_run and not action in STAYING))
+    assert planner.decrypts(action) == (action is Action.ROTATE or (dry_run and action not in STAYING))
     if action in STAYING:
         assert key.id in planner.words_of_staying(key)
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from rotation.model.failures import StoreError
 from rotation.stores import access
 from rotation.stores.access import Access, RefusedStatement, fault_of, words_of
-from rotation.stores.dialect import Fault
+from rotation.stores.error_codes import Fault
 from rotation.stores.postgresql.dialect import PostgreSQL
 from rotation.stores.servers import is_one
 from rotation.stores.sqlite.dialect import SQLite

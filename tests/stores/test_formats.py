@@ -13,8 +13,8 @@ import pytest
 from rotation.model.batch import Swaps, Written
 from rotation.model.counts import RowKey
 from rotation.model.target import Format, Target
+from rotation.stores.opened_table import Watch
 from rotation.stores.store import Store
-from rotation.stores.watch import Watch
 from tests.conftest import Cli, Named
 from tests.databases import Database, open_database
 from tests.fakes import token

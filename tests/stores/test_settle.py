@@ -16,9 +16,9 @@ from keyring_core import Keyring
 from rotation.model.failures import StoreError
 from rotation.model.target import Target
 from rotation.planning.planner import Planner
+from rotation.stores.opened_table import Watch
 from rotation.stores.other_writers import Changed
 from rotation.stores.store import Store
-from rotation.stores.watch import Watch
 from tests.chaos.server import Server, own_postgres
 from tests.conftest import Cli
 from tests.databases import Database

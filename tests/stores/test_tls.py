@@ -20,7 +20,7 @@ from pymysql.connections import Connection
 from rotation.ledger.database import LedgerError, LedgerPlace, open_for_service
 from rotation.model.failures import StoreError
 from rotation.stores.access import Access, fault_of, words_of
-from rotation.stores.dialect import Fault
+from rotation.stores.error_codes import Fault
 from rotation.stores.mysql.dialect import MySQL
 from rotation.stores.patience import Patience
 from tests.certificates import LOCAL, Authority, lock, owner_of_postgres

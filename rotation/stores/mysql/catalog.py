@@ -44,6 +44,12 @@ _LINE = re.compile(
 )
 
 
+def quote(name: str) -> str:
+    """*name* as an identifier."""
+    # SQLAlchemy's own quoting doubles a percent sign, and literal SQL doubles it once more.
+    return f"`{name.replace('`', '``')}`"
+
+
 class UnknownType(sa.types.NullType):
     """A type that SQLAlchemy does not know, with any arguments; the plain NullType takes none, and fails."""
 
@@ -62,6 +68,7 @@ class MySQLCatalog(Catalog):
     """Rows are stored in the order of their primary key."""
 
     schemas_are_databases: ClassVar[bool] = True
+    quote = staticmethod(quote)
 
     def table_names(self, connection: sa.Connection, schema: str | None) -> list[str]:
         """The tables that hold rows of their own; for SQLAlchemy one with SYSTEM VERSIONING is no base table."""
@@ -112,7 +119,8 @@ class MySQLCatalog(Catalog):
 
     def table_identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """The server's own id, and when the table was made; one that was rebuilt counts as another."""
-        return f"{server(connection)}/{made(connection, qualified)}"
+        made = connection.scalar(_about(f"({MADE})", qualified))
+        return f"{server(connection)}/{made}"
 
     def identity(self, connection: sa.Connection) -> tuple[object, ...] | None:
         """The server: it shows all its databases, whichever one a url names."""
@@ -168,16 +176,14 @@ class MySQLCatalog(Catalog):
 
     def every_column(self, entries: Sequence[TableEntry]) -> sa.TextClause:
         """A user who may not read all columns is refused `SELECT *`."""
-        parts = (f"SELECT 1 FROM (SELECT * FROM {quoted_pair(entry)} LIMIT 0) AS every" for entry in entries)  # noqa: S608 - quoted identifiers
+        # A colon in a name is no parameter.
+        tables = (self.table(entry).replace(":", r"\:") for entry in entries)
+        parts = (f"SELECT 1 FROM (SELECT * FROM {table} LIMIT 0) AS every" for table in tables)  # noqa: S608 - quoted identifiers
         return sa.text(" UNION ALL ".join(parts))
 
     def largest(self, connection: sa.Connection) -> int | None:
         """A packet: the database returns no larger value."""
-        return largest_packet(connection)
-
-    def quote(self, name: str) -> str:
-        """In the database's own quotes."""
-        return quote(name)
+        return int(connection.scalar(sa.text("SELECT @@max_allowed_packet")) or 0) or None
 
     def cell(self, kind: SearchedColumn) -> str:
         """As bytes, whatever its charset. Converted to another charset, the bytes of a raw token would change."""
@@ -198,11 +204,6 @@ class MySQLCatalog(Catalog):
         """As bytes, as each cell is."""
         del kind
         return f"x'{value.hex()}'"
-
-
-def quoted_pair(entry: TableEntry) -> str:
-    """Schema and table, quoted for SQL. A colon in a name is no parameter."""
-    return ".".join(quote(name).replace(":", r"\:") for name in (entry.schema, entry.table) if name)
 
 
 def engine_without_undo(connection: sa.Connection, qualified: QualifiedName) -> str | None:
@@ -227,27 +228,18 @@ def server(connection: sa.Connection) -> list[tuple[str, str]]:
     return [(name, value) for name, value in found]
 
 
-def made(connection: sa.Connection, qualified: QualifiedName) -> str:
-    """When the table was made or rebuilt or, on MariaDB, renamed; in seconds."""
-    return str(connection.scalar(_about(f"({MADE})", qualified)))
-
-
 def version_beside(connection: sa.Connection, qualified: QualifiedName, expression: str) -> tuple[str, Any]:
     """What shows that another table took the name, and the value of another *expression* of SQL.
 
-    When the table was made, as above. On MySQL a table that is renamed keeps its time, and many are made in one second:
-    beside it the names of all that were made in the same one, of which a table loses its own if it takes another.
+    When the table was made or rebuilt or, on MariaDB, renamed; in seconds. On MySQL a table that is renamed keeps its
+    time, and many are made in one second: beside it the names of all that were made in the same one, of which a table
+    loses its own if it takes another.
     """
     same = ", NULL"
     if not getattr(connection.dialect, "is_mariadb", False):
         same = f", (SELECT {NAMES} FROM information_schema.TABLES o WHERE o.CREATE_TIME = ({MADE}))"  # noqa: S608 - ours
     made, names, value = connection.execute(_about(f"({MADE}){same}, {expression}", qualified)).one()
     return f"{made} {names}", value
-
-
-def largest_packet(connection: sa.Connection) -> int | None:
-    """The most bytes that a statement, or a value, may have."""
-    return int(connection.scalar(sa.text("SELECT @@max_allowed_packet")) or 0) or None
 
 
 def _about(query: str, qualified: QualifiedName) -> sa.TextClause:
@@ -263,12 +255,6 @@ def _without_escapes(expression: str) -> str:
     if not re.search(r"(?<!\\)'", expression):
         expression = expression.replace(r"\\", "\\").replace(r"\'", "'")
     return re.sub(r"\\.", "", expression, flags=re.DOTALL)
-
-
-def quote(name: str) -> str:
-    """*name* as an identifier."""
-    # SQLAlchemy's own quoting doubles a percent sign, and literal SQL doubles it once more.
-    return f"`{name.replace('`', '``')}`"
 
 
 def is_binary(kind: sa.types.TypeEngine[Any]) -> bool:

@@ -22,8 +22,14 @@ from rotation.stores.blocks import LEAST_ROWS, Swapped, drivers_errors
 from rotation.stores.columns import AsRead, TargetCells
 from rotation.stores.postgresql.catalog import LEAVES, TRANSACTION
 from rotation.stores.postgresql.codecs import bigint_array, numbers_in, uuid_array, uuids_in
-from rotation.stores.postgresql.sessions import first_statement, session_in
-from rotation.stores.postgresql.transactions import FIRST, LOCK_MILLISECONDS, in_one_trip, note_server
+from rotation.stores.postgresql.transactions import (
+    FIRST,
+    LOCK_MILLISECONDS,
+    first_statement,
+    in_one_trip,
+    note_server,
+    session_in,
+)
 from rotation.stores.watchdog import LINE, SESSION
 
 PLAN = {"jit": "off", "enable_seqscan": "off", "enable_sort": "off"}
@@ -32,9 +38,13 @@ MOST_APART = 200
 
 
 class PostgreSQLBlocks:
-    """For a key of one column that is a whole number or a UUID, and a column of text or bytes."""
+    """For a key of one column that is a whole number or a UUID, and a column of text or bytes.
 
-    is_bare = True
+    In a table of the usual kind rows stay where they are: a new version gets a place of its own, so it `has_pages`.
+    https://www.postgresql.org/docs/current/storage-page-layout.html
+    """
+
+    is_bare = has_pages = True
 
     def __init__(self, cells: TargetCells) -> None:
         quoted = postgresql.psycopg.dialect().identifier_preparer  # type: ignore[no-untyped-call]
@@ -68,6 +78,14 @@ class PostgreSQLBlocks:
             f"{bare} >= (%(keys)s::{array})[1] AND {bare} <= (%(keys)s::{array})[%(count)s]"
             f" AND {bare} = (%(keys)s::{array})[{found}]",
         )
+        self._place = {"schema": cells.schema, "table": cells.qualified.table}
+        size, nothing = f"octet_length({cell})", "''::bytea" if self._binary else "''"
+        # A large cell is not handed out, as in the other blocks.
+        self._of_pages = (
+            f"SELECT {size}, count(*), string_agg(CASE WHEN {size} <= %(largest)s THEN {cell} END, {nothing}) "  # noqa: S608 - quoted
+            f"FROM {quoted.format_table(self._table)} "
+            "WHERE ctid >= %(start)s::tid AND ctid < %(end)s::tid GROUP BY 1"
+        )
 
     @staticmethod
     def serves(cells: TargetCells) -> bool:
@@ -85,8 +103,11 @@ class PostgreSQLBlocks:
         held = sa.case((size <= largest, cell))
         nothing: ColumnElement[Any] = sa.literal_column("''::bytea" if self._binary else "''")
         columns = size, sa.func.count(), sa.func.array_agg(key), sa.func.string_agg(held, nothing)
+        keys_in = uuids_in if self._is_uuid else numbers_in
+        found = _grouped(connection, *self._compiled(connection.dialect, sa.select(*columns).group_by(size)))
         try:
-            groups = self._groups(connection, sa.select(*columns).group_by(size))
+            # Without a Python object for each row.
+            groups = [(group_size, count, keys_in(keys), held_cells) for group_size, count, keys, held_cells in found]
         except ValueError:
             # The server aggregated them in another order than the one of the keys.
             return None
@@ -106,7 +127,10 @@ class PostgreSQLBlocks:
                 apart += zip(keys, split(held_cells, group_size, binary=self._binary), strict=True)
             else:
                 unread += keys
-        apart += self._by_keys(connection, unread) if unread else []
+        if unread:
+            # With other letters than ASCII: on end, nothing shows where one cell begins.
+            these = self._key.in_([sa.literal(key, AsRead()) for key in unread])
+            apart += map(tuple, connection.execute(sa.select(self._key, self._cell).where(these)))
         apart.sort(key=itemgetter(0))
         return Batch(
             [(key,) for key, _ in apart],
@@ -117,14 +141,6 @@ class PostgreSQLBlocks:
             (max(ends),) if ends else None,
         )
 
-    def _groups(self, connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
-        """Size, number of rows, keys and cells of each group, without a Python object for each row."""
-        statement, values = self._compiled(connection.dialect, query)
-        keys_in = uuids_in if self._is_uuid else numbers_in
-        return [
-            (size, count, keys_in(keys), cells) for size, count, keys, cells in _grouped(connection, statement, values)
-        ]
-
     def _compiled(self, dialect: sa.Dialect, query: sa.Select[Any]) -> tuple[str, Mapping[str, Any]]:
         """*query* in the driver's words, and its values. As SQLAlchemy does itself, each shape is compiled once."""
         shape = query._generate_cache_key()
@@ -134,11 +150,6 @@ class PostgreSQLBlocks:
             compiled = query.compile(dialect=dialect, cache_key=shape, compile_kwargs={"render_postcompile": True})
             self._shapes[shape.key] = compiled
         return str(compiled), compiled.construct_params(extracted_parameters=shape.bindparams)
-
-    def _by_keys(self, connection: sa.Connection, keys: Sequence[Any]) -> list[tuple[Any, Any]]:
-        """Cells with other letters than ASCII: on end, nothing shows where one begins."""
-        query = sa.select(self._key, self._cell).where(self._key.in_([sa.literal(key, AsRead()) for key in keys]))
-        return [(key, cell) for key, cell in connection.execute(query)]
 
     def swap(self, connection: sa.Connection, transactions: Sequence[Sequence[BlockSwap]]) -> list[Swapped]:
         """By number if the keys have no gaps, and otherwise by a search among them. All in one round trip."""
@@ -153,45 +164,16 @@ class PostgreSQLBlocks:
                 done.append((cells, driver.execute(TRANSACTION, {"table": self._name})))
         return [([each.rowcount for each in cells], number.fetchone()[0]) for cells, number in done]
 
-    def _statement(self, swap: BlockSwap) -> tuple[str, dict[str, Any]]:
-        block = swap.block
-        values: dict[str, Any] = {"old": block.cells, "new": swap.new, "size": block.size}
-        if isinstance(block.keys, range):
-            return self._by_number, values | {"first": block.keys[0], "last": block.keys[-1]}
-        keys = uuid_array(block.keys) if self._is_uuid else bigint_array(block.keys)
-        return self._by_search, values | {"keys": keys, "count": len(block)}
-
-
-class PostgreSQLPages:
-    """A table of the usual kind, whose rows stay where they are: a new version gets a place of its own.
-
-    https://www.postgresql.org/docs/current/storage-page-layout.html
-    """
-
-    def __init__(self, cells: TargetCells) -> None:
-        quoted = postgresql.psycopg.dialect().identifier_preparer  # type: ignore[no-untyped-call]
-        self._place = {"schema": cells.schema, "table": cells.qualified.table}
-        self._binary = isinstance(cells.kind, sa.LargeBinary)
-        table, nothing = cells.clause(), "''::bytea" if self._binary else "''"
-        cell = quoted.quote(table.c[cells.qualified.column].name)
-        size = f"octet_length({cell})"
-        # A large cell is not handed out, as in the other blocks.
-        self._query = (
-            f"SELECT {size}, count(*), string_agg(CASE WHEN {size} <= %(largest)s THEN {cell} END, {nothing}) "  # noqa: S608 - quoted
-            f"FROM {quoted.format_table(table)} "
-            "WHERE ctid >= %(start)s::tid AND ctid < %(end)s::tid GROUP BY 1"
-        )
-
-    def count(self, connection: sa.Connection) -> int | None:
+    def count_pages(self, connection: sa.Connection) -> int | None:
         """None for a table with partitions, or from which others inherit: each of them has pages of its own."""
         leaves = connection.execute(sa.text(LEAVES), self._place).all()
         return leaves[0][3] if len(leaves) == 1 else None
 
-    def read(self, connection: sa.Connection, start: int, end: int, largest: int) -> Batch | None:
+    def read_pages(self, connection: sa.Connection, start: int, end: int, largest: int) -> Batch | None:
         """By groups of one length, without the keys."""
         blocks, null, empty = [], 0, 0
         values = {"start": f"({start},0)", "end": f"({end},0)", "largest": largest}
-        for size, count, cells in _grouped(connection, self._query, values):
+        for size, count, cells in _grouped(connection, self._of_pages, values):
             if size is None:
                 null += count
             elif size == 0:
@@ -201,6 +183,14 @@ class PostgreSQLPages:
             else:
                 return None
         return Batch((), (), blocks, null, empty, (end,))
+
+    def _statement(self, swap: BlockSwap) -> tuple[str, dict[str, Any]]:
+        block = swap.block
+        values: dict[str, Any] = {"old": block.cells, "new": swap.new, "size": block.size}
+        if isinstance(block.keys, range):
+            return self._by_number, values | {"first": block.keys[0], "last": block.keys[-1]}
+        keys = uuid_array(block.keys) if self._is_uuid else bigint_array(block.keys)
+        return self._by_search, values | {"keys": keys, "count": len(block)}
 
 
 def _grouped(connection: sa.Connection, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -249,4 +239,4 @@ def _begin(connection: sa.Connection, driver: Any, settings: Mapping[str, str], 
     # The server answers this one at once, whatever follows.
     driver.pgconn.send_flush_request()
     connection.info[FIRST] = first
-    connection.info[SESSION] = lambda: session_in(first.pgresult) or (before and before())
+    connection.info[SESSION] = lambda: session_in(first) or (before and before())

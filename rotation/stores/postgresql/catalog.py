@@ -281,10 +281,16 @@ class PostgreSQLCatalog(Catalog):
 
     def entries(self, connection: sa.Connection) -> list[TableEntry]:
         """Of all schemas, with their partitions and materialized views."""
-        found = map(TableEntry._make, connection.execute(sa.text(TABLES), {"hidden": HIDDEN}))
-        return _with_partitions(
-            [entry._replace(parents=tuple((one, other) for one, other in entry.parents or ())) for entry in found]
-        )
+        rows = map(TableEntry._make, connection.execute(sa.text(TABLES), {"hidden": HIDDEN}))
+        entries = [entry._replace(parents=tuple((one, other) for one, other in entry.parents or ())) for entry in rows]
+        found = {(entry.schema, entry.table): entry for entry in entries}
+        # The partitioned ones have no rows of their own, and so the sizes of their partitions.
+        for leaf in entries:
+            each: TableEntry | None = leaf
+            while each and each.is_partition and (each := found.get(each.parents[0])):
+                number = (each.rows or 0) + (leaf.rows or 0)
+                found[each.schema, each.table] = each._replace(size=each.size + leaf.size, rows=number or None)
+        return list(found.values())
 
     def unsearchable(self, connection: sa.Connection) -> list[tuple[str, str]]:
         """Foreign tables, materialized views without data, schemas that may not be used, and large objects."""
@@ -352,14 +358,3 @@ class PostgreSQLCatalog(Catalog):
         if kind.is_bytes:
             return f"decode('{value.hex()}', 'hex')"
         return "E'" + value.decode().replace("\\", "\\\\") + "'"
-
-
-def _with_partitions(entries: Sequence[TableEntry]) -> list[TableEntry]:
-    """*entries*, the partitioned ones with the sizes of their partitions: they have no rows of their own."""
-    found = {(entry.schema, entry.table): entry for entry in entries}
-    for leaf in entries:
-        each: TableEntry | None = leaf
-        while each and each.is_partition and (each := found.get(each.parents[0])):
-            rows = (each.rows or 0) + (leaf.rows or 0)
-            found[each.schema, each.table] = each._replace(size=each.size + leaf.size, rows=rows or None)
-    return list(found.values())

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, groupby
 from typing import Any, NamedTuple
 
@@ -35,7 +35,7 @@ from rotation.stores.other_writers import (
     text_literal,
 )
 from rotation.stores.postgresql.catalog import FAMILY
-from rotation.stores.postgresql.sessions import RECOVERED, SERVER, recovery, started
+from rotation.stores.postgresql.servers import RECOVERED, SERVER, recovery, started
 
 SPAN = 2**31 - 2**20
 """Transactions in which ages can be told apart; beyond 2**31 they wrap."""
@@ -243,7 +243,9 @@ class PostgreSQLChangeTracker(ChangeTracker):
     def _kind(self) -> sa.ColumnElement[str]:
         """Of a row: `old`, `ours` or `theirs`."""
         age, since_start = "age(xmin)", _since(self._start)
-        ranges = list(_ranges(sorted(self._ours)))
+        # What grows by one as its place does keeps its distance from it.
+        runs = groupby(enumerate(sorted(self._ours)), lambda placed: placed[1] - placed[0])
+        ranges = [(run[0][1], run[-1][1]) for run in (list(neighbours) for _, neighbours in runs)]
         if len(ranges) <= MOST_RANGES:
             of_ours = " OR ".join(
                 f"{age} BETWEEN age('{last % 2**32}'::xid) AND age('{first % 2**32}'::xid)" for first, last in ranges
@@ -347,11 +349,3 @@ class Member(NamedTuple):
 def family(connection: sa.Connection, schema: str | None, table: str) -> list[Member]:
     """The table, its partitions, and those that inherit from it; without *schema* the one on the search path."""
     return [Member(*found) for found in connection.execute(MEMBERS, {"schema": schema, "table": table})]
-
-
-def _ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Ascending *numbers* as ranges, each by its first and last number."""
-    # What grows by one as its place does keeps its distance from it.
-    for _, neighbours in groupby(enumerate(numbers), lambda placed: placed[1] - placed[0]):
-        run = [number for _, number in neighbours]
-        yield run[0], run[-1]

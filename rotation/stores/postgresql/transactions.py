@@ -1,4 +1,14 @@
-"""The begin of a transaction on PostgreSQL, which travels with the transaction's first statement: one round trip."""
+"""The begin of a transaction on PostgreSQL, and how the server knows it, so that a second connection can ask for it.
+
+It begins with its first statement, in one round trip.
+
+The server knows it by its own start, the process that serves the session, and the time at which the transaction began,
+which `pg_stat_activity` shows as `xact_start`. A pooler may hand a session to the next transaction of somebody else, so
+that each transaction asks for itself: its first statement does, which sets its settings anyway.
+
+Before that, as if a connection was lost between two transactions, the server knows it by its process alone. It names
+that process to its client at the login; a pooler, which makes cancel keys of its own, names another number.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +20,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from rotation.stores.dialect import READING, Mode
-from rotation.stores.postgresql.sessions import facts_in, first_statement, session_in
-from rotation.stores.servers import SERVER
-from rotation.stores.watchdog import LASTING, SESSION, Session
+from rotation.stores.postgresql.servers import RECOVERED, SERVER, STANDBY, recovery, started
+from rotation.stores.servers import SERVER as FACTS
+from rotation.stores.servers import Peer, replica
+from rotation.stores.watchdog import LASTING, SESSION, Session, Sign
 
 BEGIN, END = "rotation.begin", "rotation.end"
 """The names under which a connection notes the statements that begin its transaction, until they are sent, and what is
@@ -27,6 +38,25 @@ SAVEPOINT = "keyring_looks"
 # tokens are decrypted, which may take long. A statement that reads nothing of a large table would be compiled all the
 # same, since the planner counts it as if it did.
 SNAPSHOT = {"bytea_output": "hex", "idle_in_transaction_session_timeout": "0", "jit": "off"}
+
+NAMES = f"{STANDBY}, {SERVER}, CAST(pg_backend_pid() AS text), CAST(extract(epoch FROM now()) AS text)"
+FOUND = f"""{SERVER}, a.pid IS NULL, a.state, concat_ws(' ', a.wait_event_type, a.wait_event),
+CAST(extract(epoch FROM a.xact_start) AS text)
+FROM (SELECT 1) one LEFT JOIN pg_stat_activity a ON a.pid = CAST(%s AS int)"""
+
+
+ELSEWHERE = ("Client ", "IPC SyncRep")
+"""Waits of a session for others: https://www.postgresql.org/docs/current/monitoring-stats.html#WAIT-EVENT-TABLE."""
+STYLES = {
+    # The order of day and month stays: the condition in a target's `where` may have such a date.
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    # A float, of a key or of a time, with all of its digits.
+    "extra_float_digits": "1",
+    # The names of types, which SQLAlchemy looks up.
+    "quote_all_identifiers": "off",
+}
+"""The settings by which the server writes values, whatever a role, a database or a server has."""
 
 
 def begin(connection: sa.Connection, mode: Mode) -> None:
@@ -80,7 +110,7 @@ def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
     """
     connection: sa.Connection = context.root_connection
     is_server_side = hasattr(cursor, "name")
-    begins, end = _is_to_begin(connection), _notes(connection).pop(END, None)
+    begins, end = BEGIN in _notes(connection), _notes(connection).pop(END, None)
     together = begins and connection.info.get(LASTING) is not None and not is_server_side
     if begins and not together:
         _send_alone(connection, cursor.connection)
@@ -100,18 +130,15 @@ def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
 
 def execute_many(cursor: Any, _statement: str, _parameters: Any, context: Any) -> None:
     """SQLAlchemy's event `do_executemany`: the driver has a pipeline of its own for these."""
-    if _is_to_begin(context.root_connection):
+    if BEGIN in _notes(context.root_connection):
         _send_alone(context.root_connection, cursor.connection)
 
 
 def note_server(connection: sa.Connection) -> None:
     """Notes which server a transaction behind a pooler was on: it may be another than the one before."""
     if connection.info.get(LASTING) is None and FIRST in connection.info:
-        connection.info[SERVER] = facts_in(connection.info.pop(FIRST).pgresult)
-
-
-def _is_to_begin(connection: sa.Connection) -> bool:
-    return BEGIN in _notes(connection)
+        names = _names_in(connection.info.pop(FIRST))
+        connection.info[FACTS] = (*started(names[1]), replica(int(names[0]))) if names else ()
 
 
 def _send(connection: sa.Connection, driver: Any) -> None:
@@ -119,7 +146,7 @@ def _send(connection: sa.Connection, driver: Any) -> None:
         cursor = driver.execute(statement)
         if statement.startswith("SELECT"):
             connection.info[FIRST] = cursor
-            connection.info[SESSION] = partial(_named_by, cursor)
+            connection.info[SESSION] = partial(session_in, cursor)
 
 
 def _send_alone(connection: sa.Connection, raw: Any) -> None:
@@ -135,8 +162,58 @@ def _notes(connection: sa.Connection) -> dict[Any, Any]:
     return notes
 
 
-def _named_by(cursor: Any) -> Session | None:
-    return session_in(cursor.pgresult)
+def first_statement(settings: Mapping[str, str]) -> str:
+    """Sets *settings* for a transaction, beside STYLES, and finds its server and its names: the last four columns.
+
+    What is set for a transaction ends with it. What is set for a session stays with a connection of a pooler such as
+    PgBouncer, which hands it to a service next.
+    """
+    return f"SELECT {_sets({**STYLES, **settings})}, {NAMES}"
+
+
+def _sets(settings: Mapping[str, str]) -> str:
+    # Several statements in one text do not go together with parameters.
+    return ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+
+
+def session_in(cursor: Any) -> Session | None:
+    """The names that the *cursor* of that statement has found; None without an answer."""
+    return tuple(_names_in(cursor)[1:]) or None
+
+
+def _names_in(cursor: Any) -> list[str]:
+    """The last four columns."""
+    result = cursor.pgresult
+    if result is None or result.ntuples != 1:
+        return []
+    return [result.get_value(0, column).decode() for column in range(result.nfields)[-4:]]
+
+
+def peer_of(connection: Any) -> Peer:
+    """The server of a driver's new *connection*, and its process there, if no pooler is between.
+
+    From here on, no statement begins a transaction by itself.
+    """
+    connection.autocommit = True
+    asked = f"SELECT {_sets(STYLES)}, {NAMES}, {RECOVERED}"
+    standby, server, process, _, recovered = connection.execute(asked).fetchone()[-5:]
+    session = (server, process, None) if str(connection.info.backend_pid) == process else None
+    return Peer((*started(server), recovery(recovered), replica(standby)), session)
+
+
+def sign_of(connection: Any, session: Session) -> Sign:
+    """By `pg_stat_activity`, in which a user sees its own sessions whole."""
+    server, process, began = session
+    connection.autocommit = True
+    asked = f"SELECT {_sets(STYLES)}, {FOUND}"
+    here, is_gone, state, waits_for, since = connection.execute(asked, [process]).fetchone()[-5:]
+    if here != server:
+        return Sign.LIFE
+    # Of a session of somebody else, or if the server does not keep track, nothing is shown.
+    if is_gone or (began is not None and since != began and state not in {None, "disabled"}):
+        return Sign.LOSS
+    # Otherwise the statement never arrived, its answer does not leave, or it waits for a standby.
+    return Sign.WORK if state == "active" and not waits_for.startswith(ELSEWHERE) else Sign.LIFE
 
 
 @contextmanager

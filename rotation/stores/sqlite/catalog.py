@@ -23,9 +23,6 @@ OCTET_LENGTH = 3, 43
 COLUMNS = """SELECT m.name, c.name FROM sqlite_master m, pragma_table_xinfo(m.name) c
 WHERE m.type = 'table' AND c.hidden <> 1 AND (:table IS NULL OR m.name = :table) ORDER BY m.name, c.cid"""
 
-CREATE = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :table"
-HIDDEN = "SELECT name, hidden FROM pragma_table_xinfo(:table)"
-
 
 class SQLiteCatalog(Catalog):
     """No transaction is held open: in a rollback journal a reader keeps every writer waiting."""
@@ -92,10 +89,12 @@ class SQLiteCatalog(Catalog):
 
     def origins(self, connection: sa.Connection, schema: str | None, table: str) -> list[Edge]:
         """Generated columns, of which only the text of their CREATE TABLE says what they are made of."""
-        columns = dict(tuple(row) for row in connection.execute(sa.text(HIDDEN), {"table": table}))
-        create = connection.scalar(sa.text(CREATE), {"table": table})
+        hidden = sa.text("SELECT name, hidden FROM pragma_table_xinfo(:table)")
+        columns = dict(tuple(row) for row in connection.execute(hidden, {"table": table}))
+        created = sa.text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :table")
+        create = connection.scalar(created, {"table": table}) or ""
         # 2: computed when it is read, 3: when its row is written.
-        expressions = (each for each in generated_in(create or "") if columns.get(each[0]) in {2, 3})
+        expressions = (each for each in generated_in(create) if columns.get(each[0]) in {2, 3})
         return list(generated((schema, table), expressions, columns))
 
     def forms(self, connection: sa.Connection, forms: Sequence[Spelled]) -> Sequence[Spelled]:
@@ -103,7 +102,12 @@ class SQLiteCatalog(Catalog):
         encoding = str(connection.scalar(sa.text("PRAGMA encoding")))
         if encoding == "UTF-8":
             return forms
-        return [*forms, *(_recoded(form, encoding) for form in forms if all(map(bytes.isascii, form.marks)))]
+
+        def recoded(mark: bytes) -> bytes:
+            return mark.decode().encode(encoding)
+
+        plain = (form for form in forms if all(map(bytes.isascii, form.marks)))
+        return [*forms, *(Spelled(tuple(map(recoded, each.marks)), each.least, recoded(each.piece)) for each in plain)]
 
     def cell(self, kind: SearchedColumn) -> str:
         """As it is."""
@@ -140,8 +144,3 @@ class SQLiteCatalog(Catalog):
 
     def _bytes(self, kind: SearchedColumn) -> str:
         return f"CAST({self.quote(kind.name)} AS BLOB)"
-
-
-def _recoded(form: Spelled, encoding: str) -> Spelled:
-    marks = tuple(mark.decode().encode(encoding) for mark in form.marks)
-    return Spelled(marks, form.least, form.piece.decode().encode(encoding))

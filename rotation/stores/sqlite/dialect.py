@@ -30,14 +30,15 @@ from rotation.stores.sqlite.other_writers import SQLiteChangeTracker
 from rotation.stores.watchdog import WATCH_SECONDS, Call, Guard, NoAnswerError, start_thread
 
 MOVED = "the file was moved, replaced or deleted while it was open"
-CUT_SHORT = (
-    "a program was killed while it wrote to the file, which is read-only here; the next program that may write to it "
-    "rolls that back, such as the service"
-)
 COPY = "let this user write there, or copy the database with its -wal file to where this user may write"
-IN_FOLDER = (
-    f"the folder is read-only, and SQLite makes files in it to write, and in WAL mode even to read (-shm); {COPY}"
-)
+READ_ONLY = {
+    sqlite3.SQLITE_READONLY_DBMOVED: MOVED,
+    sqlite3.SQLITE_READONLY_ROLLBACK: "a program was killed while it wrote to the file, which is read-only here; the "
+    "next program that may write to it rolls that back, such as the service",
+    sqlite3.SQLITE_READONLY_DIRECTORY: "the folder is read-only, and SQLite makes files in it to write, and in WAL "
+    f"mode even to read (-shm); {COPY}",
+}
+"""The words for an admin, by extended result code."""
 STEPS = 10_000
 """Steps of SQLite's virtual machine between two questions. In one thread they cost nothing that can be measured.
 
@@ -290,14 +291,7 @@ class SQLite(Dialect):
 
     def words(self, error: BaseException) -> str | None:
         """SQLite itself looks for the file before some writes, and for what a killed writer left before any read."""
-        code = getattr(error, "sqlite_errorcode", 0)
-        if code == sqlite3.SQLITE_READONLY_DBMOVED:
-            return MOVED
-        if code == sqlite3.SQLITE_READONLY_ROLLBACK:
-            return CUT_SHORT
-        if code == sqlite3.SQLITE_READONLY_DIRECTORY:
-            return IN_FOLDER
-        return super().words(error)
+        return READ_ONLY.get(getattr(error, "sqlite_errorcode", 0)) or super().words(error)
 
     def damage(self, error: BaseException) -> str | None:
         """What the application loads into SQLite, and this process does not have: by the error's words, with a name."""
@@ -365,6 +359,3 @@ class SQLite(Dialect):
         is_number = sa.func.typeof(table.c[qualified.column]).in_(["integer", "real"])
         numbers = connection.scalar(sa.select(sa.func.count()).select_from(table).where(is_number))
         return f"{reason}; it holds {many(numbers, 'number')}" if numbers else None
-
-    def unfit_key(self, kind: sa.types.TypeEngine[Any], connection: sa.Connection) -> str | None:
-        """Every value has its place in the order, whatever the column is called."""

@@ -1,5 +1,6 @@
-"""What a PostgreSQL server repeats of another one: all of it on a standby, and what a subscription brings to others.
+"""What a PostgreSQL server says of itself: its start, and what it repeats of another one. Any user may ask.
 
+It repeats all on a standby, and what a subscription brings on others.
 Functions of recovery: https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-RECOVERY-INFO-TABLE
 """
 
@@ -10,13 +11,27 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from rotation.model.text import span
-from rotation.stores.servers import Replication
+from rotation.stores.servers import Fact, Replication
 
+SERVER = "CAST(extract(epoch FROM pg_postmaster_start_time()) AS text)"
+RECOVERED = "coalesce(CAST(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) AS text), '')"
+"""A recovery after a crash, which may keep the start of the server, resets the statistics."""
+STANDBY = "CAST(pg_is_in_recovery() AS int)"
 ROLE = """SELECT pg_is_in_recovery(),
 CAST(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) AS float),
 CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END,
 (SELECT string_agg(CAST(subname AS text), ', ' ORDER BY subname) FROM pg_subscription
     WHERE subenabled AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
+
+
+def started(server: object) -> tuple[Fact]:
+    """The start of a *server*, as a fact."""
+    return (("start", str(server)),)
+
+
+def recovery(recovered: object) -> Fact:
+    """The fact that is new after a crash, even if the server kept its start."""
+    return ("recovery", str(recovered))
 
 
 def replication(connection: sa.Connection) -> Replication | None:
