@@ -21,6 +21,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain, compress
@@ -151,7 +152,13 @@ def _find(keys: Sequence[Key], parts: Iterator[TokenBatch | Refused]) -> Iterato
             yield part
             continue
         batch = part
-        _prefer_key_of(Token._make(next(batch.tokens())), order)
+        first = Token._make(next(batch.tokens()))
+        for key in order:
+            if key.signed(first):
+                # Neighbours in a table mostly share a key.
+                order.remove(key)
+                order.insert(0, key)
+                break
         for key in tuple(order):
             others = key.not_signed(batch.tokens())
             if not others:
@@ -164,15 +171,6 @@ def _find(keys: Sequence[Key], parts: Iterator[TokenBatch | Refused]) -> Iterato
         else:
             for place, (signed, _) in zip(batch.places, batch.tokens(), strict=True):
                 yield Refused(place, unknown_key(keys, signed))
-
-
-def _prefer_key_of(token: Token, order: list[Key]) -> None:
-    """Moves the token's key to the front of *order*: neighbours in a table mostly share a key."""
-    for key in order:
-        if key.signed(token):
-            order.remove(key)
-            order.insert(0, key)
-            return
 
 
 def decrypt(found: SignedBatch) -> list[bytes | InvalidToken]:
@@ -383,13 +381,9 @@ def _b2a(data: bytes) -> bytes:
     return binascii.b2a_base64(data, newline=False).replace(b"+", b"-").replace(b"/", b"_")
 
 
-def _codec() -> tuple[Callable[[bytes | bytearray], bytes], Callable[[bytes], bytes]]:
-    """A decoder of the standard alphabet, and an encoder of the URL-safe one; from the extra `speed` if possible."""
-    try:
-        pybase64: Any = importlib.import_module("pybase64")
-    except ImportError:
-        return binascii.a2b_base64, _b2a
-    return partial(pybase64.b64decode, validate=True), pybase64.urlsafe_b64encode
-
-
-_decode, _encode = _codec()
+# A decoder of the standard alphabet, and an encoder of the URL-safe one; from the extra `speed` if possible.
+_decode: Callable[[bytes | bytearray], bytes] = binascii.a2b_base64
+_encode: Callable[[bytes], bytes] = _b2a
+with suppress(ImportError):
+    _pybase64: Any = importlib.import_module("pybase64")
+    _decode, _encode = partial(_pybase64.b64decode, validate=True), _pybase64.urlsafe_b64encode

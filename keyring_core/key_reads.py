@@ -100,13 +100,11 @@ def _taken(numbers: count[int]) -> int:
     return int(repr(numbers)[len("count(") : -1])
 
 
-class ReadCounter:
+class ReadCounter(NamedTuple):
     """The reads with one key, as they are counted."""
 
-    __slots__ = ("opened", "refused")
-
-    def __init__(self) -> None:
-        self.opened, self.refused = Tally(), Tally()
+    opened: Tally
+    refused: Tally
 
     def reset(self) -> None:
         """Begins at zero again."""
@@ -126,7 +124,7 @@ _saying = threading.Lock()
 
 def counter_of(key_id: str) -> ReadCounter:
     """The counter of that key, one for each id: a key that is bound or loaded again counts with the others."""
-    return _counters.get(key_id) or _counters.setdefault(key_id, ReadCounter())
+    return _counters.get(key_id) or _counters.setdefault(key_id, ReadCounter(Tally(), Tally()))
 
 
 def refusal(key_id: str) -> SuspendedKey:

@@ -76,17 +76,13 @@ _PUBLIC_EXAMPLES = {
 # 32 random bytes hold about 30 different values; 32 random hexadecimal digits, which are a secret too, hold 14.
 _FEWEST_OF_KEY = 12
 _FEWEST_OF_SECRET = 6
-_QUOTES = "\"'`"
 
 _FORM_FAULTS: tuple[tuple[Callable[[str], object], str], ...] = (
     (lambda text: "\0" in text, "NUL characters (a file in UTF-16?)"),
     (re.compile(r"""b(['"]).*\1""", re.DOTALL).fullmatch, "a Python bytes repr, b and quotes around the key"),
     (_TEMPLATE.search, "a template that was not expanded"),
     (_IN_ANGLES.fullmatch, "a placeholder in angle brackets"),
-    (
-        lambda text: any(quote in text for quote in _QUOTES),
-        "quotes, which belong to the file's syntax and not to the key",
-    ),
+    (re.compile(r"[\"'`]").search, "quotes, which belong to the file's syntax and not to the key"),
     (re.compile(r"[\w+/-]{43}=(?:\s+[\w+/-]{43}=)+").fullmatch, "several keys, but one key is expected"),
     (re.compile(r"[,;]").search, "a comma or semicolon, but one key is expected"),
     (re.compile(r"[ \t\r\n\v\f]").search, "whitespace inside"),

@@ -57,7 +57,15 @@ def hold_key(raw: bytes, key_id: str) -> None:
     For a key of one row among very many: a masked key takes some 40 KB.
     """
     with writing:
-        _forget_released()
+        while _released:
+            former = _released.popleft()
+            if former in _held:
+                _held[former] -= 1
+                if not _held[former]:
+                    del _held[former]
+                    _keys.pop(former, None)
+                    for subscriber in _subscribers:
+                        subscriber.discard(former)
         if raw in _held:
             _held[raw] += 1
         elif raw not in _keys:
@@ -75,19 +83,6 @@ def _mask(raw: bytes, key_id: str) -> None:
     _keys[raw] = label = f"key {key_id}"
     for subscriber in _subscribers:
         subscriber.add_key(raw, label)
-
-
-def _forget_released() -> None:
-    while _released:
-        raw = _released.popleft()
-        if raw not in _held:
-            continue
-        _held[raw] -= 1
-        if not _held[raw]:
-            del _held[raw]
-            _keys.pop(raw, None)
-            for subscriber in _subscribers:
-                subscriber.discard(raw)
 
 
 def protect_secret(value: str | bytes, label: str) -> None:

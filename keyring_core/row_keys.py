@@ -159,15 +159,9 @@ def salt_of(value: object, form: SaltForm = SaltForm.VALUE) -> bytes | None:
     if isinstance(value, bool) or not isinstance(value, str | bytes | int | UUID):
         return None
     if form is SaltForm.UUID:
-        return _uuid_of(value)
-    if isinstance(value, bytes):
-        return value
-    return str(value).encode("utf-8", "surrogateescape")
-
-
-def _uuid_of(value: str | bytes | int | UUID) -> bytes | None:
-    """The usual form of the UUID whose number *value* is, in decimal digits."""
-    text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-    if not (text.isascii() and text.isdigit() and len(text) < 40 and (number := int(text)) < 1 << 128):
-        return None
-    return str(UUID(int=number)).encode()
+        # The column holds its number, in decimal digits.
+        text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+        if not (text.isascii() and text.isdigit() and len(text) < 40 and (number := int(text)) < 1 << 128):
+            return None
+        value = UUID(int=number)
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")

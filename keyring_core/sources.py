@@ -113,17 +113,18 @@ def read_sources(names: Mapping[K, str], environ: Mapping[str, str], seconds: fl
 
     *seconds* as for `read_named`. Raises KeyConfigError as `read_source` does.
     """
-    found = {key: each for key, name in names.items() if (each := _read_source(name, environ, seconds))}
+    found = {key: each for key, name in names.items() if (each := read_source(name, environ, seconds))}
     for _ in range(5):
         # A mix of files from before and after a promotion would lack a key.
         moved = [key for key, each in found.items() if each.source.moved()]
         if not moved:
             break
-        found |= {key: again for key in moved if (again := _read_source(names[key], environ, seconds))}
+        found |= {key: again for key in moved if (again := read_source(names[key], environ, seconds))}
     return found
 
 
-def _read_source(
+@without_frames
+def read_source(
     name: str, environ: Mapping[str, str], seconds: float = COMMAND_SECONDS, *, comments: bool = True
 ) -> FoundText | None:
     """The text that the variable *name* holds, or that its `_FILE` or `_COMMAND` form leads to; None if none is set.
@@ -140,9 +141,6 @@ def _read_source(
         return FoundText(value, name, KeyOrigin(SourceKind.VARIABLE))
     kind = SourceKind.FILE if form.endswith("_FILE") else SourceKind.COMMAND
     return read_named(kind, value, form, environ, seconds, comments=comments)
-
-
-read_source = without_frames(_read_source)
 
 
 @without_frames

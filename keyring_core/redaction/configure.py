@@ -38,8 +38,6 @@ from keyring_core.redaction.render import (
 # Undoes the last call, newest first.
 _undo = ExitStack()
 _log = logging.getLogger("keyring_core.uncaught")
-# Their text is masked already.
-_OWN_FORMATTERS = (ChainFormatter, RedactingFormatter)
 
 
 def configure_logging(
@@ -68,7 +66,23 @@ def configure_logging(
     reset_logging()
     root = logging.getLogger()
     handler = LogHandler(stream)
-    handler.setFormatter(_formatter(render))
+    handler.setFormatter(
+        ChainFormatter(
+            processors=[
+                structlog.processors.format_exc_info,
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                render,
+            ],
+            foreign_pre_chain=[
+                structlog.contextvars.merge_contextvars,
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.ExtraAdder(),
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                _stack_of_record,
+            ],
+        )
+    )
     _undo.callback(structlog.reset_defaults)
     _undo.callback(set_redactor, None)
     _undo.callback(root.setLevel, root.level)
@@ -76,7 +90,7 @@ def configure_logging(
     root.setLevel(known_level)
     root.addHandler(handler)
     set_redactor(redactor)
-    Hooks(redactor, handler, _undo).install(guard_stdio=guard_stdio)
+    Hooks(redactor, handler).install(guard_stdio=guard_stdio)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -109,24 +123,6 @@ def _renderer(redactor: Redactor, target: TextIO, renderer: str | Render) -> Any
     if renderer in ("console", "auto"):
         return ConsoleRenderer(redactor, structlog.dev.ConsoleRenderer(colors=on_terminal))
     raise ValueError(f'renderer is "json", "console", "auto" or a structlog renderer, not {renderer!r}')
-
-
-def _formatter(render: Any) -> ChainFormatter:
-    return ChainFormatter(
-        processors=[
-            structlog.processors.format_exc_info,
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            render,
-        ],
-        foreign_pre_chain=[
-            structlog.contextvars.merge_contextvars,
-            structlog.stdlib.add_logger_name,
-            structlog.stdlib.add_log_level,
-            structlog.stdlib.ExtraAdder(),
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _stack_of_record,
-        ],
-    )
 
 
 def _stack_of_record(_logger: Any, _method: str, event: Any) -> Any:
@@ -174,15 +170,14 @@ def put_in_positional(redactor: Redactor) -> Any:
 
 
 class Hooks:
-    """Replaces functions of the interpreter and of logging; *undo* puts them back when it is closed.
+    """Replaces functions of the interpreter and of logging; `_undo` puts them back when it is closed.
 
     *handler* shows what the interpreter would have shown, if no logger's handler does.
     """
 
-    def __init__(self, redactor: Redactor, handler: logging.Handler, undo: ExitStack) -> None:
+    def __init__(self, redactor: Redactor, handler: logging.Handler) -> None:
         self._redactor = redactor
         self._handler = handler
-        self._undo = undo
 
     def install(self, *, guard_stdio: bool) -> None:
         """Puts every hook in place."""
@@ -197,7 +192,7 @@ class Hooks:
         captured = getattr(logging, "_warnings_showwarning", None) is not None
         logging.captureWarnings(capture=True)
         if not captured:
-            self._undo.callback(logging.captureWarnings, capture=False)
+            _undo.callback(logging.captureWarnings, capture=False)
         show = warnings.showwarning
 
         def show_warning(*args: Any, **kwargs: Any) -> None:
@@ -220,14 +215,14 @@ class Hooks:
             if getattr(owner, name) is made:  # a later replacement stays
                 setattr(owner, name, before)
 
-        self._undo.callback(undo)
+        _undo.callback(undo)
 
     def _handler_format(self, before: Callable[..., str]) -> Callable[..., str]:
         redactor = self._redactor
 
         def redacted(handler: logging.Handler, record: logging.LogRecord) -> Any:
-            if isinstance(handler.formatter, _OWN_FORMATTERS):
-                return before(handler, record)
+            if isinstance(handler.formatter, ChainFormatter | RedactingFormatter):
+                return before(handler, record)  # whose text is masked already
             return redactor.redact_rendered(
                 lambda one: before(handler, one), record, lambda one: with_masked_texts(redactor, one)
             )

@@ -39,6 +39,8 @@ _PLACES = re.compile(rb"[\\ ]")
 # A run this long of a random-looking value is masked even without the rest of the value.
 SHORTEST_PIECE = 10
 
+# A lone surrogate that stands for no byte. Searched for, since the error of encoding it would hold the whole text.
+_NO_BYTE = r"[\ud800-\udc7f\udd00-\udfff]"
 _FERNET_KEY = re.compile(r"[A-Za-z0-9+/_-]{43}=?")
 _ATOM = re.compile(r"[A-Za-z0-9+/_=-]+")
 # Separates the runs of a random-looking password with symbols.
@@ -88,7 +90,11 @@ def forms_of(value: str | bytes, label: str, *, inner: bool = False) -> list[For
     """Every form of *value* that the matcher has to know; for a URL also the forms of its password, unless *inner*."""
     text = _as_text(value)
     whole: list[str] = []
-    for variant in _unicode_variants(text) if _is_clean(text) else ():
+    variants = {text} if _is_clean(text) else set()
+    if variants and not text.isascii():
+        variants |= {text.lower(), text.upper(), text.casefold(), text.capitalize()}
+        variants |= {normalize(kind, variant) for variant in variants for kind in ("NFC", "NFD", "NFKC", "NFKD")}
+    for variant in variants:
         whole += _escapes(variant)
         if "\n" in variant:
             # A log shipper may send each line of a longer secret as its own event.
@@ -142,7 +148,7 @@ def unfit(value: str | bytes) -> str | None:
     seen = text.replace("\\", "").replace(" ", "")  # as the matchers see it
     faults = (
         (not text, "empty"),
-        (not _has_bytes(text), "a lone surrogate, which has no UTF-8 form"),
+        (compiled(_NO_BYTE).search(text), "a lone surrogate, which has no UTF-8 form"),
         (len(seen) < 8, f"{len(seen)} characters, at least 8 are needed to mask it alone"),
         (len(set(seen)) < 4, "fewer than 4 different characters"),
         (text.isdecimal() and len(text) <= 11, "a number that counts and times can equal"),
@@ -173,15 +179,6 @@ def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _has_bytes(text: str) -> bool:
-    """False for a lone surrogate that stands for no byte. The error of writing it out would hold the whole text."""
-    try:
-        _utf8(text)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _is_clean(text: str) -> bool:
     """True if *text* is valid Unicode; bytes that are not UTF-8 have only byte spellings."""
     return not any("\udc80" <= character <= "\udcff" for character in text)
@@ -200,13 +197,6 @@ def _pieces(text: str) -> Iterator[str]:
         is_random = len(run) / 3 <= len(letters) <= 4 * class_changes(letters)
         if is_random and len(run) >= SHORTEST_PIECE and _ODD.search(run):
             yield run
-
-
-def _unicode_variants(text: str) -> set[str]:
-    if text.isascii():
-        return {text}
-    cased = {text, text.lower(), text.upper(), text.casefold(), text.capitalize()}
-    return cased | {normalize(kind, variant) for variant in cased for kind in ("NFC", "NFD", "NFKC", "NFKD")}
 
 
 def _escapes(text: str) -> Iterator[str]:

@@ -11,7 +11,6 @@ from typing import Any, NoReturn, TypeVar
 
 from keyring_core.errors import KeyringError
 from keyring_core.loaded_keys import is_loaded, subscribe, writing
-from keyring_core.redaction.commands import find_commands
 from keyring_core.redaction.effort import Effort, Limit, bounded, reduced, rest, unbounded
 from keyring_core.redaction.encodings import Form, forms_of, forms_of_key, trimmed, unfit, unsqueeze
 from keyring_core.redaction.pairs import find_pairs
@@ -19,7 +18,7 @@ from keyring_core.redaction.qgrams import GramMatcher, spans_of
 from keyring_core.redaction.readings import Reading, readings, spells_bytes
 from keyring_core.redaction.secret import Secret, revealed
 from keyring_core.redaction.sensitive_names import Names, Walk
-from keyring_core.redaction.shapes import LANDMARKS, find_shapes
+from keyring_core.redaction.shapes import LANDMARKS, find_commands, find_shapes
 from keyring_core.redaction.spans import Span, mask
 
 Given = TypeVar("Given")
@@ -120,7 +119,13 @@ class Redactor:
             masked = self._redact(text)
             if masked is text or not text.startswith("{") or _is_json(masked) or not _is_json(text):
                 return masked
-            return self._redact_leaves(text)
+            # The match broke the JSON: each value is masked by itself.
+            shown = json.dumps(self.redact_value(json.loads(text)))
+            # What shows only together, as a name and its value, is searched once more.
+            masked = self._redact(shown, unbounded)
+            if masked is not shown and not _is_json(masked):
+                raise ValueError("a secret stands across the structure")  # noqa: TRY301
+            return masked
         except Exception as error:
             return f'{{"event": "withheld", "error": "{type(error).__name__}"}}'
 
@@ -134,15 +139,6 @@ class Redactor:
         if not isinstance(shown, str):
             return self.redact_value(shown)
         return shown if self.redact_json(shown) is shown else self.redact_json(render(by_value(given)))
-
-    def _redact_leaves(self, text: str) -> str:
-        """Masks each value by itself, for a match that broke the JSON; then checks the result once more."""
-        shown = json.dumps(self.redact_value(json.loads(text)))
-        # Each text was searched by itself; what shows only together, as a name and its value, is searched once more.
-        masked = self._redact(shown, unbounded)
-        if masked is not shown and not _is_json(masked):
-            raise ValueError("a secret stands across the structure")
-        return masked
 
     def _find(self, flat: str, data: bytes, limit: Limit, left: Effort, depth: int = 0) -> list[Span]:
         """The secrets in *flat*, which has one character for each byte of *data* and may spell *left* characters."""

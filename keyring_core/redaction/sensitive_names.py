@@ -199,17 +199,12 @@ class Walk:
                 if changed is None:
                     changed = dict(mapping.items())
                 changed[key] = shown
-        shown = self._with_keys(mapping if changed is None else changed)
-        return mapping if shown is mapping else _mapping_like(mapping, shown)
-
-    def _with_keys(self, mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
-        """*mapping* with its keys masked: a key can be a secret too."""
-        if self._leaf is _keep:
-            return mapping
-        keys = [key if type(key) in PLAIN else self._leaf(key) for key in mapping]
-        if all(shown is key for shown, key in zip(keys, mapping, strict=True)):
-            return mapping
-        return dict(zip(keys, mapping.values(), strict=True))
+        if self._leaf is not _keep:
+            # A key can be a secret too.
+            keys = [key if type(key) in PLAIN else self._leaf(key) for key in mapping]
+            if not all(shown is key for shown, key in zip(keys, mapping, strict=True)):
+                changed = dict(zip(keys, (mapping if changed is None else changed).values(), strict=True))
+        return mapping if changed is None else _mapping_like(mapping, changed)
 
     def _sequence(self, sequence: Any, hidden: str | None, name: str) -> Any:
         items = list(sequence)
@@ -222,14 +217,11 @@ class Walk:
             if before.startswith("--") or is_pair:
                 labels[place] = hidden or self._names.label(before)
         shown = [self.value(item, label, name) for item, label in zip(items, labels, strict=True)]
-        if all(new is old for new, old in zip(shown, items, strict=True)):
-            return self._numbers(sequence, items)
-        return _like(sequence, shown)
-
-    def _numbers(self, sequence: Any, items: list[Any]) -> Any:
-        """*sequence*; its masked text if its numbers are a secret's bytes."""
+        if not all(new is old for new, old in zip(shown, items, strict=True)):
+            return _like(sequence, shown)
         if self._leaf is _keep or len(items) < 8 or not all(type(item) is int for item in items):
             return sequence
+        # Its numbers can be a secret's bytes.
         text = ", ".join(map(str, items))
         masked = self._leaf(text)
         return sequence if masked == text else masked

@@ -94,21 +94,22 @@ def is_secret(name: Name, kind: str, found: re.Match[str], value: str, names: Na
 
     *found* is the match of the sign behind the name and of the value's beginning, *kind* its group with the value.
     """
-    way = kind if kind != "quoted" else next((way for way in _WAYS_OF_QUOTED if found[way]), kind)
+    way = kind
+    if kind == "quoted":
+        # What it follows, if no sign.
+        way = next((way for way in ("call", "below", "beside", "pair") if found[way]), kind)
     if name.is_option and way in ("option", "beside", "pair"):
         way = "argument"
-    elif way in ("header", "prose", "option") and (is_ordinary(value, name.label) or _is_logged_pair(name, value)):
-        return False
+    elif way in ("header", "prose", "option"):
+        # Another pair of a log line: secret: path=secret/data/app.
+        begins_pair = name.label not in (*PASSWORDS, "cookie") and compiled(r"(?:path|mount|version)=[^=]").match(value)
+        if begins_pair or is_ordinary(value, name.label):
+            return False
     if way in _PLACES and not _PLACES[way](name, found, value):
         return False
     if value.startswith(MASK_START) or not _is_text(name, kind, value, names):
         return False
     return len(value) > 256 or compiled(_NO_VALUE, ANY_CASE_VERBOSE).fullmatch(value) is None
-
-
-def _is_logged_pair(name: Name, value: str) -> bool:
-    """True if *value* begins another pair of a log line: ``secret: path=secret/data/app``."""
-    return name.label not in (*PASSWORDS, "cookie") and bool(compiled(r"(?:path|mount|version)=[^=]").match(value))
 
 
 def _is_text(name: Name, kind: str, value: str, names: Names) -> bool:
@@ -176,8 +177,6 @@ def _in_pair(name: Name, found: re.Match[str], value: str) -> bool:
     return not (is_ordinary(value, name.label) or compiled(is_column, ANY_CASE).fullmatch(value))
 
 
-# What a quoted value follows, if no sign.
-_WAYS_OF_QUOTED = ("call", "below", "beside", "pair")
 _PLACES: dict[str, Callable[[Name, re.Match[str], str], bool]] = {
     # --name value, but not behind a switch, before another option, or in a help text: [--name NAME].
     "argument": lambda name, _found, value: (

@@ -386,7 +386,7 @@ def test_files_that_change_while_they_are_read_are_read_again(tmp_path, monkeypa
             (tmp_path / name / file).write_text(content)
     (tmp_path / "..data").symlink_to("old")
     environ = {"ENCRYPTION_KEY_FILE": f"{tmp_path}/..data/key", f"{LIST}_FILE": f"{tmp_path}/..data/previous"}
-    read = sources._read_source
+    read = sources.read_source
 
     def read_and_swap(name, *arguments):
         found = read(name, *arguments)
@@ -395,7 +395,7 @@ def test_files_that_change_while_they_are_read_are_read_again(tmp_path, monkeypa
             (tmp_path / "new").rename(tmp_path / "..data")
         return found
 
-    monkeypatch.setattr(sources, "_read_source", read_and_swap)
+    monkeypatch.setattr(sources, "read_source", read_and_swap)
 
     settings = load_settings(environ)
 

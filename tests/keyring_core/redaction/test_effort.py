@@ -11,7 +11,6 @@ import pytest
 
 from keyring_core.redaction import (
     Redactor,
-    commands,
     credentials,
     pairs,
     patterns,
@@ -23,7 +22,7 @@ from keyring_core.redaction.effort import reduced, unbounded
 from keyring_core.redaction.render import JsonRenderer
 from tests.conftest import Named
 
-MODULES = (commands, credentials, pairs, patterns, readings, shapes, sensitive_values)
+MODULES = (credentials, pairs, patterns, readings, shapes, sensitive_values)
 # What is written to hold up a scan, again and again. Each begins what the scan looks for, and few of them end it.
 HOSTILE = [
     "auth=", "&code=", "assertion=",
