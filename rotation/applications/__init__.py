@@ -4,7 +4,7 @@ Nobody who reads how a cell is rotated or a key retired has to enter it. What br
 used, since `init --app` and a shell that completes a name need none.
 """
 
-from rotation.applications.key_entry import KeyEntry, SecretPlace, entry_of, next_step, rule_in_words
+from rotation.applications.key_entry import SecretPlace, entry_of, next_step, rule_in_words
 from rotation.applications.key_trial import FittingRule, Given, Salt, StoredCell, Trial, cell_of, trial_of, try_rules
 from rotation.applications.order_of_work import OwnKey, begin, preset_steps, setting_lines
 from rotation.applications.presets import Preset, load_preset, preset_names, presets_of, recognised_steps
@@ -14,7 +14,6 @@ __all__ = [
     "FittingRule",
     "Given",
     "HeldSecret",
-    "KeyEntry",
     "OwnKey",
     "Preset",
     "Salt",
