@@ -22,7 +22,6 @@ from rotation.configuration.settings import NEEDED, Section, section_settings
 from rotation.job.problems_file import ProblemLine
 from rotation.lifecycle.retirement_files import Certificate
 from rotation.output.documents.found import CheckJson, CheckListJson, DiscoverJson, ReportJson
-from rotation.output.documents.key_steps import KeysListJson, KeysSettingJson, KeysStepJson
 from rotation.output.documents.parts import (
     CheckErrorJson,
     DemoJson,
@@ -34,7 +33,8 @@ from rotation.output.documents.parts import (
     NewKeyJson,
 )
 from rotation.output.documents.run import RunJson
-from rotation.output.documents.trial import KeysTryJson
+from rotation.output.key_steps import KeysListJson, KeysSettingJson, KeysStepJson
+from rotation.output.trial import KeysTryJson
 
 FOLDER = Path(__file__).parents[1] / "rotation" / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

@@ -4,19 +4,16 @@ Nobody who reads how a cell is rotated or a key retired has to enter it. What br
 used, since `init --app` and a shell that completes a name need none.
 """
 
-from rotation.applications.beginning import Beginning, begin
-from rotation.applications.key_entry import KeyEntry, SecretPlace, entry_of, next_step, rule_in_words
+from rotation.applications.key_entry import SecretPlace, entry_of, next_step, rule_in_words
 from rotation.applications.key_trial import FittingRule, Given, Salt, StoredCell, Trial, cell_of, trial_of, try_rules
-from rotation.applications.order_of_work import OwnKey, preset_steps, setting_lines
+from rotation.applications.order_of_work import OwnKey, begin, preset_steps, setting_lines
 from rotation.applications.presets import Preset, load_preset, preset_names, presets_of, recognised_steps
 from rotation.applications.secrets_at_hand import HeldSecret, held_secrets, passphrase_in, try_held, unopened
 
 __all__ = [
-    "Beginning",
     "FittingRule",
     "Given",
     "HeldSecret",
-    "KeyEntry",
     "OwnKey",
     "Preset",
     "Salt",

@@ -65,14 +65,11 @@ def _parameters(rule: KnownRule, salt: Salt | None, secret: str) -> list[str]:
     if rule.own_salt:
         parts.append(f"salt = {as_toml(secret)}")
     elif salt is not None:
-        parts.append(f"salt = {as_toml(salt.text or '')}" if salt.column is None else _of_column(salt))
+        form = "" if salt.form == "value" else f", form = {as_toml(salt.form)}"
+        column = f"{{ column = {as_toml(salt.column or '')}{form} }}"
+        parts.append(f"salt = {as_toml(salt.text or '') if salt.column is None else column}")
     parts += [] if rule.info is None else [f"info = {as_toml(rule.info)}"]
     return [*parts, *([] if rule.iterations is None else [f"iterations = {rule.iterations}"])]
-
-
-def _of_column(salt: Salt) -> str:
-    form = "" if salt.form == "value" else f", form = {as_toml(salt.form)}"
-    return f"salt = {{ column = {as_toml(salt.column or '')}{form} }}"
 
 
 def _command(rule: KnownRule, salt: Salt | None, place: SecretPlace) -> str:
@@ -115,17 +112,12 @@ def next_step(trial: Trial, place: SecretPlace) -> Steps:
     """What to do after *trial*: begin with the application's preset, or paste the entry; or what else may be so."""
     if not trial.fits:
         return Steps(*_elsewhere(trial), when=f"None of {many(len(trial.candidates), 'rule')} fits.")
-    uses = [use for fit in trial.fits for use in entry_of(fit, trial.cell, place).uses if use.app]
-    if not uses:
+    uses = [use for fit in trial.fits for use in entry_of(fit, trial.cell, place).uses]
+    named = {use.app: use.words for use in uses if use.app}
+    if not named:
         return Steps(Next(("status",), "paste the entries, and count the tokens:", repeats=Repeats.FILES))
-    named = {use.app: use.words for use in uses}
-    return Steps(
-        *(
-            Next(("init", "--app", app), f"as {words} makes it:", repeats=Repeats.NONE)
-            for app, words in named.items()
-            if app
-        )
-    )
+    made = ((("init", "--app", app), f"as {words} makes it:") for app, words in named.items())
+    return Steps(*(Next(*each, repeats=Repeats.NONE) for each in made))
 
 
 def _elsewhere(trial: Trial) -> Iterator[str]:

@@ -164,7 +164,11 @@ def trial_of(secret: str | bytes, cell: StoredCell, environ: Mapping[str, str], 
         protect(form.value, "secret")
     named = dict.fromkeys(name for rule in known_rules() if (name := variable_in(rule.salt or "")))
     unset = [name for name in named if not environ.get(name)]
-    return Trial(cell, list(_candidates(cell, environ, given)), forms, unset=unset)
+    found: dict[Candidate, tuple[Use, ...]] = {}
+    for candidate in _every(cell, environ, given):
+        found[candidate] = (*found.get(candidate, ()), *candidate.uses)
+    made = [replace(candidate, uses=tuple(dict.fromkeys(uses))) for candidate, uses in found.items()]
+    return Trial(cell, sorted(made, key=_turn), forms, unset=unset)
 
 
 def try_rules(trial: Trial, where: str, advance: Callable[[str], None] = lambda _: None) -> Trial:
@@ -187,7 +191,7 @@ def try_rules(trial: Trial, where: str, advance: Callable[[str], None] = lambda 
             if trial.fits:
                 break
     # A known application says more than a kind alone.
-    trial.fits.sort(key=lambda fit: (bool(fit.without), not _is_of(fit.candidate, trial.cell)))
+    trial.fits.sort(key=lambda fit: (bool(fit.without), not uses_of(fit.candidate, trial.cell)))
     return trial
 
 
@@ -203,9 +207,8 @@ def cell_of(
     # Every form is looked into here, whatever a run would rotate.
     reader = RowReader(replace(target, format=Format.EMBEDDED), read_only=True, sleep=sleep, links=links)
     with closing(reader):
-        found = reader.row(row)
-    words = f"{target.label}, {reader.words(found.key)}"
-    return StoredCell(found.cell, words, salts_beside(found.beside), target.table, target.column, target.context)
+        words, cell, beside = reader.row(row)
+    return StoredCell(cell, words, salts_beside(beside), target.table, target.column, target.context)
 
 
 def salts_beside(values: Mapping[str, str | bytes]) -> list[Salt]:
@@ -246,11 +249,6 @@ def _opens(keyring: Keyring, cell: StoredCell) -> bool | None:
     return None
 
 
-def _is_of(candidate: Candidate, cell: StoredCell) -> bool:
-    """True if a preset whose rule this is has the cell's column as a target."""
-    return bool(uses_of(candidate, cell))
-
-
 def uses_of(candidate: Candidate, cell: StoredCell) -> list[Use]:
     """The presets that have this rule for the column of *cell*."""
     return [
@@ -275,14 +273,6 @@ def _forms(secret: str | bytes) -> Iterator[SecretForm]:
         yield SecretForm(bare, "the blanks around it")
     if len(bare) > 2 and bare[0] == bare[-1] and bare[0] in _QUOTES:
         yield SecretForm(bare[1:-1], "the quotes around it" if bare == text else "the blanks and quotes around it")
-
-
-def _candidates(cell: StoredCell, environ: Mapping[str, str], given: Given) -> Iterator[Candidate]:
-    found: dict[Candidate, tuple[Use, ...]] = {}
-    for candidate in _every(cell, environ, given):
-        found[candidate] = (*found.get(candidate, ()), *candidate.uses)
-    made = [replace(candidate, uses=tuple(dict.fromkeys(uses))) for candidate, uses in found.items()]
-    yield from sorted(made, key=_turn)
 
 
 def _turn(candidate: Candidate) -> tuple[bool, int]:

@@ -6,7 +6,7 @@ import base64
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -31,25 +31,14 @@ MOST_SALTS = 40
 """Columns whose values are taken, those first that are called a salt."""
 
 
-class HeldRow(NamedTuple):
-    """A row that was read."""
-
-    key: RowKey
-    cell: str | bytes
-    beside: Mapping[str, str | bytes]
-    """Values of other columns of text, whole numbers, UUIDs or bytes, by name; numbers and UUIDs as text."""
-
-    def __repr__(self) -> str:
-        return "<HeldRow>"
-
-
 class RowReader(Reader):
     """The table of a target, of which single rows are read. Raises as `Reader` does."""
 
-    def row(self, key: Sequence[str] = ()) -> HeldRow:
-        """The row whose key is spelled by *key*, or the first one with what looks like a token.
+    def row(self, key: Sequence[str] = ()) -> tuple[str, str | bytes, Mapping[str, str | bytes]]:
+        """The row whose key is spelled by *key*, or the first one with what looks like a token: in words, and its cell.
 
-        Raises UsageError if there is no such row, or its cell is NULL or too large.
+        Behind them the values of other columns of text, whole numbers, UUIDs or bytes, by name; numbers and UUIDs as
+        text. Raises UsageError if there is no such row, or its cell is NULL or too large.
         """
         names, label = self.key_names(), self._target.label
         if key and len(key) != len(names):
@@ -66,13 +55,10 @@ class RowReader(Reader):
             text = sa.cast(self._column, sa.Text)
             rows = [*self._found([sa.or_(*(text.like(f"%{mark}%") for mark in MARKS))]), *rows]
         found, cell, beside = rows[0] if key else next((each for each in rows if _has_token(each[1])), rows[0])
+        words = f"{label}, {row_in_words(names, found)}"
         if cell is None:
-            raise UsageError(f"{label}, {self.words(found)}: the cell is NULL, or over {LARGEST_CELL:,} bytes")
-        return HeldRow(found, cell, {name: value for name, value in beside.items() if value})
-
-    def words(self, key: RowKey) -> str:
-        """The name of a row in messages."""
-        return row_in_words(self.key_names(), key)
+            raise UsageError(f"{words}: the cell is NULL, or over {LARGEST_CELL:,} bytes")
+        return words, cell, {name: value for name, value in beside.items() if value}
 
     def _found(
         self, conditions: Sequence[sa.ColumnElement[bool]]
@@ -86,7 +72,13 @@ class RowReader(Reader):
             place = self._cells.qualified
             columns = columns_of(connection, place.schema, place.table)
             kinds = {name: base_type(each) for name, each in columns.items() if name != place.column}
-            names.extend(sorted((name for name, kind in kinds.items() if self._may_be_salt(kind)), key=_turn))
+            may_be_salt = [
+                name
+                for name, kind in kinds.items()
+                if isinstance(kind, sa.Integer | sa.Uuid)
+                or (self._dialect.holds_text(kind) and not isinstance(kind, sa.Enum))
+            ]
+            names.extend(sorted(may_be_salt, key=_turn))
             del names[MOST_SALTS:]
             beside = [
                 free_column(name)
@@ -108,11 +100,6 @@ class RowReader(Reader):
             bare = cell if cell is None or isinstance(cell, str | bytes) else str(cell)
             found.append((tuple(row[:size]), bare, values))
         return found
-
-    def _may_be_salt(self, kind: sa.types.TypeEngine[Any]) -> bool:
-        return isinstance(kind, sa.Integer | sa.Uuid) or (
-            self._dialect.holds_text(kind) and not isinstance(kind, sa.Enum)
-        )
 
     def _part(self, name: str, kind: sa.types.TypeEngine[Any], text: str) -> Any:
         """The part of a key that *text* spells."""

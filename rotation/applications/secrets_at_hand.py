@@ -105,7 +105,11 @@ def try_held(
             held = next((each for each in _again(proven, cell) if each[1].fits), None)
             if held is None and whole < MOST_COLUMNS:
                 whole += 1
-                held = next((each for each in _afresh(secrets, cell, environ, follow) if each[1].fits), None)
+                for secret in secrets:
+                    trial = trial_of(secret.value, cell, environ)
+                    if try_rules(trial, secret.where, follow(trial, secret.where)).fits:
+                        held = secret, trial
+                        break
         if held is None:
             continue
         proven.append(held)
@@ -124,15 +128,3 @@ def _again(proven: Iterable[tuple[HeldSecret, Trial]], cell: StoredCell) -> Iter
     for secret, trial in proven:
         rules = [fit.candidate for fit in trial.fits]
         yield secret, try_rules(replace(trial, cell=cell, candidates=rules, fits=[], keys=0), secret.where)
-
-
-def _afresh(
-    secrets: Iterable[HeldSecret],
-    cell: StoredCell,
-    environ: Mapping[str, str],
-    follow: Callable[[Trial, str], Callable[[str], None]],
-) -> Iterator[tuple[HeldSecret, Trial]]:
-    """All candidates, tried on *cell*."""
-    for secret in secrets:
-        trial = trial_of(secret.value, cell, environ)
-        yield secret, try_rules(trial, secret.where, follow(trial, secret.where))

@@ -54,7 +54,7 @@ def discover(  # noqa: PLR0913 - click's
     from keyring_core import Key, Keyring
     from keyring_core.environment import names_primary
     from rotation.applications import held_secrets, passphrase_in, recognised_steps, unopened
-    from rotation.cli.derive_trial import derived_keys
+    from rotation.cli.new_key_command import derived_keys
     from rotation.configuration.sections import Declaration
     from rotation.configuration.urls import expand_url, for_folder, may_hold_password
     from rotation.declared.entries import declared_targets

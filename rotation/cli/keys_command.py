@@ -94,9 +94,8 @@ def step(
     def add(take: Callable[..., StepResult]) -> click.Command:
         @wraps(take)
         def wrapped(command: CommandContext, *, by: str | None, show_key: bool, **given: Any) -> int:
-            from rotation.output.documents.key_steps import KeysStepJson
             from rotation.output.documents.parts import json_text
-            from rotation.output.keys_text import Unmasked, render
+            from rotation.output.key_steps import KeysStepJson, Unmasked, render
 
             if by is not None and not 0 < len(by.strip()) <= LONGEST:
                 raise UsageError(f"--by: give a name of at most {LONGEST} characters, or leave the option out")
@@ -146,8 +145,7 @@ def list_keys(command: CommandContext, *, app: str | None, show_key: bool) -> in
     """
     from rotation.ledger.database import LedgerError
     from rotation.lifecycle import listing
-    from rotation.output.documents.key_steps import KeysListJson
-    from rotation.output.keys_text import render_list
+    from rotation.output.key_steps import KeysListJson, render_list
     from rotation.output.terminal import following
 
     if app:
@@ -173,8 +171,8 @@ def _print_setting(command: CommandContext, name: str, *, show_key: bool) -> int
     from rotation.applications import OwnKey, load_preset, setting_lines
     from rotation.lifecycle.environment_keys import EnvironmentKeys
     from rotation.lifecycle.transitions import all_keys
-    from rotation.output.documents.key_steps import KeysSettingJson
     from rotation.output.documents.parts import json_text
+    from rotation.output.key_steps import KeysSettingJson
 
     preset = load_preset(name)
     own = preset.key_set(preset.setting[0])

@@ -28,7 +28,7 @@ from rotation.applications.key_trial import (
     trial_of,
     try_rules,
 )
-from rotation.applications.known_rules import PACKAGES, KnownRule, known_rules, rule_of
+from rotation.applications.known_rules import KnownRule, known_rules, packages, rule_of
 from rotation.applications.presets import load_preset, preset_names
 from rotation.configuration.key_sets import KeyPlaces, KeySet
 from rotation.model.failures import UsageError
@@ -123,7 +123,7 @@ def only(trial: Trial) -> FittingRule:
 
 
 @pytest.mark.some(2)
-@pytest.mark.parametrize("rule", [rule for rule, _ in PACKAGES], ids=[words for _, words in PACKAGES])
+@pytest.mark.parametrize("rule", [rule for rule, _ in packages()], ids=[words for _, words in packages()])
 def test_the_rule_of_a_package_is_found(rule: KnownRule) -> None:
     """Each known package is named; a salt of a variable is at hand if that is set."""
     first = SECRET
@@ -136,7 +136,7 @@ def test_the_rule_of_a_package_is_found(rule: KnownRule) -> None:
 
     trial = try_rules(trial_of(SECRET, StoredCell(token, "a cell"), {free: str(salt)} if free else {}), "S")
 
-    words = {words for each, words in PACKAGES if each == rule}
+    words = {words for each, words in packages() if each == rule}
     assert words <= {use.words for fit in trial.fits for use in fit.candidate.uses}
     assert only(trial).candidate.rule.iterations == rule.iterations
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from rotation.cli.main import main
 from rotation.lifecycle import operations
-from rotation.output import keys_text
+from rotation.output import key_steps
 from rotation.world import atomic_file
 
-LOADED = (operations, keys_text)
+LOADED = (operations, key_steps)
 """What the command imports when it runs: here once, and not in each fork."""
 CALLS = ("open", "write", "fsync", "close", "rename", "unlink", "fchmod", "fchown", "setxattr", "stat", "fstat")
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from rotation.lifecycle.listing import ListedKey
 from rotation.model.key_use import KeyUse, ReadRecord
-from rotation.output.keys_text import render_list
+from rotation.output.key_steps import render_list
 
 JANUARY, MAY = datetime(2026, 1, 3, 12, tzinfo=UTC), datetime(2026, 5, 3, 12, tzinfo=UTC)
 KEYS = [
