@@ -8,6 +8,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,14 +78,12 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
     places = Places(checked_url(wanted.url), wanted.env_file) if appends else _places(process, wanted)
     extra = {URL: places.password_url} if places.password_url else {}
     with CommandContext(
-        {**process.environ, **extra},
+        replace(process, environ={**process.environ, **extra}, declares=None),
         wanted.config if appends else None,
         places.env_file if places.env_file and not is_missing(places.env_file) else None,
-        process.streams,
         uses_config=appends,
         as_json=as_json,
         quiet=quiet,
-        invocation=process.invocation,
     ) as command:
         if command.inputs.dotenv:
             places = places._replace(env_file=command.inputs.dotenv.path)

@@ -54,18 +54,20 @@ class Process:
 class CommandContext(Context):
     """A context, and how its command prints."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each stands by itself
         self,
-        *given: Any,
+        process: Process,
+        config: Path | None = None,
+        env_file: Path | None = None,
+        *,
+        uses_config: bool = True,
         as_json: bool = False,
         quiet: bool = False,
         verbose: bool = False,
-        invocation: Invocation = PLAIN,
-        **more: Any,
     ) -> None:
-        """*given* and *more* as for a Context. Raises UsageError."""
-        super().__init__(*given, **more)
-        self.as_json, self.quiet, self.verbose, self.invocation = as_json, quiet, verbose, invocation
+        """*config*, *env_file* and *uses_config* as for a Context. Raises UsageError."""
+        super().__init__(process.environ, config, env_file, process.streams, uses_config, declares=process.declares)
+        self.as_json, self.quiet, self.verbose, self.invocation = as_json, quiet, verbose, process.invocation
 
     def watch(self, *, dry_run: bool) -> AbstractContextManager[Watcher]:
         """A bar per target on a terminal, a log line every few seconds elsewhere; nothing with --quiet."""
@@ -193,17 +195,7 @@ def common_options(command: Callable[..., int]) -> Callable[..., int]:
         process: Process = context.obj
         process.invocation = with_given(process.invocation, context)
         set_up(process.streams, quiet=quiet, verbose=verbose, log_format=log_format)
-        with CommandContext(
-            process.environ,
-            config,
-            env_file,
-            process.streams,
-            declares=process.declares,
-            as_json=as_json,
-            quiet=quiet,
-            verbose=verbose > 0,
-            invocation=process.invocation,
-        ) as ready:
+        with CommandContext(process, config, env_file, as_json=as_json, quiet=quiet, verbose=verbose > 0) as ready:
             return command(ready, **options)
 
     return wrapped

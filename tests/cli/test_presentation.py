@@ -15,7 +15,7 @@ from types import FunctionType
 import pytest
 
 from keyring_core import Key
-from rotation.cli.shared_options import CommandContext
+from rotation.cli.shared_options import CommandContext, Process
 from rotation.output.progress import LogWatcher
 from rotation.world.process import Streams
 from tests.conftest import Cli
@@ -156,7 +156,7 @@ def test_bars_make_way_for_log_lines(tmp_path: Path, quiet: bool, verbose: bool,
     """On a terminal too --verbose logs the progress, in place of bars; --quiet shows none."""
     with (tmp_path / "err").open("w") as stderr:
         stderr.isatty = lambda: True  # type: ignore[method-assign]
-        command = CommandContext({}, streams=Streams(stderr=stderr), quiet=quiet, verbose=verbose)
+        command = CommandContext(Process({}, Streams(stderr=stderr)), quiet=quiet, verbose=verbose)
         with command, command.watch(dry_run=False) as watcher:
             assert type(watcher) is kind
 
