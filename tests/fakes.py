@@ -17,9 +17,9 @@ from rotation.model.counts import RowKey
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
 from rotation.model.watcher import Advanced, AtWork, Began, Note, Progress, SoFar
+from rotation.stores.change_tracker import Changed, Doubt, Unknown
 from rotation.stores.connection import Line
 from rotation.stores.dialect import Tempo
-from rotation.stores.other_writers import Changed, Doubt, Unknown
 from rotation.stores.servers import Fact
 from tests.keys import key_text
 

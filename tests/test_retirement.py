@@ -36,7 +36,7 @@ from rotation.output.run_text import render
 from rotation.planning.cell_kinds import CellKind
 from rotation.retirement.evidence import Evidence, of_report
 from rotation.retirement.reasons import Standing, gaps, refusals, standing, suspension_refusals
-from rotation.stores.other_writers import OpenTransaction
+from rotation.stores.change_tracker import OpenTransaction
 from tests.conftest import Named
 from tests.ledger.censuses import census_of
 

@@ -120,7 +120,7 @@ class Survey:
 
     def written(self) -> int | None:
         """A number that grows with each write of others; None if a search need not know."""
-        found = self._access.attempt(self._access.dialect.other_writers.written)
+        found = self._access.attempt(self._access.dialect.change_tracker.written)
         return None if isinstance(found, RefusedStatement) else found
 
     def seek_indexes(self, key_ids: Iterable[str]) -> None:
@@ -222,7 +222,7 @@ class Survey:
                     if full and datetime.now(UTC) - reading.began >= WITNESSED:
                         # All rows are read by now: if this fails, they have no witness.
                         with suppress(sa.exc.DBAPIError):
-                            witness, entry = self._access.dialect.other_writers.witness, table.entry
+                            witness, entry = self._access.dialect.change_tracker.witness, table.entry
                             reading.witness = witness(connection, entry.schema, entry.table)
                     return found
 
@@ -239,7 +239,7 @@ class Survey:
 
     def is_unchanged(self, table: SearchableTable, witness: Any) -> bool:
         """True if each row that *table* has now was read with that *witness*, just as it is."""
-        is_unchanged, entry = self._access.dialect.other_writers.is_unchanged, table.entry
+        is_unchanged, entry = self._access.dialect.change_tracker.is_unchanged, table.entry
         return bool(self._attempt(lambda connection: is_unchanged(connection, entry.schema, entry.table, witness))[0])
 
     def fit(self, table: SearchableTable, column: TokenColumn) -> None:

@@ -13,8 +13,8 @@ from rotation.model.batch import Plan, count_swaps, traces_of
 from rotation.model.counts import Counts, Moved, Times
 from rotation.model.report import WHOLE, TargetReport
 from rotation.model.target import Format
+from rotation.stores.change_tracker import CellTotals, Changed, Doubt, Unknown
 from rotation.stores.opened_table import Watch
-from rotation.stores.other_writers import CellTotals, Changed, Doubt, Unknown
 
 MOST_LOOKS = 5
 """The most looks in a row at the rows of others; then a whole pass is due."""

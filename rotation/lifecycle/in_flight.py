@@ -24,9 +24,9 @@ from rotation.model.text import many
 from rotation.model.watcher import AtWork
 from rotation.retirement import words
 from rotation.stores.access import Access, RefusedStatement
+from rotation.stores.change_tracker import OpenTransaction
 from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import parse_url, read_url
-from rotation.stores.other_writers import OpenTransaction
 from rotation.stores.servers import Replication, seen_replicas
 
 T = TypeVar("T")
@@ -167,7 +167,7 @@ def uncommitted(
     skipped = LeftOut(left_out, {parsed.database for url in urls if (parsed := parse_url(url))})
     for url in urls:
         with closing(Access(url, None, read_only=True, sleep=wait, links=links)) as access:
-            for look in access.dialect.other_writers.open_transactions:
+            for look in access.dialect.change_tracker.open_transactions:
                 seen = access.attempt(look.ask)
                 if isinstance(seen, str | RefusedStatement):
                     why = look.denied if isinstance(seen, RefusedStatement) else seen

@@ -19,7 +19,7 @@ from rotation.model.key_use import KeyUse
 from rotation.model.next_steps import Refusal
 from rotation.model.report import Report
 from rotation.model.target import distinct_labels
-from rotation.stores.other_writers import OpenTransaction
+from rotation.stores.change_tracker import OpenTransaction
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from rotation.model.next_steps import (
 )
 from rotation.model.text import UTC_SECOND, be, many, span, to_second
 from rotation.retirement.evidence import Evidence
-from rotation.stores.other_writers import OpenTransaction
+from rotation.stores.change_tracker import OpenTransaction
 
 AGAIN = f"then {RUN_AGAIN}"
 LOOK_ELSEWHERE = (

@@ -21,9 +21,9 @@ from rotation.model.target import Format
 from rotation.planning.inner_tokens import bytes_of
 from rotation.stores.blocks import BlockAccess, fetch_all
 from rotation.stores.catalog import Catalog
+from rotation.stores.change_tracker import ChangeTracker
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.error_codes import ErrorCodes
-from rotation.stores.other_writers import ChangeTracker
 from rotation.stores.servers import Peer, Replication, TooOldError
 from rotation.stores.url_options import UrlOptions
 from rotation.stores.watchdog import Guard, Session, Sign
@@ -77,7 +77,7 @@ class Dialect(ErrorCodes, UrlOptions):
 
     catalog: ClassVar[Catalog]
     """Says what tables there are, and how they are searched."""
-    other_writers: ClassVar[type[ChangeTracker]]
+    change_tracker: ClassVar[type[ChangeTracker]]
     """Sees what others write."""
     blocks: ClassVar[type[BlockAccess] | None] = None
     """Reads and swaps cells that are tokens in blocks. None: row by row only."""

@@ -16,10 +16,10 @@ from keyring_core.tokens import BEGINNING, token_length
 from rotation.model.failures import UsageError
 from rotation.model.target import Target
 from rotation.stores.access import Access, RefusedStatement, RowRefusedError
+from rotation.stores.change_tracker import Changed, Doubt, Scope, Unknown
 from rotation.stores.columns import AsRead, Shard, TableFacts, TableState, TargetCells, free_column
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Mode, Tempo
-from rotation.stores.other_writers import Changed, Doubt, Scope, Unknown
 from rotation.stores.patience import IMPATIENT, Patience
 from rotation.stores.servers import Fact, Replication, is_one
 from rotation.stores.target_schema import NOTHING, cautions_of, columns_of, find_target, model_caution, why_refused
@@ -181,7 +181,7 @@ class OpenedTable:
 
         def look(connection: sa.Connection) -> tuple[TargetCells, TableFacts, TableState, int | None]:
             cells, facts = find_target(target, connection, self._dialect, name, self._companions, self._salts)
-            state = self._dialect.other_writers.state(connection, cells.schema, cells.qualified.table)
+            state = self._dialect.change_tracker.state(connection, cells.schema, cells.qualified.table)
             return cells, facts, state, self._dialect.largest_write(connection)
 
         self._cells, self._facts, self._opened, self._largest = self._access.read(look)
@@ -204,7 +204,7 @@ class OpenedTable:
         if share < 1:
             self._rows = self._of_all_shards = sa.and_(self._rows, self._dialect.chance() < share)
         self._triggers = self._facts.triggers
-        self._others = self._dialect.other_writers(
+        self._others = self._dialect.change_tracker(
             Scope(self._cells, self._table, self._cell, sa.and_(self._rows, self._named))
         )
         self._misfit = self._cells.misfit(self._table, self._dialect.exactly)

@@ -14,7 +14,7 @@ from rotation.job.passes import MAX_PASSES
 from rotation.model.batch import Batch
 from rotation.model.counts import RowKey
 from rotation.model.failures import StoreError
-from rotation.stores.other_writers import Changed
+from rotation.stores.change_tracker import Changed
 from tests.fakes import TARGET, MemoryStore, Silence, Unwatched, batch_of, run, token
 from tests.keys import key_text, mistyped
 

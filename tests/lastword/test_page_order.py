@@ -19,7 +19,7 @@ from rotation.model.counts import RowKey
 from rotation.model.report import TargetReport
 from rotation.model.target import Format, Target
 from rotation.stores.columns import Shard
-from rotation.stores.postgresql import other_writers
+from rotation.stores.postgresql import change_tracker
 from rotation.stores.store import Store
 from tests.databases import Database, open_database
 from tests.fakes import Notes, Silence
@@ -236,7 +236,7 @@ def test_a_pass_by_pages_is_nothing_without_its_proof(
     """Whatever others wrote, passes by keys follow, and the first one of them is as strict as ever."""
     make(postgres)
     apart(postgres, *MAKE_ROOM)
-    monkeypatch.setattr(other_writers, "MOST_ROWS", most)
+    monkeypatch.setattr(change_tracker, "MOST_ROWS", most)
     meddler = Meddler(lambda: apart(postgres, set_cell(f"'{cell}'")), times=2)
 
     report = run(postgres, keyring, monkeypatch, meddler)

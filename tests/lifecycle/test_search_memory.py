@@ -19,7 +19,7 @@ from tests.fakes import token
 from tests.keys import key_text
 from tests.lifecycle.shop import OLD, OLDER, Shop, old_token, refusals
 from tests.lifecycle.test_retire_search import POSTGRESQL, retire
-from tests.stores.test_other_writers import apart
+from tests.stores.test_change_tracker import apart
 from tests.stores.test_unchanged import settle
 
 pytestmark = [

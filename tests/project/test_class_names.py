@@ -1,4 +1,4 @@
-"""The name of a class says which one is meant."""
+"""The name of a class, and of a module, says which one is meant."""
 
 from __future__ import annotations
 
@@ -24,3 +24,15 @@ def test_the_name_of_a_class_stands_once() -> None:
 
     assert {name: files for name, files in twice.items() if name not in PUBLIC_PAIRS} == {}
     assert PUBLIC_PAIRS.keys() <= twice.keys(), "a name that stands once now"
+
+
+def test_the_name_of_a_module_stands_once() -> None:
+    """But for what each database has in a folder of its own, beside what they share."""
+    places = defaultdict(set)
+    for path in sorted([*(ROOT / "keyring_core").rglob("*.py"), *(ROOT / "rotation").rglob("*.py")]):
+        folder = path.parent
+        of_a_database = folder.parent.name == "stores" and (folder / "dialect.py").exists()
+        if not path.name.startswith("__"):
+            places[path.name].add(str((folder.parent if of_a_database else folder).relative_to(ROOT)))
+
+    assert {name: folders for name, folders in places.items() if len(folders) > 1} == {}

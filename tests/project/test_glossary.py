@@ -24,7 +24,7 @@ GAVE_WAY = {
 """Words that the engine no longer uses in names, each with the plain one."""
 STILL = {"misfit", "neighbour", "tempo"}
 """Those that names still hold: this set shrinks, and gets no new ones."""
-OTHER_MEANINGS = {"neighbour": r"redaction/|other_writers", "lane": r"output/html/", "stride": r"keyring_core/bulk"}
+OTHER_MEANINGS = {"neighbour": r"redaction/|change_tracker", "lane": r"output/html/", "stride": r"keyring_core/bulk"}
 """Files in which such a word means something else: numbers side by side, a line of a chart, every n-th character."""
 
 

@@ -16,8 +16,8 @@ from keyring_core import Keyring
 from rotation.model.failures import StoreError
 from rotation.model.target import Target
 from rotation.planning.planner import Planner
+from rotation.stores.change_tracker import Changed
 from rotation.stores.opened_table import Watch
-from rotation.stores.other_writers import Changed
 from rotation.stores.store import Store
 from tests.chaos.server import Server, own_postgres
 from tests.conftest import Cli

@@ -19,13 +19,13 @@ from rotation.discovery.survey import Survey
 from rotation.discovery.table_readers import TableRows
 from rotation.discovery.table_source import Courtesy
 from rotation.stores.dialect import Mode
-from rotation.stores.postgresql import other_writers as postgresql_others
+from rotation.stores.postgresql import change_tracker as postgresql_others
 from rotation.stores.postgresql.dialect import PostgreSQL
 from tests.chaos.server import Server, own_postgres
 from tests.conftest import Named
 from tests.databases import Database, open_database
 from tests.processes import until
-from tests.stores.test_other_writers import apart, before_first
+from tests.stores.test_change_tracker import apart, before_first
 from tests.stores.test_settle import crash
 
 pytestmark = [pytest.mark.database, pytest.mark.usefixtures("any_time")]

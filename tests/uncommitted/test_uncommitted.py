@@ -18,8 +18,8 @@ from rotation.lifecycle import in_flight as open_writers
 from rotation.lifecycle import operations
 from rotation.lifecycle.in_flight import Uncommitted, uncommitted
 from rotation.stores.connection import SharedConnections
-from rotation.stores.mysql import other_writers
-from rotation.stores.mysql.other_writers import MySQLChangeTracker
+from rotation.stores.mysql import change_tracker
+from rotation.stores.mysql.change_tracker import MySQLChangeTracker
 from rotation.world.process import Streams
 from tests.chaos.server import own_mariadb, own_postgres
 from tests.conftest import Named, Ran
@@ -113,12 +113,12 @@ def test_an_answer_that_mariadb_repeats_is_not_taken(shop: Shop) -> None:
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 def test_a_holder_that_hangs_is_waited_for_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that got no turn at a server in its time waits shortly there until it gets one again."""
-    monkeypatch.setattr(other_writers, "TURN_SECONDS", 1)
-    monkeypatch.setattr(other_writers, "NO_TURN_SECONDS", 0)
+    monkeypatch.setattr(change_tracker, "TURN_SECONDS", 1)
+    monkeypatch.setattr(change_tracker, "NO_TURN_SECONDS", 0)
     for name in ("TURN", "TURN_ENDS"):
         # Others use this server, too.
-        own = getattr(other_writers, name).replace("keyring-rotate", str(sa.make_url(database.url).database))
-        monkeypatch.setattr(other_writers, name, own)
+        own = getattr(change_tracker, name).replace("keyring-rotate", str(sa.make_url(database.url).database))
+        monkeypatch.setattr(change_tracker, name, own)
     waits: list[str] = []
     sa.event.listen(
         database.engine,
@@ -128,10 +128,10 @@ def test_a_holder_that_hangs_is_waited_for_once(database: Database, monkeypatch:
     look, *_ = MySQLChangeTracker.open_transactions
     with closing(database.engine.connect()) as asking:
         with closing(database.engine.connect()) as holder:
-            assert holder.scalar(sa.text(other_writers.TURN.format(5)))
+            assert holder.scalar(sa.text(change_tracker.TURN.format(5)))
             for _ in range(2):
                 look.ask(asking)
-            holder.exec_driver_sql(other_writers.TURN_ENDS)
+            holder.exec_driver_sql(change_tracker.TURN_ENDS)
         for _ in range(2):
             look.ask(asking)
 

@@ -14,7 +14,7 @@ from pymysql.constants import CLIENT
 
 from keyring_core import Keyring
 from rotation.planning.planner import Planner
-from rotation.stores.mysql import dialect, other_writers
+from rotation.stores.mysql import change_tracker, dialect
 from rotation.stores.postgresql import blocks
 from rotation.stores.store import Store
 from tests.conftest import Cli
@@ -84,7 +84,7 @@ def test_a_read_and_a_swap_take_a_round_trip_each(
     database: Database, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The swap's end travels with it: no row stays locked while an answer is on its way."""
-    monkeypatch.setattr(other_writers, "LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(change_tracker, "LOOK_SECONDS", 3600.0)
     kind, key = FORMS[form]
     database.execute(f"CREATE TABLE creds (id {kind} PRIMARY KEY, token VARCHAR(255))")
     tokens = make_tokens(100)
@@ -123,7 +123,7 @@ def test_small_transactions_travel_together(
     """Few rows are locked at once, and no transaction waits for the answer to another; one that fails ends no other."""
     if not many_at_once:
         monkeypatch.setattr(CLIENT, "MULTI_STATEMENTS", 0)
-    monkeypatch.setattr(other_writers, "LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(change_tracker, "LOOK_SECONDS", 3600.0)
     tokens = make_tokens(100)
     check = f", CHECK (id <> {KEPT} OR token = '{tokens[KEPT]}')" if refuses else ""
     database.execute(f"CREATE TABLE creds (id INTEGER PRIMARY KEY, token VARCHAR(255){check})")

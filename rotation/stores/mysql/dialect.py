@@ -29,8 +29,8 @@ from rotation.stores.mysql.catalog import (
     is_json,
     quote,
 )
+from rotation.stores.mysql.change_tracker import MySQLChangeTracker
 from rotation.stores.mysql.error_codes import NO_TLS, MySQLErrorCodes
-from rotation.stores.mysql.other_writers import MySQLChangeTracker
 from rotation.stores.mysql.servers import SERVER, TAKES_NO_WRITES
 from rotation.stores.mysql.url_options import NO_TEXTS, OTHER_OPTIONS, TLS_OPTIONS, tls_options
 from rotation.stores.servers import SERVER as FACTS
@@ -83,7 +83,7 @@ class MySQL(MySQLErrorCodes, Dialect):
     """Session settings, and binary comparison: the default collation takes `a` for `A`."""
 
     catalog = MySQLCatalog()
-    other_writers = MySQLChangeTracker
+    change_tracker = MySQLChangeTracker
     blocks = MySQLBlocks
     driver = "mysql+pymysql"
     new_key = "BIGINT NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY"

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from rotation.model.text import span
-from rotation.stores.other_writers import text_literal
+from rotation.stores.change_tracker import text_literal
 from rotation.stores.servers import Fact, Replication
 
 TAKES_NO_WRITES = "(@@global.read_only <> 'OFF' OR @@global.innodb_read_only)"

@@ -18,9 +18,9 @@ from rotation.stores.columns import BLOCK_BITS, AsRead, TargetCells
 from rotation.stores.dialect import PLAIN_KEYS, BatchSwap, Dialect, Mode, Tempo
 from rotation.stores.postgresql.blocks import PostgreSQLBlocks
 from rotation.stores.postgresql.catalog import TRANSACTION, PostgreSQLCatalog
+from rotation.stores.postgresql.change_tracker import PostgreSQLChangeTracker
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, bytea_array, register, take_any_text, text_array
 from rotation.stores.postgresql.error_codes import PostgreSQLErrorCodes
-from rotation.stores.postgresql.other_writers import PostgreSQLChangeTracker
 from rotation.stores.postgresql.servers import replication
 from rotation.stores.postgresql.transactions import (
     LOCK_MILLISECONDS,
@@ -54,7 +54,7 @@ class PostgreSQL(PostgreSQLErrorCodes, Dialect):
     """Session settings, and exact comparison under any collation."""
 
     catalog = PostgreSQLCatalog()
-    other_writers = PostgreSQLChangeTracker
+    change_tracker = PostgreSQLChangeTracker
     blocks = PostgreSQLBlocks
     driver = "postgresql+psycopg"
     mixed = "PostgreSQL refuses what the application writes"

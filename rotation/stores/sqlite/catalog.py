@@ -13,7 +13,7 @@ from rotation.planning.inner_tokens import Spelled, forms_of_texts
 from rotation.stores.catalog import Catalog, SearchedColumn, TableEntry, in_any_form, marks_of
 from rotation.stores.columns import QualifiedName, UniqueColumn
 from rotation.stores.origins import Edge, generated, generated_in
-from rotation.stores.sqlite.other_writers import file_status
+from rotation.stores.sqlite.change_tracker import file_status
 
 OWN = frozenset({"sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3"})
 """SQLite's own tables, which hold names and numbers. Not sqlite_stat4: it holds pieces of cells."""

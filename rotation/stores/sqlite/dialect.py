@@ -26,7 +26,7 @@ from rotation.stores.blocks import GridBlocks, fetch_all
 from rotation.stores.columns import QualifiedName, TargetCells, table_clause
 from rotation.stores.dialect import READING, BatchSwap, Dialect, Mode, Tempo
 from rotation.stores.sqlite.catalog import OCTET_LENGTH, SQLiteCatalog
-from rotation.stores.sqlite.other_writers import SQLiteChangeTracker
+from rotation.stores.sqlite.change_tracker import SQLiteChangeTracker
 from rotation.stores.watchdog import WATCH_SECONDS, Call, Guard, NoAnswerError, start_thread
 
 MOVED = "the file was moved, replaced or deleted while it was open"
@@ -182,7 +182,7 @@ class SQLite(Dialect):
     """Through the standard library's sqlite3."""
 
     catalog = SQLiteCatalog()
-    other_writers = SQLiteChangeTracker
+    change_tracker = SQLiteChangeTracker
     blocks = SQLiteBlocks
     driver = "sqlite+pysqlite"
     mixed = "the column will hold text beside bytes"

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from rotation.model.batch import Batch
+from rotation.stores.change_tracker import Changed, ChangeTracker, OpenTransaction, Scope, TransactionQuery, Unknown
 from rotation.stores.columns import TableState
-from rotation.stores.other_writers import Changed, ChangeTracker, OpenTransaction, Scope, TransactionQuery, Unknown
 
 READ_ONLY = "it is read-only for this user"
 PATH = sa.text("SELECT file FROM pragma_database_list WHERE name = 'main'")

@@ -22,8 +22,7 @@ import sqlalchemy as sa
 
 from keyring_core.tokens import token_length
 from rotation.model.batch import Batch
-from rotation.stores.columns import TableState, table_clause
-from rotation.stores.other_writers import (
+from rotation.stores.change_tracker import (
     CellTotals,
     Changed,
     ChangeTracker,
@@ -34,6 +33,7 @@ from rotation.stores.other_writers import (
     age_in_words,
     text_literal,
 )
+from rotation.stores.columns import TableState, table_clause
 from rotation.stores.postgresql.catalog import FAMILY
 from rotation.stores.postgresql.servers import RECOVERED, SERVER, recovery, started
 

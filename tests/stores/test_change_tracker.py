@@ -21,9 +21,9 @@ from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.passes import MAX_PASSES
 from rotation.model.target import Target
 from rotation.planning.planner import Planner
+from rotation.stores.change_tracker import Changed, Doubt, Unknown
 from rotation.stores.opened_table import Watch
-from rotation.stores.other_writers import Changed, Doubt, Unknown
-from rotation.stores.postgresql import other_writers as postgresql_others
+from rotation.stores.postgresql import change_tracker as postgresql_others
 from rotation.stores.store import Store
 from tests.chaos.server import Server, own_postgres
 from tests.conftest import Cli

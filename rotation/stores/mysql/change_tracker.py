@@ -14,10 +14,7 @@ from contextlib import suppress
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from rotation.stores.columns import QualifiedName, TableState
-from rotation.stores.mysql.catalog import version_beside
-from rotation.stores.mysql.servers import INCARNATION, fact
-from rotation.stores.other_writers import (
+from rotation.stores.change_tracker import (
     ChangeTracker,
     OpenTransaction,
     Scope,
@@ -25,6 +22,9 @@ from rotation.stores.other_writers import (
     age_in_words,
     text_literal,
 )
+from rotation.stores.columns import QualifiedName, TableState
+from rotation.stores.mysql.catalog import version_beside
+from rotation.stores.mysql.servers import INCARNATION, fact
 
 COUNTERS = ("insert", "insert_select", "update", "update_multi", "delete", "delete_multi", "replace", "load")
 WHICH = "WHERE Variable_name IN (" + ", ".join(f"'Com_{name}'" for name in COUNTERS) + ")"

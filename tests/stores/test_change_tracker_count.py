@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from rotation.model.batch import Swaps
 from rotation.model.target import Target
-from rotation.stores.mysql import other_writers as mysql
-from rotation.stores.mysql.other_writers import MySQLChangeTracker
-from rotation.stores.other_writers import Scope
-from rotation.stores.postgresql import other_writers as postgresql
-from rotation.stores.postgresql.other_writers import TransactionGaps
-from rotation.stores.sqlite.other_writers import SQLiteChangeTracker
+from rotation.stores.change_tracker import Scope
+from rotation.stores.mysql import change_tracker as mysql
+from rotation.stores.mysql.change_tracker import MySQLChangeTracker
+from rotation.stores.postgresql import change_tracker as postgresql
+from rotation.stores.postgresql.change_tracker import TransactionGaps
+from rotation.stores.sqlite.change_tracker import SQLiteChangeTracker
 from rotation.stores.store import Store
 from tests.databases import Database
 
