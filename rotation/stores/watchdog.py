@@ -13,7 +13,7 @@ from collections.abc import Callable, MutableMapping
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from keyring_core.signals import without_signals
 
@@ -92,7 +92,7 @@ def start_thread(act: Callable[..., object], *given: object) -> None:
     raise NoAnswerError(NO_THREAD)
 
 
-class BackgroundCall(Generic[T]):
+class BackgroundCall(Future[T]):
     """A call in a thread of its own, for what may never return, such as the lookup of a server's name.
 
     The caller may stop waiting for it, and it does not keep the program from ending.
@@ -100,27 +100,23 @@ class BackgroundCall(Generic[T]):
 
     def __init__(self, act: Callable[[], T]) -> None:
         """Starts the call."""
-        self._future: Future[T] = Future()
+        super().__init__()
 
         def run() -> None:
             try:
-                self._future.set_result(act())
+                self.set_result(act())
             except BaseException as error:
-                self._future.set_exception(error)
+                self.set_exception(error)
 
         start_thread(run)
 
     def done(self, seconds: float = 0) -> bool:
         """True if the call has ended; waits for it for *seconds* at most."""
-        return bool(wait([self._future], seconds).done)
-
-    def result(self) -> T:
-        """The result of the call, once it is done. Raises what the call raised."""
-        return self._future.result()
+        return bool(wait([self], seconds).done)
 
     def abandon(self, tidy_up: Callable[[T], object]) -> None:
         """Stops waiting. If the call returns something, now or later, *tidy_up* gets it."""
-        self._future.add_done_callback(lambda future: future.exception() or tidy_up(future.result()))
+        self.add_done_callback(lambda future: future.exception() or tidy_up(future.result()))
 
 
 @dataclass
