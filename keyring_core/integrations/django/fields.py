@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from keyring_core.errors import InvalidToken
 from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.integrations.django.checks import faults_of_encrypted
-from keyring_core.integrations.django.columns import (
+from keyring_core.integrations.django.query_refusals import (
     EncryptedCol,
     NullOnly,
     StaleIndexError,

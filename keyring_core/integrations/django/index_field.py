@@ -22,8 +22,8 @@ from django.utils.translation import gettext as _
 from keyring_core.blind_index import LENGTH, BlindIndex, IndexText, name_of_normal_form, normal_form
 from keyring_core.errors import PlaintextError
 from keyring_core.integrations.django.checks import faults_of_index, is_found_by_name
-from keyring_core.integrations.django.columns import EncryptedComparisonError, StaleIndexError, WrittenAsGiven
 from keyring_core.integrations.django.fields import EncryptedField, public_path
+from keyring_core.integrations.django.query_refusals import EncryptedComparisonError, StaleIndexError, WrittenAsGiven
 from keyring_core.keys import check_context
 
 
