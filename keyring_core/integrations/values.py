@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import partial
+from operator import methodcaller
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -58,12 +59,13 @@ class ValueForm:
             return text
 
 
-def _isinstance(kinds: tuple[type, ...], value: object, *, but: type | tuple[()] = ()) -> bool:
+def is_of(kinds: tuple[type, ...], value: object, *, but: type | tuple[()] = ()) -> bool:
+    """True if *value* is of one of *kinds*: what a form takes."""
     return isinstance(value, kinds) and not isinstance(value, but)
 
 
 # A bool is no number here.
-_is_number = partial(_isinstance, but=bool)
+_is_number = partial(is_of, but=bool)
 
 
 def _is_local(kind: type[datetime | time], value: object) -> bool:
@@ -74,8 +76,7 @@ def _is_zoned(value: object) -> bool:
     return isinstance(value, datetime) and value.utcoffset() is not None
 
 
-def _write_iso(value: date | time) -> str:
-    return value.isoformat()
+_write_iso = methodcaller("isoformat")
 
 
 def _write_in_utc(value: datetime) -> str:
@@ -185,7 +186,7 @@ def _checked(value: T, holds: Callable[[Any], bool]) -> T:
     return value
 
 
-DATE = ValueForm("a date", partial(_isinstance, (date,), but=datetime), _write_iso, _read_date)
+DATE = ValueForm("a date", partial(is_of, (date,), but=datetime), _write_iso, _read_date)
 """`2026-11-29`."""
 DATETIME = ValueForm(
     "a datetime without a time zone", partial(_is_local, datetime), _write_iso, partial(_read_local, datetime)
@@ -199,11 +200,11 @@ INTEGER = ValueForm("an int", partial(_is_number, (int,)), int.__repr__, int)
 """`-42`."""
 FLOAT = ValueForm("a float", partial(_is_number, (int, float)), _write_float, _read_float)
 """`0.1`: the fewest digits that give the number again."""
-BOOLEAN = ValueForm("a bool", partial(_isinstance, (bool,)), _write_bool, _read_bool)
+BOOLEAN = ValueForm("a bool", partial(is_of, (bool,)), _write_bool, _read_bool)
 """`true` or `false`."""
-UUID_FORM = ValueForm("a UUID", partial(_isinstance, (UUID,)), str, UUID)
+UUID_FORM = ValueForm("a UUID", partial(is_of, (UUID,)), str, UUID)
 """`0f8fad5b-d9cb-469f-a165-70867728950e`."""
-INTERVAL = ValueForm("a timedelta", partial(_isinstance, (timedelta,)), _write_interval, _read_interval)
+INTERVAL = ValueForm("a timedelta", partial(is_of, (timedelta,)), _write_interval, _read_interval)
 """`P1DT2H3M4.5S` in ISO 8601, with days as the largest part; a sign stands before the whole."""
 
 
