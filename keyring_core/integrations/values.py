@@ -39,8 +39,11 @@ class ValueForm:
     members: tuple[tuple[str, Any], ...] = field(default=(), repr=False, hash=False)
     """The texts and values of a choice. Members of an enum that is a dataclass, too, have no hash."""
 
-    def text_of(self, value: object) -> str:
-        """The text of *value*. Raises TypeError, which shows nothing of it, if it is none of the type."""
+    def text_of(self, value: object, column: str = "") -> str:
+        """The text of *value*. Raises TypeError, which shows nothing of it, if it is none of the type.
+
+        The message begins with *column*, such as `users.born: `.
+        """
         another = "another " if any(type(each) is type(value) for _, each in self.members) else ""
         fault = f"takes {self.words}, not {another}{type(value).__name__}"
         if self.takes(value):
@@ -49,7 +52,7 @@ class ValueForm:
             except (ValueError, OverflowError):
                 fault = f"takes {self.words}; this one is no such value, not finite, too long or too precise"
         # Outside of `except`: that error may hold the value.
-        raise TypeError(fault)
+        raise TypeError(f"{column}{fault}")
 
     def normal(self, text: str) -> str:
         """The one text of the value that *text* stands for; *text* itself if it stands for none."""

@@ -39,7 +39,18 @@ def check_key(**_: object) -> list[CheckMessage]:
 
     Of each key set that fields have, and of the keys in none unless every field has a set.
     """
-    return [fault for name, reloader in _keys_in_use().items() for fault in _faults_of_keys(name, reloader)]
+    found = []
+    for name, reloader in _keys_in_use().items():
+        variables = KEY_VARIABLES if name is None else variables_of(name)
+        if not names_primary(os.environ, variables):
+            fault = f"{variables.primary} is not set: encrypted fields can be neither read nor written."
+            found.append(message("W001", fault, f"Set it in the environment. This makes a key: {MAKE_KEY_COMMAND}"))
+            continue
+        try:
+            reloader()
+        except KeyringError as error:
+            found.append(message("E001", str(error), "Correct the variable in the environment."))
+    return found
 
 
 def _keys_in_use() -> dict[str | None, Reloader]:
@@ -47,18 +58,6 @@ def _keys_in_use() -> dict[str | None, Reloader]:
     every = [cells for field in fields if isinstance(cells := getattr(field, "cells", None), Cells)]
     # A project without encrypted fields may encrypt by itself.
     return {cells.keys: cells.reloader for cells in every} or {None: get_keyring}
-
-
-def _faults_of_keys(name: str | None, reloader: Reloader) -> list[CheckMessage]:
-    variables = KEY_VARIABLES if name is None else variables_of(name)
-    if not names_primary(os.environ, variables):
-        fault = f"{variables.primary} is not set: encrypted fields can be neither read nor written."
-        return [message("W001", fault, f"Set it in the environment. This makes a key: {MAKE_KEY_COMMAND}")]
-    try:
-        reloader()
-    except KeyringError as error:
-        return [message("E001", str(error), "Correct the variable in the environment.")]
-    return []
 
 
 def check_settings(**_: object) -> list[CheckMessage]:
