@@ -142,23 +142,20 @@ def _indexes_with(field: Any) -> Iterator[str]:
 
 def compared_in(expression: Any) -> Iterator[str]:
     """The fields that *expression*, or a list of them, does more with than to look for NULL."""
+    parts: Iterable[Any] = expression if isinstance(expression, list | tuple) else ()
     if isinstance(expression, F):
         yield vars(expression)["name"].partition(LOOKUP_SEP)[0]
-    elif isinstance(expression, list | tuple):
-        for each in expression:
-            yield from compared_in(each)
     elif isinstance(expression, Q):
-        for each in expression.children:
-            if isinstance(each, tuple):
-                name, _, lookup = each[0].partition(LOOKUP_SEP)
-                if lookup != "isnull":
-                    yield name
-                yield from compared_in(each[1])
-            else:
-                yield from compared_in(each)
+        for path, _value in [each for each in expression.children if isinstance(each, tuple)]:
+            name, _, lookup = path.partition(LOOKUP_SEP)
+            if lookup != "isnull":
+                yield name
+        parts = [each[1] if isinstance(each, tuple) else each for each in expression.children]
     elif hasattr(expression, "get_source_expressions"):
-        parts = expression.get_source_expressions()
-        yield from compared_in([each for each in parts if not (isinstance(expression, IsNull) and isinstance(each, F))])
+        found = expression.get_source_expressions()
+        parts = [each for each in found if not (isinstance(expression, IsNull) and isinstance(each, F))]
+    for each in parts:
+        yield from compared_in(each)
 
 
 def _faults_of_column(field: Any, alias: str) -> Iterator[CheckMessage]:

@@ -176,7 +176,7 @@ class EncryptedField(WrittenAsGiven):
             raise
 
     def takes_cells_of(self, other: object) -> bool:
-        """True if a cell of the field *other* can be copied into this column as it is."""
+        """True if a cell of the field *other* can be copied into this column as it is, and the other way round."""
         if not isinstance(other, EncryptedField):
             return False
         return self.binary == other.binary and self.cells.reading == other.cells.reading

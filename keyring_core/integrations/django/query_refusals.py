@@ -155,10 +155,6 @@ class WrittenAsGiven(Field):  # type: ignore[type-arg]  # Django's classes take 
             return value
         return self.get_db_prep_value(value, connection)
 
-    def takes_cells_of(self, other: object) -> bool:  # noqa: ARG002 - some fields do
-        """True if a cell of the field *other* can be copied into this column as it is."""
-        return False
-
 
 def refuse_ordering(query: Any) -> None:
     """Raises EncryptedComparisonError if *query* orders by an encrypted column that it selects, by name.
@@ -199,7 +195,7 @@ def _is_cell(field: WrittenAsGiven, expression: Any) -> bool:
     if isinstance(expression, Value):
         given = expression._output_field_or_none  # type: ignore[attr-defined]
         return expression.value is None if given is None else given is field
-    return isinstance(expression, EncryptedCol) and field.takes_cells_of(expression.target)
+    return isinstance(expression, EncryptedCol) and bool(expression.target.takes_cells_of(field))
 
 
 def row_of(expression: object) -> str:
