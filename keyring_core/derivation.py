@@ -24,6 +24,7 @@ from keyring_core.key_text import KEY_BYTES, decode_key, refuse_weak_secret
 from keyring_core.keys import Key
 from keyring_core.loaded_keys import protect_secret, writing
 from keyring_core.redaction import Secret, revealed, trimmed, unfit
+from keyring_core.tokens import utf8_of
 
 MOST_ITERATIONS = 10_000_000
 """About three seconds; the applications use up to 1,200,000."""
@@ -234,9 +235,5 @@ def _utf8(value: str | bytes, where: str) -> bytes:
         return value
     if not isinstance(value, str):
         raise KeyConfigError(f"{where}: expected text, not {type(value).__name__}")
-    try:
-        # Python reads variables that are not UTF-8 with surrogates of this kind.
-        return value.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        pass  # outside of this block, since the error holds the text
-    raise KeyConfigError(f"{where}: a lone surrogate, which has no UTF-8 form")
+    # Python reads variables that are not UTF-8 with surrogates of this kind.
+    return utf8_of(value, f"{where}: a lone surrogate, which has no UTF-8 form", KeyConfigError, "surrogateescape")

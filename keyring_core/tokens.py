@@ -153,10 +153,10 @@ def may_hold_token(raw: bytes) -> bool:
     )
 
 
-def utf8_of(text: str, refusal: str, error: type[KeyringError] = PlaintextError) -> bytes:
-    """The bytes of *text*. Raises *error*, with *refusal*, if it has no UTF-8 form."""
+def utf8_of(text: str, refusal: str, error: type[KeyringError] = PlaintextError, errors: str = "strict") -> bytes:
+    """The bytes of *text*; *errors* as for `str.encode`. Raises *error*, with *refusal*, if it has no UTF-8 form."""
     try:
-        return text.encode("utf-8")
+        return text.encode("utf-8", errors)
     except UnicodeEncodeError:
         pass  # outside of this block, since the error holds the text
     raise error(refusal)

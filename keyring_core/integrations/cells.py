@@ -253,20 +253,12 @@ class Cells:
                 return bytes(value)
             raise TypeError(f"{self._place()}: takes bytes, not {type(value).__name__}")
         if self.of is not None:
-            value = self._text_of(self.of, value)
+            value = self.of.text_of(value, f"{self._place()}: ")
         if not isinstance(value, str):
             raise TypeError(f"{self._place()}: takes str, not {type(value).__name__}; a JSON column takes numbers")
         if self.length is not None and len(value) > self.length:
             raise TypeError(f"{self._place()}: takes text of at most {self.length} characters; this one is longer")
         return utf8_of(value, f"{self._place()}: the text has a lone surrogate and so no UTF-8 form")
-
-    def _text_of(self, form: ValueForm, value: object) -> str:
-        fault = ""
-        try:
-            return form.text_of(value)
-        except TypeError as error:
-            fault = str(error)
-        raise TypeError(f"{self._place()}: {fault}")
 
     def _decoded(self, data: bytes) -> Any:
         """The value, or PlaintextError: made outside of `except`, whose error holds the plaintext."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import partial
+from operator import methodcaller
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -38,8 +39,11 @@ class ValueForm:
     members: tuple[tuple[str, Any], ...] = field(default=(), repr=False, hash=False)
     """The texts and values of a choice. Members of an enum that is a dataclass, too, have no hash."""
 
-    def text_of(self, value: object) -> str:
-        """The text of *value*. Raises TypeError, which shows nothing of it, if it is none of the type."""
+    def text_of(self, value: object, column: str = "") -> str:
+        """The text of *value*. Raises TypeError, which shows nothing of it, if it is none of the type.
+
+        The message begins with *column*, such as `users.born: `.
+        """
         another = "another " if any(type(each) is type(value) for _, each in self.members) else ""
         fault = f"takes {self.words}, not {another}{type(value).__name__}"
         if self.takes(value):
@@ -48,7 +52,7 @@ class ValueForm:
             except (ValueError, OverflowError):
                 fault = f"takes {self.words}; this one is no such value, not finite, too long or too precise"
         # Outside of `except`: that error may hold the value.
-        raise TypeError(fault)
+        raise TypeError(f"{column}{fault}")
 
     def normal(self, text: str) -> str:
         """The one text of the value that *text* stands for; *text* itself if it stands for none."""
@@ -58,12 +62,13 @@ class ValueForm:
             return text
 
 
-def _isinstance(kinds: tuple[type, ...], value: object, *, but: type | tuple[()] = ()) -> bool:
+def is_of(kinds: tuple[type, ...], value: object, *, but: type | tuple[()] = ()) -> bool:
+    """True if *value* is of one of *kinds*: what a form takes."""
     return isinstance(value, kinds) and not isinstance(value, but)
 
 
 # A bool is no number here.
-_is_number = partial(_isinstance, but=bool)
+_is_number = partial(is_of, but=bool)
 
 
 def _is_local(kind: type[datetime | time], value: object) -> bool:
@@ -74,8 +79,7 @@ def _is_zoned(value: object) -> bool:
     return isinstance(value, datetime) and value.utcoffset() is not None
 
 
-def _write_iso(value: date | time) -> str:
-    return value.isoformat()
+_write_iso = methodcaller("isoformat")
 
 
 def _write_in_utc(value: datetime) -> str:
@@ -185,7 +189,7 @@ def _checked(value: T, holds: Callable[[Any], bool]) -> T:
     return value
 
 
-DATE = ValueForm("a date", partial(_isinstance, (date,), but=datetime), _write_iso, _read_date)
+DATE = ValueForm("a date", partial(is_of, (date,), but=datetime), _write_iso, _read_date)
 """`2026-11-29`."""
 DATETIME = ValueForm(
     "a datetime without a time zone", partial(_is_local, datetime), _write_iso, partial(_read_local, datetime)
@@ -199,11 +203,11 @@ INTEGER = ValueForm("an int", partial(_is_number, (int,)), int.__repr__, int)
 """`-42`."""
 FLOAT = ValueForm("a float", partial(_is_number, (int, float)), _write_float, _read_float)
 """`0.1`: the fewest digits that give the number again."""
-BOOLEAN = ValueForm("a bool", partial(_isinstance, (bool,)), _write_bool, _read_bool)
+BOOLEAN = ValueForm("a bool", partial(is_of, (bool,)), _write_bool, _read_bool)
 """`true` or `false`."""
-UUID_FORM = ValueForm("a UUID", partial(_isinstance, (UUID,)), str, UUID)
+UUID_FORM = ValueForm("a UUID", partial(is_of, (UUID,)), str, UUID)
 """`0f8fad5b-d9cb-469f-a165-70867728950e`."""
-INTERVAL = ValueForm("a timedelta", partial(_isinstance, (timedelta,)), _write_interval, _read_interval)
+INTERVAL = ValueForm("a timedelta", partial(is_of, (timedelta,)), _write_interval, _read_interval)
 """`P1DT2H3M4.5S` in ISO 8601, with days as the largest part; a sign stands before the whole."""
 
 

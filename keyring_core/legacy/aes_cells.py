@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from keyring_core.errors import KeyConfigError
 from keyring_core.keys import unpadded
-from keyring_core.legacy.package_cells import LegacyPlaintext
+from keyring_core.legacy.package_cells import LegacyPlaintext, LegacyReader
 from keyring_core.tokens import BLOCK
 
 JSON = "json"
@@ -62,7 +62,7 @@ def check_of(words: str) -> Callable[[str], object]:
     raise KeyConfigError(f"check is neither {JSON} nor a regular expression: {fault}")
 
 
-class AesCells:
+class AesCells(LegacyReader):
     """base64 of AES-256-CBC, whose IV is the first half of the key.
 
     Nothing authenticates such a cell: under a wrong key it may open to anything. It counts as the package's if its
@@ -74,7 +74,7 @@ class AesCells:
         self._unpad = PADDINGS[padding]
         self._passes = check_of(check)
 
-    def open(self, cell: str | bytes) -> LegacyPlaintext | None:
+    def _plaintext(self, cell: str | bytes) -> LegacyPlaintext | None:
         """The plaintext under the first key for which it passes."""
         data = _decoded(cell)
         if data is None or not data or len(data) % BLOCK:
@@ -87,18 +87,18 @@ class AesCells:
                     return LegacyPlaintext(plaintext, None)
         return None
 
-    def longest_plaintext(self, size: int) -> int:
+    def _longest(self, size: int) -> int:
         """Every padding adds a byte or more."""
         return size * 3 // 4 - 1
 
 
-class GcmCells:
+class GcmCells(LegacyReader):
     """base64 of IV, tag and what AES-256-GCM encrypted."""
 
     def __init__(self, keys: Iterable[bytes]) -> None:
         self._ciphers = [AESGCM(key) for key in keys]
 
-    def open(self, cell: str | bytes) -> LegacyPlaintext | None:
+    def _plaintext(self, cell: str | bytes) -> LegacyPlaintext | None:
         """The plaintext under the key that made the tag."""
         data = _decoded(cell)
         if data is None or len(data) < _IV + _TAG:
@@ -109,7 +109,7 @@ class GcmCells:
                 return LegacyPlaintext(cipher.decrypt(iv, encrypted + tag, None), None)
         return None
 
-    def longest_plaintext(self, size: int) -> int:
+    def _longest(self, size: int) -> int:
         """IV and tag have no plaintext."""
         return size * 3 // 4 - _IV - _TAG
 

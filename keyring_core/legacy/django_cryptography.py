@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from keyring_core.keys import unpadded
-from keyring_core.legacy.package_cells import LegacyPlaintext
+from keyring_core.legacy.package_cells import LegacyPlaintext, LegacyReader
 from keyring_core.legacy.pickles import plaintext_in
 from keyring_core.tokens import BLOCK, OVERHEAD, TAG, VERSION, Token
 
@@ -55,7 +55,7 @@ def aes_keys(value: str | bytes) -> list[bytes]:
     return [key for key in dict.fromkeys(readings) if len(key) in _KEY_SIZES]
 
 
-class DjangoCryptographyCells:
+class DjangoCryptographyCells(LegacyReader):
     """The cells under any of these keys. Nothing but the length and the MAC is read of a cell that none signed.
 
     *keys* are the key of each MAC, and the encryption keys that may have been used beside it.
@@ -68,7 +68,7 @@ class DjangoCryptographyCells:
         ]
         self._unpickle = unpickle
 
-    def open(self, cell: str | bytes) -> LegacyPlaintext | None:
+    def _plaintext(self, cell: str | bytes) -> LegacyPlaintext | None:
         """The value in the pickle, and the cell's own time."""
         size = len(cell) - OVERHEAD
         if not isinstance(cell, bytes) or size < BLOCK or size % BLOCK or cell[:1] != VERSION:
@@ -86,6 +86,6 @@ class DjangoCryptographyCells:
                     return LegacyPlaintext(plaintext, token.timestamp)
         return None
 
-    def longest_plaintext(self, size: int) -> int:
+    def _longest(self, size: int) -> int:
         """The pickle is encrypted, and so is at least one byte of padding."""
         return (_GROWTH_OF_JSON if self._unpickle else _GROWTH_OF_TEXT) * (size - OVERHEAD - 1)

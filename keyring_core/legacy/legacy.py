@@ -16,7 +16,7 @@ from keyring_core.key_text import refuse_weak_secret, split_key_list
 from keyring_core.keys import Key
 from keyring_core.legacy.aes_cells import PADDINGS, AesCells, GcmCells, check_of
 from keyring_core.legacy.django_cryptography import ITERATIONS, SALT, DjangoCryptographyCells, aes_keys
-from keyring_core.legacy.package_cells import LegacyReader, PackageCells, TokenCells, TokenOrJsonCells
+from keyring_core.legacy.package_cells import LegacyReader, TokenCells, TokenOrJsonCells
 from keyring_core.sources import FORMS, FoundText, KeyOrigin, SourceKind, read_source, variable_in
 
 _SHA256 = Derivation("sha256")
@@ -85,8 +85,14 @@ class Legacy:
             near = difflib.get_close_matches(str(self.package), PACKAGES, n=1, cutoff=0.5)
             meant = f"; did you mean {near[0]}?" if near else "."
             raise KeyConfigError(f"no such package{meant} The packages are {', '.join(PACKAGES)}")
-        for name in _NAMES:
-            check_variable_names(name, _names(getattr(self, name)))
+        for option in _NAMES:
+            for spelling in _names(getattr(self, option)):
+                if not isinstance(spelling, str) or not (variable := variable_in(spelling)):
+                    if isinstance(spelling, str | bytes):
+                        protect(spelling, "secret")
+                    raise KeyConfigError(f'{option} is "$NAME" of a variable; a secret does not belong into code')
+                # No key command gets those.
+                keep_from_commands(variable)
         PACKAGES[self.package].check_options(self)
 
     @property
@@ -101,11 +107,12 @@ class Legacy:
         Raises KeyConfigError for a secret that is not set or that the package would not take. A secret that can be
         guessed gives a WeakKeyWarning: old cells may be under it.
         """
-        cells = PACKAGES[self.package].cells(self, environ)
+        reader = PACKAGES[self.package].cells(self, environ)
         engine = f" {_ENGINES[self.engine]}" if self.engine else ""
         names = [each for name in _NAMES for each in _names(getattr(self, name))]
         plural = "s" if len(names) > 1 else ""
-        return LegacyReader(cells, f"{self.package}{engine}, secret{plural} {' and '.join(names)}")
+        reader.words = f"{self.package}{engine}, secret{plural} {' and '.join(names)}"
+        return reader
 
     def __repr__(self) -> str:
         shown = [f"{name}={self._shown(name)}" for name in self._given()]
@@ -145,7 +152,7 @@ Legacy.__init__ = without_frames(Legacy.__init__)  # type: ignore[method-assign]
 class Package(NamedTuple):
     """The reader of a package's cells, and the options that it has beside `secret`."""
 
-    cells: Callable[[Legacy, Environ], PackageCells]
+    cells: Callable[[Legacy, Environ], LegacyReader]
     """Raises KeyConfigError."""
     needs: frozenset[str] = frozenset()
     takes: frozenset[str] = frozenset()
@@ -187,16 +194,6 @@ def _check_engine(legacy: Legacy) -> None:
             'Set check to "json", or to a regular expression that every plaintext matches as a whole'
         )
     check_of(legacy.check)
-
-
-def check_variable_names(option: str, spellings: Iterable[object]) -> None:
-    """Raises KeyConfigError unless *spellings*, the value of *option*, name variables. No key command gets those."""
-    for spelling in spellings:
-        if not isinstance(spelling, str) or not (name := variable_in(spelling)):
-            if isinstance(spelling, str | bytes):
-                protect(spelling, "secret")
-            raise KeyConfigError(f'{option} is "$NAME" of a variable; a secret does not belong into code')
-        keep_from_commands(name)
 
 
 def _keys(derivations: Iterable[Derivation], secrets: Iterable[FoundText]) -> dict[Key, str]:
@@ -264,21 +261,21 @@ def _texts(name: str, environ: Environ, *, listed: bool) -> list[FoundText]:
     return [FoundText(text, place, found.source) for text, place in split_key_list(found.text, found.where)]
 
 
-def _sqlalchemy_utils(legacy: Legacy, environ: Environ) -> PackageCells:
+def _sqlalchemy_utils(legacy: Legacy, environ: Environ) -> LegacyReader:
     keys = _keys([_SHA256], _secrets(legacy, environ))
     if legacy.engine == "aes":
         return AesCells(_raw(keys), legacy.padding or "naive", legacy.check or "")
     return GcmCells(_raw(keys)) if legacy.engine == "aes-gcm" else TokenCells(keys)
 
 
-def _fernet_fields(legacy: Legacy, environ: Environ) -> PackageCells:
+def _fernet_fields(legacy: Legacy, environ: Environ) -> LegacyReader:
     """The key is made in `fernet_fields/hkdf.py` of each of the three packages."""
     prefix = "django-fernet-fields" if legacy.prefix is None else legacy.prefix
     derivation = Derivation("hkdf-sha256", salt=f"{prefix}-hkdf-salt", info=prefix) if legacy.hkdf else _RAW
     return TokenCells(_keys([derivation], _secrets(legacy, environ, listed=not legacy.hkdf)))
 
 
-def _fernet_encrypted_fields(legacy: Legacy, environ: Environ) -> PackageCells:
+def _fernet_encrypted_fields(legacy: Legacy, environ: Environ) -> LegacyReader:
     rules = [Derivation("pbkdf2-sha256", salt, iterations=100_000) for salt in _salts(legacy, environ)]
     return TokenOrJsonCells(_keys(rules, _secrets(legacy, environ)))
 
@@ -297,7 +294,7 @@ def _aes_keys(value: str | bytes, where: str) -> list[bytes]:
     return keys
 
 
-def _django_cryptography(legacy: Legacy, environ: Environ) -> PackageCells:
+def _django_cryptography(legacy: Legacy, environ: Environ) -> LegacyReader:
     salts = list(_salts(legacy, environ)) or [SALT]
     rules = [Derivation("pbkdf2-sha256", salt, iterations=ITERATIONS) for salt in salts]
     named = _names(legacy.encryption_secret)

@@ -1,10 +1,10 @@
-"""Reads another package's cells: the interface, and the cells that are a Fernet token or JSON of tokens."""
+"""Reads another package's cells: what all readers share, and the cells that are a Fernet token or JSON of tokens."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import NamedTuple, NoReturn, Protocol, final
+from typing import NamedTuple, NoReturn
 
 from keyring_core.errors import MalformedToken
 from keyring_core.keys import Key, check_told_apart
@@ -25,38 +25,27 @@ class LegacyPlaintext(NamedTuple):
         return f"<LegacyPlaintext of {len(self.plaintext)} bytes>"
 
 
-class PackageCells(Protocol):
-    """The cells of one package under some keys."""
-
-    def open(self, cell: str | bytes) -> LegacyPlaintext | None:
-        """As for `LegacyReader`."""
-
-    def longest_plaintext(self, size: int) -> int:
-        """As for `LegacyReader`."""
-
-
-@final
 class LegacyReader:
-    """Reads the cells of one package. Holds keys, and so cannot be pickled or copied."""
+    """Reads the cells of one package under some keys. Holds them, and so cannot be pickled or copied."""
 
-    __slots__ = ("_cells", "words")
-
-    words: str
+    words: str = ""
     """The package, and where its secrets are, for messages. Holds no secret."""
-
-    def __init__(self, cells: PackageCells, words: str) -> None:
-        self._cells = cells
-        self.words = words
 
     def open(self, cell: str | bytes) -> LegacyPlaintext | None:
         """The plaintext in *cell*; None if the package did not write it under these secrets. Never raises."""
         if isinstance(cell, bytearray | memoryview):  # as some drivers return a BLOB
             cell = bytes(cell)
-        return self._cells.open(cell) if isinstance(cell, str | bytes) else None
+        return self._plaintext(cell) if isinstance(cell, str | bytes) else None
 
     def longest_plaintext(self, size: int) -> int:
         """The most bytes that the plaintext of a cell of *size* bytes can have."""
-        return max(0, self._cells.longest_plaintext(size))
+        return max(0, self._longest(size))
+
+    def _plaintext(self, cell: str | bytes) -> LegacyPlaintext | None:
+        raise NotImplementedError
+
+    def _longest(self, size: int) -> int:
+        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"<LegacyReader {self.words}>"
@@ -65,7 +54,7 @@ class LegacyReader:
         raise TypeError("a LegacyReader is not pickled or copied: its keys would leave the process. Pickle its Legacy")
 
 
-class TokenCells:
+class TokenCells(LegacyReader):
     """Cells that are a bare token, as text or as bytes.
 
     - sqlalchemy-utils 0.43.0, `sqlalchemy_utils/types/encrypted/encrypted_type.py`: `FernetEngine`
@@ -80,7 +69,7 @@ class TokenCells:
         check_told_apart(keys)
         self._keys = tuple(keys)
 
-    def open(self, cell: str | bytes) -> LegacyPlaintext | None:
+    def _plaintext(self, cell: str | bytes) -> LegacyPlaintext | None:
         """The plaintext of the token, and the token's own time."""
         try:
             token = parse_token(cell)
@@ -92,7 +81,7 @@ class TokenCells:
                 return None if plaintext is None else LegacyPlaintext(plaintext, token.timestamp, frozenset({key}))
         return None
 
-    def longest_plaintext(self, size: int) -> int:
+    def _longest(self, size: int) -> int:
         """Three bytes of four characters; at least one of them is padding."""
         return size * 3 // 4 - OVERHEAD - 1
 
@@ -108,9 +97,9 @@ class TokenOrJsonCells(TokenCells):
     JSON without any value, such as `{}`, is read as it is.
     """
 
-    def open(self, cell: str | bytes) -> LegacyPlaintext | None:
+    def _plaintext(self, cell: str | bytes) -> LegacyPlaintext | None:
         """As for a token; or the JSON of the values, without a time, since each has its own."""
-        if opened := super().open(cell):
+        if opened := super()._plaintext(cell):
             return opened
         keys: set[Key] = set()
         try:
@@ -119,7 +108,7 @@ class TokenOrJsonCells(TokenCells):
         except (ValueError, RecursionError):
             return None
 
-    def longest_plaintext(self, size: int) -> int:
+    def _longest(self, size: int) -> int:
         """Four characters are three bytes of a value, each of which takes up to six in JSON: NUL does."""
         return size * 9 // 2
 
@@ -132,7 +121,7 @@ class TokenOrJsonCells(TokenCells):
             return {key: self._opened(each, keys) for key, each in value.items()}
         if isinstance(value, list):
             return [self._opened(each, keys) for each in value]
-        opened = super().open(value) if isinstance(value, str) else None
+        opened = super()._plaintext(value) if isinstance(value, str) else None
         if opened is None:
             raise ValueError("a value that is no token of these keys")
         keys |= opened.keys

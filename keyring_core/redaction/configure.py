@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any, TextIO
 
 import structlog
@@ -90,7 +91,7 @@ def configure_logging(
     root.setLevel(known_level)
     root.addHandler(handler)
     set_redactor(redactor)
-    Hooks(redactor, handler).install(guard_stdio=guard_stdio)
+    install_hooks(redactor, handler, guard_stdio=guard_stdio)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -169,99 +170,88 @@ def put_in_positional(redactor: Redactor) -> Any:
     return process
 
 
-class Hooks:
+def install_hooks(redactor: Redactor, handler: logging.Handler, *, guard_stdio: bool) -> None:
     """Replaces functions of the interpreter and of logging; `_undo` puts them back when it is closed.
 
     *handler* shows what the interpreter would have shown, if no logger's handler does.
     """
+    from logging import handlers  # noqa: PLC0415 - loaded when hooks are installed, not by an import
 
-    def __init__(self, redactor: Redactor, handler: logging.Handler) -> None:
-        self._redactor = redactor
-        self._handler = handler
+    report = partial(_report, handler)
 
-    def install(self, *, guard_stdio: bool) -> None:
-        """Puts every hook in place."""
-        redactor = self._redactor
-        self._replace(sys, "excepthook", lambda *error: self._report(logging.CRITICAL, "uncaught exception", error))
-        self._replace(sys, "unraisablehook", self._unraisable)
-        self._replace(threading, "excepthook", self._uncaught_in_thread)
-        self._replace(logging.Handler, "format", self._handler_format(logging.Handler.format))
-        self._replace(logging.Handler, "handleError", _handle_error)
-        self._replace(logging.LogRecord, "getMessage", lambda record: show_record(record, message_of, redactor, record))
-        self._whole_records()
-        captured = getattr(logging, "_warnings_showwarning", None) is not None
-        logging.captureWarnings(capture=True)
-        if not captured:
-            _undo.callback(logging.captureWarnings, capture=False)
-        show = warnings.showwarning
-
-        def show_warning(*args: Any, **kwargs: Any) -> None:
-            # A dictConfig or fileConfig disables the logger that `captureWarnings` writes to.
-            logging.getLogger("py.warnings").disabled = False
-            show(*args, **kwargs)
-
-        self._replace(warnings, "showwarning", show_warning)
-        if guard_stdio:
-            self._replace(sys, "stdout", GuardedStream(unguarded(sys.stdout), redactor))
-            self._replace(sys, "stderr", GuardedStream(unguarded(sys.stderr), redactor))
-
-    def _replace(self, owner: Any, name: str, made: Any) -> None:
-        before = getattr(owner, name)
-        setattr(owner, name, made)
-
-        def undo() -> None:
-            if hasattr(made, "flush"):
-                made.flush()
-            if getattr(owner, name) is made:  # a later replacement stays
-                setattr(owner, name, before)
-
-        _undo.callback(undo)
-
-    def _handler_format(self, before: Callable[..., str]) -> Callable[..., str]:
-        redactor = self._redactor
-
-        def redacted(handler: logging.Handler, record: logging.LogRecord) -> Any:
-            if isinstance(handler.formatter, ChainFormatter | RedactingFormatter):
-                return before(handler, record)  # whose text is masked already
-            return redactor.redact_rendered(
-                lambda one: before(handler, one), record, lambda one: with_masked_texts(redactor, one)
-            )
-
-        return lambda handler, record: show_record(record, redacted, handler, record)
-
-    def _whole_records(self) -> None:
-        """Covers handlers that send the record itself, or show it later."""
-        from logging import handlers  # noqa: PLC0415 - loaded when hooks are installed, not by an import
-
-        redactor = self._redactor
-        emit, prepare = handlers.BufferingHandler.emit, handlers.QueueHandler.prepare
-
-        def cleaned(before: Callable[..., Any]) -> Callable[..., Any]:
-            return lambda handler, record: before(handler, show_record(record, clean_copy, redactor, record))
-
-        self._replace(handlers.SocketHandler, "makePickle", cleaned(handlers.SocketHandler.makePickle))
-        self._replace(handlers.HTTPHandler, "mapLogRecord", cleaned(handlers.HTTPHandler.mapLogRecord))
-        self._replace(handlers.BufferingHandler, "emit", lambda handler, record: emit(handler, keep(record)))
-        self._replace(handlers.QueueHandler, "prepare", lambda *args: keep(prepare(*args)))
-
-    def _uncaught_in_thread(self, args: Any) -> None:
+    def uncaught_in_thread(args: Any) -> None:
         if args.exc_type is not SystemExit:
             name = args.thread.name if args.thread else None
             exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
-            self._report(logging.CRITICAL, "uncaught exception in a thread", exc_info, in_thread=name)
+            report(logging.CRITICAL, "uncaught exception in a thread", exc_info, in_thread=name)
 
-    def _unraisable(self, args: Any) -> None:
+    def unraisable(args: Any) -> None:
         exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
-        self._report(logging.ERROR, "unraisable exception", exc_info, where=args.err_msg, object=safe_repr(args.object))
+        report(logging.ERROR, "unraisable exception", exc_info, where=args.err_msg, object=safe_repr(args.object))
 
-    def _report(self, level: int, message: str, exc_info: Any, **extra: Any) -> None:
-        """Logs it, by *handler* if no logger would: the hooks have replaced the interpreter's own report."""
-        _log.disabled = False  # dictConfig and fileConfig disable every existing logger
-        with suppress(Exception):  # a handler's error: the interpreter would print it, unmasked
-            if _is_heard(level):
-                _log.log(level, message, exc_info=exc_info, extra=extra)
-                return
-        self._handler.handle(_log.makeRecord(_log.name, level, __file__, 0, message, (), exc_info, extra=extra))
+    def cleaned(before: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda handler, record: before(handler, show_record(record, clean_copy, redactor, record))
+
+    captured = getattr(logging, "_warnings_showwarning", None) is not None
+    logging.captureWarnings(capture=True)
+    if not captured:
+        _undo.callback(logging.captureWarnings, capture=False)
+    show, emit, prepare = warnings.showwarning, handlers.BufferingHandler.emit, handlers.QueueHandler.prepare
+
+    def show_warning(*args: Any, **kwargs: Any) -> None:
+        # A dictConfig or fileConfig disables the logger that `captureWarnings` writes to.
+        logging.getLogger("py.warnings").disabled = False
+        show(*args, **kwargs)
+
+    hooks: list[tuple[Any, str, Any]] = [
+        (sys, "excepthook", lambda *error: report(logging.CRITICAL, "uncaught exception", error)),
+        (sys, "unraisablehook", unraisable),
+        (threading, "excepthook", uncaught_in_thread),
+        (logging.Handler, "format", _redacting(logging.Handler.format, redactor)),
+        (logging.Handler, "handleError", _handle_error),
+        (logging.LogRecord, "getMessage", lambda record: show_record(record, message_of, redactor, record)),
+        # These handlers send the record itself, or show it later.
+        (handlers.SocketHandler, "makePickle", cleaned(handlers.SocketHandler.makePickle)),
+        (handlers.HTTPHandler, "mapLogRecord", cleaned(handlers.HTTPHandler.mapLogRecord)),
+        (handlers.BufferingHandler, "emit", lambda handler, record: emit(handler, keep(record))),
+        (handlers.QueueHandler, "prepare", lambda *args: keep(prepare(*args))),
+        (warnings, "showwarning", show_warning),
+    ]
+    for name in ("stdout", "stderr") if guard_stdio else ():
+        hooks.append((sys, name, GuardedStream(unguarded(getattr(sys, name)), redactor)))
+    for owner, name, made in hooks:
+        _undo.callback(_put_back, owner, name, made, getattr(owner, name))
+        setattr(owner, name, made)
+
+
+def _put_back(owner: Any, name: str, made: Any, before: Any) -> None:
+    if hasattr(made, "flush"):
+        made.flush()
+    if getattr(owner, name) is made:  # a later replacement stays
+        setattr(owner, name, before)
+
+
+def _redacting(before: Callable[..., str], redactor: Redactor) -> Callable[..., str]:
+    """`logging.Handler.format`, which is *before*, without secrets."""
+
+    def redacted(handler: logging.Handler, record: logging.LogRecord) -> Any:
+        if isinstance(handler.formatter, ChainFormatter | RedactingFormatter):
+            return before(handler, record)  # whose text is masked already
+        return redactor.redact_rendered(
+            lambda one: before(handler, one), record, lambda one: with_masked_texts(redactor, one)
+        )
+
+    return lambda handler, record: show_record(record, redacted, handler, record)
+
+
+def _report(handler: logging.Handler, level: int, message: str, exc_info: Any, **extra: Any) -> None:
+    """Logs it, by *handler* if no logger would: the hooks have replaced the interpreter's own report."""
+    _log.disabled = False  # dictConfig and fileConfig disable every existing logger
+    with suppress(Exception):  # a handler's error: the interpreter would print it, unmasked
+        if _is_heard(level):
+            _log.log(level, message, exc_info=exc_info, extra=extra)
+            return
+    handler.handle(_log.makeRecord(_log.name, level, __file__, 0, message, (), exc_info, extra=extra))
 
 
 def _is_heard(level: int) -> bool:

@@ -1,4 +1,4 @@
-"""keyring_core/integrations/django/columns.py: what queries may do with an encrypted column."""
+"""keyring_core/integrations/django/query_refusals.py: what queries may do with an encrypted column."""
 
 from __future__ import annotations
 

@@ -39,7 +39,18 @@ def check_key(**_: object) -> list[CheckMessage]:
 
     Of each key set that fields have, and of the keys in none unless every field has a set.
     """
-    return [fault for name, reloader in _keys_in_use().items() for fault in _faults_of_keys(name, reloader)]
+    found = []
+    for name, reloader in _keys_in_use().items():
+        variables = KEY_VARIABLES if name is None else variables_of(name)
+        if not names_primary(os.environ, variables):
+            fault = f"{variables.primary} is not set: encrypted fields can be neither read nor written."
+            found.append(message("W001", fault, f"Set it in the environment. This makes a key: {MAKE_KEY_COMMAND}"))
+            continue
+        try:
+            reloader()
+        except KeyringError as error:
+            found.append(message("E001", str(error), "Correct the variable in the environment."))
+    return found
 
 
 def _keys_in_use() -> dict[str | None, Reloader]:
@@ -47,18 +58,6 @@ def _keys_in_use() -> dict[str | None, Reloader]:
     every = [cells for field in fields if isinstance(cells := getattr(field, "cells", None), Cells)]
     # A project without encrypted fields may encrypt by itself.
     return {cells.keys: cells.reloader for cells in every} or {None: get_keyring}
-
-
-def _faults_of_keys(name: str | None, reloader: Reloader) -> list[CheckMessage]:
-    variables = KEY_VARIABLES if name is None else variables_of(name)
-    if not names_primary(os.environ, variables):
-        fault = f"{variables.primary} is not set: encrypted fields can be neither read nor written."
-        return [message("W001", fault, f"Set it in the environment. This makes a key: {MAKE_KEY_COMMAND}")]
-    try:
-        reloader()
-    except KeyringError as error:
-        return [message("E001", str(error), "Correct the variable in the environment.")]
-    return []
 
 
 def check_settings(**_: object) -> list[CheckMessage]:
@@ -143,23 +142,20 @@ def _indexes_with(field: Any) -> Iterator[str]:
 
 def compared_in(expression: Any) -> Iterator[str]:
     """The fields that *expression*, or a list of them, does more with than to look for NULL."""
+    parts: Iterable[Any] = expression if isinstance(expression, list | tuple) else ()
     if isinstance(expression, F):
         yield vars(expression)["name"].partition(LOOKUP_SEP)[0]
-    elif isinstance(expression, list | tuple):
-        for each in expression:
-            yield from compared_in(each)
     elif isinstance(expression, Q):
-        for each in expression.children:
-            if isinstance(each, tuple):
-                name, _, lookup = each[0].partition(LOOKUP_SEP)
-                if lookup != "isnull":
-                    yield name
-                yield from compared_in(each[1])
-            else:
-                yield from compared_in(each)
+        for path, _value in [each for each in expression.children if isinstance(each, tuple)]:
+            name, _, lookup = path.partition(LOOKUP_SEP)
+            if lookup != "isnull":
+                yield name
+        parts = [each[1] if isinstance(each, tuple) else each for each in expression.children]
     elif hasattr(expression, "get_source_expressions"):
-        parts = expression.get_source_expressions()
-        yield from compared_in([each for each in parts if not (isinstance(expression, IsNull) and isinstance(each, F))])
+        found = expression.get_source_expressions()
+        parts = [each for each in found if not (isinstance(expression, IsNull) and isinstance(each, F))]
+    for each in parts:
+        yield from compared_in(each)
 
 
 def _faults_of_column(field: Any, alias: str) -> Iterator[CheckMessage]:

@@ -7,6 +7,7 @@ import os
 import sys
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
@@ -21,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from keyring_core.errors import InvalidToken
 from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.integrations.django.checks import faults_of_encrypted
-from keyring_core.integrations.django.columns import (
+from keyring_core.integrations.django.query_refusals import (
     EncryptedCol,
     NullOnly,
     StaleIndexError,
@@ -175,7 +176,7 @@ class EncryptedField(WrittenAsGiven):
             raise
 
     def takes_cells_of(self, other: object) -> bool:
-        """True if a cell of the field *other* can be copied into this column as it is."""
+        """True if a cell of the field *other* can be copied into this column as it is, and the other way round."""
         if not isinstance(other, EncryptedField):
             return False
         return self.binary == other.binary and self.cells.reading == other.cells.reading
@@ -261,15 +262,6 @@ class EncryptedTextField(EncryptedField, models.TextField):  # type: ignore[type
             self.validators.append(MaxLengthValidator(self.max_length))
 
 
-def _from_base64(text: str) -> bytes:
-    """The bytes. Its error is raised outside of `except`: a UnicodeEncodeError would carry the text."""
-    try:
-        return b64decode(text)
-    except ValueError:
-        pass
-    raise ValidationError("Enter bytes in base64.", code="invalid")
-
-
 class EncryptedBinaryField(EncryptedField, models.BinaryField):  # type: ignore[type-arg]
     """Bytes, in a column of bytes; the cell is a token all the same. As a BinaryField it is not editable by default.
 
@@ -282,9 +274,14 @@ class EncryptedBinaryField(EncryptedField, models.BinaryField):  # type: ignore[
 
     def to_python(self, value: Any) -> Any:
         """The bytes that *value* is or, as text in base64, spells; a token in a fixture stays one."""
-        if isinstance(value, str):
-            return value.encode("ascii") if is_token(value) else _from_base64(value)
-        return bytes(value) if isinstance(value, memoryview | bytearray) else value
+        if not isinstance(value, str):
+            return bytes(value) if isinstance(value, memoryview | bytearray) else value
+        if is_token(value):
+            return value.encode("ascii")
+        with suppress(ValueError):
+            return b64decode(value)
+        # Outside of that block: a UnicodeEncodeError would carry the text.
+        raise ValidationError("Enter bytes in base64.", code="invalid")
 
 
 class EncryptedJSONField(EncryptedField, models.JSONField):
@@ -309,8 +306,8 @@ def before_save(sender: type[models.Model], instance: models.Model, raw: bool = 
         return
     for field in sender._meta.concrete_fields:
         if isinstance(field, EncryptedField):
-            value = instance.__dict__.get(field.attname)
-            if isinstance(value, str | bytes) and is_token(value):
+            value: Any = instance.__dict__.get(field.attname)
+            if _is_token(value):
                 setattr(instance, field.attname, field.cells.open(value, lambda: f"pk={instance.pk}"))
 
 

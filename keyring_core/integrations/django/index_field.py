@@ -22,8 +22,8 @@ from django.utils.translation import gettext as _
 from keyring_core.blind_index import LENGTH, BlindIndex, IndexText, name_of_normal_form, normal_form
 from keyring_core.errors import PlaintextError
 from keyring_core.integrations.django.checks import faults_of_index, is_found_by_name
-from keyring_core.integrations.django.columns import EncryptedComparisonError, StaleIndexError, WrittenAsGiven
 from keyring_core.integrations.django.fields import EncryptedField, public_path
+from keyring_core.integrations.django.query_refusals import EncryptedComparisonError, StaleIndexError, WrittenAsGiven
 from keyring_core.keys import check_context
 
 
@@ -139,7 +139,7 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
     def index_of(self, instance: models.Model) -> IndexText | None:
         """The index of what *instance* holds, under the primary key; None if that cannot be stored."""
         if self._is_deferred(instance):
-            return self._stored(instance)
+            return self.from_db_value(instance.__dict__[self.attname])
         value = getattr(instance, self.source.attname)
         try:
             index = self._index(value)
@@ -160,7 +160,7 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         `update_or_create` adds a field with this method to what it writes.
         """
         if self._is_deferred(model_instance):
-            return self._stored(model_instance)
+            return self.from_db_value(model_instance.__dict__[self.attname])
         value = self.source.pre_save(model_instance, add)
         # `get_or_create(email_index=x)` makes a row of what it looked for: without the value it would be lost.
         given = model_instance.__dict__.get(self.attname)
@@ -183,7 +183,7 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         index = self._index(value)
         return None if index is None else str(index)
 
-    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:  # noqa: ARG002 - Django's
+    def from_db_value(self, value: Any, *_: object) -> IndexText | None:
         """The index, which can be given to `filter` again."""
         return None if value is None else IndexText(value)
 
@@ -230,10 +230,6 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
     def _is_deferred(self, instance: models.Model) -> bool:
         """True if the value is deferred, and so is what it was when the index was stored."""
         return self.source.attname not in instance.__dict__ and self.attname in instance.__dict__
-
-    def _stored(self, instance: models.Model) -> IndexText | None:
-        stored = instance.__dict__[self.attname]
-        return None if stored is None else IndexText(stored)
 
     def _plaintext(self, value: Any) -> bytes | None:
         """The bytes that the cell of *value* encrypts, after the application's own field changed it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from datetime import date, datetime, time, timedelta
 from datetime import timezone as tz
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -17,21 +18,9 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from keyring_core.integrations import values
 from keyring_core.integrations.cells import ValueKind
 from keyring_core.integrations.django.fields import EncryptedField, refuse_token
-from keyring_core.integrations.values import (
-    BOOLEAN,
-    DATE,
-    DATETIME,
-    FLOAT,
-    INTEGER,
-    INTERVAL,
-    TIME,
-    UUID_FORM,
-    ZONED_DATETIME,
-    ValueForm,
-    decimal_form,
-)
 
 
 class EncryptedCharField(EncryptedField, models.CharField):  # type: ignore[type-arg]
@@ -87,13 +76,13 @@ class EncryptedGenericIPAddressField(TypedField, models.GenericIPAddressField): 
 class EncryptedDateField(TypedField, models.DateField):  # type: ignore[type-arg]
     """A date."""
 
-    form = DATE
+    form = values.DATE
 
 
 class EncryptedTimeField(TypedField, models.TimeField):  # type: ignore[type-arg]
     """A time without a zone."""
 
-    form = TIME
+    form = values.TIME
 
 
 _OF_DATABASE = tz(timedelta(), "of the database")
@@ -103,12 +92,8 @@ Not known before the cell is read by a connection; a blind index takes it for UT
 """
 
 
-def _is_datetime(value: object) -> bool:
-    return isinstance(value, datetime)
-
-
 def _write_datetime(value: datetime) -> str:
-    return (DATETIME if timezone.is_naive(value) else ZONED_DATETIME).write(value)
+    return (values.DATETIME if timezone.is_naive(value) else values.ZONED_DATETIME).write(value)
 
 
 def _read_datetime(text: str) -> datetime:
@@ -124,7 +109,7 @@ class EncryptedDateTimeField(TypedField, models.DateTimeField):  # type: ignore[
     """
 
     # Each kind is written as what it is: the setting decides which one goes in and comes out.
-    form = ValueForm("a datetime", _is_datetime, _write_datetime, _read_datetime)
+    form = values.ValueForm("a datetime", partial(values.is_of, (datetime,)), _write_datetime, _read_datetime)
 
     def to_python(self, value: Any) -> Any:
         """The value; a date is the beginning of its day."""
@@ -167,13 +152,13 @@ class EncryptedDateTimeField(TypedField, models.DateTimeField):  # type: ignore[
 class EncryptedDurationField(TypedField, models.DurationField):  # type: ignore[type-arg]
     """A timedelta."""
 
-    form = INTERVAL
+    form = values.INTERVAL
 
 
 class EncryptedIntegerField(TypedField, models.IntegerField):  # type: ignore[type-arg]
     """An int of any size."""
 
-    form = INTEGER
+    form = values.INTEGER
 
     @cached_property
     def validators(self) -> list[Any]:
@@ -184,25 +169,25 @@ class EncryptedIntegerField(TypedField, models.IntegerField):  # type: ignore[ty
 class EncryptedFloatField(TypedField, models.FloatField):  # type: ignore[type-arg]
     """A float, but no infinity and no NaN."""
 
-    form = FLOAT
+    form = values.FLOAT
 
 
 class EncryptedBooleanField(TypedField, models.BooleanField):  # type: ignore[type-arg]
     """A bool."""
 
-    form = BOOLEAN
+    form = values.BOOLEAN
 
 
 class EncryptedDecimalField(TypedField, models.DecimalField):  # type: ignore[type-arg]
     """A Decimal. One with more than *decimal_places* is refused, and never rounded."""
 
     @property
-    def form(self) -> ValueForm:
+    def form(self) -> values.ValueForm:
         """Exactly *decimal_places* digits behind the point."""
-        return decimal_form(self.decimal_places)
+        return values.decimal_form(self.decimal_places)
 
 
 class EncryptedUUIDField(TypedField, models.UUIDField):  # type: ignore[type-arg]
     """A UUID."""
 
-    form = UUID_FORM
+    form = values.UUID_FORM

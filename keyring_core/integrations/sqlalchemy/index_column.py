@@ -13,8 +13,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnDefault, String
 from sqlalchemy.sql.elements import ClauseElement
-from sqlalchemy.types import TypeDecorator, TypeEngine
-from sqlalchemy.util import method_is_overridden
+from sqlalchemy.types import TypeEngine
 
 from keyring_core.blind_index import LENGTH, SHAPE, BlindIndex, IndexText, name_of_normal_form, normal_form
 from keyring_core.errors import KeyConfigError, StaleIndexError
@@ -23,7 +22,7 @@ from keyring_core.integrations.sqlalchemy.column_type import ColumnType, cells_o
 from keyring_core.integrations.sqlalchemy.encrypted import EncryptedColumnType
 from keyring_core.integrations.sqlalchemy.index_lookups import EqualityByIndex, SoughtIndexes, refused
 from keyring_core.integrations.sqlalchemy.statements import contains, set_by_select, set_by_values
-from keyring_core.integrations.sqlalchemy.value_types import ANY_DIALECT
+from keyring_core.integrations.sqlalchemy.value_types import ANY_DIALECT, after_own
 
 ATTRIBUTE = "keyring_core.attribute"
 """In `Column.info`: the mapped attribute by whose name an index refers to the column, if they differ."""
@@ -43,10 +42,14 @@ class IndexSource:
     def stored(self, value: Any, dialect: Any) -> Any:
         """What the encrypted type gets for *value*, after the application's own types over it."""
         kind: Any = self.type.dialect_impl(dialect or ANY_DIALECT)
-        value = _as_kind(value, self.cells.kind)
+        # A text and its UTF-8 bytes have one index.
+        with suppress(UnicodeError):
+            if self.cells.kind is ValueKind.TEXT and isinstance(value, bytes):
+                value = value.decode("utf-8")
+            elif self.cells.kind is ValueKind.BYTES and isinstance(value, str):
+                value = value.encode("utf-8")
         while not isinstance(kind, EncryptedColumnType):
-            if method_is_overridden(kind, TypeDecorator.process_bind_param):
-                value = kind.process_bind_param(value, dialect or ANY_DIALECT)
+            value = after_own(kind, "process_bind_param", value, dialect or ANY_DIALECT)
             kind = kind.impl_instance
         return value
 
@@ -218,16 +221,6 @@ class BlindIndexOf(ColumnType[str]):
 def _is_no_value(value: Any) -> bool:
     """True for NULL, an index and what the database has, which no blind index looks up."""
     return value is None or isinstance(value, IndexText | ClauseElement) or hasattr(value, "__clause_element__")
-
-
-def _as_kind(value: Any, kind: ValueKind) -> Any:
-    """*value* as the source takes it: a text and its UTF-8 bytes have one index."""
-    with suppress(UnicodeError):
-        if kind is ValueKind.TEXT and isinstance(value, bytes):
-            return value.decode("utf-8")
-        if kind is ValueKind.BYTES and isinstance(value, str):
-            return value.encode("utf-8")
-    return value
 
 
 def index_of_inserted(context: Any) -> IndexText | None:

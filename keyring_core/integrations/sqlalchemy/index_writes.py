@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, event, inspect
@@ -20,15 +19,6 @@ _COMPARED = "keyring_core_compared"
 """The attribute of an execution whose values were compared: of many rows SQLAlchemy sends one batch after the other."""
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """A blind index, and the mapped attributes of its source and of itself."""
-
-    kind: BlindIndexOf
-    source: str
-    index: str
-
-
 def name_sources(mapper: Mapper[Any], _class: type) -> None:
     """Lets indexes refer to the attributes of *mapper*, also before it is configured."""
     for column in _indexes(mapper.columns):
@@ -39,54 +29,52 @@ def name_sources(mapper: Mapper[Any], _class: type) -> None:
 
 def watch_mapper(mapper: Mapper[Any], _class: type) -> None:
     """Lets objects of *mapper* have the index of the encrypted attribute. Raises KeyConfigError if it can have none."""
-    pairs = []
+    pairs: list[tuple[BlindIndexOf, str, str]] = []
     for column in _indexes(mapper.columns):
-        attributes = [mapper.get_property_by_column(each).key for each in (column.type.source(column), column)]
+        source, index = (mapper.get_property_by_column(each).key for each in (column.type.source(column), column))
         if column.type.index:  # Or it raises.
-            pairs.append(_Pair(column.type, *attributes))
+            pairs.append((column.type, source, index))
     if not pairs:
         return
 
     def fill_inserted(_mapper: Mapper[Any], connection: Any, target: object) -> None:
         for pair in pairs:
-            _convert_given(pair, target, connection.dialect)
+            _convert_given(*pair, target, connection.dialect)
 
     def fill_updated(_mapper: Mapper[Any], connection: Any, target: object) -> None:
         attributes = inspect(target).attrs
-        for pair in pairs:
-            if added := attributes[pair.source].history.added:
+        for kind, source, index in pairs:
+            if added := attributes[source].history.added:
                 if isinstance(added[0], ClauseElement):
-                    raise StaleIndexError(
-                        _message(pair.kind, "set to an SQL expression, whose value is not known here")
-                    )
-                setattr(target, pair.index, pair.kind.of_source(added[0], connection.dialect))
+                    raise StaleIndexError(_message(kind, "set to an SQL expression, whose value is not known here"))
+                setattr(target, index, kind.of_source(added[0], connection.dialect))
             else:
-                _convert_given(pair, target, connection.dialect)
+                _convert_given(kind, source, index, target, connection.dialect)
 
     def convert_copied(target: object, _context: Any, names: Any) -> None:
         """An UPDATE copies the values that it was given into the objects that it met: also the one for the index."""
         values = inspect(target).dict
-        for pair in pairs:
-            given = values.get(pair.index)
-            if given is not None and not isinstance(given, IndexText) and (names is None or pair.index in names):
+        for kind, _, index in pairs:
+            given = values.get(index)
+            if given is not None and not isinstance(given, IndexText) and (names is None or index in names):
                 session = object_session(target)
-                values[pair.index] = pair.kind.of_value(given, session and session.get_bind(mapper).dialect)
+                values[index] = kind.of_value(given, session and session.get_bind(mapper).dialect)
 
     event.listen(mapper, "before_insert", fill_inserted)
     event.listen(mapper, "before_update", fill_updated)
     event.listen(mapper, "refresh", convert_copied)
 
 
-def _convert_given(pair: _Pair, target: object, dialect: Any) -> None:
-    """Puts the index in place of a value that *target*'s index was set to by hand, if that may be the source's."""
+def _convert_given(kind: BlindIndexOf, source: str, index: str, target: object, dialect: Any) -> None:
+    """Puts the index in place of a value that *target*'s *index* was set to by hand, if that may be the *source*'s."""
     state = inspect(target)
-    given = state.dict.get(pair.index)
+    given = state.dict.get(index)
     if given is None or isinstance(given, IndexText | ClauseElement):
         return
-    source = state.attrs[pair.source].loaded_value
-    if source is not NO_VALUE and not _may_stand_for(pair.kind, given, source, dialect):
-        raise _other_value(pair.kind)
-    setattr(target, pair.index, pair.kind.of_value(given, dialect))
+    value = state.attrs[source].loaded_value
+    if value is not NO_VALUE and not _may_stand_for(kind, given, value, dialect):
+        raise _other_value(kind)
+    setattr(target, index, kind.of_value(given, dialect))
 
 
 def stale_index(compiled: Any) -> StaleIndexError | None:
@@ -98,14 +86,12 @@ def stale_index(compiled: Any) -> StaleIndexError | None:
     for index in _indexes(statement.table.columns):
         kind = index.type
         source = kind.source(index)
-        if contains(updated, source) and not contains(updated, index):
-            return StaleIndexError(
-                _message(kind, f"not set; add {index.key}= with the same value, which becomes its index")
-            )
-        if contains(changed, source) and not contains(changed, index):
-            return StaleIndexError(
-                _message(kind, f"not set if the row exists; set {index.key!r} there too, from the excluded row")
-            )
+        for written, fault in (
+            (updated, f"not set; add {index.key}= with the same value, which becomes its index"),
+            (changed, f"not set if the row exists; set {index.key!r} there too, from the excluded row"),
+        ):
+            if contains(written, source) and not contains(written, index):
+                return StaleIndexError(_message(kind, fault))
     return None
 
 

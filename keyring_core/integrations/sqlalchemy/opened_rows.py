@@ -33,20 +33,15 @@ class Opened:
         return "<Opened>"
 
 
-class EncryptedColumn(NamedTuple):
-    """One encrypted column of a result."""
-
-    place: int
-    cells: Cells
-    key: tuple[tuple[int, str], ...]
-    """Places and names of its table's primary key; empty if the statement does not select all of it."""
-
-
 class RowPlan(NamedTuple):
     """The cells to open in each row of a statement's results."""
 
     width: int
-    columns: tuple[EncryptedColumn, ...]
+    columns: tuple[tuple[int, Cells, Sequence[tuple[int, str]]], ...]
+    """Of each encrypted one its place, its cells, and the places and names of its table's primary key.
+
+    That is empty if the statement does not select all of it.
+    """
 
     def open(self, rows: Sequence[Any]) -> list[Any]:
         """*rows* with each cell of an encrypted column as `Opened`; NULL stays None."""
@@ -115,18 +110,18 @@ def _plan_of(compiled: Any) -> RowPlan | None:
         for column in _columns_in(objects):
             selected.setdefault(column, place)
     columns = tuple(
-        EncryptedColumn(place, cells, _key_of(entry.objects, selected))
+        (place, cells, _key_of(entry.objects, selected))
         for place, entry in enumerate(entries)
         if (cells := cells_of(entry))
     )
     return RowPlan(len(entries), columns) if columns else None
 
 
-def _key_of(objects: Sequence[Any], selected: dict[Any, int]) -> tuple[tuple[int, str], ...]:
+def _key_of(objects: Sequence[Any], selected: dict[Any, int]) -> Sequence[tuple[int, str]]:
     for column in _columns_in(objects):
         keys = tuple(getattr(column.table, "primary_key", None) or ())
         if keys and all(key in selected and not cells_of(key) for key in keys):
-            return tuple((selected[key], key.name) for key in keys)
+            return [(selected[key], key.name) for key in keys]
     return ()
 
 
@@ -135,7 +130,7 @@ def _columns_in(objects: Sequence[Any]) -> list[ColumnClause[Any]]:
     return [each for each in plain if isinstance(each, ColumnClause) and each.table is not None]
 
 
-def _name_of(row: Sequence[Any], key: tuple[tuple[int, str], ...]) -> str:
+def _name_of(row: Sequence[Any], key: Sequence[tuple[int, str]]) -> str:
     shown = []
     for place, name in key:
         part = row[place]

@@ -31,7 +31,7 @@ from sqlalchemy.sql.elements import (
     UnaryExpression,
 )
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.sql.selectable import CompoundSelect, ScalarSelect, Select, SelectBase, SelectStatementGrouping
+from sqlalchemy.sql.selectable import CompoundSelect, ScalarSelect, Select, SelectBase
 
 from keyring_core.errors import ComparisonError, KeyringError
 from keyring_core.integrations.sqlalchemy.column_type import SECRET_COLUMNS, ColumnType, cells_of, refusal, sign
@@ -220,36 +220,23 @@ def _of_comparison(compared: Sequence[Any], what: str) -> Iterator[ComparisonErr
             yield refused(kinds[0], what)
 
 
-def _parts(side: Any) -> Iterator[Any]:
+def _parts(side: Any) -> list[Any]:
     """The compared elements: *side*, or those of a list, a tuple, a choice, a grouping or a select there."""
     if isinstance(side, ClauseList | ExpressionClauseList):
-        for each in side.clauses:
-            yield from _parts(each)
-    elif isinstance(side, SelectBase):
-        # The column that IN compares with.
-        for each in side.selected_columns:
-            yield from _parts(each)
-    elif (inner := results_of(side)) is not None:
-        for each in inner:
-            yield from _parts(each)
-    elif isinstance(side, SelectStatementGrouping):
-        yield from _parts(side.element)
-    else:
-        yield side
+        inner: Any = side.clauses
+    else:  # Of a select the column that IN compares with.
+        inner = side.selected_columns if isinstance(side, SelectBase) else results_of(side)
+    return [side] if inner is None else [part for each in inner for part in _parts(each)]
 
 
 def _refused(elements: Any, what: str) -> Iterator[ComparisonError]:
-    for each in elements:
-        if cells := cells_of(each):
-            yield refusal(cells, what)
+    return (refusal(cells, what) for each in elements if (cells := cells_of(each)))
 
 
 def _refused_without_key(elements: Any, what: str) -> Iterator[ComparisonError]:
     """The errors of comparing whole rows, or groups, that have *elements*."""
     columns = [each.element if isinstance(each, Label) else each for each in elements]
-    for column in columns:
-        if (cells := cells_of(column)) and not _has_key(column, columns):
-            yield refusal(cells, what)
+    return _refused([each for each in columns if cells_of(each) and not _has_key(each, columns)], what)
 
 
 def _has_key(column: Any, columns: Sequence[Any]) -> bool:

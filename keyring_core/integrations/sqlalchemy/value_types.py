@@ -11,26 +11,14 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlalchemy.util import method_is_overridden
 
 from keyring_core.errors import KeyConfigError
+from keyring_core.integrations import values
 from keyring_core.integrations.sqlalchemy.column_type import ColumnType
-from keyring_core.integrations.values import (
-    BOOLEAN,
-    DATE,
-    DATETIME,
-    FLOAT,
-    INTEGER,
-    INTERVAL,
-    TIME,
-    UUID_FORM,
-    ZONED_DATETIME,
-    ValueForm,
-    choice_form,
-    decimal_form,
-)
 
 OF = (
     "Date, DateTime, Time, Interval, Integer, Float, Numeric, Boolean, Uuid, Enum, String, Text, a database's own type "
@@ -38,15 +26,15 @@ OF = (
 )
 """The types that `of` takes, as messages name them."""
 
-_FORMS: Mapping[type, ValueForm | None] = MappingProxyType(
+_FORMS: Mapping[type, values.ValueForm | None] = MappingProxyType(
     {
-        date: DATE,
-        time: TIME,
-        timedelta: INTERVAL,
-        int: INTEGER,
-        float: FLOAT,
-        bool: BOOLEAN,
-        UUID: UUID_FORM,
+        date: values.DATE,
+        time: values.TIME,
+        timedelta: values.INTERVAL,
+        int: values.INTEGER,
+        float: values.FLOAT,
+        bool: values.BOOLEAN,
+        UUID: values.UUID_FORM,
         str: None,
     }
 )
@@ -64,7 +52,7 @@ def instance_of(of: Any) -> TypeEngine[Any]:
     return of
 
 
-def form_of(of: TypeEngine[Any]) -> ValueForm | None:
+def form_of(of: TypeEngine[Any]) -> values.ValueForm | None:
     """The rule for values of the type *of*; None for text, which is encrypted as it is.
 
     Raises KeyConfigError for a type whose values have no such form.
@@ -72,19 +60,27 @@ def form_of(of: TypeEngine[Any]) -> ValueForm | None:
     if isinstance(of, ColumnType):
         raise KeyConfigError(f"of: {type(of).__name__} is encrypted itself; name the type of the values")
     if isinstance(of, TypeDecorator) and not isinstance(of, sa.Interval):
-        return _own_form(of, form_of(of.impl_instance))
+        # What an application's own type binds is written. Equal types have equal rules; one that has no cache key is
+        # equal to itself alone.
+        inner = form_of(of.impl_instance)
+        key = of._static_cache_key if of.cache_ok else of
+        write, read = partial(_write_own, of, inner), partial(_read_own, of, inner)
+        identity = ((type(of).__qualname__, (key, inner)),)
+        return values.ValueForm(
+            f"a value of {type(of).__name__}", partial(values.is_of, (object,)), write, read, identity
+        )
     if isinstance(of, sa.Enum):
         # SQLAlchemy stores for each member its name, what `values_callable` says, or the text itself.
         member_of: Callable[[str], Any] = of.result_processor(ANY_DIALECT, None)  # type: ignore[no-untyped-call]
         words = f"a {of.enum_class.__name__}" if of.enum_class else f"one of {', '.join(of.enums)}"
-        return choice_form(words, [(text, member_of(text)) for text in of.enums])
+        return values.choice_form(words, [(text, member_of(text)) for text in of.enums])
     kind = python_type_of(of)
     if isinstance(of, sa.Uuid) and kind is str:
         return UUID_TEXT
     if kind is datetime:
-        return ZONED_DATETIME if getattr(of, "timezone", False) else DATETIME
+        return values.ZONED_DATETIME if getattr(of, "timezone", False) else values.DATETIME
     if kind is Decimal:
-        return decimal_form(getattr(of, "scale", None))
+        return values.decimal_form(getattr(of, "scale", None))
     if kind not in _FORMS or getattr(of, "timezone", False):
         raise KeyConfigError(f"of: values of {of!r} cannot be encrypted as text; it may be {OF}")
     return _FORMS[kind]
@@ -105,27 +101,16 @@ def length_of(of: TypeEngine[Any]) -> int | None:
     return of.length if isinstance(of, sa.String) else None
 
 
-def _own_form(of: TypeDecorator[Any], inner: ValueForm | None) -> ValueForm:
-    """The rule for an application's own type *of* over one with the rule *inner*: what it binds is written."""
-    # Equal types have equal rules. One that has no cache key is equal to itself alone.
-    key = of._static_cache_key if of.cache_ok else of
-    identity = ((type(of).__qualname__, (key, inner)),)
-    read, write = partial(_read_own, of, inner), partial(_write_own, of, inner)
-    return ValueForm(f"a value of {type(of).__name__}", _takes_any, write, read, identity)
+def after_own(of: TypeDecorator[Any], method: str, value: Any, dialect: Dialect = ANY_DIALECT) -> Any:
+    """What *method* of *of* makes of *value*; *value* itself if that type has none of its own."""
+    is_own = method_is_overridden(of, getattr(TypeDecorator, method))
+    return getattr(of, method)(value, dialect) if is_own else value
 
 
-def _takes_any(_value: object) -> bool:
-    return True
-
-
-def _write_own(of: TypeDecorator[Any], inner: ValueForm | None, value: object) -> str:
+def _write_own(of: TypeDecorator[Any], inner: values.ValueForm | None, value: object) -> str:
     """Raises ValueError for whatever the type raises: that may show the value."""
     try:
-        bound = (
-            of.process_bind_param(value, ANY_DIALECT)
-            if method_is_overridden(of, TypeDecorator.process_bind_param)
-            else value
-        )
+        bound = after_own(of, "process_bind_param", value)
         if inner is not None:
             return inner.text_of(bound)
     except Exception:
@@ -135,27 +120,18 @@ def _write_own(of: TypeDecorator[Any], inner: ValueForm | None, value: object) -
     raise ValueError("refused by the type")
 
 
-def _read_own(of: TypeDecorator[Any], inner: ValueForm | None, text: str) -> Any:
+def _read_own(of: TypeDecorator[Any], inner: values.ValueForm | None, text: str) -> Any:
     """Raises ValueError for whatever the type raises: that may show the text."""
     try:
-        value = text if inner is None else inner.read(text)
-        return (
-            of.process_result_value(value, ANY_DIALECT)
-            if method_is_overridden(of, TypeDecorator.process_result_value)
-            else value
-        )
+        return after_own(of, "process_result_value", text if inner is None else inner.read(text))
     except Exception:
         fault = ValueError("refused by the type")
     raise fault
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 def _canonical_uuid(text: str) -> str:
     return str(UUID(text))
 
 
-UUID_TEXT = ValueForm("a UUID as text", _is_text, _canonical_uuid, _canonical_uuid)
+UUID_TEXT = values.ValueForm("a UUID as text", partial(values.is_of, (str,)), _canonical_uuid, _canonical_uuid)
 """`0f8fad5b-d9cb-469f-a165-70867728950e`, of `Uuid(as_uuid=False)`: text in this one spelling."""

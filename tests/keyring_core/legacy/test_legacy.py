@@ -203,7 +203,7 @@ def test_a_log_of_a_failure_has_no_secret():
     configure_logging(stream=stream)
     legacy = Legacy("django-cryptography", secret="$OLD")
     reader = legacy.reader({"OLD": SECRET})
-    structlog.get_logger().error("failed", legacy=legacy, reader=reader, vars=repr(reader._cells), text=SECRET)
+    structlog.get_logger().error("failed", legacy=legacy, reader=reader, vars=repr(vars(reader)), text=SECRET)
 
     assert "REDACTED" in stream.getvalue()
     assert not leaks(stream.getvalue(), SECRET, "a secret", "secret", "of key")

@@ -80,18 +80,20 @@ class EncryptedCol(Col):
         if isinstance(parent, Count):
             return not vars(parent)["distinct"]
         if isinstance(parent, Case | When):
-            return bool(self.target.takes_cells_of(_type_of_case(frame)))
+            # The case that is compiled there, or that compiles the When there.
+            case = _caller(frame, Case)
+            return case is not None and self.target.takes_cells_of(case.f_locals["self"]._output_field_or_none)
         if isinstance(parent, Coalesce):
             columns = parent.get_source_expressions()
             return all(isinstance(each, EncryptedCol) and self.target.takes_cells_of(each.target) for each in columns)
         return isinstance(parent, IsNull)
 
 
-def _type_of_case(frame: FrameType | None) -> object:
-    """The type of the Case that is compiled in *frame*, or that compiles the When there."""
-    while frame is not None and not isinstance(frame.f_locals.get("self"), Case):
+def _caller(frame: FrameType | None, kind: type) -> FrameType | None:
+    """The frame of a method of an object of *kind*: *frame*, or the nearest of its callers; None without one."""
+    while frame is not None and not isinstance(frame.f_locals.get("self"), kind):
         frame = frame.f_back
-    return None if frame is None else frame.f_locals["self"]._output_field_or_none
+    return frame
 
 
 def rows_made_one(query: Any) -> str | None:
@@ -153,10 +155,6 @@ class WrittenAsGiven(Field):  # type: ignore[type-arg]  # Django's classes take 
             return value
         return self.get_db_prep_value(value, connection)
 
-    def takes_cells_of(self, other: object) -> bool:  # noqa: ARG002 - some fields do
-        """True if a cell of the field *other* can be copied into this column as it is."""
-        return False
-
 
 def refuse_ordering(query: Any) -> None:
     """Raises EncryptedComparisonError if *query* orders by an encrypted column that it selects, by name.
@@ -197,7 +195,7 @@ def _is_cell(field: WrittenAsGiven, expression: Any) -> bool:
     if isinstance(expression, Value):
         given = expression._output_field_or_none  # type: ignore[attr-defined]
         return expression.value is None if given is None else given is field
-    return isinstance(expression, EncryptedCol) and field.takes_cells_of(expression.target)
+    return isinstance(expression, EncryptedCol) and bool(expression.target.takes_cells_of(field))
 
 
 def row_of(expression: object) -> str:
@@ -205,26 +203,19 @@ def row_of(expression: object) -> str:
 
     Django gives a field no row, so this looks for it in the frame that calls the field. Only for an error.
     """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_name != "apply_converters":
-        frame = frame.f_back
-    if frame is None or not isinstance(expression, Col):
-        return ""
-    compiler, row = frame.f_locals.get("self"), frame.f_locals.get("row")
-    if not isinstance(compiler, SQLCompiler) or not isinstance(row, list):
+    frame = _caller(sys._getframe(1), SQLCompiler)
+    row = frame and frame.f_locals.get("row")
+    if frame is None or not isinstance(row, list) or not isinstance(expression, Col):
         return ""
     options = expression.target.model._meta
     keys = {field.column for field in getattr(options, "pk_fields", [options.pk])}
     return ", ".join(
         f"{column.target.column}={value}"
-        for (column, *_), value in zip(compiler.select or (), row, strict=False)
+        for (column, *_), value in zip(frame.f_locals["self"].select or (), row, strict=False)
         if isinstance(column, Col) and column.alias == expression.alias and column.target.column in keys
     )
 
 
 def is_deletion() -> bool:
     """True if Django reads rows that it is to delete, as for those that refer to them. Only for an error."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and not isinstance(frame.f_locals.get("self"), Collector):
-        frame = frame.f_back
-    return frame is not None
+    return _caller(sys._getframe(1), Collector) is not None
