@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -41,7 +41,6 @@ UNKNOWN_SHAPE = "has an unknown shape: a newer version of this program wrote it,
 SHAPE_REMEDY = "install that version here, or restore a backup of the ledger"
 HURRIED_SECONDS = 3.0
 """Seconds that a service waits for each address of the ledger's server."""
-Row = TypeVar("Row")
 T = TypeVar("T")
 
 
@@ -152,10 +151,11 @@ class LedgerAccess:
         """
         return self._run(Mode.WRITE, act, self._attempts)
 
-    def parsed(self, rows: Iterable[Row], parse: Callable[[Row], T], called: str) -> list[T]:
-        """The results of *parse* for *rows*, which perhaps hold documents that this program did not write."""
+    def parsed(self, query: sa.Select[Any], parse: Callable[..., T], called: str) -> list[T]:
+        """The results of *parse* for the rows of *query*, which may hold documents that this program did not write."""
+        rows = self.read(lambda connection: connection.execute(query).all())
         with suppress(ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            return [parse(row) for row in rows]
+            return [parse(*row) for row in rows]
         raise self.fault(f"{called} in it {UNKNOWN_SHAPE}; {SHAPE_REMEDY}")
 
     def at_the_end(self) -> LedgerAccess:
@@ -215,7 +215,11 @@ class LedgerAccess:
 
     def _words(self, error: Exception) -> str:
         if isinstance(error, DBAPIError):
-            return self._driver_words(error)
+            cause = error.orig or error
+            if self._dialect and self._dialect.code(cause) in self._dialect.denials:
+                return "this user lacks the privileges listed in docs/reference/ledger.md"
+            read_only = self._path and getattr(cause, "sqlite_errorcode", 0) & 0xFF in UNWRITABLE
+            return (read_only and self._path and unwritable(self._path)) or words_of(error, self._dialect)
         if isinstance(error, NoAnswerError):
             return str(error)
         if isinstance(error, SQLAlchemyError):
@@ -224,13 +228,6 @@ class LedgerAccess:
             return _driverless(self._dialect)
         # A time that is no time, or a document that is no JSON: somebody has edited the rows.
         return "a row in it is corrupt; restore a backup of it, or move it away: then a new one begins without history"
-
-    def _driver_words(self, error: DBAPIError) -> str:
-        cause = error.orig or error
-        if self._dialect and self._dialect.code(cause) in self._dialect.denials:
-            return "this user lacks the privileges listed in docs/reference/ledger.md"
-        read_only = self._path and getattr(cause, "sqlite_errorcode", 0) & 0xFF in UNWRITABLE
-        return (read_only and self._path and unwritable(self._path)) or words_of(error, self._dialect)
 
 
 def open_url(

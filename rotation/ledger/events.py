@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 
@@ -31,6 +31,7 @@ from rotation.ledger.database import LedgerPlace, open_url
 from rotation.ledger.records import KeyRecord
 from rotation.stores.access import ATTEMPTS
 
+T = TypeVar("T")
 Dates: TypeAlias = "dict[str, datetime | None]"
 
 PROMOTION = ("promoted", "promoted_after", "promoted_before")
@@ -57,7 +58,7 @@ class EventWriter:
         self._head = _head(connection)
         if self._head is None:
             # Also of a ledger that an older version of this program made.
-            found = first_document(os.urandom(16).hex(), _keys(connection), _certificates(connection))
+            found = first_document(os.urandom(16).hex(), *_explained(connection))
             self._head = self._insert(linked(None, now, BEGAN, found))
 
     def put_key(self, key_id: str, service: str, event: str, values: Mapping[str, Any]) -> None:
@@ -121,11 +122,9 @@ def chain_at(place: LedgerPlace, wait: Callable[[float], None]) -> tuple[str, Ch
 
 def read_chain(connection: sa.Connection) -> Chain:
     """The events, the keys and the certificates as they were at one time."""
-    query = tables.records_of(tables.events).order_by(tables.events.c.number)
     for _ in range(ATTEMPTS):
         before = _head(connection)
-        events = [EventRecord(**row._asdict()) for row in connection.execute(query)]
-        found = Chain(events, _keys(connection), _certificates(connection))
+        found = Chain(_all(connection, EventRecord, tables.events), *_explained(connection))
         # Another process may have written between the queries, which see what is committed meanwhile.
         if found.head == before == _head(connection):
             break
@@ -139,14 +138,15 @@ def _head(connection: sa.Connection) -> Head | None:
     return Head(*last) if last else None
 
 
-def _keys(connection: sa.Connection) -> list[KeyRecord]:
-    query = tables.records_of(tables.keys).order_by(*tables.keys.primary_key)
-    return [KeyRecord(**row._asdict()) for row in connection.execute(query)]
+def _explained(connection: sa.Connection) -> tuple[list[KeyRecord], list[KeptCertificate]]:
+    """The rows that events explain."""
+    return _all(connection, KeyRecord, tables.keys), _all(connection, KeptCertificate, tables.certificates)
 
 
-def _certificates(connection: sa.Connection) -> list[KeptCertificate]:
-    query = tables.records_of(tables.certificates).order_by(tables.certificates.c.id)
-    return [KeptCertificate(**row._asdict()) for row in connection.execute(query)]
+def _all(connection: sa.Connection, kind: type[T], table: sa.Table) -> list[T]:
+    """The rows in the order of their keys, also those that somebody has edited."""
+    query = tables.records_of(table).order_by(*table.primary_key)
+    return [kind(**row._asdict()) for row in connection.execute(query)]
 
 
 class FoundKeys:
@@ -163,10 +163,6 @@ class FoundKeys:
         dates = {key_id: self._dates(key_id, state) for key_id, state in states.items()}
         return {key_id: found for key_id, found in dates.items() if found or key_id not in self._known}
 
-    def as_newest(self, key_id: str) -> Dates:
-        """The dates of a primary key that counts as promoted after all others."""
-        return {**dict.fromkeys(PROMOTION), **self._promotion(key_id)}
-
     def _dates(self, key_id: str, state: KeyState) -> Dates:
         key = self._known.get(key_id)
         # Somebody who stores keys by hand may suspend one by hand, too.
@@ -176,10 +172,10 @@ class FoundKeys:
             return found | {"staged": self._now}
         # A key first seen as a previous one was promoted long ago: no date of now would be true.
         if state is KeyState.PRIMARY and (key is None or (key.staged and not key.promotion)):
-            return found | self._promotion(key_id)
+            return found | self.promotion(key_id)
         return found
 
-    def _promotion(self, key_id: str) -> Dates:
+    def promotion(self, key_id: str) -> Dates:
         """The bounds of the time at which a key became primary that is primary now."""
         then = [other.promotion.latest for other in self._known.values() if other.id != key_id and other.promotion]
         if key := self._known.get(key_id):

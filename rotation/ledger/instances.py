@@ -45,11 +45,6 @@ def write_instance(
     return written
 
 
-def seconds_ahead(local: datetime, server: datetime) -> int | None:
-    """The seconds by which a clock is ahead of that of the ledger's server; None if they are the same."""
-    return round((local - server).total_seconds()) or None
-
-
 def put_right(record: T, ahead: int | None) -> T:
     """*record* with the times of the server's clock, of one that is as many seconds *ahead*."""
     if ahead is None:
