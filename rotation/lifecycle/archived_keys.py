@@ -66,9 +66,8 @@ def _searched(
 
 
 def _keys(items: Sequence[str], where: str) -> list[Key]:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(action="ignore", category=KeyConfigWarning):
         # Weak keys are archived too: their backups still exist.
-        warnings.simplefilter("ignore", KeyConfigWarning)
         return [
             Key.parse(item, f"{where}key {number} of {len(items)}", allow_weak=True)
             for number, item in enumerate(items, 1)

@@ -133,8 +133,7 @@ class EnvironmentKeys:
         names = {source.variable for source in sources}
         for source, (name, value) in product(sources, variables):
             for text in items_of(value) if source.derive in LISTED else [value]:
-                with suppress(KeyConfigError), warnings.catch_warnings():
-                    warnings.simplefilter("ignore", KeyConfigWarning)
+                with suppress(KeyConfigError), warnings.catch_warnings(action="ignore", category=KeyConfigWarning):
                     if name in names and text:
                         key = source.derivation(environ, name).key(text, allow_weak=True)
                         self._secrets.setdefault(key, (source, text))
@@ -276,8 +275,7 @@ class EnvironmentKeys:
         return environ
 
     def _load(self) -> Settings:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", KeyConfigWarning)
+        with warnings.catch_warnings(action="ignore", category=KeyConfigWarning):
             return self._context.load_settings(self._environ())
 
     def _locations(self, variables: Iterable[str], key: Key | None = None) -> dict[str, KeyLocation]:

@@ -95,11 +95,6 @@ class Case:
     unchecked: Sequence[str]
     """Notes on checks that could not be made."""
 
-    @property
-    def is_searched(self) -> bool:
-        """True if every row of every column was searched, or the search failed."""
-        return self.evidence.search is None or self.evidence.search.full
-
 
 def gather(asked: Asked, keys: EnvironmentKeys, *, whatever: bool, full_speed: bool, wait: bool = True) -> Case:
     """Everything on retiring the key, one of *keys*: what is known, transactions, census, a sample of all, every row.

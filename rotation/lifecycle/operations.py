@@ -163,7 +163,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         done = StepResult(KeyStep.RETIRE, key, "", _after(archive), notes=missing, search=evidence.search)
         if against and not force:
             done.refused = against
-            done.notes += [] if case.is_searched else [NOT_SEARCHED]
+            done.notes += [NOT_SEARCHED] if evidence.search and not evidence.search.full else []
             return done
         made = _certify(session, case, done, against, archive)
         # Before the key is removed: if the proof or the archive cannot be written, it stays.
@@ -187,15 +187,7 @@ def _certify(
 
     *against*: the reasons that are overridden.
     """
-    made = certificate(
-        case.evidence,
-        case.census,
-        session.service,
-        session.date(),
-        overridden=against,
-        unchecked=done.notes,
-        by=session.by,
-    )
+    made = certificate(case.evidence, case.census, session, against, unchecked=done.notes)
     asked = case.evidence.use.asked
     done.notes += [f"reads are known of {named(asked, '; ')}"] if asked else []
     done.said = f"Retired {done.key.id}: forced"

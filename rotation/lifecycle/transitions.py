@@ -139,10 +139,7 @@ def state_of(settings: Settings, key: Key) -> KeyState | None:
 def promotion_refusals(fleet: Sequence[InstanceRecord], key_id: str, now: datetime) -> list[Refusal]:
     """A refusal for each live instance that could not read what is written under the key *key_id*."""
     return [
-        Refusal(
-            f"{one.words} does not have {key_id}",
-            restart(one, "give it the key", now),
-        )
+        Refusal(f"{one.words} does not have {key_id}", restart(one, "give it the key", now))
         for one in lacking(fleet, key_id)
     ]
 
