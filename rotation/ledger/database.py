@@ -194,24 +194,19 @@ class LedgerAccess:
             faults = {Fault.TRANSIENT, Fault.LOCKED}
             return isinstance(error, IntegrityError) or fault_of(error, self._dialect) in faults
 
+        once = partial(self._link.transact, mode, act)
+        first = partial(retry, once, is_transient, attempts=attempts, longest=2)
         try:
-            return self._outlast(partial(self._link.transact, mode, act), mode, is_transient, attempts)
+            if not (self._patience.longest and isinstance(self._link, Connection) and self._link.dialect.has_server):
+                return first()
+            wait = Wait(self._patience, self._link, "ledger", self.name)
+            return wait.outlast(first, once, mode, self._sleep, self._words)
         except (SQLAlchemyError, NoAnswerError, ImportError, ValueError, KeyError, TypeError) as error:
             words = self._words(error)
         except StoppedError:
             # The run ends, with a report.
             words = "the command was stopped while it waited for the server"
         raise self.fault(words)
-
-    def _outlast(
-        self, act: Callable[[], T], mode: Mode, is_transient: Callable[[BaseException], bool], attempts: int
-    ) -> T:
-        """The result of *act*. Raises what that raises, and StoppedError."""
-        first = partial(retry, act, is_transient, attempts=attempts, longest=2)
-        if not (self._patience.longest and isinstance(self._link, Connection) and self._link.dialect.has_server):
-            return first()
-        wait = Wait(self._patience, self._link, "ledger", self.name)
-        return wait.outlast(first, act, mode, self._sleep, self._words)
 
     def _words(self, error: Exception) -> str:
         if isinstance(error, DBAPIError):

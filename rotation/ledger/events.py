@@ -54,7 +54,7 @@ class EventWriter:
 
     def __init__(self, connection: sa.Connection, now: datetime, by: str | None = None) -> None:
         """Begins the chain if there is none: a ledger that `ledger init --sql` made has no event yet."""
-        self._connection, self._now, self._by = connection, now, by
+        self.connection, self.now, self._by = connection, now, by
         self._head = _head(connection)
         if self._head is None:
             # Also of a ledger that an older version of this program made.
@@ -65,15 +65,15 @@ class EventWriter:
         """Sets columns of a key to *values*; adds the key if it is new."""
         key, columns = {"id": key_id, "service": service}, tables.keys.c
         query = sa.select(columns.first_seen).where(columns.id == key_id, columns.service == service)
-        is_new = self._connection.scalar(query) is None
-        values = {**({"first_seen": self._now, "forced": False} if is_new else {}), **values}
+        is_new = self.connection.scalar(query) is None
+        values = {**({"first_seen": self.now, "forced": False} if is_new else {}), **values}
         sets = {name: as_json(value) for name, value in values.items()}
         number = self._append(event, service, key_id, {"sets": sets})
-        tables.upsert(self._connection, tables.keys, key, {**values, "event": number})
+        tables.upsert(self.connection, tables.keys, key, {**values, "event": number})
 
     def put_step(self, key_id: str, service: str, event: Event, *, forced: bool) -> None:
         """Sets the dates of a key that a step changes."""
-        dates: dict[str, Any] = {event: self._now}
+        dates: dict[str, Any] = {event: self.now}
         if event == "promoted":
             dates = dict.fromkeys(PROMOTION) | dates
         elif event == "retired":
@@ -85,24 +85,24 @@ class EventWriter:
     def put_certificate(self, document: Mapping[str, Any], sign: Sign | None) -> dict[str, Any]:
         """Keeps a certificate. Returns it with its place in the chain, which the signature covers, too."""
         assert self._head is not None  # noqa: S101 - for the type checker
-        first = self._connection.scalar(sa.select(tables.events.c.digest).where(tables.events.c.number == 1))
+        first = self.connection.scalar(sa.select(tables.events.c.digest).where(tables.events.c.number == 1))
         placed = {**document, "ledger": first, "event": self._head.number + 1, "head": self._head.digest}
         if sign:
             placed[SIGNATURE] = sign(placed)
         facts = certified_document(placed)
         number = self._append(CERTIFIED, document.get("service"), document["key"], facts)
-        row = {"key_id": document["key"], "written": self._now, "document": placed}
+        row = {"key_id": document["key"], "written": self.now, "document": placed}
         row |= {"digest": facts["certificate"], "event": number}
-        self._connection.execute(tables.certificates.insert().values(row))
+        self.connection.execute(tables.certificates.insert().values(row))
         return placed
 
     def _append(self, event: str, service: str | None, key_id: str, document: dict[str, Any]) -> int:
         who = {"service": service, "key_id": key_id, "by": self._by}
-        self._head = self._insert(linked(self._head, self._now, event, document, **who))
+        self._head = self._insert(linked(self._head, self.now, event, document, **who))
         return self._head.number
 
     def _insert(self, made: EventRecord) -> Head:
-        self._connection.execute(tables.events.insert().values(vars(made)))
+        self.connection.execute(tables.events.insert().values(vars(made)))
         return Head(made.number, made.digest)
 
 

@@ -23,7 +23,7 @@ from rotation.ledger import schema as tables
 from rotation.ledger.chain import CERTIFIED, Chain, EventRecord, last_events
 from rotation.ledger.clock import Clocks, LedgerClock, utc_now
 from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url
-from rotation.ledger.events import FOUND, NEWEST, PROMOTION, Dates, Event, EventWriter, FoundKeys, Sign, read_chain
+from rotation.ledger.events import FOUND, NEWEST, PROMOTION, Event, EventWriter, FoundKeys, Sign, read_chain
 from rotation.ledger.records import SKEW, CensusRecord, InstanceRecord, KeyRecord, RunRecord
 from rotation.model.key_use import UNNAMED, ReadRecord
 from rotation.model.searched_table import REMEMBERED, SearchedTable
@@ -135,38 +135,32 @@ class Ledger:
         recognizes that its tokens would move backwards; only `mark` records the second one.
         """
 
-        def dates(connection: sa.Connection, now: datetime) -> dict[str, Dates]:
-            return FoundKeys(connection, service, now).dates(states)
-
-        def act(connection: sa.Connection) -> None:
-            now = self._clock.date(connection)
-            writer = EventWriter(connection, now)
-            for key_id, new in dates(connection, now).items():
+        def act(writer: EventWriter) -> None:
+            for key_id, new in FoundKeys(writer.connection, service, writer.now).dates(states).items():
                 writer.put_key(key_id, service, FOUND, new)
 
-        if self._access.read(lambda connection: dates(connection, self._clock.local())):
-            self._access.write(act)
+        if self._access.read(lambda connection: FoundKeys(connection, service, self._clock.local()).dates(states)):
+            self._record(act)
 
     def mark(self, key_id: str, event: Event, service: str, *, forced: bool = False, by: str | None = None) -> None:
         """Records a step on a key just now: its date, or the end of its suspension, and who made it.
 
         A key that was restored keeps the date of its retirement, as the last one that it had.
         """
-
-        def act(connection: sa.Connection) -> None:
-            EventWriter(connection, self._clock.date(connection), by).put_step(key_id, service, event, forced=forced)
-
-        self._access.write(act)
+        self._record(lambda writer: writer.put_step(key_id, service, event, forced=forced), by)
 
     def mark_newest(self, key_id: str, service: str) -> None:
         """Records that a key that was found primary counts as promoted after all others, as an operator decided."""
 
-        def act(connection: sa.Connection) -> None:
-            now = self._clock.date(connection)
-            writer, bounds = EventWriter(connection, now), FoundKeys(connection, service, now).promotion(key_id)
+        def act(writer: EventWriter) -> None:
+            bounds = FoundKeys(writer.connection, service, writer.now).promotion(key_id)
             writer.put_key(key_id, service, NEWEST, {**dict.fromkeys(PROMOTION), **bounds})
 
-        self._access.write(act)
+        self._record(act)
+
+    def _record(self, act: Callable[[EventWriter], T], by: str | None = None) -> T:
+        """The result of *act*, which writes changes with their events in one transaction, of today's date."""
+        return self._access.write(lambda connection: act(EventWriter(connection, self._clock.date(connection), by)))
 
     def keys(self) -> list[KeyRecord]:
         """All keys that were ever recorded, the oldest record first."""
@@ -177,10 +171,7 @@ class Ledger:
 
         Returns it with its place in the chain, which names this ledger, and with the signature that *sign* makes of it.
         """
-        by = document.get("by")
-        return self._access.write(
-            lambda connection: EventWriter(connection, self._clock.date(connection), by).put_certificate(document, sign)
-        )
+        return self._record(lambda writer: writer.put_certificate(document, sign), document.get("by"))
 
     def certificates(self) -> list[dict[str, Any]]:
         """All certificates, the oldest first."""

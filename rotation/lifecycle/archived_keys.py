@@ -55,7 +55,12 @@ def _searched(
 ) -> tuple[list[Key], list[str]]:
     """The keys in a file that has that *fault* as an archive, and what in it was not read, in words."""
     variables = dotenv_variables(data)
-    keys = list(_keys_within(data, variables))
+    keys: list[Key] = []
+    # Anywhere in the text, and in values, which the text may have with escapes.
+    for item in _KEY.findall("\n".join([data.decode("latin-1"), *(value for _, value in variables)])):
+        # A damaged key beside it costs no other one.
+        with suppress(KeyConfigError):
+            keys += _keys([item], "")
     if key_id not in [key.id for key in keys]:
         # It may take seconds.
         keys += made_of(variables)
@@ -72,14 +77,6 @@ def _keys(items: Sequence[str], where: str) -> list[Key]:
             Key.parse(item, f"{where}key {number} of {len(items)}", allow_weak=True)
             for number, item in enumerate(items, 1)
         ]
-
-
-def _keys_within(data: bytes, variables: Variables) -> Iterator[Key]:
-    """The keys anywhere in the text, and in values, which the text may have with escapes."""
-    # A damaged key beside it costs no other one.
-    for item in _KEY.findall("\n".join([data.decode("latin-1"), *(value for _, value in variables)])):
-        with suppress(KeyConfigError):
-            yield from _keys([item], "")
 
 
 def _not_read(variables: Variables) -> Iterator[str]:
