@@ -287,7 +287,7 @@ def _opened(
             path = _path(dialect, url)
             url = url if path else dialect.prepare_url(url)
         if url:
-            name = partial(_called, place, dialect, url, path)
+            name = partial(_name, dialect, url, path, place)
             url = _sqlite(url, path, read_only=read_only) if path else url
             if read_only and path and not path.exists():
                 raise LedgerError(f"{name()}: there is no such file, so nothing was recorded in it.")
@@ -302,14 +302,11 @@ def _opened(
     raise UsageError(f"{place.named_by}: {fault}")
 
 
-def _called(place: LedgerPlace, dialect: Dialect | None, url: URL, path: Path | None) -> str:
-    return place.called(_name(dialect, url, path))
-
-
-def _name(dialect: Dialect | None, url: URL, path: Path | None) -> str:
-    if path:
-        return f"ledger {path}"
-    return f"ledger in {dialect.describe(url) if dialect else f'a database of {url.get_backend_name()}'}"
+def _name(dialect: Dialect | None, url: URL, path: Path | None, place: LedgerPlace | None = None) -> str:
+    """Its name in messages; of a *place*, with what names that if there could be a mistake."""
+    where = dialect.describe(url) if dialect else f"a database of {url.get_backend_name()}"
+    name = f"ledger {path}" if path else f"ledger in {where}"
+    return f"{name} (of {place.named_by}; rotation.toml names another one)" if place and place.overrides else name
 
 
 def _driverless(dialect: Dialect | None) -> str:
@@ -359,10 +356,6 @@ class LedgerPlace(NamedTuple):
     """The SQLite file that a ledger is made in if nothing names one."""
     overrides: bool = False
     """True if the environment names another ledger than rotation.toml."""
-
-    def called(self, name: str) -> str:
-        """*name*, which is the ledger's, with what names it if there could be a mistake."""
-        return f"{name} (of {self.named_by}; rotation.toml names another one)" if self.overrides else name
 
     def __repr__(self) -> str:
         return f"<LedgerPlace of {self.named_by}>"

@@ -35,7 +35,8 @@ def refusals(evidence: Evidence) -> list[Refusal]:
         *_in_rows_left_out(evidence),
         *_out_of_sight(evidence),
         *_in_columns(evidence),
-        *_in_blind_indexes(evidence),
+        *(words.in_blind_index(index, evidence.key_id)
+          for index in (evidence.search.blind_indexes if evidence.search else ()) if index.under[evidence.key_id]),
         *(words.vanished(one, evidence.key_id) for one in evidence.unexplained),
         # A service uses it, or may use it.
         *_encrypting(evidence),
@@ -198,12 +199,6 @@ def _in_unnamed(column: TokenColumn, evidence: Evidence, said: InColumn) -> Refu
     if not column.may_need(evidence.key_id, any_place=evidence.may_be_unopened) and (column.elsewhere or not bare):
         return None
     return said.unnamed() if column.under[evidence.key_id] or bare else said.unopened_unnamed()
-
-
-def _in_blind_indexes(evidence: Evidence) -> Iterator[Refusal]:
-    for index in evidence.search.blind_indexes if evidence.search else ():
-        if index.under[evidence.key_id]:
-            yield words.in_blind_index(index, evidence.key_id)
 
 
 def _encrypting(evidence: Evidence) -> Iterator[Refusal]:
