@@ -67,7 +67,7 @@ def _searched(
     # A line of keys reads as an assignment, too: of nothing, or of what follows a comma.
     if b"\0" not in data and any(value and not value.startswith(",") for _, value in variables):
         return keys, list(_not_read(variables))
-    return keys, [_first_line(fault)]
+    return keys, [first_line(fault)]
 
 
 def _keys(items: Sequence[str], where: str) -> list[Key]:
@@ -90,9 +90,9 @@ def _not_read(variables: Variables) -> Iterator[str]:
         try:
             _keys(items_of(value), f"{name}, ")
         except KeyConfigError as error:
-            yield _first_line(error)
+            yield first_line(error)
 
 
-def _first_line(error: KeyConfigError) -> str:
-    # What follows is help for a key that a service needs.
+def first_line(error: KeyConfigError) -> str:
+    """The fault alone: what follows in the message is help for a key that a service needs."""
     return str(error).splitlines()[0].rstrip(".")

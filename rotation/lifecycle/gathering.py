@@ -162,12 +162,10 @@ def _announce(context: Context, reasons: Sequence[Refusal]) -> None:
 
 def _search(asked: Asked, evidence: Evidence, plan: SearchPlan) -> Evidence:
     """Adds what a search finds: a sample may miss a token."""
-    fault = None
     try:
-        found = asked.context.search(plan)
+        return replace(evidence, search=asked.context.search(plan), search_fault=None)
     except StoreError as error:
-        found, fault = None, str(error)
-    return replace(evidence, search=found, search_fault=fault)
+        return replace(evidence, search=None, search_fault=str(error))
 
 
 def known_columns(session: Session, key_id: str) -> list[ColumnName]:

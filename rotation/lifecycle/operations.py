@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from keyring_core import Key
-from keyring_core.environment import PREVIOUS, STAGED
+from keyring_core import Key, KeyState
 from keyring_core.keyring import RotationKeyring
 from rotation.configuration.targets import own_targets, scope_of
 from rotation.context import Context
@@ -84,9 +83,10 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
     """
     keys = EnvironmentKeys(context)
     primary, was = keys.settings.primary, keys.settings.primary.id
-    # The variables that held the key of this promotion, if it is primary already.
-    places = (STAGED, PREVIOUS) if key_id == was else (STAGED,) if key_id is None and not keys.settings.staged else ()
-    if left := keys.left_behind(places):
+    # The states that the key of this promotion had, if it is primary already.
+    before = [KeyState.STAGED, *([KeyState.PREVIOUS] if key_id == was else [])]
+    may_be_done = key_id == was or (key_id is None and not keys.settings.staged)
+    if may_be_done and (left := keys.left_behind(before)):
         # The process of that promotion died between two files.
         with open_session(context, keys.states) as session:
             return finished(session, KeyStep.PROMOTE, primary, then_run(), keys.finish(left))

@@ -22,7 +22,7 @@ from rotation.discovery.result import Remark, by_database
 from rotation.ledger.chain import SIGNATURE
 from rotation.ledger.clock import utc_now
 from rotation.ledger.session import Session
-from rotation.lifecycle.archived_keys import archived_keys
+from rotation.lifecycle.archived_keys import archived_keys, first_line
 from rotation.lifecycle.key_file_edits import key_file_items
 from rotation.lifecycle.signatures import CertificateSignature, Signer, signature_of
 from rotation.model.counts import CellCounts
@@ -252,9 +252,7 @@ def _archive_fault(data: bytes) -> str | None:
     try:
         keys = archived_keys(data)
     except KeyConfigError as error:
-        # What follows is help for a key that a service needs.
-        fault, *_ = str(error).splitlines()
-        return f"is no archive of keys: {fault.rstrip('.')}"
+        return f"is no archive of keys: {first_line(error)}"
     return "holds keys, and none that was retired: it may be a service's" if keys and not _OWN.search(data) else None
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from keyring_core import Key, KeyConfigError, KeyState
-from keyring_core.environment import PREVIOUS, Settings
+from keyring_core.environment import Settings
 from keyring_core.keyring import RotationKeyring
 from rotation.context import Context
 from rotation.ledger.key_uses import KeyUses
@@ -61,7 +61,7 @@ def suspend(context: Context, key_id: str, force: str | None = None) -> StepResu
         with open_session(context, keys.states) as session:
             done = StepResult(KeyStep.SUSPEND, key, f"{key_id} is suspended already", following)
             # The process of that suspension died between two files.
-            if left := keys.left_behind([PREVIOUS], key):
+            if left := keys.left_behind([KeyState.PREVIOUS], key):
                 done.said, done.written = f"Suspended {key_id}: {CUT_SHORT}", keys.finish(left, key)
         return done
     check_order(keys.settings, KeyStep.SUSPEND, key, keys.keys)
