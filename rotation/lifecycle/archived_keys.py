@@ -38,36 +38,31 @@ def find_archived(path: Path, key_id: str, made_of: Callable[[Variables], Iterab
         raise UsageError(f"{path}: there is no such file")
     if not file.data.strip():
         raise UsageError(f"{path}: the file is empty")
+    keys: list[Key] = []
     not_read: list[str] = []
+    fault = None
     try:
         keys = archived_keys(file.data, f"{path}, ")
     except KeyConfigError as error:
-        keys, not_read = _searched(file.data, key_id, made_of, error)
+        fault = first_line(error)
+    if fault is not None:
+        variables = dotenv_variables(file.data)
+        # In values as well, which the text may have with escapes.
+        for item in _KEY.findall("\n".join([file.data.decode("latin-1"), *(value for _, value in variables)])):
+            # A damaged key beside it costs no other one.
+            with suppress(KeyConfigError):
+                keys += _keys([item], "")
+        if key_id not in [key.id for key in keys]:
+            # It may take seconds.
+            keys += made_of(variables)
+        # A line of keys reads as an assignment, too: of nothing, or of what follows a comma.
+        is_dotenv = b"\0" not in file.data and any(value and not value.startswith(",") for _, value in variables)
+        not_read = list(_not_read(variables)) if is_dotenv else [fault]
     found = {key.id: key for key in keys}
     if key_id in found:
         return found[key_id]
     rest = f". Not read: {'; '.join(not_read)}" if not_read else ""
     raise UsageError(f"{path}: holds no key {key_id}; it holds {', '.join(found) or 'none'}{rest}")
-
-
-def _searched(
-    data: bytes, key_id: str, made_of: Callable[[Variables], Iterable[Key]], fault: KeyConfigError
-) -> tuple[list[Key], list[str]]:
-    """The keys in a file that has that *fault* as an archive, and what in it was not read, in words."""
-    variables = dotenv_variables(data)
-    keys: list[Key] = []
-    # Anywhere in the text, and in values, which the text may have with escapes.
-    for item in _KEY.findall("\n".join([data.decode("latin-1"), *(value for _, value in variables)])):
-        # A damaged key beside it costs no other one.
-        with suppress(KeyConfigError):
-            keys += _keys([item], "")
-    if key_id not in [key.id for key in keys]:
-        # It may take seconds.
-        keys += made_of(variables)
-    # A line of keys reads as an assignment, too: of nothing, or of what follows a comma.
-    if b"\0" not in data and any(value and not value.startswith(",") for _, value in variables):
-        return keys, list(_not_read(variables))
-    return keys, [first_line(fault)]
 
 
 def _keys(items: Sequence[str], where: str) -> list[Key]:

@@ -229,8 +229,7 @@ def reads_and_trial(evidence: Evidence) -> Iterator[Refusal]:
 def _made_of_the_same_secret(evidence: Evidence) -> Iterator[Refusal]:
     """The reasons to keep keys of other sets that go with this one."""
     for one in evidence.sharing:
-        own = (
-            replace(one.evidence, search=evidence.search, search_fault=evidence.search_fault) if one.evidence else None
-        )
-        for refusal in (*one.against, *(refusals(own) if own else ())):
-            yield words.kept_by(one.words, refusal)
+        against = [*one.against]
+        if one.evidence:
+            against += refusals(replace(one.evidence, search=evidence.search, search_fault=evidence.search_fault))
+        yield from (words.kept_by(one.words, refusal) for refusal in against)
