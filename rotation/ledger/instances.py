@@ -86,10 +86,10 @@ def _put(connection: sa.Connection, record: ReadRecord) -> None:
     The database compares them: two processes may write the same row at once.
     """
     values, columns = asdict(record), tables.reads.c
-    own = [columns[name] == values[name] for name in ("service", "instance", "key_id")]
-    latest = {name: _later(columns[name], values[name]) for name in ("last_opened", "last_refused")}
-    if not connection.execute(tables.reads.update().where(*own).values(values | latest)).rowcount:
-        connection.execute(tables.reads.insert().values(values))
+    key = {name: values.pop(name) for name in ("service", "instance", "key_id")}
+    times = {name: values[name] for name in ("last_opened", "last_refused")}
+    latest = {name: _later(columns[name], when) for name, when in times.items()}
+    tables.upsert(connection, tables.reads, key, values | latest, **times)
 
 
 def _later(column: sa.Column[datetime], when: datetime | None) -> sa.ColumnElement[datetime]:
