@@ -111,8 +111,8 @@ def edits(settings: Settings, step: KeyStep, key: Key) -> list[Edit]:
 def after(settings: Settings, step: KeyStep, key: Key) -> Settings:
     """The keys after *step*."""
     found = held(settings) | {change.state: change.keys for change in edits(settings, step, key)}
-    [primary], previous, staged, suspended = (found[state] for state in KeyState)
-    return Settings(primary, previous, next(iter(staged), None), suspended)
+    primary, previous, staged, suspended = (found[state] for state in KeyState)
+    return Settings(primary[0], previous, next(iter(staged), None), suspended)
 
 
 def held(settings: Settings) -> dict[KeyState, tuple[Key, ...]]:
