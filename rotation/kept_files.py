@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
-from keyring_core import KeyConfigError
 from rotation.context import Context
-from rotation.model.failures import StoreError, UsageError
+from rotation.world.inputs import if_legible
 from rotation.world.outputs import Holds, Kept, Outputs
 
 SQLITE_ENDS = ("", "-wal", "-shm", "-journal")
 """The endings of an SQLite database's files."""
-T = TypeVar("T")
 
 
 def outputs_of(context: Context, urls: Iterable[str] = (), pause_file: Path | None = None) -> Outputs:
@@ -28,8 +24,8 @@ def outputs_of(context: Context, urls: Iterable[str] = (), pause_file: Path | No
     )
     contexts = {one.inputs.config_path: one for one in both}.values()
     for one in contexts:
-        ledger = _ask(one.ledger_place)
-        beside = [*([ledger.url] if ledger else []), *(_ask(one.inputs.cell_urls) or [])]
+        ledger = if_legible(one.ledger_place)
+        beside = [*([ledger.url] if ledger else []), *(if_legible(one.inputs.cell_urls) or [])]
         kept += [Kept(one.inputs.config_path, Holds.CONFIG), *one.inputs.key_files(), *_databases(beside)]
     return Outputs(kept, lambda: (archive for one in contexts for archive in _archives(one)))
 
@@ -47,19 +43,9 @@ def _databases(urls: Iterable[str]) -> Iterator[Kept]:
 
 def _archives(context: Context) -> Iterable[Kept]:
     """The archives of retired keys that the ledger knows, of all services."""
-    ledger = _ask(lambda: context.open_ledger(make=False))
+    ledger = if_legible(lambda: context.open_ledger(make=False))
     if ledger is None:
         return []
     with ledger:
-        certificates = _ask(ledger.certificates) or []
+        certificates = if_legible(ledger.certificates) or []
     return [Kept(Path(path), Holds.RETIRED_KEYS) for one in certificates if isinstance(path := one.get("archive"), str)]
-
-
-def _ask(question: Callable[[], T]) -> T | None:
-    """The answer, or None if it cannot be read: that takes no other file out of the guard's sight.
-
-    A command that needs the answer fails by itself, or says that it goes on without.
-    """
-    with suppress(UsageError, KeyConfigError, StoreError, OSError):
-        return question()
-    return None

@@ -83,10 +83,6 @@ class ConfigFile(NamedTuple):
         check_sets(self.keys)
         return self.keys
 
-    def ignored(self, environ: Mapping[str, str]) -> list[Ignored]:
-        """The columns that it ignores."""
-        return [entry.resolved(environ, self.path.parent) for entry in self.ignores]
-
 
 def read_config(path: Path, entries_of: EntriesOf) -> ConfigFile:
     """The rotation.toml at *path*; *entries_of* knows applications. Raises UsageError naming the file and the fault."""

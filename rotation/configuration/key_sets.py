@@ -11,30 +11,13 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from keyring_core import KeyConfigError, KeyState
-from keyring_core.environment import (
-    KEY_VARIABLES,
-    PREVIOUS,
-    PRIMARY,
-    STAGED,
-    SUSPENDED,
-    KeyVariables,
-    names_primary,
-    variables_of,
-)
+from keyring_core.environment import KEY_VARIABLES, PRIMARY, KeyVariables, names_primary, variables_of
 from keyring_core.key_commands import keep_from_commands
 from keyring_core.key_text import may_be_secret
 from keyring_core.sources import read_source
 from rotation.configuration.key_sources import KeyCell, KeySource, SaltColumn
 from rotation.configuration.settings import Section, hint, said
 from rotation.model.failures import UsageError
-
-VARIABLES = {
-    KeyState.PRIMARY: PRIMARY,
-    KeyState.PREVIOUS: PREVIOUS,
-    KeyState.STAGED: STAGED,
-    KeyState.SUSPENDED: SUSPENDED,
-}
-"""The variable that holds the environment's own keys of each state."""
 
 _NAME = re.compile(r"\w[\w.-]{0,49}", re.ASCII)
 
@@ -126,19 +109,15 @@ class KeyPlaces(NamedTuple):
 
     def place(self, state: KeyState) -> str:
         """The setting or variable that has the keys of *state*."""
-        return self._variables[state] if self.written is None else f"[keys.{self.name}] {state}"
-
-    @property
-    def _variables(self) -> Mapping[KeyState, str]:
-        return VARIABLES if self.name is None else self.variables.states
+        return self.variables.states[state] if self.written is None else f"[keys.{self.name}] {state}"
 
     def sources(self, environ: Mapping[str, str]) -> Iterator[tuple[KeyState, KeySource]]:
         """The places where *environ* has the keys of each state; no key is read."""
         if self.written is not None:
             yield from ((state, source) for state, _, source in self.written.sources())
             return
-        names = self._variables
-        for state in VARIABLES:
+        names = self.variables.states
+        for state in KeyState:
             name = names[state]
             file, command = environ.get(f"{name}_FILE"), environ.get(f"{name}_COMMAND")
             yield state, KeySource(None if file or command else f"${name}", file, command)

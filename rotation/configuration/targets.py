@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -22,6 +23,8 @@ from rotation.model.target import Format, Index, Target
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
 
+T = TypeVar("T")
+
 
 def make_targets(entry: TargetEntry, *, environ: Mapping[str, str], folder: Path | None = None) -> list[Target]:
     """One target per column. A relative path in the url counts from *folder*; None: from the current one.
@@ -34,7 +37,7 @@ def make_targets(entry: TargetEntry, *, environ: Mapping[str, str], folder: Path
     if where is not None and not where.strip():
         raise UsageError(f"target {table}: where is empty; leave it out to take every row")
     if entry.context is not None:
-        _check_context(entry.context, table)
+        _checked(f"target {table}", partial(check_context, entry.context))
     given, folder = expand_url(entry.url, environ, f"target {table}"), (folder or Path()).absolute()
     resolved = located(given, folder, f"target {table}")
     if where is not None:
@@ -86,12 +89,9 @@ def _source_of(entry: TargetEntry) -> Legacy | None:
         )
     from keyring_core.legacy import Legacy  # noqa: PLC0415 - most files take nothing over
 
-    try:
-        return Legacy(**msgspec.structs.asdict(entry.source))
-    except KeyConfigError as error:
-        # Its messages hold names of settings, and no secret.
-        fault = str(error)
-    raise UsageError(f"target {entry.table}: from: {fault}")
+    settings = msgspec.structs.asdict(entry.source)
+    # Its messages hold names of settings, and no secret.
+    return _checked(f"target {entry.table}: from", lambda: Legacy(**settings))
 
 
 def _index_of(entry: TargetEntry, environ: Mapping[str, str], folder: Path) -> Index | None:
@@ -106,7 +106,7 @@ def _index_of(entry: TargetEntry, environ: Mapping[str, str], folder: Path) -> I
         raise UsageError(
             f"target {table}: index is of one column; give each of {', '.join(entry.columns)} its own [[target]]"
         )
-    _check_context(index.context, table)
+    _checked(f"target {table}", partial(check_context, index.context))
     if index.column == entry.columns[0]:
         raise UsageError(f"target {table}: index names the column of the tokens; it is a column beside it")
     if index.column in {*entry.set, *entry.key_columns}:
@@ -124,8 +124,13 @@ def _function(spelling: str, place: str) -> Callable[[str], str] | None:
     module, _, name = spelling.partition(":")
     if module and name:
         imported(module, place)
+    return _checked(place, lambda: normal_form(spelling))
+
+
+def _checked(place: str, make: Callable[[], T]) -> T:
+    """The result of *make*. Raises UsageError, which begins with *place*, for its KeyConfigError."""
     try:
-        return normal_form(spelling)
+        return make()
     except KeyConfigError as error:
         fault = str(error)
     raise UsageError(f"{place}: {fault}")
@@ -181,15 +186,11 @@ def _place(target: Target) -> tuple[str | None, ...]:
 def _way(target: Target) -> tuple[object, ...]:
     """The settings by which its cells are read."""
     settings = (target.context, target.format, target.keys, target.companions, target.source, target.others)
-    return *settings, *_parts(target.index)
-
-
-def _parts(index: Index | None) -> tuple[object, ...]:
-    """The settings of *index*. Two methods are one if their objects are equal; for Python these have to be the same."""
-    if index is None:
-        return ()
-    function = index.normalize
-    return index.column, index.context, getattr(function, "__func__", function), getattr(function, "__self__", None)
+    if (index := target.index) is None:
+        return settings
+    # Two methods are one if their objects are equal; for Python these have to be the same.
+    function = getattr(index.normalize, "__func__", index.normalize), getattr(index.normalize, "__self__", None)
+    return *settings, index.column, index.context, *function
 
 
 def _check_condition(where: str, url: str, table: str) -> None:
@@ -200,16 +201,6 @@ def _check_condition(where: str, url: str, table: str) -> None:
         raise UsageError(f"target {table}: where ends with a semicolon; leave it out")
     if fault := fault_of(where, re.split(r"[+:]", url, maxsplit=1)[0]):
         raise UsageError(f"target {table}: where, character {fault.position}: it {fault.words}")
-
-
-def _check_context(context: str, table: str) -> None:
-    fault = None
-    try:
-        check_context(context)
-    except KeyConfigError as error:
-        fault = str(error)
-    if fault:
-        raise UsageError(f"target {table}: {fault}")
 
 
 def refuse_rivals(targets: Sequence[Target]) -> None:

@@ -94,7 +94,11 @@ def keep_announcing(
     if is_importing():
         return
     if end_on_sigterm:
-        _end_on_sigterm()
+        try:
+            if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+                signal.signal(signal.SIGTERM, _exit)
+        except ValueError:
+            _warn(reason="end_on_sigterm works in the main thread only")
     beat, uwsgi = _Beat(engine, instance, keys), sys.modules.get("uwsgi")
     if uwsgi is None or not hasattr(uwsgi, "worker_id"):
         _here().keep(beat)
@@ -168,7 +172,13 @@ class _Process:
     ) -> bool:
         """As the public function; without *seconds* in this thread."""
         place = name, keys
-        if not self._is_due(place) or (place in self._calls and not self._calls[place].done()):
+        now = time.monotonic()
+        with self._lock:
+            # A ledger that is down is not tried at each request.
+            if place in self._tried and now - self._tried[place] < SECONDS:
+                return False
+            self._tried[place] = now
+        if place in self._calls and not self._calls[place].done():
             return False
         write = partial(self._write, engine, keyring, place, goes_on=seconds is None)
         if seconds is None:
@@ -211,15 +221,6 @@ class _Process:
             leaving.set()
             left.wait(max(0, end - time.monotonic()))
 
-    def _is_due(self, place: Place) -> bool:
-        """True if a minute has passed since the last try: a ledger that is down is not tried at each request."""
-        now = time.monotonic()
-        with self._lock:
-            if place in self._tried and now - self._tried[place] < SECONDS:
-                return False
-            self._tried[place] = now
-        return True
-
     def _go_on(self, beat: _Beat) -> None:
         if not beat.begun.is_set():
             self._announce(beat)
@@ -233,26 +234,22 @@ class _Process:
 
     def _write(self, engine: sa.Engine | None, keyring: Keyring | None, place: Place, *, goes_on: bool) -> bool:
         name, keys = place
-        with self._alone(), self._logging(name):
-            if self._is_over:
-                return False
-            # Imported while no fork can happen: the lock of an import is held for ever in a child that finds it held.
-            from rotation.fleet.announcement import Announcement  # noqa: PLC0415 - brings SQLAlchemy
-
-            entry = self._entries.setdefault(place, Announcement(name, keys))
-            ring = keyring or (get_keyring if keys is None else key_set(keys))()
-            entry.write(engine, ring, self._others(entry), every=SECONDS if goes_on else None)
-            self._prepare_to_leave()
-            return True
-        return False
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
         acquire(self.writing, math.inf)
         try:
-            yield
+            with self._logging(name):
+                if self._is_over:
+                    return False
+                # Imported while no fork can happen: a child that finds the lock of an import held has it held for ever.
+                from rotation.fleet.announcement import Announcement  # noqa: PLC0415 - brings SQLAlchemy
+
+                entry = self._entries.setdefault(place, Announcement(name, keys))
+                ring = keyring or (get_keyring if keys is None else key_set(keys))()
+                entry.write(engine, ring, self._others(entry), every=SECONDS if goes_on else None)
+                self._prepare_to_leave()
+                return True
         finally:
             self.writing.release()
+        return False
 
     def _others(self, entry: Announcement) -> frozenset[str]:
         """The ids of the keys of all other entries than *entry*."""
@@ -380,11 +377,3 @@ def _exit(*_: object) -> None:
 def _exit_soon() -> None:
     time.sleep(PAUSE_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _end_on_sigterm() -> None:
-    try:
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, _exit)
-    except ValueError:
-        _warn(reason="end_on_sigterm works in the main thread only")

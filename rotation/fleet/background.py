@@ -33,24 +33,21 @@ def acquire(lock: threading.Lock, seconds: float) -> bool:
     return True
 
 
-class _Anchor:
-    """Objects of multiprocessing's registry may be collected; this one is not."""
-
-
-_anchor: _Anchor | None = None
+_is_ended = False
+"""True if `end_with_multiprocessing` has done its work."""
 
 
 def end_with_multiprocessing(act: Callable[[], None]) -> None:
     """Calls *act* at the end of a child of multiprocessing: it runs no exit handlers of Python, but its own."""
-    global _anchor  # noqa: PLW0603 - one a process
+    global _is_ended  # noqa: PLW0603 - one a process
     util = sys.modules.get("multiprocessing.util")
-    if util is None or _anchor:
+    if util is None or _is_ended:
         return
 
     def leave_at_the_end(_: object = None) -> None:
         util.Finalize(None, act, exitpriority=0)
 
-    _anchor = _Anchor()
+    _is_ended = True
     leave_at_the_end()
-    # A child begins with no such handler, after the hooks of a fork.
-    util.register_after_fork(_anchor, leave_at_the_end)
+    # A child begins with no such handler, after the hooks of a fork. The registry forgets objects that are collected.
+    util.register_after_fork(act, leave_at_the_end)

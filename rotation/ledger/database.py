@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -41,7 +41,6 @@ UNKNOWN_SHAPE = "has an unknown shape: a newer version of this program wrote it,
 SHAPE_REMEDY = "install that version here, or restore a backup of the ledger"
 HURRIED_SECONDS = 3.0
 """Seconds that a service waits for each address of the ledger's server."""
-Row = TypeVar("Row")
 T = TypeVar("T")
 
 
@@ -152,10 +151,11 @@ class LedgerAccess:
         """
         return self._run(Mode.WRITE, act, self._attempts)
 
-    def parsed(self, rows: Iterable[Row], parse: Callable[[Row], T], called: str) -> list[T]:
-        """The results of *parse* for *rows*, which perhaps hold documents that this program did not write."""
+    def parsed(self, query: sa.Select[Any], parse: Callable[..., T], called: str) -> list[T]:
+        """The results of *parse* for the rows of *query*, which may hold documents that this program did not write."""
+        rows = self.read(lambda connection: connection.execute(query).all())
         with suppress(ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            return [parse(row) for row in rows]
+            return [parse(*row) for row in rows]
         raise self.fault(f"{called} in it {UNKNOWN_SHAPE}; {SHAPE_REMEDY}")
 
     def at_the_end(self) -> LedgerAccess:
@@ -194,8 +194,13 @@ class LedgerAccess:
             faults = {Fault.TRANSIENT, Fault.LOCKED}
             return isinstance(error, IntegrityError) or fault_of(error, self._dialect) in faults
 
+        once = partial(self._link.transact, mode, act)
+        first = partial(retry, once, is_transient, attempts=attempts, longest=2)
         try:
-            return self._outlast(partial(self._link.transact, mode, act), mode, is_transient, attempts)
+            if not (self._patience.longest and isinstance(self._link, Connection) and self._link.dialect.has_server):
+                return first()
+            wait = Wait(self._patience, self._link, "ledger", self.name)
+            return wait.outlast(first, once, mode, self._sleep, self._words)
         except (SQLAlchemyError, NoAnswerError, ImportError, ValueError, KeyError, TypeError) as error:
             words = self._words(error)
         except StoppedError:
@@ -203,19 +208,13 @@ class LedgerAccess:
             words = "the command was stopped while it waited for the server"
         raise self.fault(words)
 
-    def _outlast(
-        self, act: Callable[[], T], mode: Mode, is_transient: Callable[[BaseException], bool], attempts: int
-    ) -> T:
-        """The result of *act*. Raises what that raises, and StoppedError."""
-        first = partial(retry, act, is_transient, attempts=attempts, longest=2)
-        if not (self._patience.longest and isinstance(self._link, Connection) and self._link.dialect.has_server):
-            return first()
-        wait = Wait(self._patience, self._link, "ledger", self.name)
-        return wait.outlast(first, act, mode, self._sleep, self._words)
-
     def _words(self, error: Exception) -> str:
         if isinstance(error, DBAPIError):
-            return self._driver_words(error)
+            cause = error.orig or error
+            if self._dialect and self._dialect.code(cause) in self._dialect.denials:
+                return "this user lacks the privileges listed in docs/reference/ledger.md"
+            read_only = self._path and getattr(cause, "sqlite_errorcode", 0) & 0xFF in UNWRITABLE
+            return (read_only and self._path and unwritable(self._path)) or words_of(error, self._dialect)
         if isinstance(error, NoAnswerError):
             return str(error)
         if isinstance(error, SQLAlchemyError):
@@ -224,13 +223,6 @@ class LedgerAccess:
             return _driverless(self._dialect)
         # A time that is no time, or a document that is no JSON: somebody has edited the rows.
         return "a row in it is corrupt; restore a backup of it, or move it away: then a new one begins without history"
-
-    def _driver_words(self, error: DBAPIError) -> str:
-        cause = error.orig or error
-        if self._dialect and self._dialect.code(cause) in self._dialect.denials:
-            return "this user lacks the privileges listed in docs/reference/ledger.md"
-        read_only = self._path and getattr(cause, "sqlite_errorcode", 0) & 0xFF in UNWRITABLE
-        return (read_only and self._path and unwritable(self._path)) or words_of(error, self._dialect)
 
 
 def open_url(
@@ -295,7 +287,7 @@ def _opened(
             path = _path(dialect, url)
             url = url if path else dialect.prepare_url(url)
         if url:
-            name = partial(_called, place, dialect, url, path)
+            name = partial(_name, dialect, url, path, place)
             url = _sqlite(url, path, read_only=read_only) if path else url
             if read_only and path and not path.exists():
                 raise LedgerError(f"{name()}: there is no such file, so nothing was recorded in it.")
@@ -310,14 +302,11 @@ def _opened(
     raise UsageError(f"{place.named_by}: {fault}")
 
 
-def _called(place: LedgerPlace, dialect: Dialect | None, url: URL, path: Path | None) -> str:
-    return place.called(_name(dialect, url, path))
-
-
-def _name(dialect: Dialect | None, url: URL, path: Path | None) -> str:
-    if path:
-        return f"ledger {path}"
-    return f"ledger in {dialect.describe(url) if dialect else f'a database of {url.get_backend_name()}'}"
+def _name(dialect: Dialect | None, url: URL, path: Path | None, place: LedgerPlace | None = None) -> str:
+    """Its name in messages; of a *place*, with what names that if there could be a mistake."""
+    where = dialect.describe(url) if dialect else f"a database of {url.get_backend_name()}"
+    name = f"ledger {path}" if path else f"ledger in {where}"
+    return f"{name} (of {place.named_by}; rotation.toml names another one)" if place and place.overrides else name
 
 
 def _driverless(dialect: Dialect | None) -> str:
@@ -367,10 +356,6 @@ class LedgerPlace(NamedTuple):
     """The SQLite file that a ledger is made in if nothing names one."""
     overrides: bool = False
     """True if the environment names another ledger than rotation.toml."""
-
-    def called(self, name: str) -> str:
-        """*name*, which is the ledger's, with what names it if there could be a mistake."""
-        return f"{name} (of {self.named_by}; rotation.toml names another one)" if self.overrides else name
 
     def __repr__(self) -> str:
         return f"<LedgerPlace of {self.named_by}>"

@@ -88,13 +88,21 @@ class ServiceEngine:
         """Nothing is left to close."""
 
     def _transact(self, mode: Mode, act: Callable[[sa.Connection], T], line: _Line) -> T:
-        with self._connected() as connection, line.in_use(connection), connection.begin():
-            if self._dialect and self._is_own:
-                self._dialect.begin(connection, mode)
-            elif self._dialect:
-                self._dialect.refuse_old_engine(connection)
-                self._dialect.limit_waits(connection)
-            return act(connection)
+        pool = self._engine.pool.recreate()
+        try:
+            with (
+                sa.Connection(self._engine, connection=self._connect(pool)) as connection,
+                line.in_use(connection),
+                connection.begin(),
+            ):
+                if self._dialect and self._is_own:
+                    self._dialect.begin(connection, mode)
+                elif self._dialect:
+                    self._dialect.refuse_old_engine(connection)
+                    self._dialect.limit_waits(connection)
+                return act(connection)
+        finally:
+            pool.dispose()
 
     def _connect(self, pool: sa.Pool) -> PoolProxiedConnection:
         """A connection of *pool*. Raises NoAnswerError, and DBAPIError as SQLAlchemy does for an engine's own pool."""
@@ -109,15 +117,6 @@ class ServiceEngine:
                 None, None, error, driver.Error, hide_parameters=True, connection_invalidated=lost
             )
         raise failure
-
-    @contextmanager
-    def _connected(self) -> Iterator[sa.Connection]:
-        pool = self._engine.pool.recreate()
-        try:
-            with sa.Connection(self._engine, connection=self._connect(pool)) as connection:
-                yield connection
-        finally:
-            pool.dispose()
 
 
 class _Line:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 
@@ -31,6 +31,7 @@ from rotation.ledger.database import LedgerPlace, open_url
 from rotation.ledger.records import KeyRecord
 from rotation.stores.access import ATTEMPTS
 
+T = TypeVar("T")
 Dates: TypeAlias = "dict[str, datetime | None]"
 
 PROMOTION = ("promoted", "promoted_after", "promoted_before")
@@ -53,26 +54,26 @@ class EventWriter:
 
     def __init__(self, connection: sa.Connection, now: datetime, by: str | None = None) -> None:
         """Begins the chain if there is none: a ledger that `ledger init --sql` made has no event yet."""
-        self._connection, self._now, self._by = connection, now, by
+        self.connection, self.now, self._by = connection, now, by
         self._head = _head(connection)
         if self._head is None:
             # Also of a ledger that an older version of this program made.
-            found = first_document(os.urandom(16).hex(), _keys(connection), _certificates(connection))
+            found = first_document(os.urandom(16).hex(), *_explained(connection))
             self._head = self._insert(linked(None, now, BEGAN, found))
 
     def put_key(self, key_id: str, service: str, event: str, values: Mapping[str, Any]) -> None:
         """Sets columns of a key to *values*; adds the key if it is new."""
         key, columns = {"id": key_id, "service": service}, tables.keys.c
         query = sa.select(columns.first_seen).where(columns.id == key_id, columns.service == service)
-        is_new = self._connection.scalar(query) is None
-        values = {**({"first_seen": self._now, "forced": False} if is_new else {}), **values}
+        is_new = self.connection.scalar(query) is None
+        values = {**({"first_seen": self.now, "forced": False} if is_new else {}), **values}
         sets = {name: as_json(value) for name, value in values.items()}
         number = self._append(event, service, key_id, {"sets": sets})
-        tables.upsert(self._connection, tables.keys, key, {**values, "event": number})
+        tables.upsert(self.connection, tables.keys, key, {**values, "event": number})
 
     def put_step(self, key_id: str, service: str, event: Event, *, forced: bool) -> None:
         """Sets the dates of a key that a step changes."""
-        dates: dict[str, Any] = {event: self._now}
+        dates: dict[str, Any] = {event: self.now}
         if event == "promoted":
             dates = dict.fromkeys(PROMOTION) | dates
         elif event == "retired":
@@ -84,24 +85,24 @@ class EventWriter:
     def put_certificate(self, document: Mapping[str, Any], sign: Sign | None) -> dict[str, Any]:
         """Keeps a certificate. Returns it with its place in the chain, which the signature covers, too."""
         assert self._head is not None  # noqa: S101 - for the type checker
-        first = self._connection.scalar(sa.select(tables.events.c.digest).where(tables.events.c.number == 1))
+        first = self.connection.scalar(sa.select(tables.events.c.digest).where(tables.events.c.number == 1))
         placed = {**document, "ledger": first, "event": self._head.number + 1, "head": self._head.digest}
         if sign:
             placed[SIGNATURE] = sign(placed)
         facts = certified_document(placed)
         number = self._append(CERTIFIED, document.get("service"), document["key"], facts)
-        row = {"key_id": document["key"], "written": self._now, "document": placed}
+        row = {"key_id": document["key"], "written": self.now, "document": placed}
         row |= {"digest": facts["certificate"], "event": number}
-        self._connection.execute(tables.certificates.insert().values(row))
+        self.connection.execute(tables.certificates.insert().values(row))
         return placed
 
     def _append(self, event: str, service: str | None, key_id: str, document: dict[str, Any]) -> int:
         who = {"service": service, "key_id": key_id, "by": self._by}
-        self._head = self._insert(linked(self._head, self._now, event, document, **who))
+        self._head = self._insert(linked(self._head, self.now, event, document, **who))
         return self._head.number
 
     def _insert(self, made: EventRecord) -> Head:
-        self._connection.execute(tables.events.insert().values(vars(made)))
+        self.connection.execute(tables.events.insert().values(vars(made)))
         return Head(made.number, made.digest)
 
 
@@ -121,11 +122,9 @@ def chain_at(place: LedgerPlace, wait: Callable[[float], None]) -> tuple[str, Ch
 
 def read_chain(connection: sa.Connection) -> Chain:
     """The events, the keys and the certificates as they were at one time."""
-    query = tables.records_of(tables.events).order_by(tables.events.c.number)
     for _ in range(ATTEMPTS):
         before = _head(connection)
-        events = [EventRecord(**row._asdict()) for row in connection.execute(query)]
-        found = Chain(events, _keys(connection), _certificates(connection))
+        found = Chain(_all(connection, EventRecord, tables.events), *_explained(connection))
         # Another process may have written between the queries, which see what is committed meanwhile.
         if found.head == before == _head(connection):
             break
@@ -139,14 +138,15 @@ def _head(connection: sa.Connection) -> Head | None:
     return Head(*last) if last else None
 
 
-def _keys(connection: sa.Connection) -> list[KeyRecord]:
-    query = tables.records_of(tables.keys).order_by(*tables.keys.primary_key)
-    return [KeyRecord(**row._asdict()) for row in connection.execute(query)]
+def _explained(connection: sa.Connection) -> tuple[list[KeyRecord], list[KeptCertificate]]:
+    """The rows that events explain."""
+    return _all(connection, KeyRecord, tables.keys), _all(connection, KeptCertificate, tables.certificates)
 
 
-def _certificates(connection: sa.Connection) -> list[KeptCertificate]:
-    query = tables.records_of(tables.certificates).order_by(tables.certificates.c.id)
-    return [KeptCertificate(**row._asdict()) for row in connection.execute(query)]
+def _all(connection: sa.Connection, kind: type[T], table: sa.Table) -> list[T]:
+    """The rows in the order of their keys, also those that somebody has edited."""
+    query = tables.records_of(table).order_by(*table.primary_key)
+    return [kind(**row._asdict()) for row in connection.execute(query)]
 
 
 class FoundKeys:
@@ -163,10 +163,6 @@ class FoundKeys:
         dates = {key_id: self._dates(key_id, state) for key_id, state in states.items()}
         return {key_id: found for key_id, found in dates.items() if found or key_id not in self._known}
 
-    def as_newest(self, key_id: str) -> Dates:
-        """The dates of a primary key that counts as promoted after all others."""
-        return {**dict.fromkeys(PROMOTION), **self._promotion(key_id)}
-
     def _dates(self, key_id: str, state: KeyState) -> Dates:
         key = self._known.get(key_id)
         # Somebody who stores keys by hand may suspend one by hand, too.
@@ -176,10 +172,10 @@ class FoundKeys:
             return found | {"staged": self._now}
         # A key first seen as a previous one was promoted long ago: no date of now would be true.
         if state is KeyState.PRIMARY and (key is None or (key.staged and not key.promotion)):
-            return found | self._promotion(key_id)
+            return found | self.promotion(key_id)
         return found
 
-    def _promotion(self, key_id: str) -> Dates:
+    def promotion(self, key_id: str) -> Dates:
         """The bounds of the time at which a key became primary that is primary now."""
         then = [other.promotion.latest for other in self._known.values() if other.id != key_id and other.promotion]
         if key := self._known.get(key_id):

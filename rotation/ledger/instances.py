@@ -45,11 +45,6 @@ def write_instance(
     return written
 
 
-def seconds_ahead(local: datetime, server: datetime) -> int | None:
-    """The seconds by which a clock is ahead of that of the ledger's server; None if they are the same."""
-    return round((local - server).total_seconds()) or None
-
-
 def put_right(record: T, ahead: int | None) -> T:
     """*record* with the times of the server's clock, of one that is as many seconds *ahead*."""
     if ahead is None:
@@ -91,10 +86,10 @@ def _put(connection: sa.Connection, record: ReadRecord) -> None:
     The database compares them: two processes may write the same row at once.
     """
     values, columns = asdict(record), tables.reads.c
-    own = [columns[name] == values[name] for name in ("service", "instance", "key_id")]
-    latest = {name: _later(columns[name], values[name]) for name in ("last_opened", "last_refused")}
-    if not connection.execute(tables.reads.update().where(*own).values(values | latest)).rowcount:
-        connection.execute(tables.reads.insert().values(values))
+    key = {name: values.pop(name) for name in ("service", "instance", "key_id")}
+    times = {name: values[name] for name in ("last_opened", "last_refused")}
+    latest = {name: _later(columns[name], when) for name, when in times.items()}
+    tables.upsert(connection, tables.reads, key, values | latest, **times)
 
 
 def _later(column: sa.Column[datetime], when: datetime | None) -> sa.ColumnElement[datetime]:

@@ -23,7 +23,7 @@ from rotation.ledger import schema as tables
 from rotation.ledger.chain import CERTIFIED, Chain, EventRecord, last_events
 from rotation.ledger.clock import Clocks, LedgerClock, utc_now
 from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url
-from rotation.ledger.events import FOUND, NEWEST, Dates, Event, EventWriter, FoundKeys, Sign, read_chain
+from rotation.ledger.events import FOUND, NEWEST, PROMOTION, Event, EventWriter, FoundKeys, Sign, read_chain
 from rotation.ledger.records import SKEW, CensusRecord, InstanceRecord, KeyRecord, RunRecord
 from rotation.model.key_use import UNNAMED, ReadRecord
 from rotation.model.searched_table import REMEMBERED, SearchedTable
@@ -135,38 +135,32 @@ class Ledger:
         recognizes that its tokens would move backwards; only `mark` records the second one.
         """
 
-        def dates(connection: sa.Connection, now: datetime) -> dict[str, Dates]:
-            return FoundKeys(connection, service, now).dates(states)
-
-        def act(connection: sa.Connection) -> None:
-            now = self._clock.date(connection)
-            writer = EventWriter(connection, now)
-            for key_id, new in dates(connection, now).items():
+        def act(writer: EventWriter) -> None:
+            for key_id, new in FoundKeys(writer.connection, service, writer.now).dates(states).items():
                 writer.put_key(key_id, service, FOUND, new)
 
-        if self._access.read(lambda connection: dates(connection, self._clock.local())):
-            self._access.write(act)
+        if self._access.read(lambda connection: FoundKeys(connection, service, self._clock.local()).dates(states)):
+            self._record(act)
 
     def mark(self, key_id: str, event: Event, service: str, *, forced: bool = False, by: str | None = None) -> None:
         """Records a step on a key just now: its date, or the end of its suspension, and who made it.
 
         A key that was restored keeps the date of its retirement, as the last one that it had.
         """
-
-        def act(connection: sa.Connection) -> None:
-            EventWriter(connection, self._clock.date(connection), by).put_step(key_id, service, event, forced=forced)
-
-        self._access.write(act)
+        self._record(lambda writer: writer.put_step(key_id, service, event, forced=forced), by)
 
     def mark_newest(self, key_id: str, service: str) -> None:
         """Records that a key that was found primary counts as promoted after all others, as an operator decided."""
 
-        def act(connection: sa.Connection) -> None:
-            now = self._clock.date(connection)
-            writer = EventWriter(connection, now)
-            writer.put_key(key_id, service, NEWEST, FoundKeys(connection, service, now).as_newest(key_id))
+        def act(writer: EventWriter) -> None:
+            bounds = FoundKeys(writer.connection, service, writer.now).promotion(key_id)
+            writer.put_key(key_id, service, NEWEST, {**dict.fromkeys(PROMOTION), **bounds})
 
-        self._access.write(act)
+        self._record(act)
+
+    def _record(self, act: Callable[[EventWriter], T], by: str | None = None) -> T:
+        """The result of *act*, which writes changes with their events in one transaction, of today's date."""
+        return self._access.write(lambda connection: act(EventWriter(connection, self._clock.date(connection), by)))
 
     def keys(self) -> list[KeyRecord]:
         """All keys that were ever recorded, the oldest record first."""
@@ -177,16 +171,12 @@ class Ledger:
 
         Returns it with its place in the chain, which names this ledger, and with the signature that *sign* makes of it.
         """
-        by = document.get("by")
-        return self._access.write(
-            lambda connection: EventWriter(connection, self._clock.date(connection), by).put_certificate(document, sign)
-        )
+        return self._record(lambda writer: writer.put_certificate(document, sign), document.get("by"))
 
     def certificates(self) -> list[dict[str, Any]]:
         """All certificates, the oldest first."""
         query = sa.select(tables.certificates.c.document).order_by(tables.certificates.c.id)
-        documents = self._access.read(lambda connection: list(connection.scalars(query)))
-        return self._access.parsed(documents, lambda document: {**document}, "a certificate")
+        return self._access.parsed(query, lambda document: {**document}, "a certificate")
 
     def last_events(self, service: str) -> dict[str, EventRecord]:
         """The last event of each key of *service*, by the key's id."""
@@ -206,8 +196,7 @@ class Ledger:
             return {}
         columns = tables.certificates.c
         query = sa.select(columns.event, columns.document).where(columns.event.in_(found))
-        rows = self._access.read(lambda connection: [tuple(row) for row in connection.execute(query)])
-        return dict(self._access.parsed(rows, lambda row: (found[row[0]], {**row[1]}), "a certificate"))
+        return dict(self._access.parsed(query, lambda event, each: (found[event], {**each}), "a certificate"))
 
     def chain(self) -> Chain:
         """The events, with the keys and the certificates that they explain."""
@@ -227,7 +216,7 @@ class Ledger:
 
         def act(connection: sa.Connection) -> InstanceRecord:
             server = self._access.clock(connection) if clock and self._access.has_clock else None
-            ahead = instances.seconds_ahead(clock, server) if clock and server else None
+            ahead = round((clock - server).total_seconds()) or None if clock and server else None
             return instances.write_instance(connection, record, reads, ahead, server or self._clock.local())
 
         return self._access.write_if_current(act)
@@ -309,7 +298,11 @@ class Ledger:
 
     def begun_since_an_end(self, service: str, command: str) -> int:
         """The number of runs of *command* that began since the last one that finished."""
-        query = queries.begun_since_an_end(service, command)
+        columns = tables.runs.c
+        own = sa.and_(columns.service == service, columns.command == command)
+        finished = sa.select(sa.func.max(columns.id)).where(own, columns.outcome.in_(queries.TO_THEIR_END))
+        last = sa.func.coalesce(finished.scalar_subquery(), 0)
+        query = sa.select(sa.func.count()).where(own, columns.id > last)
         return self._access.read(lambda connection: connection.scalar(query) or 0)
 
     def keep_censuses(self, censuses: Iterable[CensusRecord]) -> None:
@@ -333,8 +326,7 @@ class Ledger:
     def censuses(self, *, checked: bool = False, whole: bool = False) -> list[CensusRecord]:
         """The last census of each target, the last that a check took, or the last of every row; by their names."""
         query = sa.select(tables.censuses.c.taken, tables.censuses.c.document)
-        rows = self._access.read(lambda connection: [tuple(row) for row in connection.execute(query)])
-        found = self._access.parsed(rows, lambda row: CensusRecord.of_document(*row), "a census")
+        found = self._access.parsed(query, CensusRecord.of_document, "a census")
         taken = sorted(found, key=lambda census: census.order)
         kept = [one for one in taken if (one.checked or not checked) and not (one.sampled and whole)]
         last = {census.place: census for census in kept}
@@ -354,9 +346,8 @@ class Ledger:
     def searches(self) -> dict[str, SearchedTable]:
         """The tables that are still remembered, by their digests."""
         query = tables.records_of(tables.searches).where(self._is_remembered())
-        rows = self._access.read(lambda connection: [tuple(row) for row in connection.execute(query)])
-        found = self._access.parsed(rows, lambda row: (row[0], SearchedTable.of_document(*row[1:])), "a search")
-        return dict(found)
+        parse = SearchedTable.of_document
+        return dict(self._access.parsed(query, lambda place, *kept: (place, parse(*kept)), "a search"))
 
     def _is_remembered(self) -> sa.ColumnElement[bool]:
         """Not if it is of the future either, since a clock that is ahead would make it last."""

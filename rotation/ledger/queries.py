@@ -53,13 +53,6 @@ def runs(limit: int, command: str | None = None, service: str | None = None) -> 
     return query if service is None else query.where(tables.runs.c.service == service)
 
 
-def complete_run(service: str, primary: str) -> sa.Select[Any]:
-    """The last run of all targets of *service* that left every token under the key *primary*."""
-    columns = tables.runs.c
-    complete = columns.outcome == "complete", columns.whole == sa.true(), columns.primary == primary
-    return runs(1, "run", service).where(*complete)
-
-
 class Uses(NamedTuple):
     """What the ledger knows of the use of keys."""
 
@@ -75,9 +68,13 @@ class Uses(NamedTuple):
 
 def uses(connection: sa.Connection, service: str, primary: str, now: datetime) -> Uses:
     """What is known of the use of keys; the complete run is one of *service* under the key *primary*."""
+    columns = tables.runs.c
+    # Of all targets, and it left every token under that key.
+    complete = columns.outcome == "complete", columns.whole == sa.true(), columns.primary == primary
+    run = tables.records_in(connection, RunRecord, runs(1, "run", service).where(*complete))
     return Uses(
         now,
-        next(iter(tables.records_in(connection, RunRecord, complete_run(service, primary))), None),
+        run[0] if run else None,
         tables.records_in(connection, InstanceRecord, instances(now - LIVE)),
         tables.records_in(connection, ReadRecord, reads()),
         tables.records_in(connection, KeyRecord, all_keys()),
@@ -96,11 +93,3 @@ def last_runs(connection: sa.Connection, limit: int, service: str, command: str 
     missing = columns.id.in_(last - {run.id for run in recent})
     older = tables.records_of(tables.runs).where(missing).order_by(columns.id.desc())
     return recent + tables.records_in(connection, RunRecord, older)
-
-
-def begun_since_an_end(service: str, command: str) -> sa.Select[Any]:
-    """The number of runs of *command* that began since the last one that finished."""
-    columns = tables.runs.c
-    own = sa.and_(columns.service == service, columns.command == command)
-    last = sa.select(sa.func.max(columns.id)).where(own, columns.outcome.in_(TO_THEIR_END)).scalar_subquery()
-    return sa.select(sa.func.count()).where(own, columns.id > sa.func.coalesce(last, 0))

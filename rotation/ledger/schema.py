@@ -175,7 +175,7 @@ searches = sa.Table(
 
 def _tell_found_from_made(connection: sa.Connection) -> None:
     """Version 1 gave a key that it found primary the same date as one that a command promoted: treat all as found."""
-    _add_columns(connection, keys.c.promoted_before, keys.c.promoted_after)
+    _adding(keys.c.promoted_before, keys.c.promoted_after)(connection)
     # A key was not primary when it was staged, or seen as a previous one.
     known = sa.case((keys.c.promoted > keys.c.first_seen, sa.func.coalesce(keys.c.staged, keys.c.first_seen)))
     # The order matters: MariaDB reads the new value of a column that is assigned further left.
@@ -187,40 +187,30 @@ def _tell_found_from_made(connection: sa.Connection) -> None:
     connection.execute(keys.update().where(keys.c.promoted.is_not(None)).ordered_values(*values))
 
 
-def _add_searches(connection: sa.Connection) -> None:
-    """Version 2 remembered no searches."""
-    searches.create(connection, checkfirst=True)
+def _adding(*parts: sa.Table | sa.Column[Any]) -> Callable[[sa.Connection], None]:
+    """A step that adds those tables and columns that are missing; each of the columns may be null."""
 
+    def act(connection: sa.Connection) -> None:
+        for part in parts:
+            if isinstance(part, sa.Table):
+                part.create(connection, checkfirst=True)
+            elif part.name not in {each["name"] for each in sa.inspect(connection).get_columns(part.table.name)}:
+                kind = part.type.compile(connection.dialect)
+                connection.execute(sa.text(f"ALTER TABLE {part.table.name} ADD COLUMN {part.name} {kind}"))
 
-def _add_reads_and_events(connection: sa.Connection) -> None:
-    """Version 3 knew neither suspended keys nor reads, nor which runs were of all targets, and had no chain."""
-    for table in (reads, events):
-        table.create(connection, checkfirst=True)
-    _add_columns(connection, keys.c.suspended, keys.c.event)
-    _add_columns(connection, certificates.c.digest, certificates.c.event)
-    _add_columns(connection, runs.c.whole)
-
-
-def _add_clocks(connection: sa.Connection) -> None:
-    """Version 4 knew neither how often an instance announces itself, nor that its clock is wrong."""
-    _add_columns(connection, instances.c.seen_before, instances.c.ahead)
-
-
-def _add_columns(connection: sa.Connection, *columns: sa.Column[Any]) -> None:
-    """Adds those *columns* of one table that are missing; each may be null."""
-    table = columns[0].table
-    there = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
-    for column in columns:
-        if column.name not in there:
-            kind = column.type.compile(connection.dialect)
-            connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+    return act
 
 
 MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {
     1: _tell_found_from_made,
-    2: _add_searches,
-    3: _add_reads_and_events,
-    4: _add_clocks,
+    # It remembered no searches.
+    2: _adding(searches),
+    # It knew neither suspended keys nor reads, nor which runs were of all targets, and had no chain.
+    3: _adding(
+        *(reads, events, keys.c.suspended, keys.c.event, certificates.c.digest, certificates.c.event, runs.c.whole)
+    ),
+    # It knew neither how often an instance announces itself, nor that its clock is wrong.
+    4: _adding(instances.c.seen_before, instances.c.ahead),
 }
 """The steps from a version to the next one. On a database that commits each statement a step may find itself half
 done, so it checks before it changes anything."""

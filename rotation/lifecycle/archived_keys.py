@@ -38,11 +38,26 @@ def find_archived(path: Path, key_id: str, made_of: Callable[[Variables], Iterab
         raise UsageError(f"{path}: there is no such file")
     if not file.data.strip():
         raise UsageError(f"{path}: the file is empty")
+    keys: list[Key] = []
     not_read: list[str] = []
+    fault = None
     try:
         keys = archived_keys(file.data, f"{path}, ")
     except KeyConfigError as error:
-        keys, not_read = _searched(file.data, key_id, made_of, error)
+        fault = first_line(error)
+    if fault is not None:
+        variables = dotenv_variables(file.data)
+        # In values as well, which the text may have with escapes.
+        for item in _KEY.findall("\n".join([file.data.decode("latin-1"), *(value for _, value in variables)])):
+            # A damaged key beside it costs no other one.
+            with suppress(KeyConfigError):
+                keys += _keys([item], "")
+        if key_id not in [key.id for key in keys]:
+            # It may take seconds.
+            keys += made_of(variables)
+        # A line of keys reads as an assignment, too: of nothing, or of what follows a comma.
+        is_dotenv = b"\0" not in file.data and any(value and not value.startswith(",") for _, value in variables)
+        not_read = list(_not_read(variables)) if is_dotenv else [fault]
     found = {key.id: key for key in keys}
     if key_id in found:
         return found[key_id]
@@ -50,37 +65,13 @@ def find_archived(path: Path, key_id: str, made_of: Callable[[Variables], Iterab
     raise UsageError(f"{path}: holds no key {key_id}; it holds {', '.join(found) or 'none'}{rest}")
 
 
-def _searched(
-    data: bytes, key_id: str, made_of: Callable[[Variables], Iterable[Key]], fault: KeyConfigError
-) -> tuple[list[Key], list[str]]:
-    """The keys in a file that has that *fault* as an archive, and what in it was not read, in words."""
-    variables = dotenv_variables(data)
-    keys = list(_keys_within(data, variables))
-    if key_id not in [key.id for key in keys]:
-        # It may take seconds.
-        keys += made_of(variables)
-    # A line of keys reads as an assignment, too: of nothing, or of what follows a comma.
-    if b"\0" not in data and any(value and not value.startswith(",") for _, value in variables):
-        return keys, list(_not_read(variables))
-    return keys, [_first_line(fault)]
-
-
 def _keys(items: Sequence[str], where: str) -> list[Key]:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(action="ignore", category=KeyConfigWarning):
         # Weak keys are archived too: their backups still exist.
-        warnings.simplefilter("ignore", KeyConfigWarning)
         return [
             Key.parse(item, f"{where}key {number} of {len(items)}", allow_weak=True)
             for number, item in enumerate(items, 1)
         ]
-
-
-def _keys_within(data: bytes, variables: Variables) -> Iterator[Key]:
-    """The keys anywhere in the text, and in values, which the text may have with escapes."""
-    # A damaged key beside it costs no other one.
-    for item in _KEY.findall("\n".join([data.decode("latin-1"), *(value for _, value in variables)])):
-        with suppress(KeyConfigError):
-            yield from _keys([item], "")
 
 
 def _not_read(variables: Variables) -> Iterator[str]:
@@ -94,9 +85,9 @@ def _not_read(variables: Variables) -> Iterator[str]:
         try:
             _keys(items_of(value), f"{name}, ")
         except KeyConfigError as error:
-            yield _first_line(error)
+            yield first_line(error)
 
 
-def _first_line(error: KeyConfigError) -> str:
-    # What follows is help for a key that a service needs.
+def first_line(error: KeyConfigError) -> str:
+    """The fault alone: what follows in the message is help for a key that a service needs."""
     return str(error).splitlines()[0].rstrip(".")

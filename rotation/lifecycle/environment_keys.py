@@ -10,24 +10,18 @@ from itertools import groupby, product
 from pathlib import Path
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, KeyState
-from keyring_core.environment import PREVIOUS, STAGED, SUSPENDED, Settings
+from keyring_core.environment import KEY_VARIABLES, Settings
 from keyring_core.keyring import RotationKeyring
 from keyring_core.keys import check_told_apart
 from keyring_core.sources import is_missing, key_path
-from rotation.configuration.key_sets import ENVIRONMENT, VARIABLES
+from rotation.configuration.key_sets import ENVIRONMENT
 from rotation.configuration.key_sources import KEY_ITSELF, LISTED, KeySource
 from rotation.context import Context
 from rotation.lifecycle.key_file_edits import KeyLocation, items_of
-from rotation.lifecycle.transitions import Edit, KeyStep, after, edits, held
+from rotation.lifecycle.transitions import Edit, KeyStep, after, edits, held, state_of
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.next_steps import RUN, THIS_AGAIN, Next, Steps
-from rotation.world.atomic_file import (
-    FileChangedError,
-    legible_to_others,
-    read_whole,
-    replace_whole,
-    write_refusal,
-)
+from rotation.world.atomic_file import FileChangedError, legible_to_others, read_whole, replace_whole, write_refusal
 from rotation.world.key_rings import settings_of_read
 
 
@@ -133,8 +127,7 @@ class EnvironmentKeys:
         names = {source.variable for source in sources}
         for source, (name, value) in product(sources, variables):
             for text in items_of(value) if source.derive in LISTED else [value]:
-                with suppress(KeyConfigError), warnings.catch_warnings():
-                    warnings.simplefilter("ignore", KeyConfigWarning)
+                with suppress(KeyConfigError), warnings.catch_warnings(action="ignore", category=KeyConfigWarning):
                     if name in names and text:
                         key = source.derivation(environ, name).key(text, allow_weak=True)
                         self._secrets.setdefault(key, (source, text))
@@ -152,12 +145,12 @@ class EnvironmentKeys:
         """
         # A primary key that is left in the staged or the suspended variable would have that state once another key is
         # primary; a retired one that is left in the previous variable would be a previous key again.
-        copies = self.left_behind([PREVIOUS], key) if step is KeyStep.RETIRE else []
-        changes = [*self.left_behind([STAGED, SUSPENDED]), *copies, *edits(self.settings, step, key)]
+        copies = self.left_behind([KeyState.PREVIOUS], key) if step is KeyStep.RETIRE else []
+        changes = [*self.left_behind([KeyState.STAGED, KeyState.SUSPENDED]), *copies, *edits(self.settings, step, key)]
         done = after(self.settings, step, key)
         # Checked before any file is written: an archive may hold a mistyped copy of a key, which nothing would load.
-        check_told_apart({each: variable for variable, keys in held(done).items() for each in keys})
-        locations = self._locations([change.variable for change in changes], key)
+        check_told_apart({each: KEY_VARIABLES.states[state] for state, keys in held(done).items() for each in keys})
+        locations = self._locations([change.state for change in changes], key)
         if step is KeyStep.SUSPEND and self.keys.written and not self.keys.written.suspended:
             raise UsageError(
                 f"[keys.{self.keys.name}] has no place for suspended keys. In rotation.toml, add `suspended = "
@@ -165,42 +158,42 @@ class EnvironmentKeys:
                 "`previous` into it."
             )
         for change in changes:
-            self._check_stays_out(change, locations[change.variable])
-        if any(locations[change.variable].source.cell for change in changes):
+            self._check_stays_out(change, locations[change.state])
+        if any(locations[change.state].source.cell for change in changes):
             return WrittenKeys(manual=[self._cell_edit(step, key, locations)])
-        if any(locations[change.variable].path is None for change in changes):
-            return WrittenKeys(manual=[self._manual_edit(change, locations[change.variable]) for change in changes])
+        if any(locations[change.state].path is None for change in changes):
+            return WrittenKeys(manual=[self._manual_edit(change, locations[change.state]) for change in changes])
         written = self._write(changes, locations, done)
         self.settings = done
         return WrittenKeys(written)
 
-    def left_behind(self, variables: Iterable[str], key: Key | None = None) -> list[Edit]:
-        """The edits that remove *key*, by default the primary one, from *variables* in which it has no effect.
+    def left_behind(self, states: Iterable[KeyState], key: Key | None = None) -> list[Edit]:
+        """The edits that remove *key*, by default the primary one, from the places of *states* that it does not have.
 
         It is there if the process of a step died between two files.
         """
         key = key or self.settings.primary
         found = []
-        for name, location in self._locations(variables, key).items():
+        for state, location in self._locations(states, key).items():
             path = location.path
             is_there = path and path.is_file() and key in [each for _, each in location.keys(path.read_bytes())]
-            if is_there and key not in held(self.settings)[name]:
-                found.append(Edit(name, held(self.settings)[name]))
+            if is_there and key not in held(self.settings)[state]:
+                found.append(Edit(state, held(self.settings)[state]))
         return found
 
     def finish(self, changes: Sequence[Edit], key: Key | None = None) -> WrittenKeys:
         """Writes the edits of `left_behind` for that *key*; no key changes its state."""
-        locations = self._locations([change.variable for change in changes], key or self.settings.primary)
+        locations = self._locations([change.state for change in changes], key or self.settings.primary)
         return WrittenKeys(self._write(changes, locations, self.settings))
 
-    def _write(self, changes: Sequence[Edit], locations: Mapping[str, KeyLocation], done: Settings) -> list[Path]:
+    def _write(self, changes: Sequence[Edit], locations: Mapping[KeyState, KeyLocation], done: Settings) -> list[Path]:
         """Writes the changes, file by file in their order, and returns the files. Afterwards *done* is what loads.
 
         Warns of each file that other users can read. Raises UsageError, FileChangedError if the keys are no longer
         those that were loaded, and whatever `replace_whole` raises.
         """
         self._check_apart()
-        parts = groupby(changes, key=lambda change: locations[change.variable].path)
+        parts = groupby(changes, key=lambda change: locations[change.state].path)
         files = [(path, list(part)) for path, part in parts if path]
         for path in dict.fromkeys(path for path, _ in files):
             if warning := legible_to_others(path):
@@ -212,7 +205,7 @@ class EnvironmentKeys:
         made, contents = {path: read[path].data for path in read}, []
         for path, part in files:
             for change in part:
-                made[path] = locations[change.variable].edit(made[path], change)
+                made[path] = locations[change.state].edit(made[path], change)
             contents.append((path, made[path]))
         for path, data in contents:
             if data != read[path].data:
@@ -276,20 +269,18 @@ class EnvironmentKeys:
         return environ
 
     def _load(self) -> Settings:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", KeyConfigWarning)
+        with warnings.catch_warnings(action="ignore", category=KeyConfigWarning):
             return self._context.load_settings(self._environ())
 
-    def _locations(self, variables: Iterable[str], key: Key | None = None) -> dict[str, KeyLocation]:
-        """The locations of *variables*; of several entries of previous keys the one with *key*, otherwise the first."""
+    def _locations(self, states: Iterable[KeyState], key: Key | None = None) -> dict[KeyState, KeyLocation]:
+        """The locations of *states*; of several entries of previous keys the one with *key*, otherwise the first."""
         in_file = self._context.inputs.read_dotenv()
         environ = {**self._context.inputs.process_environ, **in_file}
         sources: dict[KeyState, KeySource] = {}
         for state, source in self.keys.sources(environ):
             if state not in sources or (key in self._secrets and source == self._secrets[key][0]):
                 sources[state] = source
-        states = {name: state for state, name in VARIABLES.items()}
-        return {name: self._location(states[name], sources.get(states[name]), environ, in_file) for name in variables}
+        return {state: self._location(state, sources.get(state), environ, in_file) for state in states}
 
     def _location(
         self, state: KeyState, source: KeySource | None, environ: Mapping[str, str], in_file: Mapping[str, str]
@@ -317,16 +308,16 @@ class EnvironmentKeys:
         return KeyLocation(name, path, words, in_dotenv, source, derivation, known, key_set, is_set, makes_text)
 
     def _manual_edit(self, change: Edit, location: KeyLocation) -> ManualEdit:
-        origins = tuple(self._origin(key, change.variable) for key in change.keys)
+        origins = tuple(self._origin(key, change.state) for key in change.keys)
         texts = tuple(map(location.text, change.keys))
         where = str(location.path) if location.path else location.words
         return ManualEdit(location.variable, where, change.keys, origins, texts)
 
-    def _cell_edit(self, step: KeyStep, key: Key, locations: Mapping[str, KeyLocation]) -> ManualEdit:
+    def _cell_edit(self, step: KeyStep, key: Key, locations: Mapping[KeyState, KeyLocation]) -> ManualEdit:
         """The edit of a row that no command makes. Raises UsageError for a step that only moves entries."""
-        whose, fault = self._context.key_set, None
+        whose = self._context.key_set
         if step is KeyStep.STAGE:
-            location = locations[STAGED]
+            location = locations[KeyState.STAGED]
             words = f"a row of its own, which [keys.{whose}] staged chooses, with a token under [keys.{{}}]"
             opens = location.source.keys
             token = self._context.with_keys(opens).load_keyring().encrypt(location.text(key))
@@ -336,11 +327,10 @@ class EnvironmentKeys:
             words = f"take its entry out of rotation.toml, and then delete the row in the {self.source(key).place}"
             return ManualEdit(f"[keys.{whose}] {state}", words, (), (), ())
         if step is KeyStep.RESTORE:
-            fault = (
+            raise UsageError(
                 f"[keys.{whose}] has its previous keys in cells, which no command writes. In rotation.toml, add "
                 f'{{ file = "{key.id}.keys" }} to `previous`, with the path of the archive.'
             )
-            raise UsageError(fault)
         fault = f"[keys.{whose}] has keys in cells, which no command writes. In rotation.toml, "
         if step in {KeyStep.SUSPEND, KeyStep.RESUME}:
             there, to = ("previous", "suspended") if step is KeyStep.SUSPEND else ("suspended", "previous")
@@ -352,6 +342,6 @@ class EnvironmentKeys:
             Steps(RUN),
         )
 
-    def _origin(self, key: Key, variable: str) -> str:
-        now = next((name for name, keys in held(self.settings).items() if key in keys), "")
-        return "as now" if now == variable else now and f"now in {self._locations([now])[now].variable}"
+    def _origin(self, key: Key, state: KeyState) -> str:
+        now = state_of(self.settings, key)
+        return "as now" if now is state else f"now in {self._locations([now])[now].variable}" if now else ""

@@ -6,9 +6,8 @@ import json
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 
-from keyring_core import Key, KeyConfigError, Keyring, KeyState
+from keyring_core import Key, KeyConfigError, Keyring
 from keyring_core.keyring import RotationKeyring
 from rotation import job
 from rotation.configuration.targets import without_repeats
@@ -49,18 +48,13 @@ class Asked:
     everything: Sequence[Target]
     """The targets of all key sets."""
 
-    @cached_property
-    def states(self) -> dict[str, KeyState]:
-        """The states of all keys of the set, by id."""
-        return self.keyring.states_by_id
-
     def use(self) -> KeyUses:
         """What services announce, as it is now: a search may take an hour, and what they do meanwhile counts."""
-        return KeyUses.in_session(self.session, self.states)
+        return KeyUses.in_session(self.session, self.keyring.states_by_id)
 
     def with_use(self, evidence: Evidence, known: KeyUses) -> Evidence:
         """The *evidence* with what is *known* of the use of the key."""
-        use = known.of_key(self.key.id, self.states, self.context.inputs.any_policy().suspend_days)
+        use = known.of_key(self.key.id, self.keyring.states_by_id, self.context.inputs.any_policy().suspend_days)
         return replace(evidence, fleet=known.fleet, now=known.time, use=use)
 
     def count(self) -> tuple[Evidence, Report]:
@@ -72,7 +66,7 @@ class Asked:
         left_out = _left_out(self)
         before = self.session.censuses()
         censuses, known = self.session.keep_censuses(report, before), self.use()
-        older = [each for each, state in self.states.items() if state.is_superseded]
+        older = [each for each, state in self.keyring.states_by_id.items() if state.is_superseded]
         sets = self.context.key_sets().items() if self.key.salt_column else ()
         evidence = replace(
             of_report(report, self.key.id),
@@ -94,11 +88,6 @@ class Case:
     """The keys of other sets that are made of the same secret."""
     unchecked: Sequence[str]
     """Notes on checks that could not be made."""
-
-    @property
-    def is_searched(self) -> bool:
-        """True if every row of every column was searched, or the search failed."""
-        return self.evidence.search is None or self.evidence.search.full
 
 
 def gather(asked: Asked, keys: EnvironmentKeys, *, whatever: bool, full_speed: bool, wait: bool = True) -> Case:
@@ -173,12 +162,10 @@ def _announce(context: Context, reasons: Sequence[Refusal]) -> None:
 
 def _search(asked: Asked, evidence: Evidence, plan: SearchPlan) -> Evidence:
     """Adds what a search finds: a sample may miss a token."""
-    fault = None
     try:
-        found = asked.context.search(plan)
+        return replace(evidence, search=asked.context.search(plan), search_fault=None)
     except StoreError as error:
-        found, fault = None, str(error)
-    return replace(evidence, search=found, search_fault=fault)
+        return replace(evidence, search=None, search_fault=str(error))
 
 
 def known_columns(session: Session, key_id: str) -> list[ColumnName]:
@@ -251,7 +238,7 @@ def _census(asked: Asked) -> Report:
         others = [other for other in asked.everything if other not in targets and other.url in urls]
         if not all(target.optional for target in targets) or not any(_is_there(context, other) for other in others):
             raise
-    keys = [{"id": key_id, "state": str(state)} for key_id, state in asked.states.items()]
+    keys = [{"id": key_id, "state": str(state)} for key_id, state in asked.keyring.states_by_id.items()]
     return Report(dry_run=True, primary=asked.keyring.primary.id, keys=keys, key_set=context.key_set)
 
 

@@ -7,7 +7,7 @@ repeats what another one commits: that may lack a token that is there.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple, TypeVar
 
@@ -27,7 +27,7 @@ from rotation.stores.access import Access, RefusedStatement
 from rotation.stores.change_tracker import OpenTransaction
 from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import parse_url, read_url
-from rotation.stores.servers import Replication, seen_replicas
+from rotation.stores.servers import seen_replicas
 
 T = TypeVar("T")
 
@@ -200,7 +200,15 @@ class Replicas:
     def refusals(self) -> list[Refusal]:
         """Why what was read may not be all that is stored. Raises StoreError and StoppedError."""
         found, notes = [], []
-        for name, each in self._ask():
+        context, asked = self._context, []
+        for url in self._urls:
+            with closing(Access(url, None, read_only=True, sleep=context.streams.wait, links=context.links)) as access:
+                # A file repeats nothing.
+                if access.dialect.has_server and (answer := access.replication()):
+                    asked.append((access.name, answer))
+        if of_ledger := self._session.attempt(Ledger.replication):
+            asked.append(of_ledger)
+        for name, each in asked:
             if each.is_known and each.is_current:
                 notes.append(f"{name}: {each.words}; what was committed there and has not arrived was not seen")
             else:
@@ -215,14 +223,3 @@ class Replicas:
         ]
         self.notes = notes
         return found
-
-    def _ask(self) -> Iterator[tuple[str, Replication]]:
-        """The name of each database whose server repeats another one, and what it says of that."""
-        context = self._context
-        for url in self._urls:
-            with closing(Access(url, None, read_only=True, sleep=context.streams.wait, links=context.links)) as access:
-                # A file repeats nothing.
-                if access.dialect.has_server and (answer := access.replication()):
-                    yield access.name, answer
-        if of_ledger := self._session.attempt(Ledger.replication):
-            yield of_ledger

@@ -71,53 +71,40 @@ class KeyLocation:
 
     def keys(self, data: bytes) -> list[tuple[str, Key | None]]:
         """The items in *data*, each with its key; None for an item that is not a key."""
-        return [(item, self._key(item)) for item in self._items(data)]
+        value = (dotenv_value(data, self.variable) or "") if self.dotenv else file_text(data)
+        items = [value] if value else []
+        if self.listed:
+            items = items_of(value) if self.dotenv else key_file_items(data)
+        return [(item, self._key(item)) for item in items]
 
     def edit(self, data: bytes, change: Edit) -> bytes:
-        """*data* with the change. Items without effect, such as a second copy of a key, are removed too."""
-        gone = [item for item, key in self.keys(data) if key and (key not in change.keys or key in change.added)]
+        """*data* with the change. Items without effect, such as a second copy of a key, are removed too.
+
+        Raises UsageError if another secret is in the place of one.
+        """
+        items = self.keys(data)
+        gone = [item for item, key in items if key and (key not in change.keys or key in change.added)]
         added = [self.text(key) for key in change.added]
-        if not self.listed:
-            return self._replaced(data, gone, added)
-        if self.dotenv:
-            return edit_dotenv(data, self.variable, gone, added)
-        return edit_key_file(data, gone, added)
-
-    def _key(self, text: str) -> Key | None:
-        with suppress(KeyConfigError), warnings.catch_warnings():
-            warnings.simplefilter("ignore", KeyConfigWarning)
-            return self.derivation.key(text, allow_weak=True)
-        return None
-
-    def _items(self, data: bytes) -> list[str]:
         if self.listed:
-            return dotenv_items(data, self.variable) if self.dotenv else key_file_items(data)
-        text = dotenv_value(data, self.variable) if self.dotenv else file_text(data)
-        return [text] if text else []
-
-    def _replaced(self, data: bytes, gone: Sequence[str], added: Sequence[str]) -> bytes:
-        """*data* with the one secret that it holds replaced or removed. Raises UsageError if there is another one."""
-        others = [item for item in self._items(data) if item not in gone]
+            return edit_dotenv(data, self.variable, gone, added) if self.dotenv else edit_key_file(data, gone, added)
+        others = [(item, key) for item, key in items if item not in gone]
         if others and added:
-            other = self._key(others[0])
+            [(_, other)] = others
             salted = (other.id,) if other and other.salt_column else ()
             first = retire_step(other.id, self.key_set, salted=salted) if other else "remove what is there"
             raise UsageError(f"{self.variable} holds another secret, and takes one.", Steps(first))
-        new = next(iter((*added, *others)), "")
+        new = next(iter((*added, *(item for item, _ in others))), "")
         return edit_dotenv_value(data, self.variable, new) if self.dotenv else edit_text_file(data, new)
+
+    def _key(self, text: str) -> Key | None:
+        with suppress(KeyConfigError), warnings.catch_warnings(action="ignore", category=KeyConfigWarning):
+            return self.derivation.key(text, allow_weak=True)
+        return None
 
 
 def key_file_items(data: bytes) -> list[str]:
     """The keys of a key file, as text."""
     return [item for line in _text(data).splitlines() for item in _items(line)]
-
-
-def dotenv_items(data: bytes, name: str) -> list[str]:
-    """The keys that the variable *name* of a dotenv file holds, as text.
-
-    Raises UsageError if the file sets it twice: programs differ in which of the two counts.
-    """
-    return items_of(dotenv_value(data, name) or "")
 
 
 def items_of(value: str) -> list[str]:
@@ -134,7 +121,10 @@ def dotenv_variables(data: bytes) -> list[tuple[str, str]]:
 
 
 def dotenv_value(data: bytes, name: str) -> str | None:
-    """The value of the variable *name* in a dotenv file. Raises UsageError if the file sets it twice."""
+    """The value of the variable *name* in a dotenv file.
+
+    Raises UsageError if the file sets it twice: programs differ in which of the two counts.
+    """
     found = [value for each, value in dotenv_variables(data) if each == name]
     if len(found) > 1:
         raise UsageError(f"{name} stands {len(found)} times in the dotenv file; keep one of them")
@@ -149,8 +139,7 @@ def file_text(data: bytes) -> str:
 def edit_text_file(data: bytes, text: str) -> bytes:
     """The file with *text* as its one secret, and with the end that it had: an application may not strip a new one."""
     old = file_text(data)
-    end = _text(data)[len(old) :] if old else "\n"
-    return _bytes(text + end) if text else b""
+    return _bytes(text + (_text(data)[len(old) :] if old else "\n")) if text else b""
 
 
 def edit_key_file(data: bytes, gone: Collection[str], added: Sequence[str]) -> bytes:

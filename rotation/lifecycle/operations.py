@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from keyring_core import Key
-from keyring_core.environment import PREVIOUS, STAGED
+from keyring_core import Key, KeyState
 from keyring_core.keyring import RotationKeyring
 from rotation.configuration.targets import own_targets, scope_of
 from rotation.context import Context
@@ -84,9 +83,10 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
     """
     keys = EnvironmentKeys(context)
     primary, was = keys.settings.primary, keys.settings.primary.id
-    # The variables that held the key of this promotion, if it is primary already.
-    places = (STAGED, PREVIOUS) if key_id == was else (STAGED,) if key_id is None and not keys.settings.staged else ()
-    if left := keys.left_behind(places):
+    # The states that the key of this promotion had, if it is primary already.
+    before = [KeyState.STAGED, *([KeyState.PREVIOUS] if key_id == was else [])]
+    may_be_done = key_id == was or (key_id is None and not keys.settings.staged)
+    if may_be_done and (left := keys.left_behind(before)):
         # The process of that promotion died between two files.
         with open_session(context, keys.states) as session:
             return finished(session, KeyStep.PROMOTE, primary, then_run(), keys.finish(left))
@@ -163,7 +163,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         done = StepResult(KeyStep.RETIRE, key, "", _after(archive), notes=missing, search=evidence.search)
         if against and not force:
             done.refused = against
-            done.notes += [] if case.is_searched else [NOT_SEARCHED]
+            done.notes += [NOT_SEARCHED] if evidence.search and not evidence.search.full else []
             return done
         made = _certify(session, case, done, against, archive)
         # Before the key is removed: if the proof or the archive cannot be written, it stays.
@@ -187,15 +187,7 @@ def _certify(
 
     *against*: the reasons that are overridden.
     """
-    made = certificate(
-        case.evidence,
-        case.census,
-        session.service,
-        session.date(),
-        overridden=against,
-        unchecked=done.notes,
-        by=session.by,
-    )
+    made = certificate(case.evidence, case.census, session, against, unchecked=done.notes)
     asked = case.evidence.use.asked
     done.notes += [f"reads are known of {named(asked, '; ')}"] if asked else []
     done.said = f"Retired {done.key.id}: forced"

@@ -55,8 +55,7 @@ class SharedSecret(NamedTuple):
 
     def settings(self) -> Settings:
         """The keys of the other set as they are now. Raises KeyConfigError."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", KeyConfigWarning)
+        with warnings.catch_warnings(action="ignore", category=KeyConfigWarning):
             return self.context.load_settings(self.context.inputs.read_environ())
 
     @property
@@ -104,8 +103,7 @@ def sharing(context: Context, keys: EnvironmentKeys, key: Key) -> Shared:
 def _held(context: Context, state: KeyState, source: KeySource) -> list[ReadKey] | None:
     """The keys that the set of *context* makes of what *source* leads to now; None if it makes none."""
     rings = context.key_rings(context.inputs.read_environ())
-    with suppress(KeyConfigError, StoreError), warnings.catch_warnings():
-        warnings.simplefilter("ignore", KeyConfigWarning)
+    with suppress(KeyConfigError, StoreError), warnings.catch_warnings(action="ignore", category=KeyConfigWarning):
         return list(rings.keys_of(source, state, rings.keys.words))
     return None
 

@@ -22,7 +22,7 @@ from rotation.discovery.result import Remark, by_database
 from rotation.ledger.chain import SIGNATURE
 from rotation.ledger.clock import utc_now
 from rotation.ledger.session import Session
-from rotation.lifecycle.archived_keys import archived_keys
+from rotation.lifecycle.archived_keys import archived_keys, first_line
 from rotation.lifecycle.key_file_edits import key_file_items
 from rotation.lifecycle.signatures import CertificateSignature, Signer, signature_of
 from rotation.model.counts import CellCounts
@@ -129,23 +129,16 @@ class Certificate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     signature: Annotated[CertificateSignature | msgspec.UnsetType, "The signature, if it was signed."] = msgspec.UNSET
 
 
-def certificate(  # noqa: PLR0913 - what a certificate holds
-    evidence: Evidence,
-    census: Report,
-    service: str,
-    now: datetime,
-    *,
-    overridden: Sequence[Refusal] = (),
-    unchecked: Sequence[str] = (),
-    by: str | None = None,
+def certificate(
+    evidence: Evidence, census: Report, session: Session, overridden: Sequence[Refusal], unchecked: Sequence[str]
 ) -> Certificate:
     """The proof, for a later audit; for a forced retirement, the reasons that were overridden."""
     search, use, (earliest, latest, _) = evidence.search, evidence.use, evidence.promoted or (None, None, False)
     is_known = evidence.promoted is not None and evidence.promoted.exact
     return Certificate(
         key=evidence.key_id,
-        service=service,
-        retired=now.astimezone(UTC).isoformat(timespec="seconds"),
+        service=session.service,
+        retired=session.date().astimezone(UTC).isoformat(timespec="seconds"),
         primary=evidence.primary,
         # The time, or for a key that was found primary its two bounds.
         promoted=_iso(latest) if is_known else None,
@@ -174,7 +167,7 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
         cells=sum(target.counts.scanned for target in census.targets),
         targets=[CertifiedTarget.of(target) for target in census.targets],
         searched=[CertifiedSearch(name, tables) for name, tables in search.databases.items()] if search else [],
-        by=by or msgspec.UNSET,
+        by=session.by or msgspec.UNSET,
     )
 
 
@@ -205,22 +198,9 @@ def keep_files(  # noqa: PLR0913 - what a retirement leaves
 ) -> Certificate:
     """Issues the certificate *made*, and writes it to *proof*, and the *keys* to *archive*, if these are named.
 
+    It gets its place in the chain of the ledger, which keeps it, and is signed if there is a *signer*.
+
     The ledger is first, so that it knows every certificate that there is. Raises LedgerError, and as `replace_whole`.
-    """
-    issued = _issue(session, made, signer)
-    if proof:
-        text = json.dumps(msgspec.to_builtins(issued, enc_hook=str.__str__), indent=2)
-        replace_whole(read_whole(proof), f"{text}\n".encode())
-    if archive:
-        for key in keys:
-            archive_key(archive, key, utc_now())
-    return issued
-
-
-def _issue(session: Session, made: Certificate, signer: Signer | None) -> Certificate:
-    """*made* with its place in the chain of the ledger, which keeps it, and signed if there is a *signer*.
-
-    Raises LedgerError.
     """
     sign = signer.sign if signer else None
     document = msgspec.to_builtins(made, enc_hook=str.__str__)
@@ -228,8 +208,16 @@ def _issue(session: Session, made: Certificate, signer: Signer | None) -> Certif
         document = kept
     elif sign:
         document[SIGNATURE] = sign(document)
+    # Its place in the chain of the ledger.
     added = {name: document[name] for name in ("ledger", "event", "head") if name in document}
-    return msgspec.structs.replace(made, **added, signature=signature_of(document) if signer else msgspec.UNSET)
+    issued = msgspec.structs.replace(made, **added, signature=signature_of(document) if signer else msgspec.UNSET)
+    if proof:
+        text = json.dumps(msgspec.to_builtins(issued, enc_hook=str.__str__), indent=2)
+        replace_whole(read_whole(proof), f"{text}\n".encode())
+    if archive:
+        for key in keys:
+            archive_key(archive, key, utc_now())
+    return issued
 
 
 def certificate_of(key_id: str) -> Kind:
@@ -264,9 +252,7 @@ def _archive_fault(data: bytes) -> str | None:
     try:
         keys = archived_keys(data)
     except KeyConfigError as error:
-        # What follows is help for a key that a service needs.
-        fault, *_ = str(error).splitlines()
-        return f"is no archive of keys: {fault.rstrip('.')}"
+        return f"is no archive of keys: {first_line(error)}"
     return "holds keys, and none that was retired: it may be a service's" if keys and not _OWN.search(data) else None
 
 

@@ -109,27 +109,20 @@ def take(
     done.notes += [f"forced, though {reason}" for reason, _ in against]
     assert isinstance(done.key, Key)  # noqa: S101 - for the type checker
     done.written = keys.take(done.step, done.key)
-    done.notes += record(session, done)
+    if not done.written.manual:
+        # A key that an operator has yet to store gets its date when it is found there.
+        done.notes += record_date(session, done.key, EVENTS[done.step])
     return done
 
 
 def finished(session: Session, step: KeyStep, key: Key, following: Remedy, written: WrittenKeys) -> StepResult:
     """The result of a *step* whose process had died before it wrote all files, or recorded the date."""
-    done = StepResult(step, key, f"{EVENTS[step].capitalize()} {key.id}: {CUT_SHORT}", following, written)
-    done.notes = record(session, done)
-    return done
-
-
-def record(session: Session, done: StepResult) -> list[str]:
-    """Records the date of what was *done*; returns a note if that fails, since the step stays done."""
-    if done.written.manual:
-        # A key that an operator has yet to store gets its date when it is found there.
-        return []
-    return record_date(session, done.key, EVENTS[done.step])
+    said = f"{EVENTS[step].capitalize()} {key.id}: {CUT_SHORT}"
+    return StepResult(step, key, said, following, written, record_date(session, key, EVENTS[step]))
 
 
 def record_date(session: Session, key: Key | GoneKey, event: Event, *, forced: bool = False) -> list[str]:
-    """As `record`, for one key of a step."""
+    """Records the date of what was done; returns a note if that fails, since the step stays done."""
     try:
         session.attempt(lambda ledger: ledger.mark(key.id, event, session.service, forced=forced, by=session.by))
     except LedgerError as error:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from keyring_core import Key, KeyConfigError, KeyState
-from keyring_core.environment import PREVIOUS, Settings
+from keyring_core.environment import Settings
 from keyring_core.keyring import RotationKeyring
 from rotation.context import Context
 from rotation.ledger.key_uses import KeyUses
@@ -28,7 +28,7 @@ from rotation.lifecycle.steps import (
     unchecked,
 )
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key
-from rotation.model.key_use import KeyUse, in_words, trial
+from rotation.model.key_use import in_words, trial
 from rotation.model.next_steps import CHECK, RUN, Next, Refusal, Steps, retire_step
 from rotation.retirement import words
 from rotation.retirement.evidence import of_censuses
@@ -50,12 +50,18 @@ def suspend(context: Context, key_id: str, force: str | None = None) -> StepResu
     keys = EnvironmentKeys(context)
     key = find_key(keys.settings, key_id)
     check_force(force, key)
-    following = _watch(context, key_id, salted=key.salt_column is not None)
+    last_step = retire_step(key_id, context.key_set, salted=[key_id] if key.salt_column is not None else ())
+    following = Steps(
+        CHECK.after("see what is refused:"),
+        Next(("keys", "resume", key_id), "if something needs it:", context.key_set),
+        last_step.after(f"if nothing does for {trial(context.inputs.any_policy().suspend_days)}:"),
+        when=f"{DISTRIBUTE} Then:",
+    )
     if keys.states[key_id] is KeyState.SUSPENDED:
         with open_session(context, keys.states) as session:
             done = StepResult(KeyStep.SUSPEND, key, f"{key_id} is suspended already", following)
             # The process of that suspension died between two files.
-            if left := keys.left_behind([PREVIOUS], key):
+            if left := keys.left_behind([KeyState.PREVIOUS], key):
                 done.said, done.written = f"Suspended {key_id}: {CUT_SHORT}", keys.finish(left, key)
         return done
     check_order(keys.settings, KeyStep.SUSPEND, key, keys.keys)
@@ -63,7 +69,9 @@ def suspend(context: Context, key_id: str, force: str | None = None) -> StepResu
         known = KeyUses.in_session(session, keys.states)
         use = known.of_key(key_id, keys.states)
         done = StepResult(KeyStep.SUSPEND, key, f"Suspended {key_id}: services refuse its tokens now", following)
-        done.notes = [*unchecked(context, session, known.fleet), *_readers(use)]
+        last = [f"last read: {in_words([use.last])}"] if use.last else [NOBODY]
+        late = [f"{in_words(use.late, use.since)}: it will be refused from now on"] if use.late else last
+        done.notes = [*unchecked(context, session, known.fleet), *late]
         against, missing = _against(context, session, keys, key, known)
         done.notes += missing
         return take(session, keys, done, against, force)
@@ -91,23 +99,6 @@ def resume(context: Context, key_id: str) -> StepResult:
             meanwhile = f"meanwhile {in_words(refused, use.suspended) if refused else nothing}"
             done.notes = [NO_LEDGER] if session.ledger is None else [meanwhile]
         return take(session, keys, done, against)
-
-
-def _readers(use: KeyUse) -> list[str]:
-    """Notes on who read with the key last."""
-    if use.late:
-        return [f"{in_words(use.late, use.since)}: it will be refused from now on"]
-    return [f"last read: {in_words([use.last])}"] if use.last else [NOBODY]
-
-
-def _watch(context: Context, key_id: str, *, salted: bool) -> Steps:
-    last = retire_step(key_id, context.key_set, salted=[key_id] if salted else ())
-    return Steps(
-        CHECK.after("see what is refused:"),
-        Next(("keys", "resume", key_id), "if something needs it:", context.key_set),
-        last.after(f"if nothing does for {trial(context.inputs.any_policy().suspend_days)}:"),
-        when=f"{DISTRIBUTE} Then:",
-    )
 
 
 def _against(

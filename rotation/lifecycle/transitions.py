@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from keyring_core import Key, KeyState
-from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, SUSPENDED, Settings
-from rotation.configuration.key_sets import ENVIRONMENT, VARIABLES, KeyPlaces
+from keyring_core.environment import Settings
+from rotation.configuration.key_sets import ENVIRONMENT, KeyPlaces
 from rotation.ledger.records import InstanceRecord, lacking
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import RUN, STATUS, Next, Refusal, Steps
@@ -62,9 +62,9 @@ loses no key, and the same command finishes the work."""
 
 
 class Edit(NamedTuple):
-    """The new keys of one variable. Added keys come before all others."""
+    """The new keys of one state. Added keys come before all others."""
 
-    variable: str
+    state: KeyState
     keys: tuple[Key, ...]
     added: tuple[Key, ...] = ()
 
@@ -95,7 +95,7 @@ def check_order(settings: Settings, step: KeyStep, key: Key, keys: KeyPlaces = E
 
 
 def edits(settings: Settings, step: KeyStep, key: Key) -> list[Edit]:
-    """The changes of *step*, variable by variable, in the order in which it is safe to write them."""
+    """The changes of *step*, state by state, in the order in which it is safe to write them."""
     moved = zip(MOVES[step], (key, settings.primary), strict=False)
     moves = [(state_of(settings, each), move.after, each) for move, each in moved]
     now, found = held(settings), []
@@ -103,46 +103,42 @@ def edits(settings: Settings, step: KeyStep, key: Key) -> list[Edit]:
         added = tuple(each for _, after, each in moves if coming and after is state)
         gone = tuple(each for before, _, each in moves if going and before is state)
         if gone or added:
-            variable = VARIABLES[state]
-            now[variable] = (*added, *(other for other in now[variable] if other not in (*gone, *added)))
-            found.append(Edit(variable, now[variable], added))
+            now[state] = (*added, *(other for other in now[state] if other not in (*gone, *added)))
+            found.append(Edit(state, now[state], added))
     return found
 
 
 def after(settings: Settings, step: KeyStep, key: Key) -> Settings:
     """The keys after *step*."""
-    found = held(settings) | {change.variable: change.keys for change in edits(settings, step, key)}
-    return Settings(found[PRIMARY][0], found[PREVIOUS], next(iter(found[STAGED]), None), found[SUSPENDED])
+    found = held(settings) | {change.state: change.keys for change in edits(settings, step, key)}
+    primary, previous, staged, suspended = (found[state] for state in KeyState)
+    return Settings(primary[0], previous, next(iter(staged), None), suspended)
 
 
-def held(settings: Settings) -> dict[str, tuple[Key, ...]]:
-    """The keys of each variable."""
+def held(settings: Settings) -> dict[KeyState, tuple[Key, ...]]:
+    """The keys of each state."""
     return {
-        PRIMARY: (settings.primary,),
-        PREVIOUS: settings.previous,
-        STAGED: (settings.staged,) if settings.staged else (),
-        SUSPENDED: settings.suspended,
+        KeyState.PRIMARY: (settings.primary,),
+        KeyState.PREVIOUS: settings.previous,
+        KeyState.STAGED: (settings.staged,) if settings.staged else (),
+        KeyState.SUSPENDED: settings.suspended,
     }
 
 
 def all_keys(settings: Settings) -> list[Key]:
-    """The keys of all variables, the primary one first."""
+    """The keys of all states, the primary one first."""
     return [key for keys in held(settings).values() for key in keys]
 
 
 def state_of(settings: Settings, key: Key) -> KeyState | None:
     """The state of *key*; None if it is not there."""
-    keys = held(settings)
-    return next((state for state, variable in VARIABLES.items() if key in keys[variable]), None)
+    return next((state for state, keys in held(settings).items() if key in keys), None)
 
 
 def promotion_refusals(fleet: Sequence[InstanceRecord], key_id: str, now: datetime) -> list[Refusal]:
     """A refusal for each live instance that could not read what is written under the key *key_id*."""
     return [
-        Refusal(
-            f"{one.words} does not have {key_id}",
-            restart(one, "give it the key", now),
-        )
+        Refusal(f"{one.words} does not have {key_id}", restart(one, "give it the key", now))
         for one in lacking(fleet, key_id)
     ]
 

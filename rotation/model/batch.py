@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, compress, repeat
 from typing import Any, NamedTuple, cast
@@ -80,21 +80,16 @@ class Batch(NamedTuple):
     def without(self, left_out: Container[RowKey]) -> Batch:
         """All rows but the ones with these keys, of a batch that has no others beside its *keys*."""
         stay = [key not in left_out for key in self.keys]
-        return self._replace(
-            keys=list(compress(self.keys, stay)),
-            cells=list(compress(self.cells, stay)),
-            indexes=list(compress(self.indexes, stay)),
-            salts=list(compress(self.salts, stay)),
-        )
+        return self._side_by_side(lambda values: list(compress(values, stay)))
 
     def part(self, start: int, stop: int) -> Batch:
         """Some of the rows, as a slice, of a batch that has no others beside its *keys*."""
-        return self._replace(
-            keys=self.keys[start:stop],
-            cells=self.cells[start:stop],
-            indexes=self.indexes[start:stop],
-            salts=self.salts[start:stop],
-        )
+        return self._side_by_side(lambda values: values[start:stop])
+
+    def _side_by_side(self, some: Callable[[Sequence[Any]], Sequence[Any]]) -> Batch:
+        """*some* of the rows, chosen alike from all that stands side by side with the keys."""
+        rows: dict[str, Any] = {name: some(getattr(self, name)) for name in ("keys", "cells", "indexes", "salts")}
+        return self._replace(**rows)
 
 
 class FurtherToken(NamedTuple):

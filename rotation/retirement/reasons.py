@@ -35,7 +35,8 @@ def refusals(evidence: Evidence) -> list[Refusal]:
         *_in_rows_left_out(evidence),
         *_out_of_sight(evidence),
         *_in_columns(evidence),
-        *_in_blind_indexes(evidence),
+        *(words.in_blind_index(index, evidence.key_id)
+          for index in (evidence.search.blind_indexes if evidence.search else ()) if index.under[evidence.key_id]),
         *(words.vanished(one, evidence.key_id) for one in evidence.unexplained),
         # A service uses it, or may use it.
         *_encrypting(evidence),
@@ -200,12 +201,6 @@ def _in_unnamed(column: TokenColumn, evidence: Evidence, said: InColumn) -> Refu
     return said.unnamed() if column.under[evidence.key_id] or bare else said.unopened_unnamed()
 
 
-def _in_blind_indexes(evidence: Evidence) -> Iterator[Refusal]:
-    for index in evidence.search.blind_indexes if evidence.search else ():
-        if index.under[evidence.key_id]:
-            yield words.in_blind_index(index, evidence.key_id)
-
-
 def _encrypting(evidence: Evidence) -> Iterator[Refusal]:
     """Running services that make tokens under another key than the primary one."""
     for one in evidence.fleet:
@@ -234,8 +229,7 @@ def reads_and_trial(evidence: Evidence) -> Iterator[Refusal]:
 def _made_of_the_same_secret(evidence: Evidence) -> Iterator[Refusal]:
     """The reasons to keep keys of other sets that go with this one."""
     for one in evidence.sharing:
-        own = (
-            replace(one.evidence, search=evidence.search, search_fault=evidence.search_fault) if one.evidence else None
-        )
-        for refusal in (*one.against, *(refusals(own) if own else ())):
-            yield words.kept_by(one.words, refusal)
+        against = [*one.against]
+        if one.evidence:
+            against += refusals(replace(one.evidence, search=evidence.search, search_fault=evidence.search_fault))
+        yield from (words.kept_by(one.words, refusal) for refusal in against)

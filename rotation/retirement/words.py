@@ -239,7 +239,7 @@ class InColumn(NamedTuple):
         return Refusal(f"{self._copy}: {self._unopened}", Steps(*self.column.remedies, NOT_YOURS, RUN_AGAIN))
 
     def unsearched_copy(self, cells: int) -> Refusal:
-        """CountedCells of a copy that are too large, or take too long."""
+        """Cells of a copy that are too large, or take too long."""
         reason = f"{self._copy}: {many(cells, 'cell')} of which not all was searched"
         return Refusal(reason, Steps(*self.column.remedies, NOT_YOURS, RUN_AGAIN))
 

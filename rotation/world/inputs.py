@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from keyring_core import KeyConfigError
 from keyring_core.environment import ROTATION_CONFIG, key_files_in
 from keyring_core.sources import is_missing, key_path, read_regular
 from rotation.configuration.urls import find_url
-from rotation.model.failures import UsageError
+from rotation.model.failures import StoreError, UsageError
 from rotation.world.outputs import Holds, Kept, Kind
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rotation.configuration.policy import Policy
     from rotation.configuration.sections import Declaration, EntriesOf, Ignored, Top
 
+T = TypeVar("T")
 OPTION = "--env-file"
 """The option that names a dotenv file; what names one otherwise is a setting."""
 
@@ -44,6 +45,16 @@ def _fault(data: bytes) -> str | None:
 
 DOTENV = Kind(_fault, adds_to=Holds.VARIABLES)
 """A dotenv file to add variables to."""
+
+
+def if_legible(question: Callable[[], T]) -> T | None:
+    """The answer, or None if it cannot be read: that takes no other file out of a guard's sight.
+
+    A command that needs the answer fails by itself, or says that it goes on without.
+    """
+    with suppress(UsageError, KeyConfigError, StoreError, OSError):
+        return question()
+    return None
 
 
 class Dotenv(NamedTuple):
@@ -151,7 +162,8 @@ class Inputs:
 
     def ignored(self) -> list[Ignored]:
         """The columns that rotation.toml ignores; none if that is not there, or not read."""
-        return self.file.ignored(self.environ) if self.has_config else []
+        entries = self.file.ignores if self.has_config else ()
+        return [entry.resolved(self.environ, self.config_path.parent) for entry in entries]
 
     @cached_property
     def policy(self) -> Policy:
@@ -173,17 +185,10 @@ class Inputs:
 
         What cannot be read names no file, and a command that needs it fails by itself.
         """
-        found: list[Kept] = []
-        environ = self.process_environ
-        sets: Mapping[str, KeySet] = {}
-        with suppress(UsageError, KeyConfigError, OSError):
-            found += [Kept(self.dotenv.path, Holds.VARIABLES)] if self.dotenv else []
-        with suppress(UsageError, KeyConfigError, OSError):
-            environ = self.environ
-        with suppress(UsageError, KeyConfigError, OSError):
-            sets = self.key_sets
-        named: list[str | None] = [*key_files_in(environ)]
-        named += [source.file for keys in sets.values() for _, _, source in keys.sources()]
+        dotenv, environ = if_legible(lambda: self.dotenv), if_legible(lambda: self.environ) or self.process_environ
+        found = [Kept(dotenv.path, Holds.VARIABLES)] if dotenv else []
+        sets = (if_legible(lambda: self.key_sets) or {}).values()
+        named = [*key_files_in(environ), *(source.file for keys in sets for _, _, source in keys.sources())]
         for name in filter(None, named):
             with suppress(KeyConfigError):
                 found.append(Kept(key_path(name, environ, "file"), Holds.KEYS))

@@ -71,9 +71,8 @@ class KeyRings:
         Each is read once, since a key may come from a command.
         """
         names = (None, *self.keys.sets)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(action="ignore", category=KeyConfigWarning):
             # Their own commands print them.
-            warnings.simplefilter("ignore", KeyConfigWarning)
             for name in names:
                 if name not in self.loaded:
                     try:

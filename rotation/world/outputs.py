@@ -17,15 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from rotation.model.failures import StoreError, UsageError
-from rotation.world.atomic_file import (
-    LEGIBLE,
-    PRIVATE,
-    destination,
-    is_same,
-    new_file,
-    opened_folder,
-    opened_regular,
-)
+from rotation.world.atomic_file import LEGIBLE, PRIVATE, destination, is_same, new_file, opened_folder, opened_regular
 
 LOOKED_AT = 1 << 20
 """So many bytes of an existing file are looked at: all of a key file, and the beginning of anything else."""

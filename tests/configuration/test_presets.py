@@ -173,7 +173,7 @@ def test_an_app_becomes_targets_keys_and_ignored_columns(tmp_path: Path) -> None
     assert [(target.table, target.column) for target in targets] == expected
     assert {(target.written, target.keys) for target in targets} == {("$DB", "langflow")}
     assert read_config(path, entries_of_apps).key_sets() == preset.keys
-    [ignored] = read_config(path, entries_of_apps).ignored({})
+    [ignored] = read_config(path, entries_of_apps).ignores
     assert (ignored.table, ignored.columns) == ("sso_config", ("client_secret_encrypted",))
 
 
