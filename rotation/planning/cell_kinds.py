@@ -17,13 +17,14 @@ from keyring_core.tokens import BLOCK, VERSION, explain, is_token
 from rotation.model.target import Format
 from rotation.planning.inner_tokens import (
     OF_THESE_YEARS,
+    OF_TOKENS,
     SHORTEST,
-    URL_SAFE_TO_STANDARD,
     InnerTokens,
     bytes_of,
     is_raw_size,
     looks_random,
 )
+from rotation.planning.readings import URL_SAFE_TO_STANDARD
 from rotation.planning.suspects import changes_of_class, may_hide
 
 
@@ -74,7 +75,6 @@ class Classification(NamedTuple):
 _BLANKS = b" \t\r\n\v\f"
 LEAST_BODY = 98
 """Characters of the shortest token without its padding."""
-_OF_TOKENS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
 PATTERNS = {
     Format.EMBEDDED: re.compile(rb"gAAAA[A-Za-z0-9_-]{%d,}" % (LEAST_BODY - 5)),
     # The text of a token has neither the first bit of a byte nor any sign but "-", "_" and "=", so that its base64
@@ -176,7 +176,7 @@ def _tokens_in(data: bytes, inner: InnerTokens) -> Classification | None:
     """A cell that holds tokens as part of something else."""
     if (inner or _DATED.search(data)) and (tokens := PATTERNS[Format.EMBEDDED].findall(data)):
         words = "a token inside text" if len(tokens) == 1 else f"{len(tokens)} tokens inside text"
-        glued = data.startswith(b"gAAAA") and data.count(b"gAAAA") > 1 and not data.translate(None, _OF_TOKENS)
+        glued = data.startswith(b"gAAAA") and data.count(b"gAAAA") > 1 and not data.translate(None, OF_TOKENS)
         return Classification(CellKind.TOKEN_IN_TEXT, words, Format.EMBEDDED, _all_known(inner, tokens), glued)
     for encoding in (Format.BASE64, Format.HEX):
         pattern = PATTERNS[encoding]

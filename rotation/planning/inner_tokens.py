@@ -7,18 +7,22 @@ alone says what is a token under a key, so a wrong guess costs time and claims n
 
 from __future__ import annotations
 
-import base64
-import binascii
-import html
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import NamedTuple
 
 from keyring_core import Key, Keyring
 from keyring_core.tokens import BLOCK, OVERHEAD, TAG, Token
+from rotation.planning.readings import (
+    IN_BASE32,
+    IN_DECIMAL,
+    IN_HEX,
+    READINGS,
+    decoded,
+    text_runs,
+)
 
 SHORTEST = OVERHEAD + BLOCK
 """Bytes of the shortest token, decoded. It is random, so that nothing makes it shorter: no text of fewer bytes holds
@@ -45,10 +49,6 @@ class Spelled(NamedTuple):
     """It stands in each of the marks, so that a value without it needs no further look."""
 
 
-_IN_BASE32 = (b"IFAUC", b"CQKBI")
-_IN_HEX = (b"8000000000", b"41414", b"51554642", b"00410041")  # a raw token, text, base64, UTF-16; without letters
-_IN_DECIMAL = (b"65,65,65,65", b"65, 65, 65, 65")  # text, as numbers in a list
-
 SPELLED: tuple[Spelled, ...] = (
     # In columns of bytes alone, since no text holds a NUL or is the byte 0x80: raw, UTF-16, UTF-32.
     Spelled((b"\x80\0\0\0\0",), SHORTEST, b"\x80\0\0\0\0"),
@@ -60,16 +60,16 @@ SPELLED: tuple[Spelled, ...] = (
     # As it is: any one of them has a line break left over.
     Spelled((b"gAAA", b"AAAA", b"AAAB"), _TEXT, b"AAA"),
     # In base64, at any place in it, with a line break anywhere; in base32; UTF-16 in base64.
-    Spelled((b"QUFB", b"UFBQ", b"FBQU", b"BQUF", _IN_BASE32[1], b"QQBBAE"), _in_base64(_TEXT), b"Q"),
-    Spelled((_IN_BASE32[0],), _TEXT * 8 // 5, _IN_BASE32[0]),
+    Spelled((b"QUFB", b"UFBQ", b"FBQU", b"BQUF", IN_BASE32[1], b"QQBBAE"), _in_base64(_TEXT), b"Q"),
+    Spelled((IN_BASE32[0],), _TEXT * 8 // 5, IN_BASE32[0]),
     # In base64 twice; hex in base64.
     Spelled((b"RVUZC", b"UVVGQ", b"FVRkJ"), _in_base64(_in_base64(_TEXT)), b"V"),
     Spelled((b"NDE0MT",), _in_base64(2 * _TEXT), b"NDE0MT"),
     *(
         Spelled((mark,), least, mark)
-        for mark, least in zip(_IN_HEX, (2 * SHORTEST, 2 * _TEXT, 2 * _in_base64(_TEXT), 4 * _TEXT), strict=True)
+        for mark, least in zip(IN_HEX, (2 * SHORTEST, 2 * _TEXT, 2 * _in_base64(_TEXT), 4 * _TEXT), strict=True)
     ),
-    *(Spelled((mark,), 3 * _TEXT - 1, mark) for mark in _IN_DECIMAL),
+    *(Spelled((mark,), 3 * _TEXT - 1, mark) for mark in IN_DECIMAL),
 )
 """Every form that is looked for, so that a database can select the cells to fetch."""
 
@@ -118,39 +118,12 @@ _SEARCHES = [
     each.search for each in _one_pass_each((b"AAA", b"U", b"41", b"80", b"Q", b"65,", b"A\0", b"\x80\0\0"), _GATES)
 ]
 
-
-def runs_of(characters: bytes, least: int) -> Callable[[bytes], list[tuple[int, int]]]:
-    """A search for the places of *least* or more of *characters* in a row, which are given as in a pattern's brackets.
-
-    In data with many short runs it takes a sixth of the time of such a pattern, which begins again at each character.
-    """
-    table = bytes(re.match(b"[%b]" % characters, bytes([byte])) is not None for byte in range(256))
-    run = re.compile(b"\1" * least + b"\1*")
-    return lambda data: [found.span() for found in run.finditer(data.translate(table))]
-
-
-# What escapes, lines and wide characters stand in, and no token in any of them is shorter: in other bytes, such as an
-# image's, they mean nothing.
-_text_runs = runs_of(rb"\0\t-\r -~", 73)
-_base64_runs = runs_of(rb"A-Za-z0-9+/_-", 98)
-_base32_runs = runs_of(rb"A-Z2-7", 117)
-_hex_runs = runs_of(rb"0-9A-Fa-f", 146)
-_DECIMAL_RUN = re.compile(rb"(?:(?:1[01]\d|12[0-7]|\d?\d), ?){97,}\d{2,3}")
-URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 BEGINNING = b"gAAAA"
 """How a token begins, as text."""
 _WHOLE = re.compile(rb"gAAAA[A-Za-z0-9+/_-]{93,}")
-_OUTSIDE = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="))
+OF_TOKENS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
+_OUTSIDE = bytes(set(range(256)) - set(OF_TOKENS))
 """Bytes that no token has; stock Fernet drops them."""
-
-# Escapes of JSON and Python, apart from URLs: a raw token's own `%41` is none. More hex behind `\x` is PostgreSQL's.
-_BACKSLASH = re.compile(
-    rb"\\u00([0-9A-Fa-f]{2})|\\x(?![0-9A-Fa-f]{18})([0-9A-Fa-f]{2})|\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL
-)
-# Of URLs, quoted-printable and HTML.
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})|=([0-9A-F]{2})|&((?:\#[0-9]{1,4}|\#[xX][0-9A-Fa-f]{1,4}|[A-Za-z]{2,8});)")
-_LAST = 3  # the group of what is no hex
-_ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"v": b"\v", b"0": b"\0"}
 
 
 @dataclass
@@ -181,10 +154,6 @@ class InnerTokens:
 def holds_mark(data: bytes) -> bool:
     """True if *data* may hold a token; a quick test, for gigabytes of data."""
     return any(search(data) for search in _SEARCHES)
-
-
-def _holds(data: bytes, marks: Sequence[bytes]) -> bool:
-    return any(mark in data for mark in marks)
 
 
 def bytes_of(value: str | bytes) -> bytes:
@@ -254,7 +223,7 @@ class _ValueScan:
             self._allowance -= len(view)
             self._look(view, certain=certain)
             self._exact += [view] if exact else []
-            for each, _ in _decoded(view):
+            for each, _ in decoded(view):
                 self._add(each, certain=certain, exact=exact)
             for each in _unwrapped(view):
                 self._add(each, certain=certain, exact=False)
@@ -291,7 +260,7 @@ class _ValueScan:
         found, holding = list[bytes](), set[bytes]()
         # What is encoded in a view comes behind it.
         for view in reversed(self._exact):
-            places = [place for data, place in _decoded(view) if data in holding]
+            places = [place for data, place in decoded(view) if data in holding]
             known = list(_places(view, sizes))
             if places or known:
                 holding.add(view)
@@ -383,63 +352,15 @@ def _without(data: bytes, places: Sequence[tuple[int, int]]) -> bytes:
     return b" ".join([*pieces, data[end:]])
 
 
-def _decoded(data: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """Possible decodings of parts of *data*, and the places of these parts. Each is shorter than *data*."""
-    for place in _base64_runs(data):
-        text = data[slice(*place)].translate(URL_SAFE_TO_STANDARD)
-        # It is not known at which character a token begins.
-        yield from ((_from_base64(text, begin), place) for begin in range(4))
-    for place in _hex_runs(data if _holds(data, _IN_HEX) else b""):
-        text = data[slice(*place)]
-        for begin in range(2):
-            yield binascii.unhexlify(text[begin : begin + (len(text) - begin) // 2 * 2]), place
-    for place in _base32_runs(data if _holds(data, _IN_BASE32) else b""):
-        text = data[slice(*place)]
-        for begin in range(8):
-            size = len(text) - begin
-            yield base64.b32decode(text[begin:] + b"A" * (-size % 8))[: size * 5 // 8], place
-    for run in _DECIMAL_RUN.finditer(data if _holds(data, _IN_DECIMAL) else b""):
-        yield bytes(min(int(number), 0xFF) for number in run[0].split(b",")), run.span()
-
-
 def _unwrapped(data: bytes) -> Iterator[bytes]:
     """Possible readings of texts in *data*, which holds a mark. Each is shorter than *data*."""
-    for begin, end in _text_runs(data):
+    for begin, end in text_runs(data):
         text = data[begin:end]
         if text is data or holds_mark(text):
             # One after the other, since each may be as large as the value.
-            for view in (read(text) for read in _READINGS):
+            for view in (read(text) for read in READINGS):
                 if len(view) < len(text):
                     yield view
-
-
-def _from_base64(text: bytes, begin: int) -> bytes:
-    size = len(text) - begin
-    decoded = binascii.a2b_base64(b"".join([memoryview(text)[begin:], b"A" * (-size % 4)]))
-    # A single character more is not a byte. Here it counts as one, so that a token that is cut there does not fit.
-    return decoded[: size * 3 // 4 + (size % 4 == 1)]
-
-
-def _unescaped(escape: re.Match[bytes]) -> bytes:
-    text: bytes = escape[escape.lastindex or 0]
-    if escape.lastindex != _LAST:
-        return bytes([int(text, 16)])
-    # No token has any of the characters beyond these.
-    return b"\xff" if len(text) > 1 else _ESCAPED.get(text, text)
-
-
-def _without_escapes(text: bytes) -> bytes:
-    if b"\\\\" not in text:
-        # Nearly all escapes of JSON inside JSON are quotes, and a call for each would take most of the search's time.
-        text = text.replace(b'\\"', b'"')
-    return _BACKSLASH.sub(_unescaped, text)
-
-
-def _resolved(escape: re.Match[bytes]) -> bytes:
-    text: bytes = escape[escape.lastindex or 0]
-    if escape.lastindex != _LAST:
-        return bytes([int(text, 16)])
-    return html.unescape("&" + text.decode("ascii")).encode("utf-8", "surrogatepass")
 
 
 def _without_strangers(data: bytes) -> bytes:
@@ -447,16 +368,3 @@ def _without_strangers(data: bytes) -> bytes:
     bare = data.translate(None, _OUTSIDE)
     beginnings = bare.count(BEGINNING) if len(bare) < len(data) else 0
     return bare if beginnings and beginnings > len(_WHOLE.findall(data)) else b""
-
-
-def _squeezed(data: bytes) -> bytes:
-    """*data* without the zeros of wide characters, line breaks, also of quoted-printable, and blanks."""
-    narrow = data.translate(None, b"\0")
-    return narrow.replace(b"=\r\n", b"").replace(b"=\n", b"").translate(None, b" \t\r\n\v\f")
-
-
-_READINGS: tuple[Callable[[bytes], bytes], ...] = (
-    _without_escapes,
-    partial(_ESCAPE.sub, _resolved),
-    _squeezed,
-)

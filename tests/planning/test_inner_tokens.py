@@ -21,9 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
-from rotation.planning import inner_tokens
-from rotation.planning.inner_tokens import MARKS, SHORTEST, SPELLED, find_inner, holds_mark, runs_of
+from rotation.planning import inner_tokens, readings
+from rotation.planning.inner_tokens import MARKS, SHORTEST, SPELLED, find_inner, holds_mark
 from rotation.planning.planner import Planner
+from rotation.planning.readings import runs_of
 from rotation.stores.sqlite.dialect import SQLite
 from tests.conftest import Named
 from tests.fakes import batch_of, token
@@ -415,7 +416,7 @@ def test_tokens_many_levels_deep_are_found() -> None:
 def test_work_is_bounded(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data made to cost time cost no more than their size allows, and the search says that it gave up."""
     spent: list[int] = []
-    signed_size, decoded = Key.signed_size, inner_tokens._decoded
+    signed_size, decoded = Key.signed_size, inner_tokens.decoded
 
     def counted_size(key: Key, data: bytes) -> int:
         spent.append(len(data))
@@ -426,7 +427,7 @@ def test_work_is_bounded(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
         return decoded(data)
 
     monkeypatch.setattr(Key, "signed_size", counted_size)
-    monkeypatch.setattr(inner_tokens, "_decoded", counted_views)
+    monkeypatch.setattr(inner_tokens, "decoded", counted_views)
     monkeypatch.setattr(inner_tokens, "WORK", 0)
     found = find_inner([KEYRING], value)
 
@@ -536,7 +537,7 @@ def test_runs_are_those_of_a_pattern(characters: bytes, least: int, data: bytes)
 @given(st.lists(st.sampled_from([b"\\", b'"', b"\\u0041", b"\\x41", b"41" * 9, b"n", b"u00"])).map(b"".join))
 def test_quotes_are_unescaped_as_all_else_is(text: bytes) -> None:
     """A faster way for them changes nothing."""
-    assert inner_tokens._without_escapes(text) == inner_tokens._BACKSLASH.sub(inner_tokens._unescaped, text)
+    assert readings._without_escapes(text) == readings._BACKSLASH.sub(readings._unescaped, text)
 
 
 @pytest.mark.parametrize("encoding", ["utf-32", "utf-32-le", "utf-32-be"])
