@@ -15,6 +15,7 @@ from keyring_core import Malformed
 from keyring_core.redaction import find_credentials
 from keyring_core.tokens import BLOCK, VERSION, explain, is_token
 from rotation.model.target import Format
+from rotation.planning.cell_readings import URL_SAFE_TO_STANDARD
 from rotation.planning.inner_tokens import (
     OF_THESE_YEARS,
     OF_TOKENS,
@@ -24,7 +25,6 @@ from rotation.planning.inner_tokens import (
     is_raw_size,
     looks_random,
 )
-from rotation.planning.readings import URL_SAFE_TO_STANDARD
 from rotation.planning.suspects import changes_of_class, may_hide
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from keyring_core import Key, Keyring
 from keyring_core.tokens import BLOCK, OVERHEAD, TAG, Token
-from rotation.planning.readings import (
+from rotation.planning.cell_readings import (
     IN_BASE32,
     IN_DECIMAL,
     IN_HEX,

@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator
 from math import log2
 
+from rotation.planning.cell_readings import URL_SAFE_TO_STANDARD, runs_of
 from rotation.planning.inner_tokens import SHORTEST
-from rotation.planning.readings import URL_SAFE_TO_STANDARD, runs_of
 
 SUSPECT = "suspect"
 """The category of such a cell in a target of another format than `token`; in that one it is plaintext."""

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
 from rotation.planning import inner_tokens, readings
+from rotation.planning.cell_readings import runs_of
 from rotation.planning.inner_tokens import MARKS, SHORTEST, SPELLED, find_inner, holds_mark
 from rotation.planning.planner import Planner
-from rotation.planning.readings import runs_of
 from rotation.stores.sqlite.dialect import SQLite
 from tests.conftest import Named
 from tests.fakes import batch_of, token
