@@ -29,13 +29,12 @@ from keyring_core.errors import (
 from keyring_core.keyring import Keyring
 from keyring_core.keys import Key, check_context
 from keyring_core.redaction import Secret
-from keyring_core.reload import may_open_later
+from keyring_core.reload import Reloader, may_open_later
 from keyring_core.tokens import TokenText, is_token, json_of, may_hold_token, raw_of, utf8_of
 
 if TYPE_CHECKING:
     from keyring_core.integrations.values import ValueForm
     from keyring_core.legacy import Legacy, LegacyReader
-    from keyring_core.reload import Reloader
 
 LIST_THEM = '"keyring-rotate status" lists the rows of such cells'
 READ_UNBOUND = "add accept_unbound=True until a run has bound it"

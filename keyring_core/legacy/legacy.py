@@ -27,6 +27,12 @@ _NAMES = ("secret", "encryption_secret", "key")
 """Options that are names of variables."""
 _LISTS = (*_NAMES, "salt")
 """Options that may have several values."""
+_TYPES = {
+    **dict.fromkeys(("hkdf", "unpickle"), (bool, "true or false")),
+    **dict.fromkeys(("package", "engine", "padding", "check", "prefix"), (str | None, "text")),
+    **dict.fromkeys(_LISTS, (Sequence | None, "text, or a list of texts")),
+    "secret": (Sequence, "text, or a list of texts"),
+}
 
 Environ = Mapping[str, str | Sequence[str]]
 """Variables, or an application's settings, in which a list is several secrets."""
@@ -127,16 +133,9 @@ class Legacy:
 
     def _check_types(self) -> None:
         """Raises KeyConfigError for a value of another type: the text "false" would count as true."""
-        for name in ("hkdf", "unpickle"):
-            if not isinstance(getattr(self, name), bool):
-                raise KeyConfigError(f"{name} is true or false")
-        for name in ("package", "engine", "padding", "check", "prefix"):
-            if not isinstance(getattr(self, name), str | None):
-                raise KeyConfigError(f"{name} is text")
-        for name in _LISTS:
-            value = getattr(self, name)
-            if not isinstance(value, Sequence) and (value is not None or name == "secret"):
-                raise KeyConfigError(f"{name} is text, or a list of texts")
+        for name, (kind, words) in _TYPES.items():
+            if not isinstance(getattr(self, name), kind):
+                raise KeyConfigError(f"{name} is {words}")
         if not all(isinstance(salt, str) for salt in _names(self.salt)):
             raise KeyConfigError("salt is text, or a list of texts")
 

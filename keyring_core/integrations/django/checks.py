@@ -85,11 +85,8 @@ def check_settings(**_: object) -> list[CheckMessage]:
 def _texts(value: object) -> Iterator[str | bytes]:
     if isinstance(value, str | bytes):
         yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _texts(each)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for each in value:
+    elif isinstance(value, Mapping | list | tuple | set | frozenset):
+        for each in value.values() if isinstance(value, Mapping) else value:
             yield from _texts(each)
 
 
@@ -207,20 +204,18 @@ def faults_of_index(field: Any) -> list[CheckMessage]:
     if cells.of is not None:
         fault = f"The values of {field.of} have one text each: they need no normalize."
         return [message("E006", fault, "Take normalize out.", field)]
-    if not is_found_by_name(field.spelling):
+    if importable_name(field.spelling) is None:
         hint = 'Give a function of a module, also as "module:function", or "casefold" or "lower".'
         return [message("E006", "A migration cannot import normalize.", hint, field)]
     return []
 
 
-def is_found_by_name(normalize: str | Callable[[str], str]) -> bool:
-    """True if `normalize`, or its name, leads to that function: it does not for a lambda, or a function in one."""
+def importable_name(normalize: str | Callable[[str], str]) -> str | None:
+    """The name that leads to the function *normalize*, or is it; None for a lambda, or a function in one."""
     name = normalize if isinstance(normalize, str) else name_of_normal_form(normalize)
-    try:
-        found = normal_form(name)
-    except (KeyConfigError, ImportError):
-        return False
-    return isinstance(normalize, str) or found == normalize
+    with suppress(KeyConfigError, ImportError):
+        return name if normal_form(name) == normalize or name == normalize else None
+    return None
 
 
 def message(number: str, fault: str, hint: str, place: Any = None) -> CheckMessage:

@@ -56,7 +56,9 @@ class EncryptedField(WrittenAsGiven):
     Its methods come before those of the plain field beside it, which then has the forms, the checks and `to_python`.
     """
 
-    kind: ClassVar[ValueKind]
+    kind: ClassVar[ValueKind] = ValueKind.TEXT
+    form: ValueForm | None = None
+    """The rule for values that stand for text; None if they are text, bytes or JSON themselves."""
     # Django's words of a field that is not encrypted show the value.
     default_error_messages = {  # noqa: RUF012 - as Django declares it
         "invalid_choice": _("Select a valid choice. That choice is not one of the available choices.")
@@ -86,11 +88,6 @@ class EncryptedField(WrittenAsGiven):
             of=self.form,
             keys=keys,
         )
-
-    @property
-    def form(self) -> ValueForm | None:
-        """How values become the text that is encrypted; None if they are text, bytes or JSON themselves."""
-        return None
 
     @cached_property
     def validators(self) -> list[Any]:
@@ -252,8 +249,6 @@ class EncryptedTextField(EncryptedField, models.TextField):  # type: ignore[type
         Traceback (most recent call last):
         django.core.exceptions.ValidationError: ['This value is encrypted already; enter what it was before.']
     """
-
-    kind = ValueKind.TEXT
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """The options of EncryptedField."""

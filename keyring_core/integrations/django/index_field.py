@@ -19,9 +19,9 @@ from django.db.models.sql.query import Query
 from django.utils.text import capfirst, get_text_list
 from django.utils.translation import gettext as _
 
-from keyring_core.blind_index import LENGTH, BlindIndex, IndexText, name_of_normal_form, normal_form
+from keyring_core.blind_index import LENGTH, BlindIndex, IndexText, normal_form
 from keyring_core.errors import PlaintextError
-from keyring_core.integrations.django.checks import faults_of_index, is_found_by_name
+from keyring_core.integrations.django.checks import faults_of_index, importable_name
 from keyring_core.integrations.django.fields import EncryptedField, public_path
 from keyring_core.integrations.django.query_refusals import EncryptedComparisonError, StaleIndexError, WrittenAsGiven
 from keyring_core.keys import check_context
@@ -122,14 +122,12 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         if isinstance(self._context, str):
             kwargs["context"] = self._context
         if self.spelling is not None:
-            if not is_found_by_name(self.spelling):
+            kwargs["normalize"] = importable_name(self.spelling)
+            if kwargs["normalize"] is None:
                 raise ValueError(
                     f"BlindIndexField({self.of!r}): a migration cannot import normalize; give a function of a module, "
                     'or "casefold" or "lower"'
                 )
-            kwargs["normalize"] = (
-                self.spelling if isinstance(self.spelling, str) else name_of_normal_form(self.spelling)
-            )
         return name, public_path(path), [*args], kwargs
 
     def check(self, **kwargs: Any) -> list[Any]:

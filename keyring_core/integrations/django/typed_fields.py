@@ -6,6 +6,7 @@ Each has its plain field beside EncryptedField, so that forms, the admin and ser
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from datetime import timezone as tz
 from functools import partial
@@ -19,14 +20,11 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from keyring_core.integrations import values
-from keyring_core.integrations.cells import ValueKind
 from keyring_core.integrations.django.fields import EncryptedField, refuse_token
 
 
 class EncryptedCharField(EncryptedField, models.CharField):  # type: ignore[type-arg]
     """A line of text. *max_length* bounds the value, in forms and by `full_clean`, and not the column."""
-
-    kind = ValueKind.TEXT
 
     def _check_max_length_attribute(self, **kwargs: Any) -> list[Any]:
         # A column of text needs none.
@@ -44,25 +42,21 @@ class EncryptedURLField(EncryptedCharField, models.URLField):  # type: ignore[ty
 class TypedField(EncryptedField):
     """The base of fields whose values are no text, or one that is to be normalised."""
 
-    kind = ValueKind.TEXT
     # Django's words of a plain field show the value.
     default_error_messages = {"invalid": _("Enter a valid value.")}  # noqa: RUF012 - as Django declares it
 
     def to_python(self, value: Any) -> Any:
-        """The value. Its ValidationError is raised outside of `except`: the plain field's holds what was given."""
-        try:
+        """The value. Its ValidationError is raised outside of the block: the plain field's holds what was given."""
+        with suppress(ValidationError, TypeError, ValueError, OverflowError):
             return super().to_python(value)
-        except (ValidationError, TypeError, ValueError, OverflowError):
-            pass
         raise ValidationError(self.error_messages["invalid"], code="invalid")
 
     def get_prep_value(self, value: Any) -> Any:
         """The value, also of a text that the plain field would take; what is no value is left for `Cells` to refuse."""
         value = super().get_prep_value(value)
-        try:
+        with suppress(ValidationError):
             return self.to_python(value)
-        except ValidationError:
-            return value
+        return value
 
 
 class EncryptedGenericIPAddressField(TypedField, models.GenericIPAddressField):  # type: ignore[type-arg]
@@ -182,7 +176,7 @@ class EncryptedDecimalField(TypedField, models.DecimalField):  # type: ignore[ty
     """A Decimal. One with more than *decimal_places* is refused, and never rounded."""
 
     @property
-    def form(self) -> values.ValueForm:
+    def form(self) -> values.ValueForm:  # type: ignore[override]  # it has the places of the field
         """Exactly *decimal_places* digits behind the point."""
         return values.decimal_form(self.decimal_places)
 

@@ -42,7 +42,7 @@ class EncryptedColumnType(ColumnType[T]):
     """The base of the encrypted types. None is NULL; any other value is one Fernet token."""
 
     impl = Text
-    kind: ClassVar[ValueKind]
+    kind: ClassVar[ValueKind] = ValueKind.TEXT
     comparator_factory = OnlyNullTests
     of: ValueForm | None = None
     """The rule for values that the text stands for."""
@@ -143,7 +143,6 @@ class EncryptedText(EncryptedColumnType[V]):
         keyring_core.errors.ComparisonError: users.api_key: 'like' would compare tokens, ...
     """
 
-    kind = ValueKind.TEXT
     cache_ok = True
 
     @overload
