@@ -13,6 +13,8 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from keyring_core import Derivation
 from keyring_core.row_keys import RowDerivation
+from rotation.context import Context
+from rotation.discovery.discover import SearchPlan
 from rotation.discovery.result import Discovery
 from rotation.lifecycle import gathering
 from rotation.planning import salted
@@ -279,10 +281,10 @@ def test_a_retirement_counts_again_after_its_search(
     assert app.run("run").code == 0
     search = gathering.Context.search
 
-    def write_and_search(*given: Any, full: bool, **options: Any) -> Discovery:
-        if full:
+    def write_and_search(context: Context, plan: SearchPlan) -> Discovery:
+        if plan.full:
             app.database.insert(table, [{"id": 9, "user_id": 2, "token": old(2, "late"), "note": ""}])
-        return search(*given, full=full, **options)
+        return search(context, plan)
 
     monkeypatch.setattr(gathering.Context, "search", write_and_search)
     retired = app.run("keys", "retire", key, "--no-archive", "--keys", "app")
