@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
-from rotation.planning import inner_tokens, readings
+from rotation.planning import cell_readings, inner_tokens
 from rotation.planning.cell_readings import runs_of
 from rotation.planning.inner_tokens import MARKS, SHORTEST, SPELLED, find_inner, holds_mark
 from rotation.planning.planner import Planner
@@ -537,7 +537,7 @@ def test_runs_are_those_of_a_pattern(characters: bytes, least: int, data: bytes)
 @given(st.lists(st.sampled_from([b"\\", b'"', b"\\u0041", b"\\x41", b"41" * 9, b"n", b"u00"])).map(b"".join))
 def test_quotes_are_unescaped_as_all_else_is(text: bytes) -> None:
     """A faster way for them changes nothing."""
-    assert readings._without_escapes(text) == readings._BACKSLASH.sub(readings._unescaped, text)
+    assert cell_readings._without_escapes(text) == cell_readings._BACKSLASH.sub(cell_readings._unescaped, text)
 
 
 @pytest.mark.parametrize("encoding", ["utf-32", "utf-32-le", "utf-32-be"])
