@@ -26,15 +26,10 @@ def once(compiled: Any, name: str, make: Callable[[Any], T]) -> T:
 
 
 def set_by_values(statement: Any) -> set[Any]:
-    """The columns, or their names, that `values()` sets to a value or an expression. Several rows set the same ones."""
+    """The columns, or their names, that `values()` sets, or that INSERT FROM SELECT fills. Rows set the same ones."""
     several = getattr(statement, "_multi_values", None) or ()
     first = several[0][0] if several else None
-    return names(getattr(statement, "_values", None)) | names(first)
-
-
-def set_by_select(statement: Any) -> set[Any]:
-    """The columns that INSERT FROM SELECT fills."""
-    return names(getattr(statement, "_select_names", None))
+    return names(getattr(statement, "_values", None)) | names(first) | names(getattr(statement, "_select_names", None))
 
 
 def set_by_upsert(statement: Any) -> set[Any]:
