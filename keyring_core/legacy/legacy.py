@@ -174,25 +174,20 @@ class Package(NamedTuple):
             raise KeyConfigError(f"{package}: it has no {' and no '.join(extra)}; leave that out")
         if legacy.key is not None and (spare := sorted({"encryption_secret", "salt"} & given)):
             raise KeyConfigError(f"{package}: a field with a key of its own uses no {' and no '.join(spare)}")
-        if legacy.engine is not None:
-            _check_engine(legacy)
-
-
-def _check_engine(legacy: Legacy) -> None:
-    if legacy.engine not in _ENGINES:
-        raise KeyConfigError(f"{legacy.package}: unknown engine; the engines are {', '.join(_ENGINES)}")
-    if legacy.engine != "aes":
-        if legacy.padding is not None or legacy.check is not None:
-            raise KeyConfigError(f"{legacy.package}: only the engine aes has a padding and takes a check")
-        return
-    if legacy.padding is not None and legacy.padding not in PADDINGS:
-        raise KeyConfigError(f"{legacy.package}: unknown padding; the paddings are {', '.join(PADDINGS)}")
-    if legacy.check is None:
-        raise KeyConfigError(
-            f"{legacy.package}: the engine aes does not authenticate, so a wrong key can open a cell to nonsense. "
-            'Set check to "json", or to a regular expression that every plaintext matches as a whole'
-        )
-    check_of(legacy.check)
+        if legacy.engine not in {None, *_ENGINES}:
+            raise KeyConfigError(f"{package}: unknown engine; the engines are {', '.join(_ENGINES)}")
+        if legacy.engine != "aes":
+            if legacy.engine is not None and given & {"padding", "check"}:
+                raise KeyConfigError(f"{package}: only the engine aes has a padding and takes a check")
+            return
+        if legacy.padding is not None and legacy.padding not in PADDINGS:
+            raise KeyConfigError(f"{package}: unknown padding; the paddings are {', '.join(PADDINGS)}")
+        if legacy.check is None:
+            raise KeyConfigError(
+                f"{package}: the engine aes does not authenticate, so a wrong key can open a cell to nonsense. "
+                'Set check to "json", or to a regular expression that every plaintext matches as a whole'
+            )
+        check_of(legacy.check)
 
 
 def _keys(derivations: Iterable[Derivation], secrets: Iterable[FoundText]) -> dict[Key, str]:

@@ -228,9 +228,7 @@ class EncryptedField(WrittenAsGiven):
         if self.name not in written:
             return
         fields: Iterable[Any] = self.model._meta.local_concrete_fields
-        for field in fields:
-            if getattr(field, "of", None) != self.name:
-                continue
+        for field in [each for each in fields if getattr(each, "of", None) == self.name]:
             if field.name not in written:
                 raise StaleIndexError(
                     f"{self.cells.column}: this UPDATE would leave the blind index {field.name} stale; write it, too: "
