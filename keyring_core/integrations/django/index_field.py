@@ -112,10 +112,7 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         name, path, args, kwargs = super().deconstruct()
         for each in ("max_length", "editable", "serialize", "null", "blank", "db_index"):
             kwargs.pop(each, None)
-        if not self.null:
-            kwargs["null"] = False
-        if not self.blank:
-            kwargs["blank"] = False
+        kwargs |= {each: False for each in ("null", "blank") if not getattr(self, each)}
         if self.db_index is self.unique:
             kwargs["db_index"] = self.db_index
         kwargs["of"] = self.of
