@@ -10,7 +10,7 @@ import structlog
 
 from keyring_core.config import present_reloader
 from keyring_core.errors import KeyringError, MalformedToken, without_frames
-from keyring_core.forks import call_in_children
+from keyring_core.forks import lock_of
 from keyring_core.keyring import Keyring
 from keyring_core.reload import Reloader
 
@@ -83,8 +83,7 @@ class Lazy(Generic[T]):
     def __init__(self, build: Callable[[], T]) -> None:
         self._build = build
         self._value: T | None = None
-        self._renew_lock()
-        call_in_children(self._renew_lock)
+        self._lock = lock_of(self, threading.Lock)
 
     def __call__(self) -> T:
         """The value; built by the first call."""
@@ -101,9 +100,6 @@ class Lazy(Generic[T]):
         """Forgets the value; the next call builds it again. For tests, and after the environment changed."""
         with self._lock:
             self._value = None
-
-    def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
 
 
 get_encryption_service: Lazy[CredentialEncryptionService] = Lazy(CredentialEncryptionService)

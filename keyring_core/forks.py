@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Callable
-from inspect import ismethod
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
-_calls: list[Callable[[], Callable[[], None] | None]] = []
-"""What is to be called, or None if its object is gone."""
+L = TypeVar("L")
+
+_calls: list[Callable[[], None]] = []
+# A registration must not keep an object, and its keys, alive.
+_locks: WeakKeyDictionary[Any, Callable[[], Any]] = WeakKeyDictionary()
 
 
 def call_in_children(call: Callable[[], None]) -> None:
-    """Makes every forked child call *call*; if it is a method, as long as its object lives."""
-    # A registration must not keep an object, and its keys, alive.
-    _calls.append(weakref.WeakMethod(call) if ismethod(call) else lambda: call)
+    """Makes every forked child call *call*."""
+    _calls.append(call)
+
+
+def lock_of(owner: object, make: Callable[[], L]) -> L:
+    """The lock for *owner*'s `_lock`, which *make* makes; every forked child gives *owner* another one."""
+    _locks[owner] = make
+    return make()
 
 
 def forked() -> None:
-    """Makes these calls, in the order of their registration. Python does; some servers fork without its hooks."""
-    for alive in [*_calls]:
-        if (call := alive()) is None:
-            _calls.remove(alive)
-        else:
-            call()
+    """Makes these calls and locks. Python does; some servers fork without its hooks."""
+    for owner, make in [*_locks.items()]:
+        owner._lock = make()
+    for call in _calls:
+        call()
 
 
 if hasattr(os, "register_at_fork"):

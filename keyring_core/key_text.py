@@ -151,11 +151,11 @@ def split_key_list(value: str | bytes, where: str) -> list[tuple[str, str]]:
         found = "a JSON array" if text.startswith("[") else "semicolons"
         raise KeyConfigError(f"{where}: {found}; separate the keys by commas or newlines. {_FIX}")
     items = [line for item in text.split(",") for line in _LINE_END.split(item.strip(_BLANKS))]
-    places = [f"{where}, key {position} of {len(items)}" for position in range(1, len(items) + 1)]
-    for item, place in zip(items, places, strict=True):
+    placed = [(item, f"{where}, key {position} of {len(items)}") for position, item in enumerate(items, 1)]
+    for item, place in placed:
         if not item.strip(_BLANKS):
             warnings.warn(f"{place}: empty, ignored; remove the extra comma or line", KeyConfigWarning, stacklevel=2)
-    return [(item, place) for item, place in zip(items, places, strict=True) if item.strip(_BLANKS)]
+    return [(item, place) for item, place in placed if item.strip(_BLANKS)]
 
 
 def _to_text(value: object, where: str) -> str:

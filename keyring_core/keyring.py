@@ -286,17 +286,16 @@ class Keyring:
 
     def _open(self, key: Key, token: Token) -> bytes:
         """The plaintext of *token*, which is under *key*. Here and in `_open_many` every read is counted or refused."""
-        if key is not self.primary:
-            if self.suspended:
-                self._check(key)
-            plaintext = _plaintext(key, token)
-            self._count(key)
-            return plaintext
-        # Written out, and without a look at the clock, since this is what a service does all day.
+        if self.suspended and key is not self.primary:
+            self._check(key)
         opened = key.open(token)
         if opened is None:
             raise DamagedToken.under(key.id, token.timestamp)
-        next(key.undated)
+        if key is self.primary:
+            # Written out, and without a look at the clock, since this is what a service does all day.
+            next(key.undated)
+        else:
+            self._count(key)
         return opened
 
     def _open_many(
@@ -350,20 +349,15 @@ class RotationKeyring(Keyring):
     """A keyring for a rotation, which moves tokens under suspended keys, too: it refuses and counts nothing."""
 
     def _open(self, key: Key, token: Token) -> bytes:
-        return _plaintext(key, token)
+        if (plaintext := key.open(token)) is None:
+            raise DamagedToken.under(key.id, token.timestamp)
+        return plaintext
 
     def _refuses(self, key: Key) -> bool:  # noqa: ARG002 - as a service's keyring is asked
         return False
 
     def _count(self, key: Key, number: int = 1) -> None:
         """Nothing: no service has read it."""
-
-
-def _plaintext(key: Key, token: Token) -> bytes:
-    plaintext = key.open(token)
-    if plaintext is None:
-        raise DamagedToken.under(key.id, token.timestamp)
-    return plaintext
 
 
 def _as_key(key: Key | str, where: str) -> Key:

@@ -23,7 +23,7 @@ from keyring_core.errors import (
     SuspendedKey,
     UndecryptableToken,
 )
-from keyring_core.forks import call_in_children
+from keyring_core.forks import lock_of
 from keyring_core.key_reads import KeyReads, key_reads
 from keyring_core.keyring import Keyring
 from keyring_core.keys import KeyState
@@ -116,8 +116,8 @@ class Reloader:
         self._first_fault: tuple[str] | None = None
         """The message of the last first load that failed: another object for each."""
         self._logged: set[str] = set()
-        self._renew_lock()
-        call_in_children(self._renew_lock)
+        # Reentrant: a signal handler that reloads may interrupt this thread while it reads.
+        self._lock = lock_of(self, threading.RLock)
 
     def __call__(self) -> Keyring:
         """The current keyring. Raises KeyConfigError if the first one cannot be loaded, never later."""
@@ -217,10 +217,6 @@ class Reloader:
             self._loaded, self._error = None, None
             self._due, self._asked = math.inf, -math.inf
             self._logged.clear()
-
-    def _renew_lock(self) -> None:
-        # Reentrant: a signal handler that reloads may interrupt this thread while it reads.
-        self._lock = threading.RLock()
 
     def _first(self) -> Keyring:
         before = self._first_fault

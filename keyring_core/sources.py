@@ -195,10 +195,8 @@ def is_missing(path: Path) -> bool:
     """True if nothing is there. A file that this user may not look at is not missing: reading it gives the reason."""
     try:
         os.stat(path)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return True
-    except OSError:
-        pass
+    except (OSError, ValueError) as error:
+        return isinstance(error, FileNotFoundError | NotADirectoryError | ValueError)
     return False
 
 

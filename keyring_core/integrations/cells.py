@@ -225,16 +225,12 @@ class Cells:
                 log.warning("credential.stored_as_plaintext", column=self.column)
             return raw_of(data)
         # A damaged token is under a key that is known.
-        hint = self._why_unknown(ring, cell) if type(refusal) is UndecryptableToken else None
-        return refusal.with_hint(hint) if hint else refusal
-
-    def _why_unknown(self, ring: Keyring, cell: TokenText) -> str | None:
-        """The likely reason why no key opens the token in *cell*, if its context shows one."""
-        if self.context_name is None:
-            return "its key is missing, or it is bound to a `context`, which the column does not declare"
-        if self.accept_unbound or not isinstance(ring.identify_many([cell])[0], Key):
-            return None
-        return f"it opens without a context: {self.read_unbound}"
+        is_unknown = type(refusal) is UndecryptableToken
+        if is_unknown and self.context_name is None:
+            refusal.with_hint("its key is missing, or it is bound to a `context`, which the column does not declare")
+        elif is_unknown and not self.accept_unbound and isinstance(ring.identify_many([cell])[0], Key):
+            refusal.with_hint(f"it opens without a context: {self.read_unbound}")
+        return refusal
 
     def _encoded(self, value: object) -> bytes:
         """The bytes to encrypt. Its errors are raised outside of `except`: theirs hold the value."""

@@ -56,10 +56,9 @@ class ValueForm:
 
     def normal(self, text: str) -> str:
         """The one text of the value that *text* stands for; *text* itself if it stands for none."""
-        try:
+        with suppress(ValueError, OverflowError):
             return self.write(self.read(text))
-        except (ValueError, OverflowError):
-            return text
+        return text
 
 
 def is_of(kinds: tuple[type, ...], value: object, *, but: type | tuple[()] = ()) -> bool:
@@ -134,10 +133,9 @@ def _write_decimal(places: int | None, value: Decimal | int) -> str:
 
 
 def _read_decimal(places: int | None, text: str) -> Decimal:
-    try:
+    number: Decimal | None = None
+    with suppress(InvalidOperation):
         number = _checked(Decimal(text), Decimal.is_finite)
-    except InvalidOperation:
-        number = None
     if number is None:
         raise ValueError("no decimal number")
     # With the zeros that the type writes; a value that does not fit into its places, of another program, stays.

@@ -8,6 +8,7 @@ of AES-CBC is a field's own, or made by PBKDF2 of CRYPTOGRAPHY_KEY, otherwise of
 from __future__ import annotations
 
 import base64
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -17,6 +18,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
 
+from keyring_core.derivation import protect
+from keyring_core.errors import KeyConfigError, KeyConfigWarning
+from keyring_core.key_text import refuse_weak_secret
 from keyring_core.keys import unpadded
 from keyring_core.legacy.package_cells import LegacyPlaintext, LegacyReader
 from keyring_core.legacy.pickles import plaintext_in
@@ -41,18 +45,29 @@ _READINGS: tuple[Callable[[str], bytes], ...] = (
 )
 
 
-def aes_keys(value: str | bytes) -> list[bytes]:
+def aes_keys(value: str | bytes, where: str) -> list[bytes]:
     """The AES keys that *value* may be: text stands for its UTF-8 bytes, or for what it spells in hex or base64.
 
-    A text of 32 hex digits is a key in three ways, and nothing in it says which one the application means.
+    A text of 32 hex digits is a key in three ways, and nothing in it says which one the application means. *value* is
+    a field's `key`, from *where*. Raises KeyConfigError if it can be none.
     """
-    if isinstance(value, bytes):
-        return [value] if len(value) in _KEY_SIZES else []
     readings = []
-    for read in _READINGS:
-        with suppress(ValueError):
-            readings.append(read(value))
-    return [key for key in dict.fromkeys(readings) if len(key) in _KEY_SIZES]
+    if isinstance(value, bytes):
+        readings.append(value)
+    else:
+        for read in _READINGS:
+            with suppress(ValueError):
+                readings.append(read(value))
+    keys = [key for key in dict.fromkeys(readings) if len(key) in _KEY_SIZES]
+    if not keys:
+        # It may be another secret.
+        protect(value, "secret")
+        raise KeyConfigError(f"{where}: an AES key is 16, 24 or 32 bytes: a text of that length, or in hex or base64")
+    reasons = [reason for secret in (value, *keys) if (reason := protect(secret, "key of another package"))]
+    if reasons:
+        warnings.warn(f"{where}: logs are not masked for it: {reasons[0]}", KeyConfigWarning, 2)
+    refuse_weak_secret(keys[0], keys[0], where, allow_weak=True)
+    return keys
 
 
 class DjangoCryptographyCells(LegacyReader):

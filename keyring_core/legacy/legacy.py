@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import difflib
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import NamedTuple, final
 
 from keyring_core.derivation import Derivation, protect
-from keyring_core.errors import KeyConfigError, KeyConfigWarning, without_frames
+from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.key_commands import keep_from_commands
-from keyring_core.key_text import refuse_weak_secret, split_key_list
+from keyring_core.key_text import split_key_list
 from keyring_core.keys import Key
 from keyring_core.legacy.aes_cells import PADDINGS, AesCells, GcmCells, check_of
 from keyring_core.legacy.django_cryptography import ITERATIONS, SALT, DjangoCryptographyCells, aes_keys
@@ -174,25 +173,20 @@ class Package(NamedTuple):
             raise KeyConfigError(f"{package}: it has no {' and no '.join(extra)}; leave that out")
         if legacy.key is not None and (spare := sorted({"encryption_secret", "salt"} & given)):
             raise KeyConfigError(f"{package}: a field with a key of its own uses no {' and no '.join(spare)}")
-        if legacy.engine is not None:
-            _check_engine(legacy)
-
-
-def _check_engine(legacy: Legacy) -> None:
-    if legacy.engine not in _ENGINES:
-        raise KeyConfigError(f"{legacy.package}: unknown engine; the engines are {', '.join(_ENGINES)}")
-    if legacy.engine != "aes":
-        if legacy.padding is not None or legacy.check is not None:
-            raise KeyConfigError(f"{legacy.package}: only the engine aes has a padding and takes a check")
-        return
-    if legacy.padding is not None and legacy.padding not in PADDINGS:
-        raise KeyConfigError(f"{legacy.package}: unknown padding; the paddings are {', '.join(PADDINGS)}")
-    if legacy.check is None:
-        raise KeyConfigError(
-            f"{legacy.package}: the engine aes does not authenticate, so a wrong key can open a cell to nonsense. "
-            'Set check to "json", or to a regular expression that every plaintext matches as a whole'
-        )
-    check_of(legacy.check)
+        if legacy.engine not in {None, *_ENGINES}:
+            raise KeyConfigError(f"{package}: unknown engine; the engines are {', '.join(_ENGINES)}")
+        if legacy.engine != "aes":
+            if legacy.engine is not None and given & {"padding", "check"}:
+                raise KeyConfigError(f"{package}: only the engine aes has a padding and takes a check")
+            return
+        if legacy.padding is not None and legacy.padding not in PADDINGS:
+            raise KeyConfigError(f"{package}: unknown padding; the paddings are {', '.join(PADDINGS)}")
+        if legacy.check is None:
+            raise KeyConfigError(
+                f"{package}: the engine aes does not authenticate, so a wrong key can open a cell to nonsense. "
+                'Set check to "json", or to a regular expression that every plaintext matches as a whole'
+            )
+        check_of(legacy.check)
 
 
 def _keys(derivations: Iterable[Derivation], secrets: Iterable[FoundText]) -> dict[Key, str]:
@@ -279,20 +273,6 @@ def _fernet_encrypted_fields(legacy: Legacy, environ: Environ) -> LegacyReader:
     return TokenOrJsonCells(_keys(rules, _secrets(legacy, environ)))
 
 
-def _aes_keys(value: str | bytes, where: str) -> list[bytes]:
-    """The keys that a field's `key` in *value* may be. Raises KeyConfigError without any."""
-    keys = aes_keys(value)
-    if not keys:
-        # It may be another secret.
-        protect(value, "secret")
-        raise KeyConfigError(f"{where}: an AES key is 16, 24 or 32 bytes: a text of that length, or in hex or base64")
-    reasons = [reason for secret in (value, *keys) if (reason := protect(secret, "key of another package"))]
-    if reasons:
-        warnings.warn(f"{where}: logs are not masked for it: {reasons[0]}", KeyConfigWarning, 2)
-    refuse_weak_secret(keys[0], keys[0], where, allow_weak=True)
-    return keys
-
-
 def _django_cryptography(legacy: Legacy, environ: Environ) -> LegacyReader:
     salts = list(_salts(legacy, environ)) or [SALT]
     rules = [Derivation("pbkdf2-sha256", salt, iterations=ITERATIONS) for salt in salts]
@@ -300,7 +280,7 @@ def _django_cryptography(legacy: Legacy, environ: Environ) -> LegacyReader:
     encryption = _raw(_keys(rules, read_variables(named, environ, "encryption_secret"))) if named else None
     if legacy.key is not None:
         found_keys = read_variables(_names(legacy.key), environ, "key")
-        encryption = [key for each in found_keys for key in _aes_keys(each.text, each.where)]
+        encryption = [key for each in found_keys for key in aes_keys(each.text, each.where)]
     keys = []
     for found in _secrets(legacy, environ):
         # Also with an encryption secret: it masks this one, and warns of a weak one.

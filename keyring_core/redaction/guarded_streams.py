@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-from keyring_core.forks import call_in_children
+from keyring_core.forks import lock_of
 from keyring_core.redaction.block_masks import MOST_MASKS, masks_in_force, show_masked
 from keyring_core.redaction.qgrams import GramMatcher
 from keyring_core.redaction.redactor import Redactor
@@ -28,8 +28,7 @@ class GuardedStream:
         self._pending = io.StringIO()
         self._pending_bytes = io.BytesIO()
         self._masks: tuple[GramMatcher, ...] = ()
-        self._renew_lock()
-        call_in_children(self._renew_lock)
+        self._lock = lock_of(self, threading.RLock)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.unguarded, name)
@@ -107,9 +106,6 @@ class GuardedStream:
 
     def _redact(self, text: str) -> str:
         return show_masked(None, self._redactor.redact, text, masks=self._masks)
-
-    def _renew_lock(self) -> None:
-        self._lock = threading.RLock()
 
 
 class GuardedBytes:

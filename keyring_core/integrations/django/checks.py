@@ -91,10 +91,9 @@ def _texts(value: object) -> Iterator[str | bytes]:
 
 
 def _is_key(text: str | bytes) -> bool:
-    try:
+    with suppress(ValueError):
         return is_loaded(base64.urlsafe_b64decode(text))
-    except ValueError:
-        return False
+    return False
 
 
 def faults_of_encrypted(field: Any, databases: Iterable[str]) -> list[CheckMessage]:

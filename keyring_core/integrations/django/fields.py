@@ -114,12 +114,8 @@ class EncryptedField(WrittenAsGiven):
     def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
         """The field for a migration, which needs no key: without what is only for reading older cells."""
         name, path, args, kwargs = super().deconstruct()
-        if self.cells.context:
-            kwargs["context"] = self.cells.context
-        if self.binary:
-            kwargs["binary"] = True
-        if self.cells.keys is not None:
-            kwargs["keys"] = self.cells.keys
+        options = {"context": self.cells.context, "binary": self.binary, "keys": self.cells.keys}
+        kwargs |= {name: value for name, value in options.items() if value}
         return name, public_path(path), [*args], kwargs
 
     def check(self, **kwargs: Any) -> list[Any]:
@@ -228,9 +224,7 @@ class EncryptedField(WrittenAsGiven):
         if self.name not in written:
             return
         fields: Iterable[Any] = self.model._meta.local_concrete_fields
-        for field in fields:
-            if getattr(field, "of", None) != self.name:
-                continue
+        for field in [each for each in fields if getattr(each, "of", None) == self.name]:
             if field.name not in written:
                 raise StaleIndexError(
                     f"{self.cells.column}: this UPDATE would leave the blind index {field.name} stale; write it, too: "

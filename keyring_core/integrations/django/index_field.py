@@ -112,10 +112,7 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         name, path, args, kwargs = super().deconstruct()
         for each in ("max_length", "editable", "serialize", "null", "blank", "db_index"):
             kwargs.pop(each, None)
-        if not self.null:
-            kwargs["null"] = False
-        if not self.blank:
-            kwargs["blank"] = False
+        kwargs |= {each: False for each in ("null", "blank") if not getattr(self, each)}
         if self.db_index is self.unique:
             kwargs["db_index"] = self.db_index
         kwargs["of"] = self.of
@@ -249,11 +246,12 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         return IndexText(BlindIndex(self.context, self.normalize).of(self.source.cells.reloader(), plaintext))
 
 
-class _OfValues(Lookup):
-    """Compares an index with the indexes of values, computed when the query runs, under the keys of that time."""
+class EqualValue(Lookup):
+    """`filter(email_index=value)`: compares with the indexes of the value when the query runs, under all keys then."""
 
+    lookup_name = "exact"
     prepare_rhs = False
-    of_column: Any
+    of_column: Any = Exact
     """Django's lookup for a right side that is a column or a subquery."""
 
     def __init__(self, lhs: Any, rhs: Any) -> None:
@@ -285,14 +283,7 @@ class _OfValues(Lookup):
         return In(self.lhs, texts).as_sql(compiler, connection)
 
 
-class EqualValue(_OfValues):
-    """`filter(email_index=value)`."""
-
-    lookup_name = "exact"
-    of_column = Exact
-
-
-class EqualValues(_OfValues):
+class EqualValues(EqualValue):
     """`filter(email_index__in=values)`."""
 
     lookup_name = "in"

@@ -48,6 +48,7 @@ class EncryptedColumnType(ColumnType[T]):
     """The rule for values that the text stands for."""
     length: int | None = None
     """The most characters of a text."""
+    _python_type: type[Any] = str
 
     def __init__(  # noqa: PLR0913 - the options of a column
         self,
@@ -119,8 +120,8 @@ class EncryptedColumnType(ColumnType[T]):
 
     @property
     def python_type(self) -> type[Any]:
-        """The class of the values."""
-        return {ValueKind.TEXT: str, ValueKind.BYTES: bytes}.get(self.kind, object)
+        """The class of the values, such as `date` for `of=Date()`."""
+        return self._python_type
 
     @property
     def _static_cache_key(self) -> Any:
@@ -175,16 +176,12 @@ class EncryptedText(EncryptedColumnType[V]):
         super().__init__(context, **options)
         self.options = {"context": context, "of": None if of is None else kind, **self.options}
 
-    @property
-    def python_type(self) -> type[Any]:
-        """The class of the values: `date` for `of=Date()`."""
-        return self._python_type
-
 
 class EncryptedBytes(EncryptedColumnType[bytes]):
     """Bytes. The column is TEXT all the same, since a token is text."""
 
     kind = ValueKind.BYTES
+    _python_type = bytes
     cache_ok = True
 
 
@@ -198,4 +195,5 @@ class EncryptedJSON(EncryptedColumnType[Any]):
     """
 
     kind = ValueKind.JSON
+    _python_type = object
     cache_ok = True

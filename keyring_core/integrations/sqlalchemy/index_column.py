@@ -21,7 +21,7 @@ from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.integrations.sqlalchemy.column_type import ColumnType, cells_of, without_wrapper
 from keyring_core.integrations.sqlalchemy.encrypted import EncryptedColumnType
 from keyring_core.integrations.sqlalchemy.index_lookups import EqualityByIndex, SoughtIndexes, refused
-from keyring_core.integrations.sqlalchemy.statements import contains, set_by_select, set_by_values
+from keyring_core.integrations.sqlalchemy.statements import contains, set_by_values
 from keyring_core.integrations.sqlalchemy.value_types import ANY_DIALECT, after_own
 
 ATTRIBUTE = "keyring_core.attribute"
@@ -242,7 +242,7 @@ def _index_of_inserted(context: Any) -> IndexText | None:
         if name in row and source not in later:
             return kind.of_source(row[name], context.dialect)
     statement = context.compiled.statement
-    if contains(set_by_values(statement) | set_by_select(statement) | later, source):
+    if contains(set_by_values(statement) | later, source):
         raise StaleIndexError(
             f"{kind.place()}: {kind.of!r} is written, but the value is not known when its index is computed: it comes "
             f"from an expression, a bindparam, a SELECT or a later default; set {index.key!r} too"

@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from keyring_core.blind_index import IndexText
 from keyring_core.errors import StaleIndexError
 from keyring_core.integrations.sqlalchemy.index_column import ATTRIBUTE, BlindIndexOf
-from keyring_core.integrations.sqlalchemy.statements import contains, once, set_by_upsert, set_by_values
+from keyring_core.integrations.sqlalchemy.statements import columns_in, contains, once, set_by_values, upserted
 
 _COMPARED = "keyring_core_compared"
 """The attribute of an execution whose values were compared: of many rows SQLAlchemy sends one batch after the other."""
@@ -82,7 +82,7 @@ def stale_index(compiled: Any) -> StaleIndexError | None:
     statement = compiled.statement
     bound = {getattr(bind.type, "owner", None) for bind in compiled.binds.values()}
     updated = set_by_values(statement) | bound if compiled.isupdate else set()
-    changed = set_by_upsert(statement)
+    changed = columns_in(upserted(statement))
     for index in _indexes(statement.table.columns):
         kind = index.type
         source = kind.source(index)

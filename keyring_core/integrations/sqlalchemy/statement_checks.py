@@ -242,13 +242,9 @@ def _refused_without_key(elements: Any, what: str) -> Iterator[ComparisonError]:
 def _has_key(column: Any, columns: Sequence[Any]) -> bool:
     """True if the primary key of the table of *column* is in *columns*."""
     key = {part for base in column.base_columns for part in getattr(getattr(base, "table", None), "primary_key", ())}
-    found = {part for each in columns if _table(each) == _table(column) for part in each.base_columns}
-    return bool(key) and key <= found
-
-
-def _table(column: Any) -> int:
-    # An annotated one is another object, with the same hash.
-    return hash(getattr(column, "table", None))
+    # An annotated table is another object, with the same hash.
+    alike = [each for each in columns if hash(getattr(each, "table", None)) == hash(getattr(column, "table", None))]
+    return bool(key) and key <= {part for each in alike for part in each.base_columns}
 
 
 def _column(clause: Any, statement: Any) -> Any:

@@ -26,20 +26,14 @@ def once(compiled: Any, name: str, make: Callable[[Any], T]) -> T:
 
 
 def set_by_values(statement: Any) -> set[Any]:
-    """The columns, or their names, that `values()` sets to a value or an expression. Several rows set the same ones."""
+    """The columns, or their names, that `values()` sets, or that INSERT FROM SELECT fills. Rows set the same ones."""
     several = getattr(statement, "_multi_values", None) or ()
     first = several[0][0] if several else None
-    return names(getattr(statement, "_values", None)) | names(first)
-
-
-def set_by_select(statement: Any) -> set[Any]:
-    """The columns that INSERT FROM SELECT fills."""
-    return names(getattr(statement, "_select_names", None))
-
-
-def set_by_upsert(statement: Any) -> set[Any]:
-    """The columns that ON CONFLICT (PostgreSQL, SQLite) or ON DUPLICATE KEY (MySQL) sets."""
-    return names(_upserted(statement))
+    return (
+        columns_in(getattr(statement, "_values", None))
+        | columns_in(first)
+        | columns_in(getattr(statement, "_select_names", None))
+    )
 
 
 def contains(written: set[Any], column: Any) -> bool:
@@ -47,7 +41,7 @@ def contains(written: set[Any], column: Any) -> bool:
     return column in written or column.key in written or column.name in written
 
 
-def names(written: Any) -> set[Any]:
+def columns_in(written: Any) -> set[Any]:
     """The columns that are written: a mapping, names, or in SQLAlchemy 2.0 also pairs."""
     return {each[0] if isinstance(each, tuple) else each for each in written or ()}
 
@@ -59,7 +53,7 @@ def written_expressions(compiled: Any) -> Iterator[tuple[Any, Any, bool]]:
     """
     statement, state = compiled.statement, compiled.compile_state
     rows = [getattr(statement, "_values", None), *(getattr(state, "_multi_parameters", None) or ())]
-    rows += [getattr(statement, "_ordered_values", None), _upserted(statement)]
+    rows += [getattr(statement, "_ordered_values", None), upserted(statement)]
     for row in filter(None, rows):
         for key, value in row.items() if isinstance(row, Mapping) else row:
             expression = value.__clause_element__() if hasattr(value, "__clause_element__") else value
@@ -71,7 +65,8 @@ def written_expressions(compiled: Any) -> Iterator[tuple[Any, Any, bool]]:
             yield key, expression, False
 
 
-def _upserted(statement: Any) -> Any:
+def upserted(statement: Any) -> Any:
+    """What ON CONFLICT (PostgreSQL, SQLite) or ON DUPLICATE KEY (MySQL) writes; None if there is none."""
     clause = getattr(statement, "_post_values_clause", None)
     return getattr(clause, "update_values_to_set", None) or getattr(clause, "update", None)
 
