@@ -87,16 +87,13 @@ def compare(document: Mapping[str, Any], chain: Chain, name: str) -> Compared:
     elif found.kept:
         found.differences.append(Difference(f"{name} was changed after it was issued: {names}", _ISSUED))
     else:
-        found.differences.append(_unknown(document.get("ledger"), chain.ledger or "", name))
+        words, remedy = f"{name}: this ledger issued no such certificate", "name the ledger that issued it: --url"
+        own, ledger = chain.ledger or "", document.get("ledger")
+        is_of_another = isinstance(ledger, str) and ledger != own
+        if is_of_another:
+            words = f"{name} is a certificate of another ledger ({str(ledger)[:16]}); this one is {own[:16]}"
+        found.differences.append(Difference(words, remedy if is_of_another else f"{remedy}; or ask who made it"))
     return found
-
-
-def _unknown(ledger: object, own: str, name: str) -> Difference:
-    if isinstance(ledger, str) and ledger != own:
-        words = f"{name} is a certificate of another ledger ({ledger[:16]}); this one is {own[:16]}"
-        return Difference(words, "name the ledger that issued it: --url")
-    words = f"{name}: this ledger issued no such certificate"
-    return Difference(words, "name the ledger that issued it: --url; or ask who made it")
 
 
 def _event_of(document: Mapping[str, Any], chain: Chain) -> int | None:
