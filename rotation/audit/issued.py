@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Annotated, Any
 
 from rotation.audit.differences import Difference
 from rotation.ledger.chain import (
@@ -45,13 +45,14 @@ def parse_certificate(data: bytes) -> dict[str, Any]:
     raise CertificateFileError(fault)
 
 
-class FieldDifference(NamedTuple):
-    """A field of a file that is not as the ledger has it."""
+@dataclass
+class Field:
+    """A field in which the file and the copy in the ledger differ."""
 
-    name: str
-    file: Any
-    """None if it is missing, as null."""
-    ledger: Any
+    # A JSON document has these, with the texts beside them as descriptions.
+    name: Annotated[str, "The field."]
+    file: Annotated[Any, "What the file has; null if it is missing."]
+    ledger: Annotated[Any, "What the ledger has; null if it is missing."]
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Compared:
     """The event that has its digests; of an older certificate the first one. Then this ledger issued it as it is."""
     kept: KeptCertificate | None = None
     """The ledger's copy of it, or of what it was before it was changed."""
-    fields: list[FieldDifference] = field(default_factory=list)
+    fields: list[Field] = field(default_factory=list)
     """The fields in which the two differ."""
     differences: list[Difference] = field(default_factory=list)
 
@@ -86,16 +87,13 @@ def compare(document: Mapping[str, Any], chain: Chain, name: str) -> Compared:
     elif found.kept:
         found.differences.append(Difference(f"{name} was changed after it was issued: {names}", _ISSUED))
     else:
-        found.differences.append(_unknown(document.get("ledger"), chain.ledger or "", name))
+        words, remedy = f"{name}: this ledger issued no such certificate", "name the ledger that issued it: --url"
+        own, ledger = chain.ledger or "", document.get("ledger")
+        is_of_another = isinstance(ledger, str) and ledger != own
+        if is_of_another:
+            words = f"{name} is a certificate of another ledger ({str(ledger)[:16]}); this one is {own[:16]}"
+        found.differences.append(Difference(words, remedy if is_of_another else f"{remedy}; or ask who made it"))
     return found
-
-
-def _unknown(ledger: object, own: str, name: str) -> Difference:
-    if isinstance(ledger, str) and ledger != own:
-        words = f"{name} is a certificate of another ledger ({ledger[:16]}); this one is {own[:16]}"
-        return Difference(words, "name the ledger that issued it: --url")
-    words = f"{name}: this ledger issued no such certificate"
-    return Difference(words, "name the ledger that issued it: --url; or ask who made it")
 
 
 def _event_of(document: Mapping[str, Any], chain: Chain) -> int | None:
@@ -130,10 +128,10 @@ def _likely(document: Mapping[str, Any], chain: Chain) -> KeptCertificate | None
     return min(likely, key=lambda found: found[0])[1] if likely else None
 
 
-def _differing(document: Mapping[str, Any], kept: Mapping[str, Any]) -> list[FieldDifference]:
+def _differing(document: Mapping[str, Any], kept: Mapping[str, Any]) -> list[Field]:
     # As JSON: in Python, True is 1.
     return [
-        FieldDifference(each, document.get(each), kept.get(each))
+        Field(each, document.get(each), kept.get(each))
         for each in (*kept, *(each for each in document if each not in kept))
         if each not in document or each not in kept or canonical(document[each]) != canonical(kept[each])
     ]

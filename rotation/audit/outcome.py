@@ -9,13 +9,13 @@ from msgspec import UNSET
 from rich.console import RenderableType
 from rich.text import Text
 
-from rotation.audit.issued import Compared
+from rotation.audit.issued import Compared, Field
 from rotation.audit.verification import Verification
 from rotation.ledger.chain import SIGNATURE, Chain, KeptCertificate, digest_of, unsigned, utc_text
 from rotation.model.next_steps import PLAIN, Invocation
 from rotation.model.text import many, to_second
 from rotation.output.documents.parts import Document, Missing
-from rotation.output.terminal import Fitting, following, rows_table
+from rotation.output.terminal import following, rows_table
 
 LAST_EVENTS = 10
 """Events that a screen shows; --json has all."""
@@ -50,15 +50,11 @@ def _chain(ledger: str, chain: Chain) -> Iterator[RenderableType]:
     yield f"The {ledger} has {many(len(chain.events), 'event')} since {since}, and {kept}."
     yield f"Its name: {chain.ledger}"
     yield f"Its head: {chain.head.digest} (event {chain.head.number})"
-    yield _last(chain)
-
-
-def _last(chain: Chain) -> Fitting:
     rows = [
         [str(event.number), to_second(event.at), event.service or "", event.key_id or "", event.event, event.by or ""]
         for event in chain.events[-LAST_EVENTS:]
     ]
-    return rows_table(["#event", "time", "service", "key", "what", "by"], rows, always="#event")
+    yield rows_table(["#event", "time", "service", "key", "what", "by"], rows, always="#event")
 
 
 class EventJson(Document):
@@ -93,14 +89,6 @@ class IssuedJson(Document):
         return cls(kept.key_id, utc_text(kept.written), digest_of(unsigned(document)), kept.event, signed_with)
 
 
-class FieldJson(Document):
-    """A field in which the file and the copy in the ledger differ."""
-
-    name: Annotated[str, "The field."]
-    file: Annotated[Any, "What the file has; null if it is missing."]
-    ledger: Annotated[Any, "What the ledger has; null if it is missing."]
-
-
 class CertificateFileJson(Document):
     """The certificate in a file."""
 
@@ -108,7 +96,7 @@ class CertificateFileJson(Document):
     as_issued: Annotated[bool | None, "True if this ledger issued it as it is; null if no ledger was read."]
     digest: Annotated[str | None, "SHA-256 of its canonical JSON without its signature; null if it is no certificate."]
     event: Annotated[int | None, "The event of the certificate that it is, or was before it was changed."]
-    fields: Annotated[list[FieldJson], "The fields in which it differs from the copy in the ledger."]
+    fields: Annotated[list[Field], "The fields in which it differs from the copy in the ledger."]
     signed_with: Annotated[str | None, "The id of the key that is said to have signed it."]
     signature_checked: Annotated[bool, "True if the signature fits the key of --public."]
 
@@ -158,7 +146,7 @@ def _of_file(found: Verification, compared: Compared | None) -> CertificateFileJ
         as_issued=None if found.chain is None else compared is not None and compared.is_as_issued,
         digest=found.digest,
         event=kept.event if kept else compared.event if compared else None,
-        fields=[FieldJson(*each) for each in compared.fields] if compared else [],
+        fields=compared.fields if compared else [],
         signed_with=found.signed_with,
         signature_checked=found.is_signature_checked,
     )

@@ -73,7 +73,15 @@ def check(  # noqa: PLR0913 - click's
         raise click.UsageError(f"--json and --format {form} exclude each other")
     command.as_json = command.as_json or form == "json"
     if listing:
-        return _list(command)
+        from rotation.checks.verdict import check_names, list_checks
+        from rotation.output.check_text import render_list
+        from rotation.output.documents.found import CheckListJson
+
+        policy = command.policy()
+        check_names(policy)
+        checks = list_checks(policy)
+        command.show(CheckListJson.of(checks), render_list(checks))
+        return 0
     verdict = _examine(command, given, sample, prometheus)
     if form == "nagios":
         from rotation.output.nagios import line
@@ -145,18 +153,6 @@ def _attempt(command: CommandContext, act: Callable[[], T]) -> tuple[T | None, s
     except Exception as error:
         structlog.get_logger(__name__).exception("check.failed")
         return None, f"the check failed ({type(error).__name__}); see the log"
-
-
-def _list(command: CommandContext) -> int:
-    from rotation.checks.verdict import check_names, list_checks
-    from rotation.output import check_text
-    from rotation.output.documents.found import CheckListJson
-
-    policy = command.policy()
-    check_names(policy)
-    checks = list_checks(policy)
-    command.show(CheckListJson.of(checks), check_text.render_list(checks))
-    return 0
 
 
 @click.command(

@@ -17,7 +17,7 @@ from keyring_core import Key
 from keyring_core.environment import PREVIOUS, PRIMARY, VARIABLES
 from keyring_core.errors import printable
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
-from rotation.cli.shared_options import CommandContext, Process, common_options, path_option, print_json
+from rotation.cli.shared_options import CommandContext, Process, common_options, path_option
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.next_steps import Invocation, shell_word
 from rotation.world.atomic_file import read_whole, replace_whole
@@ -89,7 +89,6 @@ def _show(command: CommandContext) -> int:
     import tempfile
 
     from rotation.output.documents.parts import DemoJson
-    from rotation.world.outputs import Outputs
 
     # The demo has keys, a rotation.toml and a ledger of its own.
     environ = {name: value for name, value in command.inputs.process_environ.items() if name not in VARIABLES}
@@ -167,6 +166,7 @@ class _Recorder(io.StringIO):
 def _make(command: CommandContext, folder: Path) -> int:
     from rotation.kept_files import outputs_of
     from rotation.output.documents.parts import DemoJson, StepJson
+    from rotation.output.terminal import Verbatim
 
     outputs = outputs_of(command)
     if not folder.exists():
@@ -183,18 +183,14 @@ def _make(command: CommandContext, folder: Path) -> int:
     primary, previous, _ = make_folder(folder, outputs)
     steps = _steps(folder, primary.id, previous.id, program_elsewhere(command.invocation.program))
     files = [str(folder / name) for name in (DATABASE, ENV_FILE, CONFIG)]
-    if command.as_json:
-        document = DemoJson(
-            complete=True, folder=str(folder), files=files, steps=[StepJson(*step) for step in steps.items()]
-        )
-        print_json(document, command.streams.stdout)
-        return 0
+    shown = [StepJson(*step) for step in steps.items()]
+    document = DemoJson(complete=True, folder=str(folder), files=files, steps=shown)
     lines = [printable(f"Written: {', '.join(files)}")]
     if not command.quiet:
         lines.append("Type these commands, one after the other:")
         for number, (do, run) in enumerate(steps.items(), 1):
             lines += ["", f"# {number}. {do}", run]
-    print("\n".join(lines), file=command.streams.stdout)
+    command.show(document, [Verbatim("\n".join(lines))])
     return 0
 
 

@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 
 UNREACHABLE = "the ledger's database cannot be reached, or refuses"
 
-EXIT_CODES = {
-    0: "the tables are there; with --sql: the statements are printed",
-    2: USAGE,
-    3: UNREACHABLE,
-}
 url_option = click.option(
     "--url",
     metavar="URL",
@@ -58,7 +53,7 @@ def ledger(**_: object) -> None:
         "Make the tables in the database of a variable": "ledger init --url '$LEDGER_URL'",
         "Print the statements, for an administrator to run": "ledger init --url '$LEDGER_URL' --sql",
     },
-    exit_codes=EXIT_CODES,
+    exit_codes={0: "the tables are there; with --sql: the statements are printed", 2: USAGE, 3: UNREACHABLE},
 )
 @url_option
 @click.option("--sql", is_flag=True, help="Print the SQL statements for this database, and execute none.")

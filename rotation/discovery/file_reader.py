@@ -161,7 +161,8 @@ class FileReader(TableReader):
     def _at(self, address: Sequence[Any]) -> list[ColumnElement[bool]]:
         """A row does not move within a transaction that sees one moment."""
         table, tid = self.address
-        return [table == sa.literal(int(address[0])), tid == sa.cast(sa.literal(address[1], sa.Text), _Tid())]
+        place = sa.text("CAST(:place AS tid)").bindparams(place=address[1])
+        return [table == sa.literal(int(address[0])), tid == place]
 
 
 class BlockLook(NamedTuple):
@@ -331,13 +332,3 @@ def _escaped(mark: bytes) -> str:
 def _as_text(sql: str) -> str:
     """*sql* for SQLAlchemy, in which a colon begins no parameter."""
     return sql.replace(":", r"\:")
-
-
-class _Tid(sa.types.UserDefinedType[Any]):
-    """The place of a row in its file."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: object) -> str:
-        """As PostgreSQL calls it."""
-        return "tid"

@@ -187,10 +187,10 @@ def _of_models(source: Declaration, others: Sequence[str], url: str, database: s
     if others:
         lines.append(f"# Covers {', '.join(map(printable, others))}, too: remove the entries that name these columns.")
     if source.django is not None:
-        return "\n".join([*lines, f"django = {as_toml(source.django)}", ""])
-    return "\n".join(
-        [*lines, f"models = {as_toml(source.models or '')}", f"url = {_url(source.url or url, database)}", ""]
-    )
+        lines.append(f"django = {as_toml(source.django)}")
+    else:
+        lines += [f"models = {as_toml(source.models or '')}", f"url = {_url(source.url or url, database)}"]
+    return "\n".join([*lines, ""])
 
 
 def entry_of(columns: Sequence[TokenColumn]) -> str:

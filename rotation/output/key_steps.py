@@ -218,9 +218,9 @@ class KeysStepJson(Document):
         manual = done.written.manual
         # A new key that is neither written nor shown exists nowhere.
         dropped = done.step is KeyStep.STAGE and manual and not show_key
-        return cls(
+        return cls.like(
+            done,
             complete=not (done.refused or manual),
-            step=done.step,
             key=None if dropped else done.key.id,
             files=[str(path) for path in done.written.files],
             todo=[
@@ -231,7 +231,6 @@ class KeysStepJson(Document):
                 RefusalJson(reason, invocation.text(remedy), commands_of(remedy, invocation))
                 for reason, remedy in done.refused
             ],
-            notes=done.notes,
             ignored=[RemarkJson(*remark) for remark in done.ignored],
             next=None if done.refused else invocation.text(done.following),
             commands=[] if done.refused else commands_of(done.following, invocation),

@@ -50,7 +50,17 @@ class LogWatcher:
                 self._done += rows
                 self._outdated += outdated
                 if now := self._is_due():
-                    self._log_pass(pace, now)
+                    log.info(
+                        "rotation.progress",
+                        target=self._label,
+                        number=self._number,
+                        done=self._done,
+                        rows=self._estimate.total,
+                        **{self._outdated_name: self._outdated},
+                        rows_per_second=round(self._estimate.rate(self._done, now)),
+                        pace=pace,
+                        seconds_left=self._estimate.seconds_left(self._done, now),
+                    )
             case AtWork(words, rows, so_far):
                 self._done = rows + (self._done if words == self._label else 0)
                 self._label = words
@@ -67,19 +77,6 @@ class LogWatcher:
             return None
         self._next = now + LOG_SECONDS
         return now
-
-    def _log_pass(self, pace: str, now: float) -> None:
-        log.info(
-            "rotation.progress",
-            target=self._label,
-            number=self._number,
-            done=self._done,
-            rows=self._estimate.total,
-            **{self._outdated_name: self._outdated},
-            rows_per_second=round(self._estimate.rate(self._done, now)),
-            pace=pace,
-            seconds_left=self._estimate.seconds_left(self._done, now),
-        )
 
 
 class _Bars(rich.progress.Progress):
@@ -122,8 +119,15 @@ class BarWatcher:
     def __call__(self, progress: Progress) -> None:
         """Shows it."""
         match progress:
-            case Began():
-                self._begin(progress)
+            case Began(report, rows, number, done):
+                if self._task is None or number == 1:
+                    # The bar begins after the rows that an earlier run has done; a second pass reuses it.
+                    rotating = f"{self._verb} {report.target.label}"
+                    self._task = self._progress.add_task(rotating, total=max(rows, done), completed=done, rate="")
+                else:
+                    checking = f"checking (pass {number}) {report.target.label}"
+                    self._progress.reset(self._task, total=rows, description=checking, rate="")
+                self._done, self._estimate = done, Estimate(time.monotonic(), rows, done)
             case Advanced(rows, _, pace) if self._task is not None:
                 self._done += rows
                 rate = self._estimate.rate(self._done, time.monotonic())
@@ -140,14 +144,3 @@ class BarWatcher:
             case Note(words):
                 # Above the bars, where it stays.
                 self._progress.console.print(Text(printable(words)), soft_wrap=True)
-
-    def _begin(self, began: Began) -> None:
-        """Adds a bar that begins after the rows that an earlier run has done. A second pass reuses it."""
-        label, rows, done = began.report.target.label, began.rows, began.done
-        if self._task is None or began.pass_number == 1:
-            rotating = f"{self._verb} {label}"
-            self._task = self._progress.add_task(rotating, total=max(rows, done), completed=done, rate="")
-        else:
-            checking = f"checking (pass {began.pass_number}) {label}"
-            self._progress.reset(self._task, total=rows, description=checking, rate="")
-        self._done, self._estimate = done, Estimate(time.monotonic(), rows, done)

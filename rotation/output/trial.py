@@ -62,13 +62,11 @@ class FittingRuleJson(Document):
     def of(cls, fit: FittingRule, trial: Trial, place: SecretPlace) -> FittingRuleJson:
         """The part on one *fit*."""
         made = entry_of(fit, trial.cell, place)
-        return cls(
+        return cls.like(
+            fit,
             id=fit.key_id,
             derive=fit.candidate.rule.derive,
             rule=rule_in_words(fit),
-            without=fit.without,
-            bound=fit.bound,
-            weakness=fit.weakness,
             used_by=[use.words for use in made.uses],
             name=made.name,
             entry=made.text,

@@ -274,7 +274,7 @@ class TextSearch:
                 elif obstacle := self._obstacle_of(place, each):
                     self.unknown += 1
                     self._blame_token(place, number, obstacle)
-            self._look_at(place, _without(self._texts[place], located))
+            self._look_at(place, _replaced(self._texts[place], located, repeat(_GAP)))
         for part in bulk.find(self._known, padded(self.bodies[self._plain :])):
             if isinstance(part, SignedBatch):
                 moved = part.batch._replace(places=[place + self._plain for place in part.places])
@@ -353,19 +353,10 @@ def _joined(texts: Sequence[str]) -> tuple[str, str]:
     raise ValueError("texts hold every character that might stand between them")
 
 
-def _without(text: str, tokens: Sequence[Located]) -> str:
-    """*text* with a gap in the place of each of *tokens*."""
-    pieces, end = list[str](), 0
-    for each in tokens:
-        pieces.append(text[end : each.start])
-        end = max(end, each.start + len(each.run))
-    return _GAP.join([*pieces, text[end:]])
-
-
-def _replaced(text: str, tokens: Sequence[Located], runs: Sequence[str]) -> str:
-    """*text* with *runs* in the places of *tokens*, which are as long."""
+def _replaced(text: str, tokens: Sequence[Located], runs: Iterable[str]) -> str:
+    """*text* with *runs* in the places of *tokens*; those that no key signed may overlap."""
     pieces, end = list[str](), 0
     for each, run in zip(tokens, runs, strict=False):
         pieces += text[end : each.start], run
-        end = each.start + len(run)
+        end = max(end, each.start + len(each.run))
     return "".join([*pieces, text[end:]])

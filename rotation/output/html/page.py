@@ -150,8 +150,7 @@ def _environment() -> Environment:
         finalize=_in_one_line,
     )
     environment.filters["number"] = "{:,}".format
-    dated = (day, moment, issued, promoted)
-    for function in (*dated, share, span, be, many):
+    for function in (day, moment, issued, promoted, share, span, be, many):
         environment.filters[function.__name__] = function
     return environment
 
