@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import PoolProxiedConnection
 
+from rotation.stores.blocks import drivers_errors
 from rotation.stores.connection import UNREADABLE
 from rotation.stores.dialect import Dialect, Mode
 from rotation.stores.watchdog import BackgroundCall, NoAnswerError
@@ -106,17 +106,11 @@ class ServiceEngine:
 
     def _connect(self, pool: sa.Pool) -> PoolProxiedConnection:
         """A connection of *pool*. Raises NoAnswerError, and DBAPIError as SQLAlchemy does for an engine's own pool."""
-        driver = self._engine.dialect.loaded_dbapi
         try:
-            return pool.connect()
+            with drivers_errors(self._engine):
+                return pool.connect()
         except OSError as error:
             raise NoAnswerError(f"{UNREADABLE} ({error.strerror})") from None
-        except driver.Error as error:
-            lost = self._engine.dialect.is_disconnect(error, None, None)
-            failure = DBAPIError.instance(
-                None, None, error, driver.Error, hide_parameters=True, connection_invalidated=lost
-            )
-        raise failure
 
 
 class _Line:

@@ -73,18 +73,20 @@ class BlockAccess(Protocol):
 
 
 @contextmanager
-def drivers_errors(connection: sa.Connection) -> Iterator[None]:
+def drivers_errors(used: sa.Connection | sa.Engine) -> Iterator[None]:
     """Raises what the driver itself raises as the DBAPIError that SQLAlchemy would make of it."""
-    driver: Any = connection.dialect.loaded_dbapi
+    driver: Any = used.dialect.loaded_dbapi
+    connection = used if isinstance(used, sa.Connection) else None
     try:
         yield
         return
     except driver.Error as error:
-        lost = connection.dialect.is_disconnect(error, connection.connection.driver_connection, None)
+        raw = connection.connection.driver_connection if connection else None
+        lost = used.dialect.is_disconnect(error, raw, None)
         failure = sa.exc.DBAPIError.instance(
             None, None, error, driver.Error, hide_parameters=True, connection_invalidated=lost
         )
-    if lost:
+    if lost and connection:
         connection.invalidate()
     raise failure
 
