@@ -107,7 +107,10 @@ class _Steps:
             yield from self._give(name, "The new key encrypts from now on.")
         yield from self._move()
         yield from preset.after
-        yield from self._end()
+        for names in self._sharing():
+            yield self._retire(names)
+            for name in names:
+                yield from self._give(name, "The old key is gone from it.")
 
     def offline(self) -> Iterator[PresetStep]:
         preset = self.preset
@@ -180,12 +183,6 @@ class _Steps:
         sets = " for every key set whose columns are there" if len(self.preset.keys) > 1 else ""
         yield self._do("status", f"Check that this says Complete{sets}. {_INCOMPLETE}")
         yield self._do("discover", _SEARCH)
-
-    def _end(self) -> Iterator[PresetStep]:
-        for names in self._sharing():
-            yield self._retire(names)
-            for name in names:
-                yield from self._give(name, "The old key is gone from it.")
 
     def _sharing(self) -> list[list[str]]:
         """The key sets that have previous keys; those whose older key is made of one secret stand together."""

@@ -78,7 +78,10 @@ class RowReader(Reader):
                 if isinstance(kind, sa.Integer | sa.Uuid)
                 or (self._dialect.holds_text(kind) and not isinstance(kind, sa.Enum))
             ]
-            names.extend(sorted(may_be_salt, key=_turn))
+            # Columns that are called a salt come first, then those that are called an id.
+            names.extend(
+                sorted(may_be_salt, key=lambda name: ("salt" not in name.lower(), not name.lower().endswith("id")))
+            )
             del names[MOST_SALTS:]
             beside = [
                 free_column(name)
@@ -110,11 +113,6 @@ class RowReader(Reader):
                 return self._dialect.sendable(uuid.UUID(text))
             return self._dialect.sendable(bytes.fromhex(text) if isinstance(kind, sa.types._Binary) else text)
         raise UsageError(f"{self._target.label}: --row is a value of {name}, a {type(kind).__name__}")
-
-
-def _turn(name: str) -> tuple[bool, bool]:
-    """Columns that are called a salt come first, then those that are called an id."""
-    return "salt" not in name.lower(), not name.lower().endswith("id")
 
 
 def _has_token(cell: str | bytes | None) -> bool:

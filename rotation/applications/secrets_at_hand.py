@@ -102,7 +102,13 @@ def try_held(
         # A table without a key, say, gets no entry either.
         with suppress(UsageError, StoreError):
             cell = read(column)
-            held = next((each for each in _again(proven, cell) if each[1].fits), None)
+            for secret, before in proven:
+                # The rules that fitted another cell.
+                rules = [fit.candidate for fit in before.fits]
+                again = try_rules(replace(before, cell=cell, candidates=rules, fits=[], keys=0), secret.where)
+                if again.fits:
+                    held = secret, again
+                    break
             if held is None and whole < MOST_COLUMNS:
                 whole += 1
                 for secret in secrets:
@@ -121,10 +127,3 @@ def try_held(
         bare = f"; it fits without {fit.without}: set {made.place} so" if fit.without else ""
         rule = f"{rule_in_words(fit)}{bare}"
         yield DerivedKey(column.label, secret.where, fit.key_id, rule, made.text, covered=column.covered)
-
-
-def _again(proven: Iterable[tuple[HeldSecret, Trial]], cell: StoredCell) -> Iterator[tuple[HeldSecret, Trial]]:
-    """The rules that fitted other cells, tried on *cell*."""
-    for secret, trial in proven:
-        rules = [fit.candidate for fit in trial.fits]
-        yield secret, try_rules(replace(trial, cell=cell, candidates=rules, fits=[], keys=0), secret.where)

@@ -15,7 +15,7 @@ from rotation.ledger.clock import Clocks
 from rotation.ledger.key_uses import KeyUses
 from rotation.ledger.records import history_of, next_promotion, took_over
 from rotation.model.counts import Counts
-from rotation.model.next_steps import Next, Remedy, retire_step
+from rotation.model.next_steps import Next, Remedy, Steps, demotion_steps, retire_step
 from rotation.retirement.evidence import Evidence, of_censuses
 
 if TYPE_CHECKING:
@@ -197,10 +197,15 @@ class Facts:
         """When the primary key took over; None if that is unknown, as after keys were put back by hand."""
         return took_over(self.primary or "", self.older, self.records, self.service)
 
-    def newer(self, policy: Policy) -> Mapping[str, Promotion]:
-        """The previous keys that were promoted later than the primary key."""
+    def demotion(self, policy: Policy) -> tuple[str, str, Steps] | None:
+        """Which previous key was promoted last, if later than the primary key; the likely causes; and what to do."""
         skew = policy.max_clock_skew
-        return history_of(self.primary or "", self.older, self.records, self.service, skew=skew).newer
+        newer = history_of(self.primary or "", self.older, self.records, self.service, skew=skew).newer
+        if not newer:
+            return None
+        key_id, promotion = max(newer.items(), key=lambda item: item[1].latest)
+        words = f"{key_id} was promoted ({promotion.words()}) later than the primary key {self.primary}"
+        return words, promotion.causes, demotion_steps(key_id, self.key_set, may_be_clock=promotion.is_close)
 
     @property
     def promoted(self) -> datetime | None:

@@ -15,7 +15,7 @@ from rotation.ledger.clock import CLOCK_REMEDY, SERVICE_CLOCK_REMEDY
 from rotation.ledger.database import SHAPE_REMEDY, UNKNOWN_SHAPE
 from rotation.ledger.key_uses import of_clocks
 from rotation.model.key_use import in_words
-from rotation.model.next_steps import CHECK, DISCOVER, RUN, STATUS, Next, Remedy, Repeats, Steps, demotion_steps
+from rotation.model.next_steps import CHECK, DISCOVER, RUN, STATUS, Next, Remedy, Repeats, Steps
 from rotation.model.text import many, span, to_minute
 from rotation.retirement.reasons import refusals
 from rotation.retirement.words import LOOK_ELSEWHERE
@@ -260,14 +260,9 @@ def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> F
 
 def _not_replaced(facts: Facts, key_id: str, policy: Policy) -> Finding:
     """The finding on a previous key of which nobody knows when another one took over from it."""
-    newer = facts.newer(policy)
-    if newer:
-        newest, promotion = max(newer.items(), key=lambda item: item[1].latest)
-        message = (
-            f"{newest} was promoted ({promotion.words()}) later than the primary key {facts.primary}, so the ledger "
-        )
-        message += f"does not know when {key_id} was replaced: {promotion.causes}"
-        steps = demotion_steps(newest, facts.key_set, may_be_clock=promotion.is_close)
+    if demotion := facts.demotion(policy):
+        words, causes, steps = demotion
+        message = f"{words}, so the ledger does not know when {key_id} was replaced: {causes}"
         return Finding(Level.UNKNOWN, key_id, message, steps)
     if facts.ledger_fault or facts.ledger_unwritten or facts.primary not in facts.own:
         return _undated("the previous key", key_id)

@@ -12,7 +12,7 @@ from rotation.checks.facts import Facts, Finding, Level, TargetFacts
 from rotation.configuration.policy import Policy
 from rotation.ledger.records import history_of, missing
 from rotation.model.counts import KEPT_PROBLEMS
-from rotation.model.next_steps import LIST_ROWS, NAME_CONTEXT, RUN, Steps, demotion_steps
+from rotation.model.next_steps import LIST_ROWS, NAME_CONTEXT, RUN, Steps
 from rotation.model.report import NOT_UNREADABLE
 from rotation.model.text import issued, many, span, to_minute
 
@@ -27,18 +27,14 @@ def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> Iterator[F
     Remedy: `keyring-rotate run`; schedule it if it does not run by itself.
     """
     left = Counter[str]()
-    newer = facts.newer(policy)
+    demotion = facts.demotion(policy)
     for target, key_id in facts.previous_in_targets():
         left[target.label] += target.counts.under[key_id]
     for label, tokens in left.items():
-        if newer:
+        if demotion:
             # A run leaves them, since their key is newer than the primary one.
-            key_id, promotion = max(newer.items(), key=lambda item: item[1].latest)
-            message = (
-                f"{many(tokens, 'token')} under previous keys, and {key_id} was promoted ({promotion.words()}) later "
-                f"than the primary key {facts.primary}: {promotion.causes}"
-            )
-            steps = demotion_steps(key_id, facts.key_set, may_be_clock=promotion.is_close)
+            words, causes, steps = demotion
+            message = f"{many(tokens, 'token')} under previous keys, and {words}: {causes}"
             yield Finding(Level.WARNING, label, message, steps)
             continue
         if facts.promotion is None:
@@ -78,8 +74,7 @@ def check_lagging_services(facts: Facts, policy: Policy, now: datetime) -> Itera
             yield Finding(level, target.label, message, remedy)
     if facts.promoted is not None and now - facts.promoted > policy.max_reload_age:
         for instance in facts.instances:
-            stale = instance.seen - facts.promoted > policy.max_reload_age and instance.primary != facts.primary
-            if stale:
+            if instance.seen - facts.promoted > policy.max_reload_age and instance.primary != facts.primary:
                 at = to_minute(instance.seen)
                 message = f"it had {instance.primary} as its primary key at {at}, not {facts.primary}"
                 yield Finding(Level.WARNING, instance.instance, message, "reload or restart it")
@@ -103,12 +98,9 @@ def check_unreadable(facts: Facts, _policy: Policy, _now: datetime) -> Iterator[
             remedy = Steps(facts.keys_step("list", when=lost), LIST_ROWS)
         if unknown and target.census.target.context is None:
             remedy = Steps(remedy, NAME_CONTEXT)
-        if new:
-            message = f"{many(new, 'cell')} unreadable since the last check, {total:,} in all: {_kinds(target)}"
-            yield Finding(Level.CRITICAL, target.label, message, remedy)
-        else:
-            message = f"{many(total, 'cell')} unreadable, as at the last check: {_kinds(target)}"
-            yield Finding(Level.WARNING, target.label, message, remedy)
+        since = f" since the last check, {total:,} in all" if new else ", as at the last check"
+        message = f"{many(new or total, 'cell')} unreadable{since}: {_kinds(target)}"
+        yield Finding(Level.CRITICAL if new else Level.WARNING, target.label, message, remedy)
 
 
 def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> Iterator[Finding]:

@@ -289,19 +289,12 @@ def _look_at(conditions: CellConditions, kinds: Sequence[SearchedColumn], table:
     )
 
 
-class _OnEnd(NamedTuple):
-    """The SQL for the cells of one column that are put on end; a larger one is looked at by itself."""
+def _on_end(conditions: CellConditions, kind: SearchedColumn, number: int) -> tuple[str, str, str]:
+    """The SQL for the cells of one column that are put on end; a larger one is looked at by itself.
 
-    is_wanted: str
-    """True if one of the cells may be wanted."""
-    weight: str
-    """The bytes of a cell that is put on end."""
-    aggregates: str
-    """What `is_wanted` is made of."""
-
-
-def _on_end(conditions: CellConditions, kind: SearchedColumn, number: int) -> _OnEnd:
-    """Of the column that a look calls by its *number*."""
+    True if one of the cells may be wanted; the bytes of a cell that is put on end; and the aggregates that the first is
+    made of. A look calls the column by its *number*.
+    """
     catalog, cell = conditions.catalog, SearchedColumn(f"c{number}", is_bytes=kind.is_bytes)
     size, ends, others = catalog.size(cell), f"a{number}", f"b{number}"
     has_room = f"{size} >= {SHORTEST}"
@@ -313,7 +306,7 @@ def _on_end(conditions: CellConditions, kind: SearchedColumn, number: int) -> _O
     pattern = "|".join(re.escape(_escaped(mark) if kind.is_bytes else mark.decode()) for mark in marks)
     text = f"encode({ends}, 'escape')" if kind.is_bytes else ends
     is_marked = f"{text} ~ {catalog.constant(SearchedColumn(ends), pattern.encode())}"
-    return _OnEnd(
+    return (
         f"(COALESCE({others}, false) OR COALESCE({is_marked}, false))",
         f"CASE WHEN {size} <= {ON_END} THEN {size}{f' * {ESCAPED}' if kind.is_bytes else ''} ELSE 0 END",
         f"string_agg({catalog.quote(cell.name)}, {catalog.constant(cell, b'')}) "

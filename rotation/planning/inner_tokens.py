@@ -190,8 +190,7 @@ class _ValueScan:
         self._seen: set[bytes] = set()
         # Tokens by version, time and IV; the latter is random, so that no two share it.
         self._sizes: dict[bytes, int] = {}
-        self._under: Counter[str] = Counter()
-        self._decrypted = 0
+        self._found = InnerTokens()
         self._pieces: set[bytes] = set()
         """Of the beginnings of these tokens."""
         self._unknown: set[bytes] = set()
@@ -221,7 +220,10 @@ class _ValueScan:
                 continue
             self._seen.add(view)
             self._allowance -= len(view)
-            self._look(view, certain=certain)
+            head = _HEAD.search(view)
+            while head and self._allowance > 0:
+                size = self._token_at(view, head.start(), certain=certain)
+                head = _HEAD.search(view, head.start() + (size or 1))
             self._exact += [view] if exact else []
             for each, _ in decoded(view):
                 self._add(each, certain=certain, exact=exact)
@@ -229,8 +231,9 @@ class _ValueScan:
                 self._add(each, certain=certain, exact=False)
             # Words that were put together look like a token, too.
             self._add(_without_strangers(view), certain=False, exact=False)
-        unknown = {beginning[:_NAME] for beginning in self._unknown if self._is_another(beginning)}
-        has_endless = any(map(self._is_another, self._endless))
+        found, unknown = self._found, {each[:_NAME] for each in self._unknown if self._is_another(each)}
+        found.unknown, found.given_up = len(unknown), self._allowance <= 0
+        found.has_endless = any(map(self._is_another, self._endless))
         # So much like a token that hardly anything else is: its time is of the years 2004 to 2072, and of its 64 random
         # bytes, of which 57 are different on average, fewer than these with a chance of 2**-28. `looks_random` alone
         # takes pieces of pictures, archives and programs for tokens.
@@ -239,21 +242,12 @@ class _ValueScan:
             for each in self._unknown | self._endless | self._words
             if OF_THESE_YEARS.match(each) and len(set(each[9:])) >= _LEAST_DIFFERENT_OF_64
         }
-        unopened = {each[:_NAME] for each in like if self._is_another(each)}
-        beside = self._beside(self._sizes) if self._under else ()
-        rest = self._beside({**{name: self._whole[name] for name in unknown}, **self._sizes}) if with_rest else ()
-        if with_rest and not rest:
-            rest = [self._value]
-        return InnerTokens(
-            self._under,
-            self._decrypted,
-            len(unknown),
-            has_endless,
-            len(unopened),
-            beside,
-            rest,
-            given_up=self._allowance <= 0,
-        )
+        found.unopened = len({each[:_NAME] for each in like if self._is_another(each)})
+        found.beside = self._beside(self._sizes) if found.under else ()
+        if with_rest:
+            whole = {name: self._whole[name] for name in unknown}
+            found.rest = self._beside(whole | self._sizes) or [self._value]
+        return found
 
     def _beside(self, sizes: Mapping[bytes, int]) -> list[bytes]:
         """The rest of each view in which a token of *sizes* is encoded, without these places."""
@@ -261,7 +255,8 @@ class _ValueScan:
         # What is encoded in a view comes behind it.
         for view in reversed(self._exact):
             places = [place for data, place in decoded(view) if data in holding]
-            known = list(_places(view, sizes))
+            starts = (head.start() for head in _HEAD.finditer(view))
+            known = [(at, at + sizes[name]) for at in starts if (name := view[at : at + _NAME]) in sizes]
             if places or known:
                 holding.add(view)
             if view is self._exact[0]:
@@ -275,13 +270,6 @@ class _ValueScan:
         """True if no token found has this *beginning*; a view that is a wrong guess has most bytes of one."""
         places = range(_NAME, SHORTEST - _PIECE + 1)
         return not any(beginning[at : at + _PIECE] in self._pieces for at in places)
-
-    def _look(self, data: bytes, *, certain: bool) -> None:
-        """Looks for raw tokens in *data*."""
-        head = _HEAD.search(data)
-        while head and self._allowance > 0:
-            size = self._token_at(data, head.start(), certain=certain)
-            head = _HEAD.search(data, head.start() + (size or 1))
 
     def _token_at(self, data: bytes, begin: int, *, certain: bool) -> int:
         """The size of the token that begins there; 0 if none of the keys signed one."""
@@ -319,10 +307,10 @@ class _ValueScan:
     def _hold(self, key: Key, name: bytes, token: bytes) -> None:
         self._sizes[name] = len(token)
         self._pieces |= {token[at : at + _PIECE] for at in range(_NAME, SHORTEST, _PIECE)}
-        self._under[key.id] += 1
+        self._found.under[key.id] += 1
         plain = key.open(Token(token[:-TAG], token[-TAG:]))
         if plain is not None:
-            self._decrypted += 1
+            self._found.decrypted += 1
             self._add(plain, certain=True, exact=False)
 
 
@@ -335,13 +323,6 @@ def looks_random(beginning: bytes) -> bool:
 def is_raw_size(size: int) -> bool:
     """True if a token may have *size* bytes, decoded."""
     return size >= SHORTEST and (size - OVERHEAD) % BLOCK == 0
-
-
-def _places(data: bytes, sizes: Mapping[bytes, int]) -> Iterator[tuple[int, int]]:
-    """The places of the tokens of *sizes* that stand in *data* as raw bytes."""
-    for head in _HEAD.finditer(data):
-        if size := sizes.get(data[head.start() : head.start() + _NAME]):
-            yield head.start(), head.start() + size
 
 
 def _without(data: bytes, places: Sequence[tuple[int, int]]) -> bytes:
