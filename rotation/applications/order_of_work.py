@@ -20,20 +20,13 @@ from rotation.model.failures import UsageError
 from rotation.model.next_steps import PROGRAM, shell_word
 
 
-class Beginning(NamedTuple):
-    """What `init` writes and says for one application."""
+def begin(
+    preset: Preset, config: Path, env_file: Path | None, program: str, *, append: bool
+) -> tuple[str, str, list[PresetStep], list[str]]:
+    """The beginning with the application of *preset*: what `init` writes and says.
 
-    config: str
-    """The new text of rotation.toml."""
-    variables: str
-    """The text of the dotenv file: empty variables, each with what goes in."""
-    steps: list[PresetStep]
-    words: list[str]
-    """What to know of the application, a line each."""
-
-
-def begin(preset: Preset, config: Path, env_file: Path | None, program: str, *, append: bool) -> Beginning:
-    """The beginning with the application of *preset*.
+    The new text of rotation.toml; the dotenv file's: empty variables, each with what goes in; the steps; and what to
+    know of the application, a line each.
 
     Raises UsageError if *config* is there, unless *append* is given and the entry fits in, and if *env_file* is there.
     """
@@ -45,7 +38,7 @@ def begin(preset: Preset, config: Path, env_file: Path | None, program: str, *, 
     for variable, words in preset.variables().items():
         lines += [f"# {words}", f"{variable}=", ""]
     steps = preset_steps(preset, str(env_file) if env_file else None, program)
-    return Beginning(text, "\n".join(lines), steps, [*_words(preset, env_file, append=append)])
+    return text, "\n".join(lines), steps, [*_words(preset, env_file, append=append)]
 
 
 def _config_text(path: Path, entry: str, *, append: bool) -> str:

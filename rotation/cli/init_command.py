@@ -144,20 +144,20 @@ def _begin_application(process: Process, name: str, wanted: Wanted, *, as_json: 
     output = outputs.take(config, str(config), CONFIG)
     if env_file:
         outputs.take(env_file, f"--env-file {env_file}", DOTENV)
-    begun = begin(preset, config, env_file, program, append=wanted.append)
+    text, variables, steps, words = begin(preset, config, env_file, program, append=wanted.append)
     with output.whole() as file:
-        file.write(begun.config.encode())
+        file.write(text.encode())
     if env_file:
-        replace_whole(read_whole(env_file), begun.variables.encode())
+        replace_whole(read_whole(env_file), variables.encode())
     written = [str(path) for path in (config, env_file) if path]
     if as_json:
-        steps = [StepJson(step.do, step.run) for step in begun.steps]
-        print_json(InitJson(complete=True, app=name, files=written, steps=steps), process.streams.stdout)
+        shown = [StepJson(step.do, step.run) for step in steps]
+        print_json(InitJson(complete=True, app=name, files=written, steps=shown), process.streams.stdout)
     else:
-        lines = [printable(f"Written: {', '.join(written)}"), *begun.words]
+        lines = [printable(f"Written: {', '.join(written)}"), *words]
         if not quiet:
             lines.append("")
-            for number, step in enumerate(begun.steps, 1):
+            for number, step in enumerate(steps, 1):
                 lines += [f"{number}. {step.do}", *([f"     {step.run}"] if step.run else [])]
         for line in lines:
             say(labelled(line, program), process.streams.stdout, process.environ)

@@ -140,13 +140,7 @@ class Discovery:
     def entries(self) -> str:
         """The `[keys.NAME]` and `[[target]]` entries to add to rotation.toml, ready to paste."""
         by_models = model_entries(self.without_target, self.declared, self.url, " or ".join(self.databases))
-        alone = [
-            column
-            for column in self.uncovered
-            if not any(
-                each.column == column.column and same_table(each.table, column.table) for each in self.without_target
-            )
-        ]
+        alone = [one for one in self.uncovered if not any(_same_column(each, one) for each in self.without_target)]
         keys = dict.fromkeys(each.entry for each in self.derived if not each.covered)
         return "\n".join(filter(None, (*keys, by_models, target_entries(alone))))
 
@@ -236,12 +230,16 @@ def uncovered_columns(
     return [
         column
         for column in columns
-        if not any(each.column == column.column and same_table(each.table, column.table) for each in targets)
+        if not any(_same_column(each, column) for each in targets)
         and not any(
             same_table(each.table, column.table) and column.column in (each.columns or (column.column,))
             for each in ignored
         )
     ]
+
+
+def _same_column(one: Target | DeclaredColumn, other: TokenColumn | DeclaredColumn) -> bool:
+    return one.column == other.column and same_table(one.table, other.table)
 
 
 def same_table(one: str, other: str) -> bool:

@@ -72,13 +72,11 @@ def performance(verdict: Verdict) -> Iterator[Performance]:
             yield Performance(name, math.ceil(age.total_seconds()), "s", *limits, 0)
     if not facts.targets:
         return
-    left = sum(facts.under[key_id] for key_id in facts.older)
-    unreadable = sum(target.census.counts.unreadable for target in facts.targets)
-    plaintext = sum(target.census.counts.plaintext for target in facts.targets)
     yield Performance("tokens", facts.under.total(), min=0)
-    yield Performance("tokens_left", left, min=0)
-    yield Performance("unreadable", unreadable, "", *ranges("unreadable", "0", ""), 0)
-    yield Performance("plaintext", plaintext, "", *ranges("plaintext", "", "0"), 0)
+    yield Performance("tokens_left", sum(facts.under[key_id] for key_id in facts.older), min=0)
+    for name, warning, critical in (("unreadable", "0", ""), ("plaintext", "", "0")):
+        number = sum(getattr(target.counts, name) for target in facts.targets)
+        yield Performance(name, number, "", *ranges(name, warning, critical), 0)
 
 
 def _whole(span: timedelta) -> str:

@@ -79,8 +79,7 @@ def count_tables(report: Report) -> Iterator[RenderableType]:
 
 def _cell(target: TargetReport, key: tuple[object, ...]) -> str:
     """A cell in words: `user_credentials.api_key, id=812`."""
-    named = row_in_words(target.key_names, key)
-    return f"{target.target.label}, {named}"
+    return f"{target.target.label}, {row_in_words(target.key_names, key)}"
 
 
 def samples(target: TargetReport) -> Iterator[Text]:

@@ -184,18 +184,14 @@ class TextSearch:
                 refused.add(self.owners[part.place])
         if self._rules.leaves_others:
             self._envelopes = {*self.owners} - refused
-        self._look_beside(rests, refused)
-        if refused:
-            self._search_each(sorted(refused))
-
-    def _look_beside(self, rests: Sequence[str], searched: set[int]) -> None:
-        """Looks at the text beside the tokens, in all cells but the ones that are *searched* anyway."""
-        beside = _GAP.join(rests).split(self._separator)
-        for place, rest in enumerate(beside):
+        # The text beside the tokens, in all cells but the ones that are searched anyway.
+        for place, rest in enumerate(_GAP.join(rests).split(self._separator)):
             # In fewer characters of ASCII there is no room for a token, in whatever form.
             has_room = len(rest) >= SHORTEST or not rest.isascii()
-            if place not in searched and (has_room or MARK in rest):
+            if place not in refused and (has_room or MARK in rest):
                 self._look_at(place, rest)
+        if refused:
+            self._search_each(sorted(refused))
 
     def _look_at(self, place: int, rest: str) -> None:
         """Notes a token in another form in what is left of a cell without its tokens."""
