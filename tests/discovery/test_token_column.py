@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
+from rotation.configuration.declarations import DeclaredColumn
+from rotation.configuration.sections import Declaration
 from rotation.discovery.discover import SearchPlan, uncovered_token_columns
 from rotation.discovery.result import Discovery, Remark, target_entries
 from rotation.discovery.survey import Survey
@@ -40,7 +42,8 @@ IN_BASE64 = Counter({Part(CellKind.ENCODED_TOKEN, Format.BASE64): 1})
 
 def column(**more: object) -> TokenColumn:
     """One that holds a token."""
-    return TokenColumn("a database", "creds", "token", **{"parts": ONE, "url": "$DATABASE_URL"} | more)  # type: ignore[arg-type]
+    given = {"table": "creds", "parts": ONE, "url": "$DATABASE_URL"} | more
+    return TokenColumn("a database", column="token", **given)  # type: ignore[arg-type]
 
 
 def test_bare_and_embedded_tokens_are_counted_apart(keyring: Keyring, old: Key, new: Key) -> None:
@@ -287,6 +290,16 @@ def test_columns_of_one_table_are_one_entry() -> None:
     text = target_entries([column(), second, column(covered=True), column(hint="it is a view")])
 
     assert [entry["columns"] for entry in msgspec.toml.decode(text)["target"]] == [["token", "other"]]
+
+
+def test_a_column_that_models_declare_has_only_their_entry() -> None:
+    """Its own one would name it a second time."""
+    declared = [DeclaredColumn(Declaration(models="app:Base"), "public.creds", "token")]
+    found = Discovery(full=True, columns=[column(), column(table="others")], declared=declared, without_target=declared)
+
+    entries = msgspec.toml.decode(found.entries)["target"]
+
+    assert [(entry.get("models"), entry.get("table")) for entry in entries] == [("app:Base", None), (None, "others")]
 
 
 def test_uncovered_columns_are_available_without_a_command(database: Database, keyring: Keyring, old: Key) -> None:
