@@ -130,11 +130,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def announcing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has this process announce itself as often as it says, and wait for that; it is no service that ends."""
     from rotation import fleet
+    from rotation.ledger import engines
 
     monkeypatch.setattr(fleet, "_process", fleet._Process())
     monkeypatch.setattr(fleet._Process, "_prepare_to_leave", lambda _: None)
     monkeypatch.setattr(fleet, "SECONDS", 0)
     monkeypatch.setattr(fleet, "ANSWER_SECONDS", 60)
+    # A busy machine is no silent server.
+    monkeypatch.setattr(engines, "SERVICE_SECONDS", 60)
     monkeypatch.delenv("ROTATION_LEDGER_URL", raising=False)
 
 

@@ -86,12 +86,14 @@ def open_workers(
 def _processes(count: int, log_format: str) -> Iterator[Workers]:
     """*count* processes of this machine, which end when this one ends, in any way. Dask replaces one that died."""
     distributed = _import_distributed("--workers")
-    root, logger = logging.getLogger(), logging.getLogger("distributed")
+    root = logging.getLogger()
     with ExitStack() as closing:
         fault, before = None, {*multiprocessing.active_children()}
-        # Dask logs the end of a worker, however that came, with tracebacks. The run says what it means.
-        closing.callback(logger.setLevel, logger.level)
-        logger.setLevel(logging.CRITICAL)
+        # Dask logs the end of a worker, however that came, with tracebacks, and so does the loop that it runs on. The
+        # run says what it means.
+        for logger in map(logging.getLogger, ("distributed", "tornado")):
+            closing.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL)
         try:
             made = tempfile.TemporaryDirectory(prefix="keyring-rotate-", ignore_cleanup_errors=True)
             folder = closing.enter_context(made)

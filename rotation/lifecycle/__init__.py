@@ -1,4 +1,4 @@
-"""The lifecycle of a key: stage, promote, retire, restore; the proof of a retirement; the files that hold keys."""
+"""The steps of a key: stage, promote, suspend, resume, retire, restore; the proof of a retirement; files of keys."""
 
 from rotation.lifecycle.listing import ListedKey, list_keys
 from rotation.lifecycle.operations import promote, restore, retire, stage
