@@ -350,9 +350,9 @@ def _joined(texts: Sequence[str]) -> tuple[str, str]:
 
 
 def _replaced(text: str, tokens: Sequence[Located], runs: Iterable[str]) -> str:
-    """*text* with *runs* in the places of *tokens*; those that no key signed may overlap."""
+    """*text* with *runs* in the places of *tokens*. Those that no key signed may overlap; the last one ends them."""
     pieces, end = list[str](), 0
     for each, run in zip(tokens, runs, strict=False):
         pieces += text[end : each.start], run
-        end = max(end, each.start + len(each.run))
+        end = each.start + len(each.run)
     return "".join([*pieces, text[end:]])
