@@ -106,6 +106,8 @@ def _processes(count: int, log_format: str) -> Iterator[Workers]:
             for process in {*multiprocessing.active_children()} - before:
                 # SIGTERM, with which Dask and Python end it, is blocked there.
                 process.kill()
+            # Dask's threads and its exit handler still report these processes, when the levels are back.
+            logging.getLogger("distributed.process").setLevel(logging.CRITICAL)
             raise WorkerError(fault)
         ask = partial(client.run, worker.ask_to_stop, on_error="ignore")
         # A worker that has hung does not answer, and the others have heard of it by then.

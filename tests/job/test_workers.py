@@ -298,7 +298,7 @@ def test_a_process_that_hangs_as_it_starts_is_given_up(app: Database, environ: d
     started = [int(file.name.partition("-")[2]) for file in tmp_path.glob("started-*")]
     assert (code, "--workers 2: the processes do not start" in document["error"]) == (2, True)
     assert (len(started), any(map(is_alive, started))) == (2, False)
-    assert (app.column()[1], len(command.log.splitlines())) == (OLD, 1)
+    assert (app.column()[1], len(command.log.splitlines())) == (OLD, 1), command.log
 
 
 @pytest.mark.long
