@@ -15,6 +15,7 @@ from tests.chaos.server import own_mariadb
 from tests.conftest import Cli
 from tests.databases import Database, open_database
 from tests.lifecycle.shop import OLD, OLDER, Shop, old_token
+from tests.processes import until
 from tests.stores.tokens import make_token, report
 
 pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
@@ -114,7 +115,9 @@ def a_whole_story(folder: Path, database: Database, url: str, tables: Sequence[s
     shop.config.write_text("".join([f'ledger = "{url}"\n', *(target.format(url, table) for table in tables)]))
 
     made = shop.rotate("ledger", "init")
-    told = announce(sa.create_engine(url), keyring=Keyring(OLD, previous=[OLDER]))
+    engine = sa.create_engine(url)
+    # On a busy machine the server may end a transaction that pauses, as these settings have it.
+    until(lambda: announce(engine, keyring=Keyring(OLD, previous=[OLDER])), "an announcement")
     ran = shop.rotate("run", "--json", "--batch-size", "2")
     checked = shop.rotate("check", "--json")
     if database.kind == "mariadb":
@@ -122,7 +125,7 @@ def a_whole_story(folder: Path, database: Database, url: str, tables: Sequence[s
         database.execute("DELETE HISTORY FROM versioned")
     retired = shop.keys("retire", OLDER.id, "--no-archive", "--json", "--no-wait")
 
-    assert (made.code, told, ran.code, ran.document["complete"]) == (0, True, 0, True), made.err + ran.out + ran.err
+    assert (made.code, ran.code, ran.document["complete"]) == (0, 0, True), made.err + ran.out + ran.err
     assert [each["rotated"] for each in ran.document["targets"]] == [ROWS] * len(tables)
     assert (checked.code, "Warning" in ran.err + checked.err) == (0, False), checked.out + checked.err
     assert retired.code == 0, retired.out + retired.err
