@@ -21,6 +21,7 @@ from rotation.stores.mysql import dialect as mysql
 from rotation.stores.mysql.catalog import blind_spot
 from rotation.stores.postgresql import blocks as postgresql_blocks
 from rotation.stores.postgresql import transactions
+from rotation.stores.postgresql.catalog import PostgreSQLCatalog
 from tests.conftest import Named
 from tests.databases import Database, mariadb_server, open_database
 from tests.discovery.conftest import Discover, columns, remarks
@@ -469,3 +470,16 @@ def test_an_application_in_another_database_is_not_recognised_in_this_one(
 
     assert {column["column"] for column in ran.document["columns"] if column["elsewhere"]} == {"encrypted_options"}
     assert (ran.document["recognised"], ran.document["derived"]) == ([], [])
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_database_that_is_dropped_while_it_is_measured_fails_no_search(database: Database) -> None:
+    """The server's function then raises; sizes are for the progress alone, and the transaction goes on."""
+    database.execute(
+        "CREATE FUNCTION pg_database_size(oid) RETURNS bigint LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'database does not exist' USING ERRCODE = '3D000'; END $$"
+    )
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("SET LOCAL search_path = public, pg_catalog")
+
+        assert (PostgreSQLCatalog().database_sizes(connection), connection.scalar(sa.select(1))) == ({}, 1)

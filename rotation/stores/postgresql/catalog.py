@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from rotation.planning.inner_tokens import SHORTEST, Spelled, forms_of_texts
 from rotation.stores.catalog import LEAST, Catalog, SearchedColumn, TableEntry
@@ -204,6 +205,8 @@ POOLED = (
     "server itself has them searched"
 )
 
+DROPPED = "3D000"
+"""The SQLSTATE of a function that is asked about a database which is gone."""
 DATABASE_SIZES = """SELECT datname, pg_database_size(oid) FROM pg_database
 WHERE datallowconn AND has_database_privilege(oid, 'CONNECT')"""
 
@@ -304,8 +307,14 @@ class PostgreSQLCatalog(Catalog):
         return [name for name, *_ in found if name not in rest], rest
 
     def database_sizes(self, connection: sa.Connection) -> dict[str, int]:
-        """Indexes included. One that is dropped meanwhile has no size."""
-        return {name: int(size or 0) for name, size in connection.execute(sa.text(DATABASE_SIZES))}
+        """Indexes included. None if one is dropped meanwhile: that can be an error."""
+        try:
+            with connection.begin_nested():
+                return {name: int(size or 0) for name, size in connection.execute(sa.text(DATABASE_SIZES))}
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != DROPPED:
+                raise
+        return {}
 
     def columns(
         self, connection: sa.Connection, schema: str | None, table: str | None = None

@@ -88,9 +88,10 @@ WHERE l.locktype IN ('virtualxid', 'transactionid') AND l.mode = 'ExclusiveLock'
 AND l.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL AND {}
 GROUP BY l.pid, l.virtualtransaction, a.datname, a.usename, a.application_name, a.xact_start ORDER BY l.pid"""
 PREPARED = """SELECT p.gid, p.database, p.owner, CAST(extract(epoch FROM clock_timestamp() - p.prepared) AS float)
-FROM pg_prepared_xacts p JOIN pg_database a ON a.datname = p.database WHERE {} ORDER BY p.prepared"""
-ENTERED = "(a.datname = current_database() OR has_database_privilege(a.datname, 'CONNECT'))"
-"""The databases that a search enters."""
+FROM pg_prepared_xacts p JOIN (SELECT oid AS datid, datname FROM pg_database) a ON a.datname = p.database
+WHERE {} ORDER BY p.prepared"""
+ENTERED = "(a.datname = current_database() OR has_database_privilege(a.datid, 'CONNECT'))"
+"""The databases that a search enters. By name, one that is dropped meanwhile would be an error."""
 
 
 def _sessions(connection: sa.Connection) -> Sequence[OpenTransaction]:
