@@ -1,6 +1,6 @@
 """Key text in, 32 bytes out; or what is wrong with the text, and how to fix it.
 
-Stock Fernet drops every character outside the base64 alphabet, and what it drops depends on the Python version.
+Up to cryptography 50, stock Fernet drops every character outside the base64 alphabet, by the version of Python.
 Here a text is a key or is refused, with the same result in every Python version.
 """
 

@@ -9,8 +9,6 @@ from time import time
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar, overload
 
-from cryptography.fernet import MultiFernet
-
 from keyring_core import bulk
 from keyring_core.bulk import Refused, SignedBatch, pick, put
 from keyring_core.environment import load_settings
@@ -147,8 +145,8 @@ class Keyring:
         return frozenset(key.id for key in self.states if key.salt_column)
 
     @cached_property
-    def multi_fernet(self) -> MultiFernet:
-        """A `cryptography.fernet.MultiFernet` of the same keys, for code that wants one. Suspended keys refuse, too."""
+    def multi_fernet(self) -> CountedMultiFernet:
+        """The methods of a `cryptography.fernet.MultiFernet` of the same keys. Suspended keys refuse, too."""
         return CountedMultiFernet(tuple(self.states), self._check, self._count)
 
     def encrypt(self, plaintext: str) -> str:

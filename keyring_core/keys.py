@@ -65,16 +65,29 @@ class KeyState(StrEnum):
         return self in {KeyState.PREVIOUS, KeyState.SUSPENDED}
 
 
-class CountedFernet(Fernet):
-    """A `cryptography.fernet.Fernet` that counts the tokens that it opens."""
+class CountedFernet:
+    """The methods of a `cryptography.fernet.Fernet`; the tokens that it opens are counted.
+
+    It is no `Fernet`, so that a stock MultiFernet refuses it: from cryptography 51 on, that reads with the keys of its
+    parts and calls none of their methods, so nothing would be counted.
+    """
 
     def __init__(self, key: bytes, opened: Tally) -> None:
-        super().__init__(key)
+        self._fernet = Fernet(key)
         self._opened = opened
+        self.encrypt = self._fernet.encrypt
+        self.encrypt_at_time = self._fernet.encrypt_at_time
+        self.extract_timestamp = self._fernet.extract_timestamp
 
-    def _decrypt_data(self, data: bytes, timestamp: int, time_info: tuple[int, int] | None) -> bytes:
-        # All ways lead here, also those of a stock MultiFernet of such objects, which passes their `decrypt` by.
-        plaintext = super()._decrypt_data(data, timestamp, time_info)
+    def decrypt(self, token: bytes | str, ttl: int | None = None) -> bytes:
+        """As stock Fernet's."""
+        plaintext = self._fernet.decrypt(token, ttl)
+        self._opened.add(1)
+        return plaintext
+
+    def decrypt_at_time(self, token: bytes | str, ttl: int, current_time: int) -> bytes:
+        """As stock Fernet's."""
+        plaintext = self._fernet.decrypt_at_time(token, ttl, current_time)
         self._opened.add(1)
         return plaintext
 
@@ -93,8 +106,8 @@ class Key:
     """The first 8 hex digits of SHA-256 over a fixed label and the 32 bytes; a bound key has its parent's id."""
     context: str | None
     """The use that the key is bound to."""
-    fernet: Fernet
-    """The `cryptography.fernet.Fernet` of this key."""
+    fernet: CountedFernet
+    """The methods of the `cryptography.fernet.Fernet` of this key."""
     opened: Tally
     """The number of tokens that were opened under keys with this id, and when last."""
     undated: count[int]
@@ -229,30 +242,32 @@ class Key:
         raise TypeError("a Key is not pickled or copied: it would leave the process unprotected")
 
 
-class CountedMultiFernet(MultiFernet):
-    """A `cryptography.fernet.MultiFernet` that counts the tokens that it opens; suspended keys open none.
+class CountedMultiFernet:
+    """The methods of a `cryptography.fernet.MultiFernet`; suspended keys open no token, and each opened one is counted.
 
-    For code that reads with it in place of a keyring.
+    For code that reads with it in place of a keyring. From cryptography 51 on, no class can derive from MultiFernet.
     """
 
     def __init__(self, keys: Sequence[Key], check: Callable[[Key], None], count: Callable[[Key], None]) -> None:
         """Calls *check* with the key of a token to open, which may raise, and *count* with that of an opened one."""
-        # Plain ones: the stock class decrypts with them in a way that differs between its versions.
         self._pairs = [(key, Fernet(key.reveal())) for key in keys]
-        super().__init__([fernet for _, fernet in self._pairs])
+        self._stock = MultiFernet([fernet for _, fernet in self._pairs])
         self._check, self._count = check, count
+        self.encrypt = self._stock.encrypt
+        self.encrypt_at_time = self._stock.encrypt_at_time
+        self.extract_timestamp = self._stock.extract_timestamp
 
     def decrypt(self, msg: bytes | str, ttl: int | None = None) -> bytes:
         """As stock MultiFernet's."""
-        return self._counted(super().decrypt, msg, ttl)
+        return self._counted(self._stock.decrypt, msg, ttl)
 
     def decrypt_at_time(self, msg: bytes | str, ttl: int, current_time: int) -> bytes:
         """As stock MultiFernet's."""
-        return self._counted(super().decrypt_at_time, msg, ttl, current_time)
+        return self._counted(self._stock.decrypt_at_time, msg, ttl, current_time)
 
     def rotate(self, msg: bytes | str) -> bytes:
         """As stock MultiFernet's."""
-        return self._counted(super().rotate, msg)
+        return self._counted(self._stock.rotate, msg)
 
     def _counted(self, read: Callable[..., bytes], msg: bytes | str, *times: int | None) -> bytes:
         key = self._key_of(msg)

@@ -215,7 +215,7 @@ _FAULTS: tuple[tuple[Callable[[bytes], object], Malformed, str], ...] = (
     (
         lambda raw: raw.count(b"gAAAA") > 1,
         Malformed.GLUED,
-        "several tokens in one cell; stock Fernet reads the first alone",
+        "several tokens in one cell; stock Fernet up to cryptography 50 reads the first alone",
     ),
     (
         lambda raw: b"gAAAA" in raw and not raw.isascii(),
@@ -225,7 +225,7 @@ _FAULTS: tuple[tuple[Callable[[bytes], object], Malformed, str], ...] = (
     (
         _matches(rb"gAAAA[A-Za-z0-9_+/-]*={1,2}.+"),
         Malformed.GLUED,
-        "something follows the token's end; stock Fernet drops it",
+        "something follows the token's end; stock Fernet up to cryptography 50 drops it",
     ),
     (_matches(rb"gAAAA[A-Za-z0-9_+/-]*={0,2}"), Malformed.TRUNCATED, "a token whose end is missing"),
     (

@@ -123,7 +123,7 @@ BEGINNING = b"gAAAA"
 _WHOLE = re.compile(rb"gAAAA[A-Za-z0-9+/_-]{93,}")
 OF_TOKENS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
 _OUTSIDE = bytes(set(range(256)) - set(OF_TOKENS))
-"""Bytes that no token has; stock Fernet drops them."""
+"""Bytes that no token has; stock Fernet drops them up to cryptography 50."""
 
 
 @dataclass

@@ -86,7 +86,7 @@ _HIDES: tuple[tuple[str, str, str, str], ...] = (
         for place in ("target", "target-embedded", "target-base64", "target-hex", "left-out-embedded")
         for form in NOT_LOOKED_FOR
     ),
-    # What stock Fernet drops, and so opens.
+    # What stock Fernet drops, and so opens, up to cryptography 50.
     ("sqlite", "table", "comma-inside", "a number format ran over the column"),
     ("sqlite", "table", "quote-inside", "an import that doubled its quotes"),
     ("sqlite", "table", "pipe-inside", "a table's border was pasted along"),

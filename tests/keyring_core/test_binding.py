@@ -7,7 +7,6 @@ import copy
 import hashlib
 import hmac
 import json
-import os
 import pickle
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import pytest
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from freezegun import freeze_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,15 +44,13 @@ def bound_fernet(label: str, context: str = CONTEXT) -> Fernet:
 
 
 @pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["context"])
-def test_known_answers(case: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_answers(case: dict[str, str]) -> None:
     """The derivation never changes: tokens in databases stand under it."""
-    monkeypatch.setattr(os, "urandom", lambda size: bytes(range(size)))
     ring = Keyring(make_key(case["label"])).bind(case["context"])
 
     assert hashlib.sha256(base64.urlsafe_b64decode(ring.primary.reveal())).hexdigest() == case["sha256"]
-    with freeze_time("2026-01-02T03:04:05Z"):
-        assert ring.encrypt("sk-live-4242") == case["token"]
     assert ring.decrypt(case["token"]) == "sk-live-4242"
+    assert bound_fernet(case["label"], case["context"]).decrypt(ring.encrypt("sk-live-4242")) == b"sk-live-4242"
 
 
 @settings(deadline=None)

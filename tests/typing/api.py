@@ -8,7 +8,6 @@ from typing import assert_type
 
 import cryptography.fernet
 import sqlalchemy
-from cryptography.fernet import Fernet, MultiFernet
 
 import keyring_core
 from keyring_core import (
@@ -50,7 +49,11 @@ def keys(text: str, raw: bytes) -> None:
     assert_type(Key.generate(), Key)
     assert_type(Key(raw), Key)
     assert_type(key.id, str)
-    assert_type(key.fernet, Fernet)
+    assert_type(key.fernet.encrypt(raw), bytes)
+    assert_type(key.fernet.encrypt_at_time(raw, 0), bytes)
+    assert_type(key.fernet.decrypt(text, ttl=60), bytes)
+    assert_type(key.fernet.decrypt_at_time(text, 60, current_time=0), bytes)
+    assert_type(key.fernet.extract_timestamp(raw), int)
     assert_type(key.reveal(), str)
     assert_type({key: key == key}, dict[Key, bool])  # noqa: PLR0124
 
@@ -62,7 +65,7 @@ def derivations(salt: bytes, secret: str) -> None:
     assert_type({derivation: Derivation("hkdf-sha256", salt="salt", info=b"info")}, dict[Derivation, Derivation])
 
 
-def keyrings(key: Key, text: str) -> None:
+def keyrings(key: Key, text: str, raw: bytes) -> None:
     ring = Keyring(key)
     Keyring(text, [key, text], staged=text)
     Keyring(primary=key, previous=(key for _ in "ab"), staged=None, suspended=[key, text])
@@ -70,7 +73,12 @@ def keyrings(key: Key, text: str) -> None:
     assert_type(ring.states, Mapping[Key, KeyState])
     assert_type(ring.suspended, tuple[Key, ...])
     assert_type(KeyState.SUSPENDED.is_superseded, bool)
-    assert_type(ring.multi_fernet, MultiFernet)
+    assert_type(ring.multi_fernet.encrypt(raw), bytes)
+    assert_type(ring.multi_fernet.encrypt_at_time(raw, 0), bytes)
+    assert_type(ring.multi_fernet.decrypt(text, ttl=60), bytes)
+    assert_type(ring.multi_fernet.decrypt_at_time(text, 60, current_time=0), bytes)
+    assert_type(ring.multi_fernet.extract_timestamp(raw), int)
+    assert_type(ring.multi_fernet.rotate(text), bytes)
 
 
 def tokens(ring: Keyring, text: str, raw: bytes, array: bytearray, view: memoryview) -> None:

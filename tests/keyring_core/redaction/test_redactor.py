@@ -163,11 +163,13 @@ def test_a_key_that_was_a_value_before_is_known_in_parts() -> None:
 def test_a_key_given_as_a_value_has_its_bytes_masked() -> None:
     """A Fernet key given as text is known by its halves as well."""
     key = Fernet.generate_key().decode()
+    raw = base64.urlsafe_b64decode(key)
 
-    shown = Redactor([key]).redact(repr(vars(Fernet(key))))
+    # As `vars` of a Fernet shows them up to cryptography 50.
+    shown = Redactor([key]).redact(repr({"_signing_key": raw[:16], "_encryption_key": raw[16:]}))
 
-    assert repr(base64.urlsafe_b64decode(key)[:16])[2:-1] not in shown
-    assert repr(base64.urlsafe_b64decode(key)[16:])[2:-1] not in shown
+    assert repr(raw[:16])[2:-1] not in shown
+    assert repr(raw[16:])[2:-1] not in shown
 
 
 def test_a_thousand_keys_do_not_hold_a_service_up() -> None:
