@@ -68,8 +68,8 @@ class KeyState(StrEnum):
 class CountedFernet:
     """The methods of a `cryptography.fernet.Fernet`; the tokens that it opens are counted.
 
-    It is no `Fernet`, so that a stock MultiFernet refuses it: from cryptography 51 on, that reads with the keys of its
-    parts and calls none of their methods, so nothing would be counted.
+    It is no `Fernet`, so that none becomes a part of a stock MultiFernet: from cryptography 51 on, that reads with the
+    keys of its parts and calls none of their methods, so nothing would be counted.
     """
 
     def __init__(self, key: bytes, opened: Tally) -> None:
@@ -250,8 +250,8 @@ class CountedMultiFernet:
 
     def __init__(self, keys: Sequence[Key], check: Callable[[Key], None], count: Callable[[Key], None]) -> None:
         """Calls *check* with the key of a token to open, which may raise, and *count* with that of an opened one."""
-        self._pairs = [(key, Fernet(key.reveal())) for key in keys]
-        self._stock = MultiFernet([fernet for _, fernet in self._pairs])
+        self._keys = keys
+        self._stock = MultiFernet([key.fernet._fernet for key in keys])
         self._check, self._count = check, count
         self.encrypt = self._stock.encrypt
         self.encrypt_at_time = self._stock.encrypt_at_time
@@ -279,10 +279,10 @@ class CountedMultiFernet:
         return result
 
     def _key_of(self, msg: bytes | str) -> Key | None:
-        for key, fernet in self._pairs:
+        for key in self._keys:
             # Checks the MAC as stock Fernet reads the token, which is less strict than a keyring.
             with suppress(InvalidToken):
-                fernet.extract_timestamp(msg)
+                key.fernet.extract_timestamp(msg)
                 return key
         return None
 

@@ -67,6 +67,11 @@ class Structlogged:
     __repr__ = __structlog__
 
 
+def vars_of_fernet(raw: bytes) -> dict[str, bytes]:
+    """As `vars` of a stock Fernet shows its key up to cryptography 50."""
+    return {"_signing_key": raw[:16], "_encryption_key": raw[16:]}
+
+
 def nested(depth: int, value: object) -> object:
     for _ in range(depth):
         value = {"in": [value]}
@@ -122,8 +127,8 @@ VALUES: dict[str, Callable[[World], Any]] = {
     "exception": lambda w: ValueError(w.key),
     "exception_in_list": lambda w: [KeyError(w.key)],
     "slice": lambda w: slice(w.key),
-    # Up to cryptography 50.
-    "vars_of_fernet": lambda w: {"_signing_key": w.raw[:16], "_encryption_key": w.raw[16:]},
+    "vars_of_fernet": lambda w: vars_of_fernet(w.raw),
+    "vars_of_multifernet": lambda w: [vars_of_fernet(w.raw)],
     "depth_7": lambda w: nested(7, w.key),
     "depth_40": lambda w: nested(20, w.key),
     "mixed": lambda w: [{"a": ({w.key},)}, [collections.deque([{"b": w.raw}])]],
