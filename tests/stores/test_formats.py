@@ -14,7 +14,7 @@ from rotation.model.batch import Swaps, Written
 from rotation.model.counts import RowKey
 from rotation.model.target import Format, Target
 from rotation.stores.opened_table import Watch
-from rotation.stores.store import Store
+from rotation.stores.store import HUGE, Store
 from tests.conftest import Cli, Named
 from tests.databases import Database, open_database
 from tests.fakes import token
@@ -51,6 +51,7 @@ BINARY = {
     "postgresql": ["BYTEA"],
     "mariadb": ["BLOB", "LONGBLOB", "VARBINARY(200)"],
 }
+HUGE_TYPES = {"sqlite": ("TEXT", "BLOB"), "postgresql": ("TEXT", "BYTEA"), "mariadb": ("LONGTEXT", "LONGBLOB")}
 KEYS = ["INTEGER", "VARCHAR(9)"]
 
 
@@ -74,13 +75,18 @@ def make_table(database: Database, kind: str, cells: list[Any], key: str = "INTE
     if "document" in kind:
         held = {"document": "jsonb", "json_document": "json"}[kind]
         database.execute(f"DROP DOMAIN IF EXISTS {kind} CASCADE", f"CREATE DOMAIN {kind} AS {held}")
-    in_json = kind in {"JSON", "JSONB", "document", "json_document"} and database.kind == "postgresql"
     names = range(len(cells))
     database.execute(f"CREATE TABLE {table} (id {key} PRIMARY KEY, token {kind})")
-    place = f"CAST(:token AS {kind})" if in_json else ":token"
+    place = place_of(database, kind)
     for name, cell in zip(names, cells, strict=True):
         row = {"id": name if key == "INTEGER" else f"k{name}", "token": cell}
         database.execute(f"INSERT INTO {table} VALUES (:id, {place})", **row)
+
+
+def place_of(database: Database, kind: str) -> str:
+    """How a statement names the new cell of a column of that *kind*."""
+    in_json = kind in {"JSON", "JSONB", "document", "json_document"} and database.kind == "postgresql"
+    return f"CAST(:token AS {kind})" if in_json else ":token"
 
 
 def stored(database: Database, table: str = "creds") -> list[Any]:
@@ -173,6 +179,53 @@ def test_bytes_are_swapped_whole(database: Database, opened: Callable[..., Store
             after = stored(database, table)
             assert after == [renewed(cell) for cell in cells]
             assert {type(cell) for cell in after} == {bytes}
+
+
+@pytest.mark.parametrize("key", KEYS, ids=["number", "text"])
+def test_a_service_wins_in_a_column_of_any_kind(
+    database: Database, opened: Callable[..., Store], key: str, named: Named
+) -> None:
+    """R01, D33: what it writes between our read and our swap stays, also where a kind has a statement of its own."""
+    texts = [f'["{OLD}", 0]', f'["{OLD}", 1]', f'["{OLD}", 2]']
+    theirs = f'["{OLD}", "theirs"]'
+    kinds = [(kind, str) for kind in dict.fromkeys(JSON_TYPES[database.kind] + TEXT_TYPES[database.kind])]
+    for number, (kind, form) in enumerate([*kinds, *((kind, str.encode) for kind in BINARY[database.kind])]):
+        with named(f"{kind} {form.__name__}"):
+            table = f"creds{number}"
+            make_table(database, kind, [form(cell) for cell in texts], key, table)
+            store = opened(table)
+            cells = held_by(store)
+            second = list(cells)[1]
+            database.execute(
+                f"UPDATE {table} SET token = {place_of(database, kind)} WHERE id = :id",
+                token=form(theirs),
+                id=second[0],
+            )
+
+            written = swap(store, cells)
+
+            after = [cell.rstrip() for cell in stored(database, table)]
+            assert (written.lost, written.refused) == ({second}, {})
+            assert after == [form(cell) for cell in (renewed(texts[0]), theirs, renewed(texts[2]))]
+
+
+@pytest.mark.parametrize("form", [str, str.encode], ids=["text", "bytes"])
+def test_a_service_wins_in_a_huge_cell(
+    database: Database, opened: Callable[..., Store], form: Callable[[str], Any]
+) -> None:
+    """R01, D34: where only the digest of what was read is sent, it is compared all the same."""
+    ours, theirs = (form(f"{OLD}, {'x' * HUGE}{end}") for end in (" ours", " theirs"))
+    make_table(database, HUGE_TYPES[database.kind][form is not str], [ours])
+    store = opened()
+    cells = held_by(store)
+
+    database.execute("UPDATE creds SET token = :token", token=theirs)
+    lost = swap(store, cells).lost
+    database.execute("UPDATE creds SET token = :token", token=ours)
+    written = swap(store, cells)
+
+    assert (lost, written.lost, written.refused) == (set(cells), set(), {})
+    assert stored(database) == [renewed(ours)]
 
 
 @pytest.mark.some(2)
