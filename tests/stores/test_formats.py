@@ -213,7 +213,7 @@ def test_a_service_wins_in_a_column_of_any_kind(
 def test_a_service_wins_in_a_huge_cell(
     database: Database, opened: Callable[..., Store], form: Callable[[str], Any]
 ) -> None:
-    """R01, D34: where only the digest of what was read is sent, it is compared all the same."""
+    """R01, D34: of what was read the digest alone is sent, and is compared all the same."""
     ours, theirs = (form(f"{OLD}, {'x' * HUGE}{end}") for end in (" ours", " theirs"))
     make_table(database, HUGE_TYPES[database.kind][form is not str], [ours])
     store = opened()
