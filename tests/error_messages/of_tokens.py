@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.integrations.values import DATE, FLOAT
 from keyring_core.legacy import Legacy
 from tests.error_messages.of_keys import BOUND, KEY, OTHER, SUSPENDED
+from tests.keyring_core.test_key_reads import damaged_under
 
 RING = Keyring(KEY)
 TOKEN = RING.encrypt("sk-live-4242")
@@ -27,7 +27,8 @@ ON_TRIAL = Keyring(SUSPENDED).encrypt("sk-live-4242")
 def causes(_folder: Path) -> Iterator[Callable[[], object]]:
     """Each call ends with an error. The keys of the process are KEY, and SUSPENDED as a suspended one."""
     yield from (partial(RING.decrypt, text) for text in _malformed())
-    yield from (partial(RING.decrypt, value) for value in (UNKNOWN, _damaged(), RING.encrypt_bytes(b"\xff"), None, 7))
+    damaged = damaged_under(RING.primary)
+    yield from (partial(RING.decrypt, value) for value in (UNKNOWN, damaged, RING.encrypt_bytes(b"\xff"), None, 7))
     yield partial(Keyring(KEY, suspended=[SUSPENDED]).decrypt, ON_TRIAL)
     yield partial(RING.decrypt, TOKEN, ttl=-1)
     yield lambda: RING.decrypt(Fernet(KEY).encrypt_at_time(b"x", int(time.time()) + 9999), ttl=60)
@@ -46,12 +47,6 @@ def causes(_folder: Path) -> Iterator[Callable[[], object]]:
 def _malformed() -> Iterator[str | bytes]:
     yield from ("", "x" * 2_000_000, str(TOKEN.encode()), f'"{TOKEN}"', TOKEN + UNKNOWN, f"é{TOKEN}", f"{TOKEN}=x")
     yield from (TOKEN[:64], f'{{"token": "{TOKEN}"}}', f"A{TOKEN[1:]}", "sk-live-4242", b"\xff\xfe")
-
-
-def _damaged() -> str:
-    """A token whose tag is right, and whose content is under another second half of the key."""
-    half = base64.urlsafe_b64decode(KEY)[:16]
-    return Fernet(base64.urlsafe_b64encode(half + bytes(16))).encrypt(b"sk-live-4242").decode()
 
 
 def _column(kind: ValueKind = ValueKind.TEXT, **options: object) -> Cells:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from keyring_core import DamagedToken, Key, Keyring
 from keyring_core.row_keys import RowDerivation, RowKeyrings
-from keyring_core.tokens import parse_token, signed_part
+from keyring_core.tokens import parse_token
 from rotation.model.batch import Batch
 from rotation.model.counts import KEPT_PROBLEMS
 from rotation.model.failures import StoppedError
@@ -20,6 +19,7 @@ from rotation.planning.planner import Planner
 from rotation.planning.rules import Takeover
 from rotation.planning.salted import SaltedPlanner
 from tests.fakes import token
+from tests.keyring_core.test_key_reads import damaged_under
 from tests.keyring_core.test_row_keys import stock
 from tests.keys import key_text, make_key, mistyped
 
@@ -174,10 +174,8 @@ def test_a_mistyped_raw_key_writes_nothing_though_each_row_is_planned_alone() ->
 def test_one_damaged_token_leaves_the_others_of_its_row_key_alone() -> None:
     """A key that was derived is not mistyped, however few tokens it has."""
     key = RowKeyrings(Keyring(root(OLD_SECRET))).of((b"1",)).keyring.primary
-    # Signed by the key, over blocks that do not end in a padding.
-    signed = signed_part(old(1))[:-16] + bytes(16)
-    damaged = base64.urlsafe_b64encode(signed + key.tag(signed)).decode()
-    plan = planner(root(NEW_SECRET), root(OLD_SECRET)).plan(batch([(1, damaged), (1, old(1))]))
+    cells = damaged_under(key).decode(), old(1)
+    plan = planner(root(NEW_SECRET), root(OLD_SECRET)).plan(batch([(1, cell) for cell in cells]))
 
     assert plan.swaps.keys == [(1,)]
     assert plan.counts.categories == Counter({DamagedToken.category: 1})
