@@ -16,7 +16,7 @@ from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.integrations.values import DATE, FLOAT
 from keyring_core.legacy import Legacy
 from tests.error_messages.of_keys import BOUND, KEY, OTHER, SUSPENDED
-from tests.keyring_core.test_key_reads import damaged_under
+from tests.keyring_core.test_bulk import damaged_token
 
 RING = Keyring(KEY)
 TOKEN = RING.encrypt("sk-live-4242")
@@ -27,7 +27,7 @@ ON_TRIAL = Keyring(SUSPENDED).encrypt("sk-live-4242")
 def causes(_folder: Path) -> Iterator[Callable[[], object]]:
     """Each call ends with an error. The keys of the process are KEY, and SUSPENDED as a suspended one."""
     yield from (partial(RING.decrypt, text) for text in _malformed())
-    damaged = damaged_under(RING.primary)
+    damaged = damaged_token("primary")
     yield from (partial(RING.decrypt, value) for value in (UNKNOWN, damaged, RING.encrypt_bytes(b"\xff"), None, 7))
     yield partial(Keyring(KEY, suspended=[SUSPENDED]).decrypt, ON_TRIAL)
     yield partial(RING.decrypt, TOKEN, ttl=-1)
